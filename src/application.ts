@@ -1,0 +1,58 @@
+import type { Config, ConfigInput } from './config.ts';
+import { fail } from './errors.ts';
+import type { LogFields, Logger } from './logger.ts';
+import type { Migrator } from './migrator.ts';
+
+/** How an application that migrates at its start says what to run, and where. */
+export interface CreateMigratorInput {
+  /** Folder that relative paths begin at. Default: the working directory. */
+  readonly cwd?: string;
+  /** Path of a knexfile. Default: knexfile.ts, .js, .mjs or .cjs in `cwd`, if there is one. */
+  readonly knexfile?: string;
+  /** Environment of the knexfile. Default: NODE_ENV, then `development`. */
+  readonly env?: string;
+  /** Database, instead of the configured one: a connection string. */
+  readonly databaseUrl?: string;
+  /** Folder of the migrations. Default: as in the knexfile, then `migrations`. */
+  readonly migrations?: string;
+  /** Working processes, this one included. Default: the cores available. */
+  readonly workers?: number;
+  /** Receives the records. Default: none are written. */
+  readonly logger?: Logger;
+}
+
+const silent: Logger = {
+  debug: (_fields: LogFields) => undefined,
+  info: (_fields: LogFields) => undefined,
+  warn: (_fields: LogFields) => undefined,
+  error: (_fields: LogFields) => undefined,
+  child: () => silent,
+};
+
+/**
+ * Opens a migrator for an application. The caller closes it. Loads the rest of the product only now, since
+ * migration files import this module too. Throws CONFIG.
+ */
+export async function createMigrator(input: CreateMigratorInput = {}): Promise<Migrator> {
+  const { loadConfig } = await import('./config.ts');
+  const { openMigrator } = await import('./migrator.ts');
+  const flags: ConfigInput['flags'] = {
+    knexfile: input.knexfile,
+    env: input.env,
+    migrations: input.migrations,
+    workers: input.workers,
+  };
+  const env = input.databaseUrl === undefined ? {} : { DATABASE_URL: input.databaseUrl };
+  const config: Config = await loadConfig({
+    flags,
+    cwd: input.cwd ?? process.cwd(),
+    ...(input.databaseUrl === undefined ? {} : { env: { ...process.env, ...env } }),
+  });
+  if (config.database.kind === 'embedded') {
+    throw fail('CONFIG', {
+      message: 'no database is configured',
+      hint: 'pass databaseUrl, set DATABASE_URL, or set connection in knexfile.ts',
+    });
+  }
+  return await openMigrator(config, input.logger ?? silent);
+}

@@ -1,0 +1,80 @@
+#!/usr/bin/env node
+import { createRequire } from 'node:module';
+import yargs from 'yargs';
+import { hideBin } from 'yargs/helpers';
+import type { Command } from './commands/command.ts';
+import { toYargs } from './commands/command.ts';
+import { create } from './commands/create.ts';
+import { down } from './commands/down.ts';
+import { executed } from './commands/executed.ts';
+import { globalOptions } from './commands/globals.ts';
+import { pending } from './commands/pending.ts';
+import { reportError } from './commands/report.ts';
+import { status } from './commands/status.ts';
+import { up } from './commands/up.ts';
+import { refuseWhatYargsPassesOver, usageError } from './commands/usage.ts';
+
+const commands: readonly Command[] = [up, down, pending, executed, create, status];
+const verbs = [...commands.map(({ command }) => command.split(' ')[0]), 'completion'].join(', ');
+
+// A finished command whose connection or child lingers must not hold up a deploy.
+const lingerMs = 500;
+
+const args = hideBin(process.argv);
+const wants = {
+  json: args.some((arg) => arg === '--json' || arg === '--json=true'),
+  verbose: args.includes('--verbose'),
+};
+
+// The reader of stdout or stderr may go away (`| head`): no reason to stop a run half-way.
+process.stdout.on('error', () => undefined);
+process.stderr.on('error', () => undefined);
+process.on('uncaughtException', (error) => {
+  process.exitCode = reportError(error, wants);
+  process.exit();
+});
+
+try {
+  await parse(args);
+  process.exitCode ??= 0;
+} catch (error) {
+  process.exitCode = reportError(error, wants);
+}
+setTimeout(() => process.exit(), lingerMs).unref();
+
+async function parse(given: readonly string[]): Promise<void> {
+  refuseWhatYargsPassesOver(given, commands, globalOptions);
+  const { version } = createRequire(import.meta.url)('../package.json') as { version: string };
+  const parser = yargs([...given])
+    .scriptName('umzug-cluster')
+    .detectLocale(false)
+    .parserConfiguration({
+      'boolean-negation': false,
+      'camel-case-expansion': false,
+      'dot-notation': false,
+      'greedy-arrays': false,
+      'parse-numbers': false,
+      'parse-positional-numbers': false,
+    })
+    .usage('$0 <command>\n\nChunked data migrations for Postgres, on all cores, exactly once.')
+    .options(globalOptions)
+    .completion('completion', 'print a script for shell completion')
+    .example('$0 up', 'run everything that is pending')
+    .example('$0 status', 'see where it is')
+    .version(version)
+    .help()
+    .alias('help', 'h')
+    .updateStrings({ 'Options:': 'Flags of every command:' })
+    .wrap(100)
+    .strict()
+    .exitProcess(false)
+    .showHelpOnFail(false)
+    .fail((message: string | null, error: Error | undefined) => {
+      // YError: yargs' own complaint about the command line; anything else was thrown by a command.
+      if (error !== undefined && error !== null && error.name !== 'YError') throw error;
+      throw usageError(message ?? error?.message ?? '', given, commands, Object.keys(globalOptions));
+    });
+  for (const command of commands) parser.command(toYargs(command, globalOptions));
+  parser.demandCommand(1, `a command is missing: ${verbs}`);
+  await parser.parseAsync();
+}

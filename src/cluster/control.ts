@@ -1,0 +1,82 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { backoffMs } from '../core/backoff.ts';
+import { judge } from '../core/verdict.ts';
+import { UmzugClusterError, fail, messageOf } from '../errors.ts';
+import { Session, type SessionOptions } from '../postgres/session.ts';
+
+/**
+ * The primary's own connection, beside those of its lanes. Calls take turns on it; a lost connection is
+ * opened again and the call is made again, within the budget. Every call must bear being repeated.
+ */
+export class Control {
+  readonly #options: SessionOptions;
+  readonly #budgetMs: number;
+  readonly #label: string;
+  #session: Session | null = null;
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor(options: SessionOptions, budgetMs: number, label: string) {
+    this.#options = options;
+    this.#budgetMs = budgetMs;
+    this.#label = label;
+  }
+
+  /** Runs `work` on the connection, after the calls before it. */
+  use<T>(work: (session: Session) => Promise<T>): Promise<T> {
+    const mine = this.#turn.then(() => this.#retried(work));
+    this.#turn = mine.catch(() => undefined);
+    return mine;
+  }
+
+  async close(): Promise<void> {
+    await this.#turn;
+    await this.#session?.end();
+  }
+
+  async #retried<T>(work: (session: Session) => Promise<T>): Promise<T> {
+    const startedAt = performance.now();
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await work(await this.#connected());
+      } catch (error) {
+        if (error instanceof UmzugClusterError) throw error;
+        const code = codeOf(error) ?? codeOf(this.#session?.lost);
+        const verdict = judge({
+          ...(code === undefined ? {} : { code }),
+          message: messageOf(error),
+          isDatabase: true,
+        });
+        const isOver = performance.now() - startedAt > this.#budgetMs;
+        const isTransient = verdict === 'retry' || verdict === 'retry-slow';
+        if (isTransient && !isOver)
+          await sleep(backoffMs(attempt, Math.random, { baseMs: 100, capMs: 2_000 }));
+        else throw this.#explain(error, code, isTransient);
+      }
+    }
+  }
+
+  #explain(error: unknown, code: string | undefined, isTransient: boolean): unknown {
+    if (isTransient || /^(28|3D000)/.test(code ?? '')) {
+      return fail('DATABASE_UNAVAILABLE', {
+        message: `cannot work with the database ${this.#label}: ${messageOf(error)}`,
+        detail: code === undefined ? undefined : `code ${code}`,
+        hint: 'progress is safe; check DATABASE_URL or the knexfile, then run the command again',
+        cause: error,
+      });
+    }
+    if (code === '42501') {
+      return fail('PERMISSION', { message: `the role may not do this: ${messageOf(error)}`, cause: error });
+    }
+    return error;
+  }
+
+  async #connected(): Promise<Session> {
+    if (this.#session?.usable !== true) this.#session = await Session.open(this.#options);
+    return this.#session;
+  }
+}
+
+function codeOf(error: unknown): string | undefined {
+  if (typeof error !== 'object' || error === null || !('code' in error)) return undefined;
+  return typeof error.code === 'string' ? error.code : undefined;
+}

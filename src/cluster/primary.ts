@@ -1,0 +1,227 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Config } from '../config.ts';
+import { shouldFork } from '../core/fork.ts';
+import type { Progress } from '../core/progress.ts';
+import { type ErrorCode, UmzugClusterError, fail } from '../errors.ts';
+import { release, totals } from '../ledger/ranges.ts';
+import type { Run, RunTotals } from '../ledger/rows.ts';
+import { failRun, readRun } from '../ledger/runs.ts';
+import type { Logger } from '../logger.ts';
+import type { ServerFacts } from '../postgres/transaction.ts';
+import type { ChunkReport } from '../run/lane.ts';
+import { runCrew } from '../run/crew.ts';
+import type { RunEnvironment } from '../run/environment.ts';
+import { finish } from '../run/finish.ts';
+import type { DataMigration } from '../run/plan.ts';
+import { stepOf } from '../run/plan.ts';
+import { waitForOlder } from '../run/register.ts';
+import type { Control } from './control.ts';
+import { jobFor } from './job.ts';
+import type { Job } from './protocol.ts';
+import { ProgressMeter } from './progress-meter.ts';
+import { Workers } from './workers.ts';
+
+// Often enough for a redrawn line, rare enough to cost nothing: one small query each.
+const tickMs = 250;
+
+// After the grace, workers get this long to leave before they are killed.
+const leaveMs = 1_000;
+
+export interface PrimaryInput {
+  readonly config: Config;
+  readonly env: RunEnvironment;
+  readonly server: ServerFacts;
+  readonly control: Control;
+  readonly logger: Logger;
+  readonly onProgress: (progress: Progress) => void;
+}
+
+/** Supervises runs on this host: works itself, forks while it pays, reports, stops. */
+export class Primary {
+  readonly #input: PrimaryInput;
+  readonly #workers: Workers;
+  readonly #drain = new AbortController();
+  readonly #abort = new AbortController();
+  #stopCode: ErrorCode | null = null;
+
+  constructor(input: PrimaryInput) {
+    this.#input = input;
+    this.#workers = new Workers(input.logger);
+  }
+
+  /** Works on a registered run until it is done on all hosts. Rejects with what stopped it. */
+  async execute(migration: DataMigration, run: Run): Promise<RunTotals> {
+    this.throwIfStopped(null);
+    const meter = new ProgressMeter(migration.name, run, this.#input.onProgress);
+    await this.#waitForOlder(run, meter);
+    const job = jobFor(this.#input.config, this.#input.server, migration, run);
+    try {
+      await this.#workTogether(migration, run, job, meter);
+    } catch (error) {
+      this.throwIfStopped(await this.#totals(run).catch(() => null), meter);
+      await this.#markFailed(run, error);
+      throw error;
+    }
+    const sums = await this.#totals(run);
+    meter.update(sums, this.#workers.busy + 1);
+    const after = await this.#input.control.use((session) => finish(session, this.#input.env, run.id));
+    if (after.state === 'done') return sums;
+    this.throwIfStopped(sums, meter);
+    throw stoppedElsewhere(migration.name, after);
+  }
+
+  /** Begins no chunk from now on; running chunks are destroyed when the grace is over. */
+  stop(code: ErrorCode, how: 'drain' | 'abort'): void {
+    this.#stopCode ??= code;
+    this.#drain.abort();
+    this.#workers.drain();
+    if (how === 'abort') return this.#destroyChunks();
+    const timer = setTimeout(() => this.#destroyChunks(), this.#input.env.tuning.graceMs);
+    timer.unref();
+  }
+
+  async close(): Promise<void> {
+    await this.#workers.leave(leaveMs);
+  }
+
+  /** Rejects with the way the user stopped this command, if it was. */
+  throwIfStopped(sums: RunTotals | null, meter?: ProgressMeter): void {
+    if (this.#stopCode === null) return;
+    const fraction = sums === null ? null : (meter?.fractionOf(sums) ?? null);
+    const where = fraction === null ? '' : ` at ${Math.floor(fraction * 100)} %`;
+    throw fail(this.#stopCode, {
+      message: `stopped${where}, nothing lost`,
+      hint: 'run `up` again to go on, or `down` to go back',
+    });
+  }
+
+  async #workTogether(
+    migration: DataMigration,
+    run: Run,
+    job: Job | null,
+    meter: ProgressMeter,
+  ): Promise<void> {
+    const { env, logger } = this.#input;
+    const halt = new AbortController();
+    const drain = AbortSignal.any([this.#drain.signal, halt.signal]);
+    const failures: unknown[] = [];
+    const onChunk = (report: ChunkReport): void => meter.chunk(report);
+    const events = {
+      onChunk,
+      onFailed: (error: { code: ErrorCode; message: string }): void => {
+        failures.push(fail(error.code, error));
+        halt.abort();
+      },
+      onDeath: (pid: number): void => this.#releaseDead(run, pid),
+    };
+    const crew = runCrew({
+      work: {
+        env,
+        migration,
+        step: stepOf(migration, run.direction),
+        run,
+        logger: logger.child({ migration: migration.name }) as never,
+      },
+      process: env.process,
+      lanes: env.tuning.lanes,
+      drain,
+      abort: this.#abort.signal,
+      onChunk,
+    });
+    let settled = false;
+    const ended = crew
+      .catch((error: unknown) => {
+        failures.unshift(error);
+        halt.abort();
+        this.#workers.drain();
+      })
+      .finally(() => {
+        settled = true;
+      });
+    const startedAt = performance.now();
+    if (job !== null) this.#workers.assign(job, events);
+    while (!settled || this.#workers.busy > 0) {
+      await Promise.race([settled ? sleep(20) : ended, sleep(tickMs)]);
+      if (drain.aborted) this.#workers.drain();
+      const sums = await this.#totals(run).catch(() => null);
+      if (sums === null || settled) continue;
+      meter.update(sums, this.#workers.busy + 1);
+      if (job !== null && !drain.aborted && this.#paysToFork(run, sums, performance.now() - startedAt)) {
+        try {
+          this.#workers.fork(job, events);
+        } catch (error) {
+          failures.push(error);
+          halt.abort();
+        }
+      }
+    }
+    if (failures.length > 0) throw failures[0];
+  }
+
+  #paysToFork(run: Run, sums: RunTotals, elapsedMs: number): boolean {
+    return shouldFork({
+      elapsedMs,
+      rowsDone: sums.rows,
+      rowsEstimated: run.estimatedRows > 0 ? sums.rows + sums.estimatedLeft : null,
+      openRanges: sums.rangesOpen,
+      workers: this.#input.env.tuning.workers,
+      forked: this.#workers.count,
+    });
+  }
+
+  async #waitForOlder(run: Run, meter: ProgressMeter): Promise<void> {
+    const { env, control } = this.#input;
+    if (!env.tuning.waitForOldTransactions) return;
+    try {
+      await control.use((session) =>
+        waitForOlder(session, run, {
+          waiting: (reason) => meter.waiting(reason),
+          signal: this.#drain.signal,
+        }),
+      );
+    } catch (error) {
+      this.throwIfStopped(null);
+      throw error;
+    }
+  }
+
+  #totals(run: Run): Promise<RunTotals> {
+    return this.#input.control.use((session) => totals(session, this.#input.env.names, run.id));
+  }
+
+  #releaseDead(run: Run, pid: number): void {
+    const { control, env } = this.#input;
+    const prefix = env.process.replace(/:\d+$/, `:${pid}:`);
+    control.use((session) => release(session, env.names, run.id, prefix)).catch(() => undefined);
+  }
+
+  async #markFailed(run: Run, error: unknown): Promise<void> {
+    const { control, env } = this.#input;
+    if (!(error instanceof UmzugClusterError) || error.code !== 'MIGRATION_FAILED') return;
+    await control.use((session) => failRun(session, env.names, run.id, error.message)).catch(() => undefined);
+  }
+
+  #destroyChunks(): void {
+    this.#abort.abort();
+    this.#workers.abort();
+  }
+}
+
+function stoppedElsewhere(name: string, run: Awaited<ReturnType<typeof readRun>>): Error {
+  if (run.state === 'reverting') {
+    return fail('REVERTING', {
+      message: `${name}: another host began to roll it back`,
+      hint: `finish it with: umzug-cluster down --name ${name}`,
+    });
+  }
+  if (run.state === 'failed') {
+    return fail('MIGRATION_FAILED', {
+      message: `${name} failed on another host`,
+      detail: run.error ?? undefined,
+    });
+  }
+  return fail('STOPPED', {
+    message: `${name} is ${run.state}`,
+    hint: 'progress is safe; run `up` again to go on',
+  });
+}

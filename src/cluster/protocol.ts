@@ -1,0 +1,42 @@
+import type { Config } from '../config.ts';
+import type { ErrorCode, ErrorParts } from '../errors.ts';
+import type { Direction } from '../ledger/rows.ts';
+import type { LogFields } from '../logger.ts';
+import type { ServerFacts } from '../postgres/transaction.ts';
+import type { ChunkReport } from '../run/lane.ts';
+
+/** What a worker needs to join a run; it reads everything else from the ledger. */
+export interface Job {
+  readonly config: Config;
+  /** True where functions in the configuration could not be sent: the worker loads the knexfile itself. */
+  readonly reloadKnexfile: boolean;
+  readonly server: ServerFacts;
+  readonly migration: { readonly name: string; readonly path: string };
+  readonly direction: Direction;
+  readonly runId: string;
+}
+
+/** An error as it crosses between processes: without its cause, which may hold anything. */
+export interface SentError extends Omit<ErrorParts, 'cause'> {
+  readonly code: ErrorCode;
+}
+
+/** From the primary to a worker. `drain`: begin no chunk. `abort`: destroy running chunks. */
+export type ToWorker =
+  | { readonly type: 'work'; readonly job: Job }
+  | { readonly type: 'drain' }
+  | { readonly type: 'abort' }
+  | { readonly type: 'leave' };
+
+/** From a worker to the primary. `hello` comes first: what is sent before its listener exists is lost. */
+export type ToPrimary =
+  | { readonly type: 'hello' }
+  | { readonly type: 'chunk'; readonly report: ChunkReport }
+  | {
+      readonly type: 'log';
+      readonly level: 'debug' | 'info' | 'warn' | 'error';
+      readonly fields: LogFields;
+      readonly message: string | undefined;
+    }
+  | { readonly type: 'finished' }
+  | { readonly type: 'failed'; readonly error: SentError };

@@ -1,0 +1,94 @@
+import { loadConfig } from '../config.ts';
+import type { Config } from '../config.ts';
+import { UmzugClusterError, messageOf } from '../errors.ts';
+import { readRun } from '../ledger/runs.ts';
+import type { Logger } from '../logger.ts';
+import { loadMigration } from '../migration/loader.ts';
+import { withSession } from '../postgres/session.ts';
+import { runCrew } from '../run/crew.ts';
+import { makeEnvironment } from '../run/environment.ts';
+import { stepOf } from '../run/plan.ts';
+import { watchParent } from './orphan-watch.ts';
+import type { Job, SentError, ToPrimary, ToWorker } from './protocol.ts';
+
+/**
+ * The entry of a worker process: takes jobs from the primary, works on the ledger's run, reports. Signals
+ * of the terminal reach it too; it ignores them and waits for the primary's word.
+ */
+
+const drain = new AbortController();
+const abort = new AbortController();
+
+function send(message: ToPrimary): void {
+  if (process.connected) process.send?.(message);
+}
+
+function sendingLogger(bound: object): Logger {
+  const write =
+    (level: 'debug' | 'info' | 'warn' | 'error') =>
+    (fields: Parameters<Logger['info']>[0], message?: string): void =>
+      send({ type: 'log', level, fields: { ...bound, ...fields }, message });
+  return {
+    debug: write('debug'),
+    info: write('info'),
+    warn: write('warn'),
+    error: write('error'),
+    child: (fields) => sendingLogger({ ...bound, ...fields }),
+  };
+}
+
+async function configOf(job: Job): Promise<Config> {
+  if (!job.reloadKnexfile) return job.config;
+  const { knexfile, environment: env, cwd } = job.config;
+  const own = await loadConfig({ flags: { knexfile: knexfile ?? undefined, env }, cwd });
+  const database = job.config.database.kind === 'connection' ? job.config.database : own.database;
+  return { ...job.config, knexConfig: own.knexConfig, database };
+}
+
+async function work(job: Job): Promise<void> {
+  const env = makeEnvironment(await configOf(job), job.server);
+  const migration = await loadMigration(job.migration);
+  if (migration.kind !== 'data') return;
+  const run = await withSession(env.session, (session) => readRun(session, env.names, job.runId));
+  const logger = sendingLogger({ migration: migration.name });
+  await runCrew({
+    work: { env, migration, step: stepOf(migration, job.direction), run, logger: logger as never },
+    process: env.process,
+    lanes: env.tuning.lanes,
+    drain: drain.signal,
+    abort: abort.signal,
+    onChunk: (report) => send({ type: 'chunk', report }),
+  });
+}
+
+function sentError(error: unknown): SentError {
+  if (!(error instanceof UmzugClusterError)) return { code: 'INTERNAL', message: messageOf(error) };
+  const { code, message, detail, hint } = error;
+  return { code, message, detail, hint };
+}
+
+function listen(message: ToWorker): void {
+  switch (message.type) {
+    case 'work':
+      work(message.job).then(
+        () => send({ type: 'finished' }),
+        (error: unknown) => send({ type: 'failed', error: sentError(error) }),
+      );
+      return;
+    case 'drain':
+      drain.abort();
+      return;
+    case 'abort':
+      drain.abort();
+      abort.abort();
+      return;
+    case 'leave':
+      process.disconnect();
+  }
+}
+
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
+process.on('message', listen);
+process.on('disconnect', () => process.exit(0));
+watchParent();
+send({ type: 'hello' });

@@ -1,0 +1,33 @@
+import type { Command } from './command.ts';
+import { switchFlag, textOf, valueFlag } from './command.ts';
+
+/** `create`: writes a new migration file that type-checks and says what to fill in. Opens no database. */
+export const create: Command = {
+  command: 'create',
+  describe: 'write a new migration file that says what to fill in',
+  options: {
+    name: valueFlag('what it does, in a few words: dated-to-date-given', { demandOption: true }),
+    kind: valueFlag('data: select and update; schema: up and down (default: data)', {
+      choices: ['data', 'schema'],
+    }),
+    prefix: valueFlag('what the file name begins with (default: TIMESTAMP)', {
+      choices: ['TIMESTAMP', 'DATE', 'NONE'],
+    }),
+    folder: valueFlag('where to write it (default: the folder of the migrations)'),
+    'skip-verify': switchFlag('do not check that the new file will be found as pending'),
+    'allow-confusing-ordering': switchFlag('write it even if it sorts before files that exist'),
+  },
+  insteadOf: (argument) => `umzug-cluster create --name ${argument}`,
+  examples: [
+    ['create --name dated-to-date-given', 'a data migration'],
+    ['create --name add-status --kind schema', 'a schema migration'],
+  ],
+  run: async (flags) => {
+    const { createMigration } = await import('./create-file.ts');
+    await createMigration(flags, {
+      name: textOf(flags, 'name') ?? '',
+      kind: flags['kind'] === 'schema' ? 'schema' : 'data',
+      prefix: flags['prefix'] === 'DATE' || flags['prefix'] === 'NONE' ? flags['prefix'] : 'TIMESTAMP',
+    });
+  },
+};

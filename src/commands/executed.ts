@@ -1,0 +1,18 @@
+import type { Command } from './command.ts';
+
+/** `executed`: one name a line, or umzug's `[{ name, path }]` with `--json`. Writes nothing to the database. */
+export const executed: Command = {
+  command: 'executed',
+  describe: 'list executed migrations, in order',
+  options: {},
+  examples: [['executed --json', 'as an array of { name, path }']],
+  run: async (flags) => {
+    const { withSession } = await import('./session.ts');
+    const { printJson, printLine } = await import('./output.ts');
+    await withSession(flags, async ({ migrator, config }) => {
+      const migrations = await migrator.executed();
+      if (config.output.json) return printJson(migrations.map(({ name, path }) => ({ name, path })));
+      for (const { name } of migrations) printLine(name);
+    });
+  },
+};

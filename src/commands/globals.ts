@@ -1,0 +1,34 @@
+import type { Options } from 'yargs';
+import { durationExamples } from '../core/duration.ts';
+import { settings } from '../core/settings.ts';
+import { switchFlag, valueFlag } from './command.ts';
+
+const descriptions: Readonly<Record<string, string>> = {
+  workers: 'working processes (default: the cores available)',
+  'chunk-size': 'fixed rows a chunk (default: adapts)',
+  'target-ms': 'time in ms that a chunk aims at (default: 500)',
+  grace: `after a signal, time for running chunks (${durationExamples}; default: 20s)`,
+  'max-time': `stop cleanly after this time, resumable (${durationExamples})`,
+};
+
+/** Flags of every command. Those of `core/settings` are read from its table. */
+export const globalOptions: Readonly<Record<string, Options>> = {
+  knexfile: valueFlag('knexfile to read (default: knexfile.ts, .js, .mjs, .cjs here)'),
+  env: valueFlag('environment of the knexfile (default: NODE_ENV, then development)'),
+  migrations: valueFlag('folder of the migrations (default: migrations)'),
+  ...tuningFlags(),
+  json: switchFlag('print one JSON document to stdout'),
+  'log-format': valueFlag('how log lines look (default: pretty on a terminal)', {
+    choices: ['pretty', 'json'],
+  }),
+  'log-level': valueFlag('least level that is logged', {
+    choices: ['debug', 'info', 'warn', 'error', 'silent'],
+  }),
+  verbose: switchFlag('log more, and show stack traces'),
+  'no-progress': switchFlag('log lines instead of a bar'),
+};
+
+function tuningFlags(): Record<string, Options> {
+  const flags = settings.flatMap(({ flag, reason }) => (flag === null ? [] : [[flag, reason] as const]));
+  return Object.fromEntries(flags.map(([flag, reason]) => [flag, valueFlag(descriptions[flag] ?? reason)]));
+}

@@ -1,0 +1,18 @@
+import type { Command } from './command.ts';
+
+/** `pending`: one name a line, or umzug's `[{ name, path }]` with `--json`. Writes nothing to the database. */
+export const pending: Command = {
+  command: 'pending',
+  describe: 'list migrations that are not executed yet, in order',
+  options: {},
+  examples: [['pending --json', 'as an array of { name, path }']],
+  run: async (flags) => {
+    const { withSession } = await import('./session.ts');
+    const { printJson, printLine } = await import('./output.ts');
+    await withSession(flags, async ({ migrator, config }) => {
+      const migrations = await migrator.pending();
+      if (config.output.json) return printJson(migrations.map(({ name, path }) => ({ name, path })));
+      for (const { name } of migrations) printLine(name);
+    });
+  },
+};

@@ -1,0 +1,33 @@
+import { formatDuration } from '../core/duration.ts';
+import { number } from '../core/progress-line.ts';
+import type { MigrationOutcome, Migrator } from '../migrator.ts';
+import type { Arguments } from './command.ts';
+import { printJson, printLine } from './output.ts';
+import { withSession } from './session.ts';
+import { withStopping } from './stopping.ts';
+
+/** Runs `up` or `down` with signals, deadline and progress, and prints what became of each migration. */
+export async function runMigrations(
+  flags: Arguments,
+  work: (migrator: Migrator) => Promise<readonly MigrationOutcome[]>,
+  nothingToDo: string,
+): Promise<void> {
+  const { outcomes, json } = await withStopping((stopping) =>
+    withSession(flags, async ({ config, migrator, view }) => {
+      stopping.attach(migrator, config.tuning);
+      migrator.on('progress', (progress) => view.show(progress));
+      return { outcomes: await work(migrator), json: config.output.json };
+    }),
+  );
+  if (json) return printJson({ migrations: outcomes });
+  if (outcomes.length === 0) printLine(nothingToDo);
+  for (const outcome of outcomes) printLine(summary(outcome));
+}
+
+/** `2025…dated-to-date-given: 62,000 rows in 31 chunks, 0.6 s, 103,000 rows/s` */
+export function summary({ name, kind, rows, chunks, durationMs }: MigrationOutcome): string {
+  if (kind === 'schema') return `${name}: done in ${formatDuration(durationMs)}`;
+  const rate = durationMs > 0 ? `, ${number((rows * 1_000) / durationMs)} rows/s` : '';
+  const parts = `${number(rows)} ${rows === 1 ? 'row' : 'rows'} in ${number(chunks)} ${chunks === 1 ? 'chunk' : 'chunks'}`;
+  return `${name}: ${parts}, ${formatDuration(durationMs)}${rows > 0 ? rate : ''}`;
+}

@@ -1,0 +1,53 @@
+import { loadConfig } from '../config.ts';
+import type { Config } from '../config.ts';
+import { describeDatabase } from '../config/database.ts';
+import { createLogger } from '../logger.ts';
+import type { Logger } from '../logger.ts';
+import type { Migrator } from '../migrator.ts';
+import type { Arguments } from './command.ts';
+import { openProgressLog, openTerminal } from './terminal.ts';
+import type { ProgressView } from './terminal.ts';
+
+/** What a command that works with the database is given. */
+export interface Session {
+  readonly config: Config;
+  readonly logger: Logger;
+  readonly migrator: Migrator;
+  readonly view: ProgressView;
+}
+
+/** Reads the configuration, opens logger and migrator, does `work`, closes what it opened. */
+export async function withSession<Result>(
+  flags: Arguments,
+  work: (session: Session) => Promise<Result>,
+): Promise<Result> {
+  const loaded = await loadConfig({ flags, cwd: process.cwd() });
+  const terminal = loaded.output.progress ? openTerminal(loaded.output) : null;
+  const logger = createLogger(loaded.output, terminal?.write);
+  const view = terminal ?? openProgressLog(logger);
+  try {
+    const config = await withDatabase(loaded, logger);
+    const { openMigrator } = await import('../migrator.ts');
+    const migrator = await openMigrator(config, logger);
+    try {
+      return await work({ config, logger, migrator, view });
+    } finally {
+      await migrator.close();
+    }
+  } finally {
+    view.close();
+  }
+}
+
+/** Nobody configured a database: starts the embedded server, and says so. */
+async function withDatabase(config: Config, logger: Logger): Promise<Config> {
+  if (config.database.kind === 'connection') return config;
+  const { embeddedUrl, startEmbedded } = await import('../postgres/embedded/index.ts');
+  const connection = embeddedUrl(await startEmbedded(config.cwd));
+  const label = describeDatabase(connection);
+  logger.info(
+    { event: 'embedded.started', database: label },
+    `no database configured: using the embedded server at ${label}`,
+  );
+  return Object.freeze({ ...config, database: Object.freeze({ kind: 'connection', connection, label }) });
+}

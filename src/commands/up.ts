@@ -1,0 +1,50 @@
+import { fail } from '../errors.ts';
+import type { Command } from './command.ts';
+import { positiveCount, switchFlag, textOf, textsOf, valueFlag } from './command.ts';
+
+const reruns = ['THROW', 'SKIP', 'ALLOW'] as const;
+
+/** `up`: runs what is pending, resumes what was interrupted. */
+export const up: Command = {
+  command: 'up',
+  describe: 'run pending migrations in order; resume what was interrupted',
+  options: {
+    to: valueFlag('run up to this migration, with it'),
+    step: valueFlag('run this many migrations'),
+    name: valueFlag('run only this migration (repeatable)'),
+    rerun: valueFlag('what to do with a --name that is executed already (default: THROW)', {
+      choices: reruns,
+    }),
+    'allow-out-of-order': switchFlag('run new files that sort before executed ones'),
+    strict: switchFlag('refuse if an executed file is missing or changed'),
+  },
+  exclusive: ['to', 'step', 'name'],
+  insteadOf: (argument) => `umzug-cluster up --to ${argument}`,
+  examples: [
+    ['up', 'run everything that is pending'],
+    ['up --to NAME', 'run up to one migration, with it'],
+    ['up --max-time 10m', 'stop cleanly after ten minutes; up again goes on'],
+  ],
+  run: async (flags) => {
+    const rerun = reruns.find((value) => value === flags['rerun']);
+    const names = textsOf(flags, 'name');
+    if (rerun !== undefined && names === undefined) {
+      throw fail('USAGE', {
+        message: '--rerun needs --name',
+        hint: `umzug-cluster up --rerun ${rerun} --name NAME`,
+      });
+    }
+    const to = textOf(flags, 'to');
+    const step = positiveCount(flags, 'step');
+    const options = {
+      ...(to === undefined ? {} : { to }),
+      ...(step === undefined ? {} : { step }),
+      ...(names === undefined ? {} : { names }),
+      ...(rerun === undefined ? {} : { rerun }),
+      allowOutOfOrder: flags['allow-out-of-order'] === true,
+      strict: flags['strict'] === true,
+    };
+    const { runMigrations } = await import('./run.ts');
+    await runMigrations(flags, (migrator) => migrator.up(options), 'nothing is pending');
+  },
+};

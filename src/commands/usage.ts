@@ -1,0 +1,123 @@
+import { didYouMean, nearest } from '../config/nearest.ts';
+import { settings } from '../core/settings.ts';
+import { fail } from '../errors.ts';
+import type { UmzugClusterError } from '../errors.ts';
+import type { Command } from './command.ts';
+
+/** Turns what yargs says about a wrong command line into one message with the nearest match. */
+export function usageError(
+  message: string,
+  args: readonly string[],
+  commands: readonly Command[],
+  globalFlags: readonly string[],
+): UmzugClusterError {
+  const verbs = [...commands.map(verbOf), 'completion'];
+  const command = commands.find((candidate) => args.includes(verbOf(candidate)));
+  const verb = command === undefined ? undefined : verbOf(command);
+  const hint = `umzug-cluster ${verb === undefined ? '' : `${verb} `}--help`;
+  const unknown = /^Unknown (?:arguments?|commands?): (.*)$/s.exec(message)?.[1];
+  if (unknown === undefined) {
+    const known = Object.keys(command?.options ?? {});
+    return fail('USAGE', { message: plain(message, [...globalFlags, ...known]), hint });
+  }
+  // yargs names a flag a second time in camel case.
+  const names = unknown.split(', ').map((name) => name.trim());
+  const name = names.find((candidate) => isFlag(candidate, args)) ?? names[0] ?? '';
+  if (!isFlag(name, args)) return unknownWord(name, command, verbs, hint);
+  const flags = [...globalFlags, ...Object.keys(command?.options ?? {}), 'help', 'version'];
+  const dashes = name.length === 1 ? '-' : '--';
+  return (
+    negated(name, hint) ??
+    fail('USAGE', {
+      message: `unknown flag "${dashes}${name}"${didYouMean(name, flags, '--')}`,
+      hint,
+    })
+  );
+}
+
+/** Refuses what stands behind `--`, and `--json=5`: yargs would ignore the one and read false in the other. */
+export function refuseWhatYargsPassesOver(
+  args: readonly string[],
+  commands: readonly Command[],
+  globals: Command['options'],
+): void {
+  if (args.some((arg) => arg.startsWith('--get-yargs-completions'))) return;
+  const rest = args.indexOf('--');
+  if (rest >= 0) {
+    const hint = 'no command takes arguments behind --';
+    throw fail('USAGE', { message: `unexpected "${args.slice(rest).join(' ')}"`, hint });
+  }
+  const options = Object.assign(
+    {},
+    ...commands.map((command) => command.options),
+    globals,
+  ) as Command['options'];
+  for (const arg of args) {
+    const [, name = '', value = ''] = /^--([^=]+)=(.*)$/s.exec(arg) ?? [];
+    if (options[name]?.type !== 'boolean' || value === 'true' || value === 'false') continue;
+    throw fail('USAGE', { message: `--${name} takes no value: got "${value}"`, hint: `give just --${name}` });
+  }
+}
+
+function unknownWord(
+  word: string,
+  command: Command | undefined,
+  verbs: readonly string[],
+  hint: string,
+): UmzugClusterError {
+  if (command === undefined) {
+    const known = nearest(word, verbs) === null ? `the commands are ${verbs.join(', ')}` : undefined;
+    return fail('USAGE', {
+      message: `unknown command "${word}"${didYouMean(word, verbs)}`,
+      detail: known,
+      hint,
+    });
+  }
+  return fail('USAGE', {
+    message: `${verbOf(command)} does not take the argument "${word}"`,
+    hint: command.insteadOf?.(word) ?? hint,
+  });
+}
+
+/** `--no-workers`: yargs would make it 0. */
+function negated(name: string, hint: string): UmzugClusterError | null {
+  const setting = settings.find(({ flag }) => flag !== null && name === `no-${flag}`);
+  if (setting === undefined || setting.kind === 'switch') return null;
+  const range =
+    setting.kind === 'duration' ? 'a duration' : `a whole number from ${setting.min} to ${setting.max}`;
+  return fail('USAGE', { message: `unknown flag "--${name}": --${setting.flag} takes ${range}`, hint });
+}
+
+function plain(message: string, flags: readonly string[]): string {
+  const missing = /^Not enough arguments following: (.+)$/.exec(message)?.[1];
+  if (missing !== undefined) return `--${missing} needs a value`;
+  const required = /^Missing required arguments?: (.+)$/.exec(message)?.[1];
+  if (required !== undefined)
+    return `${required
+      .split(', ')
+      .map((name) => `--${name}`)
+      .join(', ')} is required`;
+  const choice = /Argument: ([^,]+), Given: (.*), Choices: (.*)$/s.exec(message);
+  if (choice !== null) {
+    const [, flag = '', given = '', choices = ''] = choice;
+    const known = choices.replaceAll('"', '').split(', ');
+    const label = flags.includes(flag) ? `--${flag}` : flag;
+    return `${label} must be one of ${known.join(', ')}: got ${given.trim()}${didYouMean(given.replaceAll('"', ''), known)}`;
+  }
+  const first = message.split('\n')[0] ?? message;
+  return first.charAt(0).toLowerCase() + first.slice(1);
+}
+
+function verbOf({ command }: Command): string {
+  return command.split(' ')[0] ?? command;
+}
+
+function isFlag(name: string, args: readonly string[]): boolean {
+  const rest = args.indexOf('--');
+  return (rest < 0 ? args : args.slice(0, rest)).some(
+    (arg) =>
+      arg === `--${name}` ||
+      arg.startsWith(`--${name}=`) ||
+      (/^-[^-]/.test(arg) && arg.slice(1).includes(name)),
+  );
+}

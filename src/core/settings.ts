@@ -1,0 +1,196 @@
+/**
+ * The numbers that steer a run, each with its unit in its name. One table: the parser of the knexfile,
+ * the environment and the flags, the documentation and its test all read it.
+ */
+export interface Tuning {
+  /** Working processes on this host, the primary included. */
+  readonly workers: number;
+  /** Chunks in flight in one process; each has a connection of its own. */
+  readonly lanes: number;
+  /** Fixed rows a chunk, or null: the size adapts. */
+  readonly chunkSize: number | null;
+  /** Time a chunk aims at. */
+  readonly targetMs: number;
+  /** Most rows an adapting chunk may have. */
+  readonly maxRows: number;
+  /** A chunk that takes longer is given up. */
+  readonly ceilingMs: number;
+  readonly statementTimeoutMs: number;
+  readonly lockTimeoutMs: number;
+  readonly idleTimeoutMs: number;
+  readonly clientCheckMs: number;
+  readonly tcpUserTimeoutMs: number;
+  readonly connectTimeoutMs: number;
+  /** How long a run goes on without progress while the database is away. */
+  readonly retryBudgetMs: number;
+  /** From a signal until running chunks are destroyed. */
+  readonly graceMs: number;
+  /** Stop cleanly after this time; null: never. */
+  readonly maxTimeMs: number | null;
+  /** Wait for transactions that were writing when the run began. */
+  readonly waitForOldTransactions: boolean;
+}
+
+interface SettingBase {
+  readonly name: keyof Tuning;
+  /** Name of the flag without dashes, or null: knexfile and environment only. */
+  readonly flag: string | null;
+  readonly env: string;
+  /** Why the default is what it is; printed in the documentation. */
+  readonly reason: string;
+}
+
+/**
+ * `integer`: a whole number. `milliseconds`: a whole number or a duration ("500ms"). `duration`: as flag and
+ * variable a duration with its unit ("20s"), in the knexfile also a number of milliseconds.
+ */
+export interface NumberSetting extends SettingBase {
+  readonly kind: 'integer' | 'milliseconds' | 'duration';
+  readonly unit: string;
+  readonly min: number;
+  readonly max: number;
+  /** 'cores': the cores available; null: off, or decided while running. */
+  readonly default: number | 'cores' | null;
+}
+
+export interface SwitchSetting extends SettingBase {
+  readonly kind: 'switch';
+  readonly unit: string;
+  readonly default: boolean;
+}
+
+export type Setting = NumberSetting | SwitchSetting;
+
+const hourMs = 3_600_000;
+const dayMs = 24 * hourMs;
+
+type Rest = Omit<NumberSetting, 'name' | 'env' | 'flag' | 'reason' | 'kind' | 'unit'>;
+
+function count(name: keyof Tuning, flag: string | null, unit: string, rest: Rest, reason: string): Setting {
+  return { name, flag, env: envName(name), kind: 'integer', unit, ...rest, reason };
+}
+
+function milliseconds(name: keyof Tuning, flag: string | null, rest: Rest, reason: string): Setting {
+  return { name, flag, env: envName(name), kind: 'milliseconds', unit: 'ms', ...rest, reason };
+}
+
+function duration(name: keyof Tuning, flag: string, rest: Rest, reason: string): Setting {
+  const env = envName(name).replace(/_MS$/, '');
+  return { name, flag, env, kind: 'duration', unit: 'duration', ...rest, reason };
+}
+
+/** UMZUG_CLUSTER_CHUNK_SIZE for `chunkSize`. */
+function envName(name: string): string {
+  return `UMZUG_CLUSTER_${name.replace(/[A-Z]/g, '_$&').toUpperCase()}`;
+}
+
+/** Every tuning setting: its names, unit, bounds, default and reason. */
+export const settings: readonly Setting[] = [
+  count(
+    'workers',
+    'workers',
+    'processes',
+    { min: 1, max: 256, default: 'cores' },
+    'one working process a core; more only wait for each other',
+  ),
+  count(
+    'lanes',
+    null,
+    'chunks',
+    { min: 1, max: 16, default: 2 },
+    'while one chunk waits for its commit, the other computes',
+  ),
+  count(
+    'chunkSize',
+    'chunk-size',
+    'rows',
+    { min: 1, max: 1_000_000, default: null },
+    'unset: the size adapts until a chunk takes targetMs',
+  ),
+  milliseconds(
+    'targetMs',
+    'target-ms',
+    { min: 1, max: 60_000, default: 500 },
+    'locks on a chunk’s rows are held about this long',
+  ),
+  count('maxRows', null, 'rows', { min: 1, max: 1_000_000, default: 10_000 }, 'bounds the memory of a chunk'),
+  milliseconds(
+    'ceilingMs',
+    null,
+    { min: 100, max: dayMs, default: 60_000 },
+    'an update that never resolves must not hold its locks for ever',
+  ),
+  milliseconds(
+    'statementTimeoutMs',
+    null,
+    { min: 100, max: dayMs, default: 30_000 },
+    'a single statement that runs longer has a wrong plan',
+  ),
+  milliseconds(
+    'lockTimeoutMs',
+    null,
+    { min: 10, max: hourMs, default: 2_000 },
+    'the application’s queries queue behind a waiting lock',
+  ),
+  milliseconds(
+    'idleTimeoutMs',
+    null,
+    { min: 100, max: hourMs, default: 30_000 },
+    'frees the locks of a client that is stuck inside a transaction',
+  ),
+  milliseconds(
+    'clientCheckMs',
+    null,
+    { min: 0, max: hourMs, default: 2_000 },
+    'the server notices a dead client in mid-statement; 0 turns it off',
+  ),
+  milliseconds(
+    'tcpUserTimeoutMs',
+    null,
+    { min: 0, max: hourMs, default: 10_000 },
+    'the server notices a network that swallows packets; 0: the system’s own',
+  ),
+  milliseconds(
+    'connectTimeoutMs',
+    null,
+    { min: 100, max: hourMs, default: 5_000 },
+    'a host that drops packets answers never',
+  ),
+  milliseconds(
+    'retryBudgetMs',
+    null,
+    { min: 0, max: dayMs, default: 20_000 },
+    'a failover takes seconds; what takes longer needs a person',
+  ),
+  duration(
+    'graceMs',
+    'grace',
+    { min: 0, max: hourMs, default: 20_000 },
+    'below the 30 s after which Kubernetes sends SIGKILL',
+  ),
+  duration(
+    'maxTimeMs',
+    'max-time',
+    { min: 1, max: 7 * dayMs, default: null },
+    'unset: up goes on until it is done',
+  ),
+  {
+    name: 'waitForOldTransactions',
+    flag: null,
+    env: 'UMZUG_CLUSTER_WAIT_FOR_OLD_TRANSACTIONS',
+    kind: 'switch',
+    unit: 'true or false',
+    default: true,
+    reason: 'their rows would be missed: they become visible behind the cursor',
+  },
+];
+
+/** The tuning of a host with so many cores where nobody asked for anything else. */
+export function defaultTuning(cores: number): Tuning {
+  const values = settings.map((setting) => [
+    setting.name,
+    setting.default === 'cores' ? Math.min(setting.max, Math.max(1, Math.trunc(cores))) : setting.default,
+  ]);
+  // The table names every key of Tuning once; its test says so, for the compiler cannot.
+  return Object.fromEntries(values) as unknown as Tuning;
+}

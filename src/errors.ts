@@ -1,0 +1,76 @@
+/**
+ * The only place that declares error classes. Every error a user sees carries a stable code, and
+ * PostgreSQL's three parts: what happened (message), why, with values (detail), what to do (hint).
+ */
+
+/** Exit code of the command line for each error code; the meaning of the numbers is in the README. */
+export const exitCodes = {
+  MIGRATION_FAILED: 1,
+  USAGE: 2,
+  CONFIG: 2,
+  MIGRATION_FILE: 2,
+  SELECT_REFUSED: 2,
+  NO_DOWN: 2,
+  PERMISSION: 2,
+  SERVER_UNSUPPORTED: 2,
+  DRIFT: 3,
+  ORDER: 3,
+  REVERTING: 3,
+  LEDGER_VERSION: 3,
+  DATABASE_UNAVAILABLE: 4,
+  DATABASE_READ_ONLY: 4,
+  STOPPED: 5,
+  LEDGER_DAMAGED: 70,
+  INTERNAL: 70,
+  HANGUP: 129,
+  INTERRUPTED: 130,
+  TERMINATED: 143,
+} as const;
+
+export type ErrorCode = keyof typeof exitCodes;
+
+export interface ErrorParts {
+  /** What happened, in lower case, naming the object. Never a row's values, never a secret. */
+  readonly message: string;
+  /** Why, with values that are safe to print. */
+  readonly detail?: string | undefined;
+  /** What to do, with the command to type. */
+  readonly hint?: string | undefined;
+  /** The error this one explains; shown with `--verbose`. */
+  readonly cause?: unknown;
+}
+
+/** An error with a stable `code`, made to be shown to a person or to a pipeline. */
+export class UmzugClusterError extends Error {
+  readonly code: ErrorCode;
+  readonly detail: string | undefined;
+  readonly hint: string | undefined;
+
+  constructor(code: ErrorCode, parts: ErrorParts) {
+    super(parts.message, parts.cause === undefined ? undefined : { cause: parts.cause });
+    this.name = 'UmzugClusterError';
+    this.code = code;
+    this.detail = parts.detail;
+    this.hint = parts.hint;
+  }
+
+  get exitCode(): number {
+    return exitCodes[this.code];
+  }
+}
+
+/** Makes an error that a user can act on. */
+export function fail(code: ErrorCode, parts: ErrorParts): UmzugClusterError {
+  return new UmzugClusterError(code, parts);
+}
+
+/** The message of anything that was thrown; author code may throw strings, null or undefined. */
+export function messageOf(thrown: unknown): string {
+  if (thrown instanceof Error) return thrown.message || thrown.name;
+  return `non-Error: ${JSON.stringify(thrown) ?? String(thrown)}`;
+}
+
+/** Stops compilation where a union has grown a member that a switch does not handle. */
+export function assertNever(value: never): never {
+  throw fail('INTERNAL', { message: `unexpected value ${JSON.stringify(value)}` });
+}

@@ -1,0 +1,28 @@
+/** What a migration file or an application imports. Light: it is loaded by every migration file. */
+export type {
+  ChunkContext,
+  ChunkLogger,
+  Database,
+  Down,
+  Options,
+  SchemaOptions,
+  SchemaStep,
+  Select,
+  SetBasedUpdate,
+  Update,
+} from './migration/contract.ts';
+export { setBased } from './migration/set-based.ts';
+export { updateRows } from './migration/update-rows.ts';
+export { createMigrator } from './application.ts';
+export type { CreateMigratorInput } from './application.ts';
+export type {
+  DownOptions,
+  MigrationOutcome,
+  MigrationRef,
+  Migrator,
+  StatusReport,
+  UpOptions,
+} from './migrator.ts';
+export type { Progress } from './core/progress.ts';
+export { UmzugClusterError } from './errors.ts';
+export type { ErrorCode } from './errors.ts';

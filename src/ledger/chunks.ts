@@ -1,0 +1,155 @@
+import type { Session } from '../postgres/session.ts';
+import type { Key } from './rows.ts';
+import type { LedgerNames } from './schema.ts';
+
+/** What the range row and the run row said when the chunk's transaction took the range's lock. */
+export interface Owned {
+  readonly after: Key | null;
+  readonly cursor: Key | null;
+  readonly hi: Key;
+  readonly maxRows: number | null;
+  readonly stalls: number;
+  readonly runState: string;
+  readonly epoch: number;
+}
+
+/**
+ * Takes the range's row lock for this transaction and opens the commit guard: from here on any COMMIT
+ * fails with 23503 until `advance` has deleted the token. Null where the range is gone or not open.
+ */
+export async function own(
+  session: Session,
+  names: LedgerNames,
+  runId: string,
+  no: number,
+  token: string,
+): Promise<Owned | null> {
+  const result = await session.query(
+    `with own as materialized (
+       select lo, cursor, hi, max_rows, stalls
+       from ${names.ranges}
+       where run_id = $1::bigint and no = $2::integer and state = 'open'
+       for update -- the authority over the chunk, held until its transaction ends
+     ), guard as (
+       insert into ${names.guardOpen} (token) select $3::uuid from own
+     )
+     select coalesce(own.cursor, own.lo) as after, own.cursor, own.hi, own.max_rows, own.stalls,
+            run.state as run_state, run.epoch
+     from own cross join ${names.runs} as run
+     where run.id = $1::bigint`,
+    [runId, no, token],
+  );
+  const row = result.rows[0];
+  if (row === undefined) return null;
+  return {
+    after: row.after as Key | null,
+    cursor: row.cursor as Key | null,
+    hi: row.hi as Key,
+    maxRows: row.max_rows as number | null,
+    stalls: row.stalls as number,
+    runState: row.run_state as string,
+    epoch: row.epoch as number,
+  };
+}
+
+/** Opens the commit guard for a transaction that owns no range. */
+export async function openGuard(session: Session, names: LedgerNames, token: string): Promise<void> {
+  await session.query(`insert into ${names.guardOpen} (token) values ($1::uuid)`, [token]);
+}
+
+/** Closes the commit guard; false where the token is gone because somebody rolled back. */
+export async function closeGuard(session: Session, names: LedgerNames, token: string): Promise<boolean> {
+  const result = await session.query(`delete from ${names.guardOpen} where token = $1::uuid`, [token]);
+  return result.rowCount === 1;
+}
+
+export interface Advance {
+  readonly runId: string;
+  readonly no: number;
+  readonly token: string;
+  readonly epoch: number;
+  /** The cursor that `own` read; the advance needs it unchanged. */
+  readonly from: Key | null;
+  readonly to: Key;
+  /** True at the end of the range. */
+  readonly last: boolean;
+  readonly rows: number;
+  /** Keys passed, matching or not, where known: brings the estimate down. */
+  readonly passed: number;
+  readonly busyMs: number;
+}
+
+/** What `advance` found. The chunk may commit only where all three hold. */
+export interface Advanced {
+  /** The guard token was still there: nobody ended the transaction. */
+  readonly guarded: boolean;
+  /** The cursor moved. */
+  readonly moved: boolean;
+  readonly runState: string;
+  readonly epoch: number;
+}
+
+/**
+ * The last statement of a chunk: locks the run row in share mode (it may wait for `down` or `pause` and
+ * then sees their epoch), closes the guard, and moves the cursor.
+ */
+export async function advance(session: Session, names: LedgerNames, step: Advance): Promise<Advanced> {
+  const result = await session.query(
+    `with run as materialized (
+       select state, epoch from ${names.runs} where id = $1::bigint
+       for share -- waits for, and then sees, a new epoch
+     ), guard as (
+       delete from ${names.guardOpen} where token = $3::uuid returning 1
+     ), moved as (
+       update ${names.ranges} as r
+       set cursor = $5::text[], state = case when $6::boolean then 'done' else 'open' end,
+           rows = r.rows + $7::bigint, chunks = r.chunks + 1, stalls = 0,
+           estimated = greatest(r.estimated - $8::double precision, 0),
+           busy_ms = r.busy_ms + $9::double precision, touched_at = clock_timestamp(),
+           max_rows = case when r.max_rows is null or r.max_rows > 1000000 then null else r.max_rows * 2 end,
+           last_error = null
+       from run
+       where r.run_id = $1::bigint and r.no = $2::integer and r.state = 'open'
+         and r.cursor is not distinct from $10::text[]
+         and run.epoch = $4::integer and run.state = 'running'
+         and exists (select from guard)
+       returning 1
+     )
+     select exists (select from guard) as guarded, exists (select from moved) as moved, run.state, run.epoch
+     from run`,
+    [
+      step.runId,
+      step.no,
+      step.token,
+      step.epoch,
+      step.to,
+      step.last,
+      step.rows,
+      step.passed,
+      step.busyMs,
+      step.from,
+    ],
+  );
+  const row = result.rows[0] ?? {};
+  return {
+    guarded: row.guarded === true,
+    moved: row.moved === true,
+    runState: String(row.state),
+    epoch: Number(row.epoch),
+  };
+}
+
+/** Records a failed attempt, outside its transaction; the range is tried again after `waitMs`. */
+export async function recordFailure(
+  session: Session,
+  names: LedgerNames,
+  failure: { runId: string; no: number; error: string; maxRows: number | null; waitMs: number },
+): Promise<void> {
+  await session.query(
+    `update ${names.ranges}
+     set last_error = $3, max_rows = coalesce($4::integer, max_rows), worker = null,
+         next_try = clock_timestamp() + $5::double precision * interval '1 millisecond'
+     where run_id = $1::bigint and no = $2::integer and state = 'open'`,
+    [failure.runId, failure.no, failure.error, failure.maxRows, failure.waitMs],
+  );
+}

@@ -1,0 +1,152 @@
+import type { Session } from '../postgres/session.ts';
+import { type Key, type Range, type RunTotals, toRange } from './rows.ts';
+import type { LedgerNames } from './schema.ts';
+
+// A worker touches its range at least once a chunk and holds its lock in between. One that has neither
+// lock nor touch for this long is dead, or waits for its turn: its range may be taken up.
+const untouchedMs = 400;
+
+/**
+ * Takes up an open range that nobody works on; null where there is none. Counts the claim as a stall
+ * until progress resets it, so that deaths are counted durably.
+ */
+export async function claim(
+  session: Session,
+  names: LedgerNames,
+  runId: string,
+  worker: string,
+): Promise<Range | null> {
+  const result = await session.query(
+    `update ${names.ranges} as r
+     set worker = $2, stalls = r.stalls + 1, touched_at = clock_timestamp()
+     from (
+       select no from ${names.ranges}
+       where run_id = $1::bigint and state = 'open' and next_try <= clock_timestamp()
+         and (worker is null or worker = $2
+              or touched_at < clock_timestamp() - ${untouchedMs} * interval '1 millisecond')
+       order by worker is null desc, no
+       limit 1
+       for update skip locked -- a locked range has a chunk in flight
+     ) as free
+     where r.run_id = $1::bigint and r.no = free.no
+     returning r.no, r.lo, r.hi, r.cursor, r.max_rows, r.stalls`,
+    [runId, worker],
+  );
+  const row = result.rows[0];
+  return row === undefined ? null : toRange(row);
+}
+
+/** Gives up the ranges of a worker that is known to be gone, or of all workers of its process. */
+export async function release(
+  session: Session,
+  names: LedgerNames,
+  runId: string,
+  workerPrefix: string,
+): Promise<void> {
+  await session.query(
+    `update ${names.ranges} set worker = null
+     where run_id = $1::bigint and state = 'open' and pg_catalog.starts_with(worker, $2)`,
+    [runId, workerPrefix],
+  );
+}
+
+/** Locks the open range with the most left, for stealing; its owner lets go of it at its chunk's end. */
+export async function lockLargest(
+  session: Session,
+  names: LedgerNames,
+  runId: string,
+  minimum: number,
+): Promise<(Range & { readonly estimated: number }) | null> {
+  const result = await session.query(
+    `select no, lo, hi, cursor, max_rows, stalls, estimated, state
+     from ${names.ranges}
+     where run_id = $1::bigint and state = 'open' and estimated >= $2::double precision
+     order by estimated desc, no
+     limit 1
+     for update -- waits for the owner's chunk, with lock_timeout`,
+    [runId, minimum],
+  );
+  const row = result.rows[0];
+  if (row === undefined) return null;
+  return { ...toRange(row), estimated: row.estimated as number };
+}
+
+/** Splits a locked range at `at`: its owner keeps `(cursor, at]`, `worker` gets `(at, hi]`. */
+export async function split(
+  session: Session,
+  names: LedgerNames,
+  runId: string,
+  range: Range,
+  at: Key,
+  estimates: { readonly kept: number; readonly taken: number },
+  worker: string,
+): Promise<void> {
+  await session.query(
+    `with kept as (
+       update ${names.ranges} set hi = $3::text[], estimated = $5::double precision
+       where run_id = $1::bigint and no = $2::integer and state = 'open'
+       returning 1
+     )
+     insert into ${names.ranges} (run_id, no, lo, hi, estimated, worker, touched_at)
+     select $1::bigint, (select max(no) + 1 from ${names.ranges} where run_id = $1::bigint),
+            $3::text[], $4::text[], $6::double precision, $7, clock_timestamp()
+     from kept`,
+    [runId, range.no, at, range.hi, estimates.kept, estimates.taken, worker],
+  );
+}
+
+/** Notes that a range is too small to be split. */
+export async function markSmall(
+  session: Session,
+  names: LedgerNames,
+  runId: string,
+  no: number,
+): Promise<void> {
+  await session.query(
+    `update ${names.ranges} set estimated = 0 where run_id = $1::bigint and no = $2::integer`,
+    [runId, no],
+  );
+}
+
+/** Inserts the first ranges of a run; consecutive bounds make half-open ranges. */
+export async function layOut(
+  session: Session,
+  names: LedgerNames,
+  runId: string,
+  bounds: readonly Key[],
+  estimatedEach: number,
+): Promise<void> {
+  for (const [index, hi] of bounds.entries()) {
+    await session.query(
+      `insert into ${names.ranges} (run_id, no, lo, hi, estimated)
+       values ($1::bigint, $2::integer, $3::text[], $4::text[], $5::double precision)`,
+      [runId, index + 1, bounds[index - 1] ?? null, hi, estimatedEach],
+    );
+  }
+}
+
+/** Sums over the ranges of a run. */
+export async function totals(session: Session, names: LedgerNames, runId: string): Promise<RunTotals> {
+  const result = await session.query(
+    `select coalesce(sum(rows), 0)::bigint as rows, coalesce(sum(chunks), 0)::bigint as chunks,
+            count(*) filter (where state = 'done') as ranges_done,
+            count(*) filter (where state = 'open') as ranges_open,
+            coalesce(sum(estimated) filter (where state = 'open'), 0) as estimated_left,
+            coalesce(sum(busy_ms), 0) as busy_ms, max(last_error) as last_error,
+            coalesce(json_agg(json_build_object('worker', worker, 'no', no) order by no)
+                     filter (where worker is not null and state = 'open'), '[]') as workers
+     from ${names.ranges} where run_id = $1::bigint`,
+    [runId],
+  );
+  const row = result.rows[0] ?? {};
+  return {
+    rows: row.rows as number,
+    chunks: row.chunks as number,
+    rangesDone: row.ranges_done as number,
+    rangesOpen: row.ranges_open as number,
+    estimatedLeft: row.estimated_left as number,
+    busyMs: row.busy_ms as number,
+    lastError: row.last_error as string | null,
+    workers: row.workers as RunTotals['workers'],
+  };
+}

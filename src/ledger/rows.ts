@@ -1,0 +1,88 @@
+import type { BaseTable } from '../migration/key.ts';
+
+/** A key as text, one element per key column; only Postgres compares keys. */
+export type Key = readonly string[];
+
+export type Direction = 'up' | 'down';
+export type RunState = 'running' | 'paused' | 'failed' | 'done' | 'reverting' | 'reverted' | 'cancelled';
+
+/** What a run is about; a host whose own plan differs never works on it. */
+export interface RunPlan {
+  readonly base: BaseTable;
+  readonly sql: string;
+}
+
+/** One execution of one migration, in one direction. */
+export interface Run {
+  readonly id: string;
+  readonly name: string;
+  readonly direction: Direction;
+  readonly state: RunState;
+  readonly epoch: number;
+  readonly reverts: string | null;
+  readonly startXid: string;
+  readonly plan: RunPlan;
+  readonly fileSha256: string;
+  readonly planSha256: string;
+  readonly stopKey: Key | null;
+  readonly estimatedRows: number;
+  readonly error: string | null;
+}
+
+/** A half-open key range `(lo, hi]` of a run, with the cursor up to which it is done. */
+export interface Range {
+  readonly no: number;
+  readonly lo: Key | null;
+  readonly hi: Key;
+  readonly cursor: Key | null;
+  readonly maxRows: number | null;
+  readonly stalls: number;
+}
+
+/** Sums over the ranges of a run. */
+export interface RunTotals {
+  readonly rows: number;
+  readonly chunks: number;
+  readonly rangesDone: number;
+  readonly rangesOpen: number;
+  /** Rows left in open ranges, by the estimate. */
+  readonly estimatedLeft: number;
+  readonly busyMs: number;
+  readonly lastError: string | null;
+  readonly workers: readonly { readonly worker: string; readonly no: number }[];
+}
+
+/** Reads a row of `runs`; the statement must select the columns of `runColumns`. */
+export function toRun(row: Record<string, unknown>): Run {
+  return {
+    id: row.id as string,
+    name: row.name as string,
+    direction: row.direction as Direction,
+    state: row.state as RunState,
+    epoch: row.epoch as number,
+    reverts: row.reverts as string | null,
+    startXid: row.start_xid as string,
+    plan: row.plan as RunPlan,
+    fileSha256: row.file_sha256 as string,
+    planSha256: row.plan_sha256 as string,
+    stopKey: row.stop_key as Key | null,
+    estimatedRows: row.estimated_rows as number,
+    error: row.error as string | null,
+  };
+}
+
+/** The columns that `toRun` reads. */
+export const runColumns =
+  'id::text, name, direction, state, epoch, reverts::text, start_xid::text, plan, file_sha256, plan_sha256, stop_key, estimated_rows, error';
+
+/** Reads a row of `ranges`. */
+export function toRange(row: Record<string, unknown>): Range {
+  return {
+    no: row.no as number,
+    lo: row.lo as Key | null,
+    hi: row.hi as Key,
+    cursor: row.cursor as Key | null,
+    maxRows: row.max_rows as number | null,
+    stalls: row.stalls as number,
+  };
+}

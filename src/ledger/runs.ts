@@ -1,0 +1,181 @@
+import type { Session } from '../postgres/session.ts';
+import {
+  type Direction,
+  type Key,
+  type Run,
+  type RunPlan,
+  type RunState,
+  runColumns,
+  toRun,
+} from './rows.ts';
+import { type LedgerNames, liveStates } from './schema.ts';
+
+const live = liveStates.map((state) => `'${state}'`).join(', ');
+
+/** The live run of a migration in one direction, or null. */
+export async function findLiveRun(
+  session: Session,
+  names: LedgerNames,
+  name: string,
+  direction: Direction,
+): Promise<Run | null> {
+  const result = await session.query(
+    `select ${runColumns} from ${names.runs}
+     where name = $1 and direction = $2 and state in (${live})`,
+    [name, direction],
+  );
+  const row = result.rows[0];
+  return row === undefined ? null : toRun(row);
+}
+
+/** Reads one run. */
+export async function readRun(session: Session, names: LedgerNames, id: string): Promise<Run> {
+  const result = await session.query(`select ${runColumns} from ${names.runs} where id = $1::bigint`, [id]);
+  return toRun(result.rows[0] ?? {});
+}
+
+/** The newest run of every migration in the `up` direction, with its times. */
+export async function latestRuns(
+  session: Session,
+  names: LedgerNames,
+): Promise<(Run & { startedAt: string; finishedAt: string | null; elapsedMs: number })[]> {
+  const result = await session.query(
+    `select distinct on (name) ${runColumns}, to_json(started_at) #>> '{}' as started,
+            to_json(finished_at) #>> '{}' as finished,
+            extract(epoch from coalesce(finished_at, clock_timestamp()) - started_at) * 1000 as elapsed_ms
+     from ${names.runs} where direction = 'up'
+     order by name, ${names.runs}.id desc`,
+  );
+  return result.rows.map((row) => ({
+    ...toRun(row),
+    startedAt: row.started as string,
+    finishedAt: row.finished as string | null,
+    elapsedMs: Number(row.elapsed_ms),
+  }));
+}
+
+export interface NewRun {
+  readonly name: string;
+  readonly direction: Direction;
+  readonly reverts: string | null;
+  readonly plan: RunPlan;
+  readonly fileSha256: string;
+  readonly planSha256: string;
+  readonly stopKey: Key | null;
+  readonly estimatedRows: number;
+}
+
+/** Inserts a run in state `running`; its `start_xid` is the inserting transaction. */
+export async function insertRun(session: Session, names: LedgerNames, run: NewRun): Promise<Run> {
+  const result = await session.query(
+    `insert into ${names.runs}
+       (name, direction, state, reverts, start_xid, plan, file_sha256, plan_sha256, stop_key, estimated_rows)
+     values ($1, $2, 'running', $3::bigint, pg_catalog.pg_current_xact_id(), $4::jsonb, $5, $6, $7::text[],
+             $8::double precision)
+     returning ${runColumns}`,
+    [
+      run.name,
+      run.direction,
+      run.reverts,
+      JSON.stringify(run.plan),
+      run.fileSha256,
+      run.planSha256,
+      run.stopKey,
+      run.estimatedRows,
+    ],
+  );
+  return toRun(result.rows[0] ?? {});
+}
+
+/** Moves a run to `state`, with a new epoch: no transaction of the old epoch can commit afterwards. */
+export async function changeState(
+  session: Session,
+  names: LedgerNames,
+  id: string,
+  state: RunState,
+  error: string | null = null,
+): Promise<Run> {
+  const result = await session.query(
+    `update ${names.runs}
+     set state = $2, epoch = epoch + 1, error = $3,
+         finished_at = case when $2 in ('done', 'reverted') then clock_timestamp() end
+     where id = $1::bigint
+     returning ${runColumns}`,
+    [id, state, error],
+  );
+  return toRun(result.rows[0] ?? {});
+}
+
+/** Marks a running run as failed; does nothing where another host moved it on. */
+export async function failRun(
+  session: Session,
+  names: LedgerNames,
+  id: string,
+  error: string,
+): Promise<void> {
+  await session.query(
+    `update ${names.runs} set state = 'failed', epoch = epoch + 1, error = $2
+     where id = $1::bigint and state = 'running'`,
+    [id, error],
+  );
+}
+
+/** Makes all open ranges claimable at once, for a run that is taken up again. */
+export async function resetRetries(session: Session, names: LedgerNames, id: string): Promise<void> {
+  await session.query(
+    `update ${names.ranges} set next_try = '-infinity', worker = null
+     where run_id = $1::bigint and state = 'open'`,
+    [id],
+  );
+}
+
+/** Locks a run row until the transaction ends and says whether a range is still open. */
+export async function lockRun(
+  session: Session,
+  names: LedgerNames,
+  id: string,
+): Promise<{ run: Run; openRanges: number }> {
+  const locked = await session.query(
+    `select ${runColumns} from ${names.runs} where id = $1::bigint for update -- one host finishes`,
+    [id],
+  );
+  const open = await session.query(
+    `select count(*) as open from ${names.ranges} where run_id = $1::bigint and state = 'open'`,
+    [id],
+  );
+  return { run: toRun(locked.rows[0] ?? {}), openRanges: open.rows[0]?.open as number };
+}
+
+/** The done parts of a run, `(lo, cursor]` of every range, become the ranges of the run that reverts it. */
+export async function layOutDone(
+  session: Session,
+  names: LedgerNames,
+  upRunId: string,
+  downRunId: string,
+): Promise<void> {
+  await session.query(
+    `insert into ${names.ranges} (run_id, no, lo, hi, estimated)
+     select $2::bigint, no, lo, cursor, rows
+     from ${names.ranges}
+     where run_id = $1::bigint and cursor is not null and state <> 'void'`,
+    [upRunId, downRunId],
+  );
+}
+
+/** The run that `down` goes back over: the newest `up` run that is done or live, locked; or null. */
+export async function findRunToRevert(
+  session: Session,
+  names: LedgerNames,
+  name: string,
+): Promise<Run | null> {
+  const result = await session.query(
+    `select ${runColumns} from ${names.runs}
+     where name = $1 and direction = 'up' and state in ('done', ${live})
+     order by ${names.runs}.id desc
+     limit 1
+     for update -- waits for chunks between their check and their commit`,
+    [name],
+  );
+  const row = result.rows[0];
+  return row === undefined ? null : toRun(row);
+}

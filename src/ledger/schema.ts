@@ -1,0 +1,138 @@
+import pg from 'pg';
+import { fail } from '../errors.ts';
+import type { Session } from '../postgres/session.ts';
+
+/** The version of the ledger's tables that this release reads and writes. */
+export const ledgerVersion = 1;
+
+/** Quoted, qualified names of the ledger's tables. Nothing outside `ledger/` names them. */
+export interface LedgerNames {
+  readonly schema: string;
+  readonly meta: string;
+  readonly migrations: string;
+  readonly runs: string;
+  readonly ranges: string;
+  readonly quarantine: string;
+  readonly guardClosed: string;
+  readonly guardOpen: string;
+}
+
+/** The table names of a ledger that lives in `schema`. */
+export function ledgerNames(schema: string): LedgerNames {
+  const quoted = pg.escapeIdentifier(schema);
+  const table = (name: string): string => `${quoted}.${name}`;
+  return {
+    schema: quoted,
+    meta: table('meta'),
+    migrations: table('migrations'),
+    runs: table('runs'),
+    ranges: table('ranges'),
+    quarantine: table('quarantine'),
+    guardClosed: table('guard_closed'),
+    guardOpen: table('guard_open'),
+  };
+}
+
+/** States in which a run holds its name: there is one such run per migration and direction. */
+export const liveStates = ['running', 'paused', 'failed', 'reverting', 'cancelled'] as const;
+const allStates = [...liveStates, 'done', 'reverted'] as const;
+
+const list = (values: readonly string[]): string => values.map((value) => `'${value}'`).join(', ');
+
+function ddl(names: LedgerNames): string {
+  return `
+create schema if not exists ${names.schema};
+create table ${names.meta} (
+  only_row boolean primary key default true check (only_row),
+  version integer not null
+);
+insert into ${names.meta} (version) values (${ledgerVersion});
+create table ${names.runs} (
+  id bigint generated always as identity primary key,
+  name text not null,
+  direction text not null check (direction in ('up', 'down')),
+  state text not null check (state in (${list(allStates)})),
+  epoch integer not null default 1 check (epoch > 0),
+  reverts bigint references ${names.runs} (id),
+  start_xid xid8 not null,
+  plan jsonb not null,
+  file_sha256 text not null,
+  plan_sha256 text not null,
+  stop_key text[],
+  estimated_rows double precision not null default -1,
+  error text,
+  started_at timestamptz not null default clock_timestamp(),
+  finished_at timestamptz,
+  check ((direction = 'down') = (reverts is not null))
+);
+create unique index runs_one_live on ${names.runs} (name, direction) where state in (${list(liveStates)});
+create table ${names.migrations} (
+  name text primary key,
+  kind text not null check (kind in ('data', 'schema')),
+  executed_at timestamptz not null default clock_timestamp(),
+  run_id bigint references ${names.runs} (id),
+  file_sha256 text not null,
+  check ((kind = 'data') = (run_id is not null))
+);
+create table ${names.ranges} (
+  run_id bigint not null references ${names.runs} (id),
+  no integer not null,
+  lo text[],
+  hi text[] not null,
+  cursor text[],
+  state text not null default 'open' check (state in ('open', 'done', 'void')),
+  stalls integer not null default 0 check (stalls >= 0),
+  max_rows integer check (max_rows > 0),
+  next_try timestamptz not null default '-infinity',
+  worker text,
+  touched_at timestamptz not null default '-infinity',
+  estimated double precision not null default 0,
+  rows bigint not null default 0 check (rows >= 0),
+  chunks bigint not null default 0 check (chunks >= 0),
+  busy_ms double precision not null default 0,
+  last_error text,
+  primary key (run_id, no),
+  check (state <> 'done' or cursor = hi)
+) with (fillfactor = 50);
+create table ${names.quarantine} (
+  run_id bigint not null references ${names.runs} (id),
+  key text[] not null,
+  error text not null,
+  sqlstate text,
+  attempts integer not null,
+  at timestamptz not null default clock_timestamp(),
+  primary key (run_id, key)
+);
+create table ${names.guardClosed} (token uuid primary key, check (false));
+create table ${names.guardOpen} (
+  token uuid primary key references ${names.guardClosed} (token) deferrable initially deferred
+) with (fillfactor = 50);`;
+}
+
+/** The ledger's version, or null where there is no ledger. Reads only. */
+export async function readLedgerVersion(session: Session, schema: string): Promise<number | null> {
+  const names = ledgerNames(schema);
+  const found = await session.query('select pg_catalog.to_regclass($1)::text as meta', [names.meta]);
+  if (found.rows[0]?.meta === null) return null;
+  const result = await session.query(`select version from ${names.meta}`);
+  const version = result.rows[0]?.version;
+  if (version !== ledgerVersion) {
+    throw fail('LEDGER_VERSION', {
+      message: `the ledger in schema "${schema}" has version ${String(version ?? 'none')}`,
+      detail: `this release of umzug-cluster knows version ${ledgerVersion}`,
+      hint: 'install the release that wrote it, or a newer one',
+    });
+  }
+  return ledgerVersion;
+}
+
+/**
+ * Creates the ledger where it is missing. Call inside a transaction: the advisory lock keeps two first
+ * runs from racing, which `if not exists` alone does not (3 errors in 18 concurrent first runs).
+ */
+export async function ensureLedger(session: Session, schema: string): Promise<void> {
+  await session.query('select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended($1, 0))', [
+    `umzug-cluster ledger ${schema}`,
+  ]);
+  if ((await readLedgerVersion(session, schema)) === null) await session.query(ddl(ledgerNames(schema)));
+}

@@ -1,0 +1,83 @@
+import type { Knex } from 'knex';
+
+/**
+ * The author's side of the product: what a file in `migrations/` exports. Types only; the checks that
+ * a loaded file keeps them are in `migration/loader`.
+ */
+
+/** A connection that every query of one chunk goes through: a knex transaction without `commit`. */
+export type Database = Knex;
+
+/** What `update` is told about the chunk it works on. */
+export interface ChunkContext {
+  /** Name of the migration, without extension. */
+  readonly migration: string;
+  /** Stable id of the chunk; the same on every attempt. Use with `attempt` as an idempotency key. */
+  readonly chunk: string;
+  /** 1 for the first try of this chunk, counted up by one for each further one. */
+  readonly attempt: number;
+  /** Aborts when the chunk is to be given up: the grace is over, or it takes too long. */
+  readonly signal: AbortSignal;
+  /** Writes structured records that name the migration and the chunk. */
+  readonly logger: ChunkLogger;
+}
+
+/** The logger handed to `update`. */
+export interface ChunkLogger {
+  debug(fields: object, message?: string): void;
+  info(fields: object, message?: string): void;
+  warn(fields: object, message?: string): void;
+  error(fields: object, message?: string): void;
+}
+
+/**
+ * Says which rows to migrate: returns a knex query, never its rows. No limit, offset, order, group,
+ * distinct, union or aggregate: the runner cuts the chunks.
+ *
+ * `Row` is the shape of one selected row.
+ */
+// eslint-disable-next-line @typescript-eslint/no-explicit-any
+export type Select<Row extends object = any> = (db: Database) => Knex.QueryBuilder<any, any> & { readonly __row?: Row };
+
+/** Migrates one chunk's rows. All that it does through `db` commits with the chunk's mark, or not at all. */
+export type Update<Row extends object = any> = (
+  db: Database,
+  rows: Row[],
+  context: ChunkContext,
+) => unknown;
+
+/** Migrates one chunk without reading its rows; made by `setBased`. */
+export type SetBasedUpdate = (
+  chunk: Knex.QueryBuilder,
+  db: Database,
+  context: ChunkContext,
+) => unknown;
+
+/** The way back of a data migration. */
+export interface Down<Row extends object = any> {
+  readonly select: Select<Row>;
+  readonly update: Update<Row>;
+}
+
+/** Options of a data migration. Everything has a default. */
+export interface Options {
+  /** Columns that identify a row, NOT NULL and unique together. Default: the base table's primary key. */
+  readonly key?: readonly string[];
+  /** Fixed number of rows a chunk. Default: adapts to the target time. */
+  readonly chunkSize?: number;
+  /** Time a chunk aims at, in milliseconds. Default: the setting `targetMs`. */
+  readonly targetMs?: number;
+  /** Lets `update` delete its rows or change their keys' existence. Default: false. */
+  readonly allowDelete?: boolean;
+  /** Lets `update` finish without a statement on `db`. Default: false. */
+  readonly allowNoQueries?: boolean;
+}
+
+/** Options of a schema migration. */
+export interface SchemaOptions {
+  /** `false` runs `up` and `down` outside a transaction, as CREATE INDEX CONCURRENTLY needs. Default: true. */
+  readonly transaction?: boolean;
+}
+
+/** `up` or `down` of a schema migration. */
+export type SchemaStep = (db: Database) => unknown;

@@ -1,0 +1,209 @@
+import { EventEmitter } from 'node:events';
+import { Control } from './cluster/control.ts';
+import { Primary } from './cluster/primary.ts';
+import type { Config } from './config.ts';
+import type { Progress } from './core/progress.ts';
+import { UmzugClusterError, fail, messageOf } from './errors.ts';
+import type { ErrorCode } from './errors.ts';
+import type { Logger } from './logger.ts';
+import { checkOrder, warnOfDrift } from './migrator/checks.ts';
+import { type Executor, makeExecutor } from './migrator/execute.ts';
+import { readState } from './migrator/state.ts';
+import type { LedgerState } from './migrator/state.ts';
+import { type StatusReport, statusReport } from './migrator/status.ts';
+import { openUmzug, revertTargets } from './migrator/umzug.ts';
+import { listMigrations } from './migration/folder.ts';
+import type { MigrationFile } from './migration/folder.ts';
+import { makeEnvironment, readServer, sessionOptions } from './run/environment.ts';
+import type { RunEnvironment } from './run/environment.ts';
+import type { ServerFacts } from './postgres/transaction.ts';
+
+export type { StatusReport } from './migrator/status.ts';
+
+export interface MigrationRef {
+  readonly name: string;
+  readonly path: string;
+}
+
+export interface UpOptions {
+  readonly to?: string;
+  readonly step?: number;
+  readonly names?: readonly string[];
+  readonly rerun?: 'THROW' | 'SKIP' | 'ALLOW';
+  readonly allowOutOfOrder?: boolean;
+  readonly strict?: boolean;
+}
+
+export interface DownOptions {
+  readonly to?: string | 0;
+  readonly step?: number;
+  readonly names?: readonly string[];
+}
+
+/** What became of one migration. `rows` and `chunks` are those of the whole run, on all hosts. */
+export interface MigrationOutcome {
+  readonly name: string;
+  readonly kind: 'data' | 'schema';
+  readonly rows: number;
+  readonly chunks: number;
+  readonly durationMs: number;
+}
+
+export type StopReason = 'SIGINT' | 'SIGTERM' | 'SIGHUP' | 'deadline';
+
+interface MigratorEvents {
+  progress: [Progress];
+  migrating: [MigrationRef];
+  migrated: [MigrationRef];
+  reverting: [MigrationRef];
+  reverted: [MigrationRef];
+}
+
+const stopCodes: Record<StopReason, ErrorCode> = {
+  SIGINT: 'INTERRUPTED',
+  SIGTERM: 'TERMINATED',
+  SIGHUP: 'HANGUP',
+  deadline: 'STOPPED',
+};
+
+/** Runs, reverts and reports migrations on one database. Umzug decides order and what is pending. */
+export class Migrator extends EventEmitter<MigratorEvents> {
+  readonly #config: Config;
+  readonly #logger: Logger;
+  readonly #control: Control;
+  #primary: Primary | null = null;
+  #stopped: [ErrorCode, 'drain' | 'abort'] | null = null;
+
+  constructor(config: Config, logger: Logger) {
+    super();
+    this.#config = config;
+    this.#logger = logger;
+    const label = config.database.kind === 'connection' ? config.database.label : 'embedded';
+    this.#control = new Control(sessionOptions(config), config.tuning.retryBudgetMs, label);
+  }
+
+  /** Runs pending migrations in order; resumes what was interrupted; joins what other hosts run. */
+  async up(options: UpOptions = {}): Promise<readonly MigrationOutcome[]> {
+    const files = await this.#files();
+    const state = await this.#state();
+    warnOfDrift(files, state, options.strict ?? false, this.#logger);
+    checkOrder(files, state, options);
+    return await this.#run(files, options.rerun === 'ALLOW', async (executor) => {
+      const umzug = await openUmzug(files, executor, () => this.#executedNames(), this);
+      const { to, step, names, rerun } = options;
+      if (names !== undefined) await umzug.up({ migrations: [...names], rerun: (rerun ?? 'THROW') as never });
+      else if (to !== undefined) await umzug.up({ to });
+      else await umzug.up(step === undefined ? {} : { step });
+    });
+  }
+
+  /** Reverts the last migration, or as told; a half-done run counts as the last one. */
+  async down(options: DownOptions = {}): Promise<readonly MigrationOutcome[]> {
+    const files = await this.#files();
+    const begun = async (): Promise<string[]> => {
+      const state = await this.#state();
+      return [...state.executed.map(({ name }) => name), ...state.live];
+    };
+    const targets = revertTargets(files, await begun(), options);
+    return await this.#run(files, false, async (executor) => {
+      // Refused before anything changes: a migration without `down` in the middle would stop half way.
+      for (const target of targets) await executor.checkDown(target);
+      const umzug = await openUmzug(files, executor, begun, this);
+      await umzug.down({ migrations: targets.map(({ name }) => name) });
+    });
+  }
+
+  /** Migrations that `up` would run, in order. Reads only. */
+  async pending(): Promise<readonly MigrationRef[]> {
+    const executed = new Set(await this.#executedNames());
+    return (await this.#files()).filter(({ name }) => !executed.has(name)).map(refOf);
+  }
+
+  /** Executed migrations whose file is there, in order. Reads only. */
+  async executed(): Promise<readonly MigrationRef[]> {
+    const executed = new Set(await this.#executedNames());
+    return (await this.#files()).filter(({ name }) => executed.has(name)).map(refOf);
+  }
+
+  /** What is executed, running, failed, missing. Reads only and waits for no lock. */
+  async status(name?: string): Promise<StatusReport> {
+    return await statusReport(await this.#files(), this.#config, this.#control, name);
+  }
+
+  /** Asks a running `up` or `down` to stop; it then rejects with INTERRUPTED, TERMINATED, HANGUP or STOPPED. */
+  stop(reason: StopReason, how: 'drain' | 'abort'): void {
+    this.#stopped = [stopCodes[reason], how];
+    this.#primary?.stop(stopCodes[reason], how);
+  }
+
+  /** Ends the connection. */
+  async close(): Promise<void> {
+    await this.#control.close();
+  }
+
+  async #run(
+    files: readonly MigrationFile[],
+    again: boolean,
+    work: (executor: Executor) => Promise<unknown>,
+  ): Promise<readonly MigrationOutcome[]> {
+    let executor: Executor | null = null;
+    const { config, logger, control } = {
+      config: this.#config,
+      logger: this.#logger,
+      control: this.#control,
+    };
+    const open = async (): Promise<{ primary: Primary; env: RunEnvironment }> => {
+      const server: ServerFacts = await control.use(readServer);
+      const env = makeEnvironment(config, server);
+      const onProgress = (progress: Progress): void => void this.emit('progress', progress);
+      this.#primary = new Primary({ config, env, server, control, logger, onProgress });
+      if (this.#stopped !== null) this.#primary.stop(...this.#stopped);
+      return { primary: this.#primary, env };
+    };
+    try {
+      const { primary, env } = await open();
+      executor = makeExecutor({ files, env, control, primary, logger, again });
+      await work(executor);
+      return executor.outcomes;
+    } catch (error) {
+      throw unwrap(error);
+    } finally {
+      await this.#primary?.close();
+      this.#primary = null;
+    }
+  }
+
+  async #files(): Promise<MigrationFile[]> {
+    return await listMigrations(this.#config.migrationsDir);
+  }
+
+  async #state(): Promise<LedgerState> {
+    return await this.#control.use((session) => readState(session, this.#config.ledgerSchema));
+  }
+
+  async #executedNames(): Promise<string[]> {
+    return (await this.#state()).executed.map(({ name }) => name);
+  }
+}
+
+/** Opens a migrator. Connects with its first command. */
+export async function openMigrator(config: Config, logger: Logger): Promise<Migrator> {
+  return await Promise.resolve(new Migrator(config, logger));
+}
+
+function refOf({ name, path }: MigrationFile): MigrationRef {
+  return { name, path };
+}
+
+/** Umzug wraps what a migration threw; the user reads the cause. */
+function unwrap(error: unknown): unknown {
+  let inner = error;
+  while (inner instanceof Error && !(inner instanceof UmzugClusterError) && inner.cause !== undefined) {
+    inner = inner.cause;
+  }
+  if (inner instanceof UmzugClusterError) return inner;
+  if (error instanceof Error && /^Couldn't find migration/.test(error.message)) {
+    return fail('USAGE', { message: messageOf(error), hint: 'umzug-cluster pending lists the names' });
+  }
+  return inner;
+}

@@ -1,0 +1,96 @@
+import type { Control } from '../cluster/control.ts';
+import type { Primary } from '../cluster/primary.ts';
+import { fail } from '../errors.ts';
+import type { Direction, Run } from '../ledger/rows.ts';
+import type { Logger } from '../logger.ts';
+import type { MigrationFile } from '../migration/folder.ts';
+import { type LoadedMigration, loadMigration } from '../migration/loader.ts';
+import type { MigrationOutcome } from '../migrator.ts';
+import type { RunEnvironment } from '../run/environment.ts';
+import { type DataMigration, planStep, stepOf } from '../run/plan.ts';
+import { registerUp } from '../run/register.ts';
+import { registerDown } from '../run/revert.ts';
+import { runSchemaStep } from '../run/schema-step.ts';
+
+/** What Umzug calls for each migration. */
+export interface Executor {
+  up(file: MigrationFile): Promise<void>;
+  down(file: MigrationFile): Promise<void>;
+  /** Refuses a migration that has no way back. */
+  checkDown(file: MigrationFile): Promise<void>;
+  readonly outcomes: readonly MigrationOutcome[];
+}
+
+export interface ExecutorInput {
+  readonly files: readonly MigrationFile[];
+  readonly env: RunEnvironment;
+  readonly control: Control;
+  readonly primary: Primary;
+  readonly logger: Logger;
+  /** Run a migration that is executed already once more. */
+  readonly again: boolean;
+}
+
+/** Makes the functions that run one migration, whatever its kind. */
+export function makeExecutor(input: ExecutorInput): Executor {
+  const outcomes: MigrationOutcome[] = [];
+  const { env, control, primary, logger, again } = input;
+
+  const execute = async (file: MigrationFile, direction: Direction): Promise<void> => {
+    primary.throwIfStopped(null);
+    const startedAt = performance.now();
+    const migration = await loadMigration(file);
+    logger.info(
+      { event: 'migration.started', migration: file.name, direction },
+      `${file.name}: ${direction}`,
+    );
+    const counts =
+      migration.kind === 'schema'
+        ? await runSchemaStep(env, migration, direction, again).then(() => ({ rows: 0, chunks: 0 }))
+        : await executeData(migration, direction);
+    const durationMs = performance.now() - startedAt;
+    const { rows, chunks } = counts;
+    outcomes.push({ name: file.name, kind: migration.kind, rows, chunks, durationMs });
+    const fields = { migration: file.name, direction, rows, chunks, durationMs: Math.round(durationMs) };
+    logger.info({ event: 'migration.done', ...fields }, `${file.name}: ${direction} done`);
+  };
+
+  const executeData = async (
+    migration: DataMigration,
+    direction: Direction,
+  ): Promise<{ rows: number; chunks: number }> => {
+    const run = await control.use((session) => register(session, migration, direction));
+    if (run === null) return { rows: 0, chunks: 0 };
+    return await primary.execute(migration, run);
+  };
+
+  const register = async (
+    session: Parameters<typeof planStep>[0],
+    migration: DataMigration,
+    direction: Direction,
+  ): Promise<Run | null> => {
+    const plan = await planStep(session, env, migration, stepOf(migration, direction));
+    for (const warning of plan.warnings) {
+      logger.warn({ event: 'plan.warning', migration: migration.name }, `${migration.name}: ${warning}`);
+    }
+    return direction === 'up'
+      ? await registerUp(session, env, migration, plan, again)
+      : await registerDown(session, env, migration, plan);
+  };
+
+  return {
+    outcomes,
+    up: (file) => execute(file, 'up'),
+    down: (file) => execute(file, 'down'),
+    checkDown: async (file) => refuseWithoutDown(await loadMigration(file)),
+  };
+}
+
+function refuseWithoutDown(migration: LoadedMigration): void {
+  if (migration.down !== null) return;
+  throw fail('NO_DOWN', {
+    message: `${migration.name} has no down`,
+    detail: 'nothing was changed',
+    hint: `export down in ${migration.path}`,
+  });
+}

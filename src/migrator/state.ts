@@ -1,0 +1,22 @@
+import { type ExecutedMigration, listExecuted } from '../ledger/migrations.ts';
+import { latestRuns } from '../ledger/runs.ts';
+import { ledgerNames, liveStates, readLedgerVersion } from '../ledger/schema.ts';
+import type { Session } from '../postgres/session.ts';
+
+/** What the ledger says before a command decides. */
+export interface LedgerState {
+  readonly exists: boolean;
+  readonly executed: readonly ExecutedMigration[];
+  /** Names of migrations whose run is begun and not ended. */
+  readonly live: readonly string[];
+}
+
+/** Reads the ledger; a database without one has nothing executed. Writes nothing. */
+export async function readState(session: Session, schema: string): Promise<LedgerState> {
+  if ((await readLedgerVersion(session, schema)) === null) return { exists: false, executed: [], live: [] };
+  const names = ledgerNames(schema);
+  const executed = await listExecuted(session, names);
+  const runs = await latestRuns(session, names);
+  const isLive = (state: string): boolean => (liveStates as readonly string[]).includes(state);
+  return { exists: true, executed, live: runs.filter(({ state }) => isLive(state)).map(({ name }) => name) };
+}

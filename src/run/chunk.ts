@@ -1,0 +1,209 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { performance } from 'node:perf_hooks';
+import { fail } from '../errors.ts';
+import { type Owned, advance, own } from '../ledger/chunks.ts';
+import type { Key, Run } from '../ledger/rows.ts';
+import { countKeys, setBasedChunk, upperKey } from '../migration/chunk-queries.ts';
+import type { ChunkContext, ChunkLogger } from '../migration/contract.ts';
+import { type GuardedDatabase, guardDatabase } from '../migration/guard.ts';
+import { inspectSelect } from '../migration/select-shape.ts';
+import type { Session } from '../postgres/session.ts';
+import { authorSearchPath, begin, commit, emptySearchPath, rollback } from '../postgres/transaction.ts';
+import { readBatch, refuseDuplicates } from './batch.ts';
+import type { RunEnvironment } from './environment.ts';
+import type { DataMigration, Step } from './plan.ts';
+import { watchChunk } from './watch.ts';
+
+/** The work of a run as one lane sees it. */
+export interface ChunkWork {
+  readonly env: RunEnvironment;
+  readonly migration: DataMigration;
+  readonly step: Step;
+  readonly run: Run;
+  readonly logger: ChunkLogger;
+}
+
+export interface ChunkRequest {
+  readonly no: number;
+  readonly size: number;
+  readonly attempt: number;
+  /** Aborts when the grace of a signal is over. */
+  readonly signal: AbortSignal;
+}
+
+/** `advanced`: committed. `gone`: the range is not open any more. `stopped`: the run is not to go on. */
+export type ChunkOutcome =
+  | {
+      readonly kind: 'advanced';
+      readonly rows: number;
+      readonly limit: number;
+      readonly last: boolean;
+      readonly durationMs: number;
+    }
+  | { readonly kind: 'gone' }
+  | { readonly kind: 'stopped' };
+
+/**
+ * One chunk: one transaction on one connection (protocol steps T3.1 to T3.9). Rejects after the
+ * transaction was rolled back, or its connection destroyed.
+ */
+export async function runChunk(
+  session: Session,
+  work: ChunkWork,
+  request: ChunkRequest,
+): Promise<ChunkOutcome> {
+  const startedAt = performance.now();
+  const token = randomUUID();
+  const guard = guardDatabase(session, work.env.knexConfig);
+  const watch = watchChunk(session, work.env.tuning.ceilingMs, request);
+  try {
+    const owned = await openChunk(session, work, request.no, token);
+    if (owned === null) return await giveUp(session, { kind: 'gone' });
+    if (owned.runState !== 'running' || owned.epoch !== work.run.epoch) {
+      return await giveUp(session, { kind: 'stopped' });
+    }
+    const limit = Math.max(1, Math.min(request.size, owned.maxRows ?? request.size));
+    const context = chunkContext(work, request, owned, watch.signal);
+    const done = await watch.race(migrate(session, work, guard, context, owned, limit));
+    const closed = await closeChunk(session, work, {
+      request,
+      owned,
+      token,
+      done,
+      busyMs: performance.now() - startedAt,
+    });
+    if (closed !== 'commit') return await giveUp(session, { kind: closed });
+    await commit(session);
+    const durationMs = performance.now() - startedAt;
+    return { kind: 'advanced', rows: done.rows, limit, last: done.last, durationMs };
+  } catch (error) {
+    await rollback(session);
+    throw watch.reason() ?? error;
+  } finally {
+    watch.stop();
+    guard.close();
+  }
+}
+
+/** BEGIN, settings, range lock, guard, and the author's search path: one round trip. */
+async function openChunk(
+  session: Session,
+  { env, run }: ChunkWork,
+  no: number,
+  token: string,
+): Promise<Owned | null> {
+  const [, , owned] = await Promise.all([
+    session.query(begin),
+    session.query(env.pinned),
+    own(session, env.names, run.id, no, token),
+    session.query(authorSearchPath(env.searchPath)),
+  ]);
+  return owned;
+}
+
+interface Migrated {
+  readonly rows: number;
+  readonly to: Key;
+  readonly last: boolean;
+  readonly keys: readonly Key[];
+}
+
+async function migrate(
+  session: Session,
+  work: ChunkWork,
+  guard: GuardedDatabase,
+  context: ChunkContext,
+  owned: Owned,
+  limit: number,
+): Promise<Migrated> {
+  const { step, migration, run } = work;
+  const { base } = run.plan;
+  const shape = inspectSelect(step.select(guard.builder), migration.path);
+  const what = run.direction === 'up' ? 'update' : 'down.update';
+  const expect = { what, allowNoQueries: migration.options.allowNoQueries ?? false };
+  if (step.setBased) {
+    const probe = upperKey(base, owned.after, owned.hi, limit);
+    const found = await session.query(probe.text, probe.values);
+    const upper = (found.rows[0]?.['key'] as Key | null | undefined) ?? null;
+    const to = upper ?? owned.hi;
+    const chunk = setBasedChunk(shape, base, guard.builder, { after: owned.after, upTo: to });
+    const update = step.update as (chunk: unknown, db: unknown, context: ChunkContext) => unknown;
+    const value = await guard.settle(() => update(chunk, guard.db, context), expect);
+    const rows = typeof value === 'number' ? value : guard.affected();
+    return { rows, to, last: upper === null, keys: [] };
+  }
+  const batch = await readBatch(session, shape, base, guard, owned, limit);
+  refuseDuplicates(batch.keys, migration.name);
+  if (batch.rows.length > 0) {
+    const update = step.update as (db: unknown, rows: object[], context: ChunkContext) => unknown;
+    await guard.settle(() => update(guard.db, batch.rows, context), expect);
+  }
+  const last = batch.picked < limit || batch.lastKey === null;
+  return {
+    rows: batch.rows.length,
+    to: last ? owned.hi : (batch.lastKey as Key),
+    last,
+    keys: migration.options.allowDelete === true ? [] : batch.keys,
+  };
+}
+
+/** Counts the locked keys again, closes the guard, advances the cursor: one round trip. */
+async function closeChunk(
+  session: Session,
+  { env, run, migration }: ChunkWork,
+  chunk: { request: ChunkRequest; owned: Owned; token: string; done: Migrated; busyMs: number },
+): Promise<'commit' | 'stopped'> {
+  const { owned, done, request } = chunk;
+  const recount = done.keys.length === 0 ? null : countKeys(run.plan.base, done.keys);
+  const [, counted, advanced] = await Promise.all([
+    session.query(emptySearchPath),
+    recount === null ? null : session.query(recount.text, recount.values),
+    advance(session, env.names, {
+      runId: run.id,
+      no: request.no,
+      token: chunk.token,
+      epoch: run.epoch,
+      from: owned.cursor,
+      to: done.to,
+      last: done.last,
+      rows: done.rows,
+      passed: done.rows,
+      busyMs: chunk.busyMs,
+    }),
+  ]);
+  const left = counted === null ? done.keys.length : Number(counted.rows[0]?.['count']);
+  if (left !== done.keys.length) {
+    throw fail('MIGRATION_FAILED', {
+      message: `${migration.name}: update moved or deleted ${done.keys.length - left} of its rows' keys`,
+      hint: 'choose a key that update does not change, or set options.allowDelete',
+    });
+  }
+  if (!advanced.guarded) {
+    throw fail('MIGRATION_FAILED', {
+      message: `${migration.name}: update ended the transaction of its chunk`,
+      hint: 'remove COMMIT and ROLLBACK; throw an error to roll the chunk back',
+    });
+  }
+  if (advanced.moved) return 'commit';
+  if (advanced.runState !== 'running' || advanced.epoch !== run.epoch) return 'stopped';
+  throw fail('LEDGER_DAMAGED', {
+    message: `${migration.name}: the cursor of range ${request.no} moved while its row was locked`,
+    hint: 'this is a bug: please report it',
+  });
+}
+
+async function giveUp<Outcome>(session: Session, outcome: Outcome): Promise<Outcome> {
+  await rollback(session);
+  return outcome;
+}
+
+function chunkContext(
+  { run, migration, logger }: ChunkWork,
+  request: ChunkRequest,
+  owned: Owned,
+  signal: AbortSignal,
+): ChunkContext {
+  const place = createHash('sha256').update(JSON.stringify(owned.after)).digest('hex').slice(0, 12);
+  const chunk = `${run.id}-${run.direction}-${place}`;
+  return { migration: migration.name, chunk, attempt: request.attempt, signal, logger };
+}

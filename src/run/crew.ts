@@ -1,0 +1,49 @@
+import { UmzugClusterError } from '../errors.ts';
+import type { ChunkWork } from './chunk.ts';
+import { type ChunkReport, runLane } from './lane.ts';
+
+/** The lanes of one process on one run. */
+export interface CrewOptions {
+  readonly work: ChunkWork;
+  readonly process: string;
+  readonly lanes: number;
+  readonly drain: AbortSignal;
+  readonly abort: AbortSignal;
+  readonly onChunk: (report: ChunkReport) => void;
+}
+
+/**
+ * Starts with one lane and adds the others when a chunk comes back full: one chunk needs no second
+ * connection. Settles when all lanes have; rejects with the first error, after the others have finished
+ * their chunk.
+ */
+export async function runCrew(options: CrewOptions): Promise<void> {
+  const failed = new AbortController();
+  const drain = AbortSignal.any([options.drain, failed.signal]);
+  const progress = { lastAt: performance.now() };
+  const lanes: Promise<void>[] = [];
+  let firstError: unknown;
+
+  const start = (): void => {
+    const worker = `${options.process}:${lanes.length + 1}`;
+    const onChunk = (report: ChunkReport): void => {
+      options.onChunk(report);
+      if (report.full && lanes.length < options.lanes && !drain.aborted) start();
+    };
+    const { work, abort } = options;
+    const lane = runLane({ work, worker, drain, abort, onChunk, progress }).catch((error: unknown) => {
+      if (firstError === undefined || isMoreTelling(error, firstError)) firstError = error;
+      failed.abort();
+    });
+    lanes.push(lane);
+  };
+
+  start();
+  // Lanes may be added while the first ones are awaited.
+  for (let index = 0; index < lanes.length; index += 1) await lanes[index];
+  if (firstError !== undefined) throw firstError;
+}
+
+function isMoreTelling(error: unknown, than: unknown): boolean {
+  return error instanceof UmzugClusterError && than instanceof UmzugClusterError && than.code === 'STOPPED';
+}

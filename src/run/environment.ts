@@ -1,0 +1,68 @@
+import os from 'node:os';
+import type { Knex } from 'knex';
+import type { Config } from '../config.ts';
+import type { Tuning } from '../core/settings.ts';
+import { fail } from '../errors.ts';
+import { type LedgerNames, ledgerNames } from '../ledger/schema.ts';
+import { Session, type SessionOptions } from '../postgres/session.ts';
+import { type ServerFacts, pinned } from '../postgres/transaction.ts';
+
+/** What every step of a run needs and none of them changes. One per process. */
+export interface RunEnvironment {
+  readonly names: LedgerNames;
+  readonly ledgerSchema: string;
+  readonly tuning: Tuning;
+  readonly knexConfig: Knex.Config;
+  readonly searchPath: readonly string[] | null;
+  readonly session: SessionOptions;
+  /** The statement that pins the settings of each transaction. */
+  readonly pinned: string;
+  /** `host:pid`, what the ledger shows as a range's worker, before the lane's number. */
+  readonly process: string;
+}
+
+const oldestServer = 140_000;
+
+/** The time beyond the statement timeout after which a silent server is given up. */
+const answerMarginMs = 5_000;
+
+/** How sessions of this configuration are opened. */
+export function sessionOptions(config: Config): SessionOptions {
+  if (config.database.kind !== 'connection') {
+    throw fail('INTERNAL', { message: 'the embedded server must be started before a session is opened' });
+  }
+  return {
+    connection: config.database.connection,
+    connectTimeoutMs: config.tuning.connectTimeoutMs,
+    answerTimeoutMs: config.tuning.statementTimeoutMs + answerMarginMs,
+  };
+}
+
+/** Makes the environment once the server has said what it is. */
+export function makeEnvironment(config: Config, server: ServerFacts): RunEnvironment {
+  return {
+    names: ledgerNames(config.ledgerSchema),
+    ledgerSchema: config.ledgerSchema,
+    tuning: config.tuning,
+    knexConfig: config.knexConfig,
+    searchPath: config.searchPath,
+    session: sessionOptions(config),
+    pinned: pinned(config.tuning, server, 'umzug-cluster'),
+    process: `${os.hostname()}:${process.pid}`,
+  };
+}
+
+/** Asks the server for its version and platform; refuses what is too old, by name. */
+export async function readServer(session: Session): Promise<ServerFacts> {
+  const result = await session.query(
+    `select pg_catalog.current_setting('server_version_num')::integer as num, pg_catalog.version() as version`,
+  );
+  const { num, version } = result.rows[0] as { num: number; version: string };
+  if (num < oldestServer || !version.startsWith('PostgreSQL')) {
+    throw fail('SERVER_UNSUPPORTED', {
+      message: `the server is ${version.split(' ').slice(0, 2).join(' ')}`,
+      detail: 'umzug-cluster supports PostgreSQL 14 to 18',
+    });
+  }
+  return { versionNum: num, linux: version.includes('linux') };
+}

@@ -1,0 +1,103 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fail } from '../errors.ts';
+import { olderTransactions } from '../ledger/old-transactions.ts';
+import { layOut } from '../ledger/ranges.ts';
+import type { Run } from '../ledger/rows.ts';
+import { changeState, findLiveRun, insertRun, resetRetries } from '../ledger/runs.ts';
+import { isExecuted } from '../ledger/migrations.ts';
+import { ensureLedger } from '../ledger/schema.ts';
+import type { Session } from '../postgres/session.ts';
+import { withTransaction } from '../postgres/transaction.ts';
+import type { RunEnvironment } from './environment.ts';
+import { makeLayout } from './layout.ts';
+import type { DataMigration, Plan } from './plan.ts';
+
+/**
+ * Opens the run of a migration, or takes up the one that is live (protocol T0). Null where another host has
+ * executed it meanwhile. Refuses where the file or its meaning is not what the run began with.
+ */
+export async function registerUp(
+  session: Session,
+  env: RunEnvironment,
+  migration: DataMigration,
+  plan: Plan,
+  again: boolean,
+): Promise<Run | null> {
+  return await withTransaction(session, env.pinned, async () => {
+    await ensureLedger(session, env.ledgerSchema);
+    if (!again && (await isExecuted(session, env.names, migration.name))) return null;
+    const live = await findLiveRun(session, env.names, migration.name, 'up');
+    if (live !== null) return await resume(session, env, live, migration, plan);
+    const layout = await makeLayout(session, plan.base, env.tuning.workers);
+    const run = await insertRun(session, env.names, {
+      name: migration.name,
+      direction: 'up',
+      reverts: null,
+      plan: { base: plan.base, sql: plan.sql },
+      fileSha256: migration.sha256,
+      planSha256: plan.sha256,
+      stopKey: layout.stopKey,
+      estimatedRows: plan.base.estimatedRows,
+    });
+    await layOut(session, env.names, run.id, layout.bounds, layout.estimatedEach);
+    return run;
+  });
+}
+
+async function resume(
+  session: Session,
+  env: RunEnvironment,
+  run: Run,
+  migration: DataMigration,
+  plan: Plan,
+): Promise<Run> {
+  if (run.state === 'reverting') throw revertingError(migration.name);
+  if (run.fileSha256 !== migration.sha256) {
+    throw fail('DRIFT', {
+      message: `${migration.name} was changed while its run is in progress`,
+      detail: `the run began with file ${run.fileSha256}, this host has ${migration.sha256}`,
+      hint: `put the file back, or revert the run with: umzug-cluster down --name ${migration.name}`,
+    });
+  }
+  if (run.planSha256 !== plan.sha256) {
+    throw fail('DRIFT', {
+      message: `${migration.name}: select does not mean what it meant when the run began`,
+      detail: `plan ${run.planSha256} then, ${plan.sha256} now: its SQL, bindings, table or key differ`,
+      hint: 'a select must not depend on the time, on chance or on the host',
+    });
+  }
+  if (run.state === 'running') return run;
+  await resetRetries(session, env.names, run.id);
+  return await changeState(session, env.names, run.id, 'running');
+}
+
+/** The refusal of `up` while a rollback is half done. */
+export function revertingError(name: string): Error {
+  return fail('REVERTING', {
+    message: `${name} is being rolled back`,
+    detail: 'its rollback was begun and is not finished',
+    hint: `finish it first: umzug-cluster down --name ${name}`,
+  });
+}
+
+const pollMs = 50;
+
+/**
+ * Waits until every transaction that was writing when the run began has ended; without it a row that such
+ * a transaction inserts behind a cursor would be missed.
+ */
+export async function waitForOlder(
+  session: Session,
+  run: Run,
+  on: { readonly waiting: (reason: string | null) => void; readonly signal: AbortSignal },
+): Promise<void> {
+  for (;;) {
+    const [oldest] = await olderTransactions(session, run.startXid);
+    if (oldest === undefined) break;
+    const who = oldest.pid === null ? 'a prepared transaction' : `transaction of pid ${oldest.pid}`;
+    const age = oldest.ageSeconds === null ? '' : `, ${Math.round(oldest.ageSeconds)} s old`;
+    on.waiting(`${who}${age}`);
+    await sleep(pollMs, undefined, { signal: on.signal });
+  }
+  on.waiting(null);
+}

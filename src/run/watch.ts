@@ -1,0 +1,50 @@
+import { fail } from '../errors.ts';
+import type { Session } from '../postgres/session.ts';
+
+export interface ChunkWatch {
+  /** What `update` gets as `context.signal`. */
+  readonly signal: AbortSignal;
+  /** Settles with `work`, or rejects when the chunk is given up. */
+  readonly race: <T>(work: Promise<T>) => Promise<T>;
+  /** Why the chunk was given up, or null. */
+  readonly reason: () => Error | null;
+  readonly stop: () => void;
+}
+
+/** Gives a chunk up when it takes longer than the ceiling, or when it is told to by a signal. */
+export function watchChunk(
+  session: Session,
+  ceilingMs: number,
+  request: { readonly no: number; readonly signal: AbortSignal },
+): ChunkWatch {
+  const controller = new AbortController();
+  let reason: Error | null = null;
+  let abort: (error: Error) => void = () => undefined;
+  const aborted = new Promise<never>((_resolve, reject) => {
+    abort = reject;
+  });
+  aborted.catch(() => undefined);
+  const giveUpFor = (error: Error): void => {
+    reason = error;
+    controller.abort(error);
+    session.destroy(error);
+    abort(error);
+  };
+  const seconds = ceilingMs / 1_000;
+  const timer = setTimeout(() => {
+    const message = `the chunk of range ${request.no} exceeded ${seconds} s`;
+    giveUpFor(fail('MIGRATION_FAILED', { message, hint: 'let update settle; see the setting ceilingMs' }));
+  }, ceilingMs);
+  const onSignal = (): void => giveUpFor(fail('STOPPED', { message: 'stopped before the chunk was done' }));
+  if (request.signal.aborted) onSignal();
+  request.signal.addEventListener('abort', onSignal, { once: true });
+  return {
+    signal: controller.signal,
+    race: (work) => Promise.race([work, aborted]),
+    reason: () => reason,
+    stop: () => {
+      clearTimeout(timer);
+      request.signal.removeEventListener('abort', onSignal);
+    },
+  };
+}

@@ -1,0 +1,176 @@
+import { spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+
+const cli = path.resolve(import.meta.dirname, '../../dist/cli.js');
+const { version } = JSON.parse(
+  readFileSync(path.resolve(import.meta.dirname, '../../package.json'), 'utf8'),
+) as { version: string };
+
+let cwd = '';
+beforeEach(() => {
+  cwd = mkdtempSync(path.join(os.tmpdir(), 'cli-'));
+});
+afterEach(() => {
+  rmSync(cwd, { recursive: true, force: true });
+});
+
+interface Outcome {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs the built command line as a deploy would, with no variable of ours but the ones given. */
+function run(args: readonly string[], env: NodeJS.ProcessEnv = { NODE_ENV: 'production' }): Promise<Outcome> {
+  const child = spawn(process.execPath, [cli, ...args], { cwd, env: { PATH: process.env['PATH'], ...env } });
+  let stdout = '';
+  let stderr = '';
+  child.stdout.on('data', (data) => (stdout += String(data)));
+  child.stderr.on('data', (data) => (stderr += String(data)));
+  return new Promise((resolve) => {
+    child.on('close', (code) => resolve({ code, stdout, stderr }));
+  });
+}
+
+describe('usage', () => {
+  it('--version prints the version of package.json', async () => {
+    expect(await run(['--version'])).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' });
+  });
+
+  it('--help lists every command, and `up --help` its flags and examples', async () => {
+    const all = await run(['--help']);
+    expect(all).toMatchObject({ code: 0, stderr: '' });
+    for (const verb of ['up', 'down', 'pending', 'executed', 'create', 'status', 'completion']) {
+      expect(all.stdout).toContain(`umzug-cluster ${verb}`);
+    }
+    const one = await run(['up', '-h']);
+    for (const text of ['--to', '--step', '--rerun', '--max-time', '--workers', 'Examples:']) {
+      expect(one.stdout).toContain(text);
+    }
+  });
+
+  it('completion prints a script', async () => {
+    const { code, stdout } = await run(['completion'], { SHELL: '/bin/bash' });
+    expect(code).toBe(0);
+    expect(stdout).toContain('umzug-cluster');
+  });
+
+  it.each<[string, RegExp]>([
+    ['', /a command is missing: up, down, pending/],
+    ['upp', /unknown command "upp", did you mean "up"\?/],
+    ['frobnicate', /unknown command "frobnicate"/],
+    ['up nope', /up does not take the argument "nope"\n.*up --to nope/],
+    ['pending nope', /pending does not take the argument "nope"/],
+    ['status a b', /status does not take the argument "b"/],
+    ['up --wrkers 3', /unknown flag "--wrkers", did you mean "--workers"\?/],
+    ['down --rerun ALLOW', /unknown flag "--rerun"/],
+    ['up -x', /unknown flag "-x"/],
+    ['up --workers', /--workers needs a value/],
+    ['up --to', /--to needs a value/],
+    ['up --to=', /--to needs a value/],
+    ['up --workers 3 --workers 4', /--workers is given more than once/],
+    ['up --to a --to b', /--to is given more than once/],
+    ['up --no-workers', /unknown flag "--no-workers": --workers takes a whole number from 1 to 256/],
+    ['up --workers abc', /--workers must be a whole number from 1 to 256/],
+    ['up --workers -1', /--workers must be a whole number/],
+    ['up --workers 1.5', /--workers must be a whole number/],
+    ['up --chunk-size 1e12', /--chunk-size must be a whole number from 1 to 1000000/],
+    ['up --max-time soon', /--max-time must be a duration[^]*1h30m/],
+    ['up --to a --step 2', /--to and --step exclude each other/],
+    ['down --name a --step 2', /--step and --name exclude each other/],
+    ['up --step 0', /--step must be a whole number from 1/],
+    ['up --step 1 -- rest', /unexpected "-- rest"/],
+    ['up --strict=5', /--strict takes no value/],
+    [
+      'up --rerun skip --name a',
+      /--rerun must be one of THROW, SKIP, ALLOW: got "skip", did you mean "SKIP"/,
+    ],
+    ['up --rerun SKIP', /--rerun needs --name/],
+    ['up --log-level verbos', /--log-level must be one of/],
+    ['create', /--name is required/],
+    ['create --name a --kind dta', /--kind must be one of data, schema[^]*did you mean "data"/],
+    ['up --knexfile nope.ts', /no knexfile at/],
+    ['up', /no database is configured\n[^]*set DATABASE_URL, or connection in knexfile.ts/],
+  ])('refuses `%s` with one message, exit code 2 and no stack', async (line, message) => {
+    const { code, stdout, stderr } = await run(line.split(' ').filter(Boolean));
+    expect(stderr).toMatch(message);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).not.toMatch(/^\s+at /m);
+    expect(stderr.match(/error: /g)).toHaveLength(1);
+  });
+
+  it.each(['upp --json', '--json', 'up --workers abc --json', 'up --json'])(
+    'answers `%s` with one JSON document on stdout',
+    async (line) => {
+      const { code, stdout, stderr } = await run(line.split(' '));
+      expect({ code, stderr }).toEqual({ code: 2, stderr: '' });
+      const { error } = JSON.parse(stdout) as { error: object };
+      expect(Object.keys(error)).toEqual(['code', 'message', 'detail', 'hint']);
+    },
+  );
+
+  it('never prints a password', async () => {
+    for (const DATABASE_URL of ['mysql://u:hunter2@h/d', 'postgres://u:hunter2@h:abc/d', 'u:hunter2@h']) {
+      for (const flags of [[], ['--json'], ['--verbose']]) {
+        const { code, stdout, stderr } = await run(['up', ...flags], { DATABASE_URL });
+        expect(code).toBe(2);
+        expect(stdout + stderr).not.toContain('hunter2');
+      }
+    }
+  });
+
+  it('shows the stack of a broken knexfile only with --verbose', async () => {
+    writeFileSync(path.join(cwd, 'knexfile.ts'), `throw new Error('broken on purpose');`);
+    const quiet = await run(['up']);
+    expect(quiet).toMatchObject({ code: 2 });
+    expect(quiet.stderr).toMatch(/^error: knexfile.ts cannot be loaded: broken on purpose$/m);
+    expect(quiet.stderr).not.toMatch(/^\s+at /m);
+    expect((await run(['up', '--verbose'])).stderr).toMatch(/^\s+at /m);
+  });
+});
+
+describe('create', () => {
+  const files = (): readonly string[] => readdirSync(path.join(cwd, 'migrations'));
+
+  it('writes a file with a timestamp, prints its path, and needs no database', async () => {
+    const { code, stdout, stderr } = await run(['create', '--name', 'dated-to-date-given']);
+    expect({ code, stdout }).toEqual({ code: 0, stdout: `migrations/${files()[0]}\n` });
+    expect(files()[0]).toMatch(/^\d{4}\.\d\d\.\d\dT\d\d\.\d\d\.\d\d\.dated-to-date-given\.ts$/);
+    expect(stderr).toContain('umzug-cluster up');
+  });
+
+  it('writes each kind, and says so as JSON', async () => {
+    const { stdout } = await run(['create', '--name', 'a', '--prefix', 'NONE', '--kind', 'schema', '--json']);
+    const { name, path: file } = JSON.parse(stdout) as { name: string; path: string };
+    expect({ name, file: path.basename(file) }).toEqual({ name: 'a', file: 'a.ts' });
+    expect(readFileSync(path.join(cwd, 'migrations/a.ts'), 'utf8')).toMatch(/export .*\bup\b/);
+  });
+
+  it('never overwrites a file', async () => {
+    mkdirSync(path.join(cwd, 'migrations'));
+    writeFileSync(path.join(cwd, 'migrations/a.js'), 'mine');
+    const again = await run(['create', '--name', 'a', '--prefix', 'NONE', '--allow-confusing-ordering']);
+    expect(again).toMatchObject({ code: 2, stdout: '' });
+    expect(again.stderr).toContain('a exists already');
+    expect(files()).toEqual(['a.js']);
+  });
+
+  it('refuses a name that sorts before existing files, unless told', async () => {
+    mkdirSync(path.join(cwd, 'migrations'));
+    writeFileSync(path.join(cwd, 'migrations/b.ts'), '');
+    const args = ['create', '--name', 'a', '--prefix', 'NONE'];
+    const refused = await run(args);
+    expect(refused.code).toBe(2);
+    expect(refused.stderr).toContain('a would sort before b');
+    expect(await run([...args, '--allow-confusing-ordering'])).toMatchObject({ code: 0 });
+  });
+
+  it('refuses a folder that up does not read, unless told', async () => {
+    const args = ['create', '--name', 'a', '--folder', 'elsewhere'];
+    expect((await run(args)).stderr).toContain('--skip-verify');
+    expect(await run([...args, '--skip-verify'])).toMatchObject({ code: 0 });
+  });
+});

@@ -1,0 +1,91 @@
+import { randomBytes } from 'node:crypto';
+import pg from 'pg';
+import { inject, onTestFailed } from 'vitest';
+import './global-setup.ts';
+
+/** A database of one test or one test file. */
+export interface TestDatabase {
+  readonly url: string;
+  readonly name: string;
+  /** A connected client of the database's owner, a superuser. */
+  readonly client: pg.Client;
+  /** Deletes the database, whoever is connected; with KEEP_DATABASES set, not after a failed test. */
+  drop(): Promise<void>;
+}
+
+/** Gives `work` a fresh database, and drops it when `work` succeeds, or fails without KEEP_DATABASES set. */
+export async function withDatabase<T>(work: (db: TestDatabase) => Promise<T>): Promise<T> {
+  const db = await createDatabase();
+  try {
+    const result = await work(db);
+    await db.drop();
+    return result;
+  } catch (error) {
+    if (keepDatabases()) await keep(db);
+    else await db.drop();
+    throw error;
+  }
+}
+
+/** Makes a fresh, empty database on the shared server. The caller drops it. */
+export async function createDatabase(): Promise<TestDatabase> {
+  const name = `test_${randomBytes(8).toString('hex')}`;
+  // template0: nobody can be connected to it, which would make this fail
+  await onServer(`create database ${name} template template0`);
+  const url = urlOfDatabase(name);
+  const client = await connect(url);
+  let failed = false;
+  const db: TestDatabase = {
+    url,
+    name,
+    client,
+    async drop() {
+      if (failed && keepDatabases()) return keep(db);
+      await client.end();
+      await onServer(`drop database if exists ${name} with (force)`);
+    },
+  };
+  // outside a test, as in beforeAll, there is nothing to watch
+  try {
+    onTestFailed(() => {
+      failed = true;
+    });
+  } catch {
+    // a database of the file: always dropped
+  }
+  return db;
+}
+
+/** Connection string of a database on the shared server. */
+export function urlOfDatabase(name: string): string {
+  const url = new URL(inject('serverUrl'));
+  url.pathname = `/${name}`;
+  return url.href;
+}
+
+/** Runs one statement on the shared server, outside the databases of tests. */
+export async function onServer(sql: string): Promise<pg.QueryResult> {
+  const client = await connect(inject('serverUrl'));
+  try {
+    return await client.query(sql);
+  } finally {
+    await client.end();
+  }
+}
+
+async function connect(connectionString: string): Promise<pg.Client> {
+  const client = new pg.Client({ connectionString });
+  // a test may end sessions and servers; the next query reports it, an event would end the test process
+  client.on('error', () => undefined);
+  await client.connect();
+  return client;
+}
+
+async function keep(db: TestDatabase): Promise<void> {
+  await db.client.end();
+  console.error(`KEEP_DATABASES: the failed test's database is ${db.url}`);
+}
+
+function keepDatabases(): boolean {
+  return (process.env.KEEP_DATABASES ?? '') !== '';
+}

@@ -1,0 +1,174 @@
+import { execFileSync, spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { chmod, chown, copyFile, mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import pg from 'pg';
+import { serverAccount, spawnOptionsOf } from '../../src/postgres/embedded/account.ts';
+import { freePort } from '../../src/postgres/embedded/cluster.ts';
+
+/** A PgBouncer before the shared server, or another. */
+export interface PgBouncer {
+  readonly port: number;
+  /** Connection string of a database, through the pooler. */
+  url(database: string): string;
+  /** Runs a statement such as `show pools` on its console. */
+  admin(sql: string): Promise<readonly Record<string, unknown>[]>;
+  stop(): Promise<void>;
+}
+
+const cache = path.resolve(import.meta.dirname, '../../.cache/pgbouncer');
+const packages = ['pgbouncer', 'libc-ares2', 'libevent-2.1-7'];
+
+/** Sessions of the server that the pooler shares out in one database. */
+const defaultPoolSize = 20;
+
+/** Starts a PgBouncer before the server of `url`; null where it can neither be found nor fetched. */
+export async function startPgBouncer(options: {
+  readonly url: string;
+  readonly poolMode?: 'transaction' | 'session';
+  readonly poolSize?: number;
+}): Promise<PgBouncer | null> {
+  const program = await findProgram();
+  if (program === null) return null;
+  const upstream = new URL(options.url);
+  const account = serverAccount();
+  const folder = await mkdtemp(path.join(os.tmpdir(), 'umzug-cluster-pgbouncer-'));
+  try {
+    // the project may be closed to the account, so what it runs and reads is copied
+    for (const file of program) await copyFile(file, path.join(folder, path.basename(file)));
+    const port = await freePort(null);
+    const user = decodeURIComponent(upstream.username);
+    const password = decodeURIComponent(upstream.password);
+    await writeFile(path.join(folder, 'users'), `"${user}" "${password}"\n`);
+    await writeFile(path.join(folder, 'ini'), configuration(upstream, folder, port, user, options));
+    if (account !== null) {
+      for (const file of await readdir(folder))
+        await chown(path.join(folder, file), account.uid, account.gid);
+      await chown(folder, account.uid, account.gid);
+    }
+    const stop = await launch(folder, account);
+    const url = (database: string) => {
+      const through = new URL(options.url);
+      through.hostname = '127.0.0.1';
+      through.port = String(port);
+      through.pathname = `/${database}`;
+      return through.href;
+    };
+    return { port, url, stop, admin: (sql) => onConsole(url('pgbouncer'), sql) };
+  } catch (error) {
+    await rm(folder, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+function configuration(
+  upstream: URL,
+  folder: string,
+  port: number,
+  user: string,
+  options: { readonly poolMode?: string; readonly poolSize?: number },
+): string {
+  return [
+    '[databases]',
+    `* = host=${upstream.hostname} port=${upstream.port || '5432'}`,
+    '[pgbouncer]',
+    `listen_addr = 127.0.0.1`,
+    `listen_port = ${port}`,
+    'unix_socket_dir =',
+    'auth_type = scram-sha-256',
+    `auth_file = ${path.join(folder, 'users')}`,
+    `admin_users = ${user}`,
+    `pool_mode = ${options.poolMode ?? 'transaction'}`,
+    `default_pool_size = ${options.poolSize ?? defaultPoolSize}`,
+    'max_client_conn = 500',
+    '',
+  ].join('\n');
+}
+
+/** Starts the program and waits for the line that says it is up. Returns how to stop it. */
+async function launch(
+  folder: string,
+  account: ReturnType<typeof serverAccount>,
+): Promise<() => Promise<void>> {
+  const base = spawnOptionsOf(account);
+  const child = spawn(path.join(folder, 'pgbouncer'), [path.join(folder, 'ini')], {
+    ...base,
+    env: { ...base.env, LD_LIBRARY_PATH: folder },
+    detached: false,
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  const ended = new Promise<void>((resolve) => child.once('close', () => resolve()));
+  const kill = () => child.kill('SIGKILL');
+  process.once('exit', kill);
+  await new Promise<void>((resolve, reject) => {
+    let log = '';
+    child.stderr.on('data', (text: Buffer) => {
+      log += text.toString();
+      if (log.includes('process up')) resolve();
+    });
+    child.once('error', reject);
+    child.once('close', (code) => reject(new Error(`pgbouncer exited with ${code}:\n${log}`)));
+  });
+  return async () => {
+    process.off('exit', kill);
+    // SIGTERM: at once, unlike SIGINT, which waits for clients
+    child.kill('SIGTERM');
+    await ended;
+    await rm(folder, { recursive: true, force: true });
+  };
+}
+
+async function onConsole(connectionString: string, sql: string): Promise<readonly Record<string, unknown>[]> {
+  const client = new pg.Client({ connectionString });
+  await client.connect();
+  try {
+    const { rows } = await client.query<Record<string, unknown>>(sql);
+    return rows;
+  } finally {
+    await client.end();
+  }
+}
+
+/** The files to run: the system's program, or the fetched one with its libraries. */
+async function findProgram(): Promise<readonly string[] | null> {
+  const folders = [...(process.env.PATH ?? '').split(path.delimiter), '/usr/sbin'];
+  const installed = folders.map((folder) => path.join(folder, 'pgbouncer')).find((file) => existsSync(file));
+  if (installed !== undefined) return [installed];
+  try {
+    if (!existsSync(cache)) await fetchPackages();
+    const files = await readdir(cache, { recursive: true, withFileTypes: true });
+    return files
+      .filter((file) => file.name === 'pgbouncer' || /\.so\.[0-9]+$/.test(file.name))
+      .filter((file) => !file.isDirectory())
+      .map((file) => path.join(file.parentPath, file.name))
+      .filter((file) => file.endsWith('sbin/pgbouncer') || !file.endsWith('pgbouncer'));
+  } catch {
+    return null;
+  }
+}
+
+/** Fetches the Debian packages and unpacks them into the cache; nothing is installed. */
+async function fetchPackages(): Promise<void> {
+  await mkdir(path.dirname(cache), { recursive: true });
+  const work = await mkdtemp(`${cache}-`);
+  try {
+    await chmod(work, 0o755);
+    const run = (program: string, args: readonly string[]) =>
+      execFileSync(program, args, { cwd: work, stdio: 'ignore' });
+    try {
+      run('apt-get', ['download', ...packages]);
+    } catch (error) {
+      if (process.getuid?.() !== 0) throw error;
+      run('apt-get', ['update']);
+      run('apt-get', ['download', ...packages]);
+    }
+    for (const file of await readdir(work)) {
+      if (file.endsWith('.deb')) run('dpkg', ['-x', file, path.join(work, 'root')]);
+    }
+    // another process may have been faster with the same files
+    await rename(path.join(work, 'root'), cache).catch(() => undefined);
+  } finally {
+    await rm(work, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,70 @@
+import { spawn } from 'node:child_process';
+import { accessSync, constants } from 'node:fs';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { embeddedUrl, removeEmbedded, startEmbedded } from '../../src/postgres/embedded/index.ts';
+
+/** A Postgres server for tests, in memory where the system allows; nothing on it survives a crash. */
+export interface TestServer {
+  readonly url: string;
+  readonly projectDir: string;
+  /** Stops the server and deletes its data. */
+  remove(): Promise<void>;
+}
+
+/** Data is thrown away after the tests: durability would only cost time. */
+const testSettings = {
+  fsync: 'off',
+  synchronous_commit: 'off',
+  full_page_writes: 'off',
+  max_connections: '300',
+};
+
+/** A fresh folder that every account can enter, on a memory file system where there is one. */
+export async function temporaryFolder(): Promise<string> {
+  const folder = await mkdtemp(path.join(memoryFolder(), 'umzug-cluster-test-'));
+  // as root the server runs as another user, who has to get in
+  await chmod(folder, 0o755);
+  return folder;
+}
+
+function memoryFolder(): string {
+  try {
+    accessSync('/dev/shm', constants.W_OK);
+    return '/dev/shm';
+  } catch {
+    return os.tmpdir();
+  }
+}
+
+/** Starts a server of its own; it is removed even when this process is killed. */
+export async function startTestServer(
+  options: { readonly settings?: Readonly<Record<string, string>>; readonly keep?: boolean } = {},
+): Promise<TestServer> {
+  const projectDir = await temporaryFolder();
+  const server = await startEmbedded(projectDir, { settings: { ...testSettings, ...options.settings } });
+  const dismiss = options.keep === true ? () => undefined : removeAtDeath(projectDir, server.dataDir);
+  return {
+    url: embeddedUrl(server),
+    projectDir,
+    async remove() {
+      dismiss();
+      await removeEmbedded(projectDir);
+      await rm(projectDir, { recursive: true, force: true });
+    },
+  };
+}
+
+/** A shell that sees the end of its input when this process dies, however it dies. Returns how to dismiss it. */
+function removeAtDeath(projectDir: string, dataDir: string): () => void {
+  const script = 'cat > /dev/null; kill -QUIT "$(head -n 1 "$2/postmaster.pid")"; rm -rf "$1" "${2%/data}"';
+  const guard = spawn('/bin/sh', ['-c', script, 'sh', projectDir, dataDir], {
+    cwd: '/',
+    detached: true,
+    stdio: ['pipe', 'ignore', 'ignore'],
+  });
+  guard.unref();
+  // closing the pipe is what sets it off, so it is killed first
+  return () => guard.kill('SIGKILL');
+}

@@ -1,0 +1,263 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { loadConfig } from '../../src/config.ts';
+import type { Config, ConfigInput } from '../../src/config.ts';
+import { describeDatabase } from '../../src/config/database.ts';
+import { defaultTuning, settings } from '../../src/core/settings.ts';
+import { UmzugClusterError } from '../../src/errors.ts';
+
+let cwd = '';
+beforeEach(() => {
+  cwd = mkdtempSync(path.join(os.tmpdir(), 'config-'));
+});
+afterEach(() => {
+  rmSync(cwd, { recursive: true, force: true });
+});
+
+const url = 'postgres://app:secret@db.example:6543/shop';
+
+function knexfile(text: string, name = 'knexfile.ts'): void {
+  writeFileSync(path.join(cwd, name), text);
+}
+
+function load(flags: ConfigInput['flags'] = {}, env: NodeJS.ProcessEnv = {}): Promise<Config> {
+  return loadConfig({ flags, cwd, env });
+}
+
+async function refusal(
+  flags: ConfigInput['flags'] = {},
+  env: NodeJS.ProcessEnv = {},
+): Promise<UmzugClusterError> {
+  const error = await load(flags, env).then(
+    () => null,
+    (thrown: unknown) => thrown,
+  );
+  if (error instanceof UmzugClusterError) return error;
+  throw new Error(`not refused as it should be: ${String(error)}`);
+}
+
+describe('settings', () => {
+  it('have one row for each key of Tuning, a default inside its bounds, and names of their own', () => {
+    expect(defaultTuning(8)).toEqual({
+      workers: 8,
+      lanes: 2,
+      chunkSize: null,
+      targetMs: 500,
+      maxRows: 10_000,
+      ceilingMs: 60_000,
+      statementTimeoutMs: 30_000,
+      lockTimeoutMs: 2_000,
+      idleTimeoutMs: 30_000,
+      clientCheckMs: 2_000,
+      tcpUserTimeoutMs: 10_000,
+      connectTimeoutMs: 5_000,
+      retryBudgetMs: 20_000,
+      graceMs: 20_000,
+      maxTimeMs: null,
+      waitForOldTransactions: true,
+    });
+    expect(new Set(settings.map(({ env }) => env)).size).toBe(settings.length);
+    for (const setting of settings) {
+      if (setting.kind === 'switch' || typeof setting.default !== 'number') continue;
+      expect(setting.default).toBeGreaterThanOrEqual(setting.min);
+      expect(setting.default).toBeLessThanOrEqual(setting.max);
+    }
+  });
+});
+
+describe('tuning', () => {
+  it('takes defaults < knexfile < environment < flags', async () => {
+    knexfile(
+      `export default { client: 'pg', migrations: { cluster: { workers: 2, targetMs: 100, lanes: 3, graceMs: 1000 } } };`,
+    );
+    const env = { UMZUG_CLUSTER_WORKERS: '3', UMZUG_CLUSTER_TARGET_MS: '200', UMZUG_CLUSTER_CHUNK_SIZE: '' };
+    const { tuning } = await load({ workers: '4' }, env);
+    expect(tuning).toMatchObject({ workers: 4, targetMs: 200, lanes: 3, graceMs: 1_000, chunkSize: null });
+    expect(Object.isFrozen(tuning)).toBe(true);
+  });
+
+  it('reads durations and switches', async () => {
+    const env = { UMZUG_CLUSTER_WAIT_FOR_OLD_TRANSACTIONS: 'false', UMZUG_CLUSTER_GRACE: '5s' };
+    const { tuning } = await load({ 'max-time': '1h30m' }, env);
+    expect(tuning).toMatchObject({ maxTimeMs: 5_400_000, graceMs: 5_000, waitForOldTransactions: false });
+  });
+
+  it.each(['0', '-1', '1.5', '10k', 'NaN', '1e12', '1000000000000', ' ', '0x10', 'all'])(
+    'refuses --chunk-size %s, naming the range',
+    async (value) => {
+      const error = await refusal({ 'chunk-size': value });
+      expect(error).toMatchObject({ code: 'USAGE', exitCode: 2 });
+      expect(error.message).toContain('--chunk-size must be a whole number from 1 to 1000000');
+    },
+  );
+
+  it.each([0, -1, 1.5, Number.NaN, 1e12, '"10k"', '{}', '[5]', 'true'])(
+    'refuses chunkSize %s in the knexfile, naming file and key',
+    async (value) => {
+      knexfile(`export default { migrations: { cluster: { chunkSize: ${String(value)} } } };`);
+      const error = await refusal();
+      expect(error.code).toBe('CONFIG');
+      expect(error.message).toContain('knexfile.ts: migrations.cluster.chunkSize must be');
+    },
+  );
+
+  it.each(['0', '-1', '10000', 'all', false])('refuses --workers %s', async (value) => {
+    expect((await refusal({ workers: value })).message).toContain('from 1 to 256');
+  });
+
+  it.each(['20', '-5s', '5 bananas', '2h'])('refuses --grace %s with examples', async (value) => {
+    const error = await refusal({ grace: value });
+    expect(error.message).toContain('--grace must be a duration');
+    expect(error.hint).toContain('1h30m');
+  });
+
+  it('refuses a flag that is repeated', async () => {
+    expect((await refusal({ workers: ['1', '2'] })).message).toContain('more than once');
+  });
+
+  it('refuses unknown keys and slips of variables with the nearest name', async () => {
+    const slip = await refusal({}, { UMZUG_CLUSTER_CHUNKSIZE: '5' });
+    expect(slip.message).toContain('did you mean "UMZUG_CLUSTER_CHUNK_SIZE"?');
+    knexfile(`export default { migrations: { cluster: { chunkSzie: 5 } } };`);
+    const unknown = await refusal();
+    expect(unknown.message).toBe('knexfile.ts: unknown key "chunkSzie", did you mean "chunkSize"?');
+  });
+
+  it('refuses a target time above the ceiling', async () => {
+    knexfile(`export default { migrations: { cluster: { targetMs: 5000, ceilingMs: 1000 } } };`);
+    expect((await refusal()).message).toContain('targetMs (5000) is larger than ceilingMs (1000)');
+  });
+});
+
+describe('knexfile', () => {
+  it.each([
+    ['knexfile.ts', `interface A { a: 1 } const a: A = { a: 1 }; export default { searchPath: ['x', 'y'] };`],
+    ['knexfile.js', `module.exports = { searchPath: ['x', 'y'] };`],
+    ['knexfile.mjs', `export default { searchPath: ['x', 'y'] };`],
+    ['knexfile.cjs', `module.exports = async () => ({ searchPath: ['x', 'y'] });`],
+  ])('is found as %s', async (name, text) => {
+    knexfile(text, name);
+    const config = await load();
+    expect(config.searchPath).toEqual(['x', 'y']);
+    expect(config.knexfile).toBe(path.join(cwd, name));
+    expect(config.knexConfig).toEqual({ client: 'pg' });
+  });
+
+  it('chooses the environment by --env, then NODE_ENV, then development', async () => {
+    knexfile(
+      `export default { development: { searchPath: 'd' }, test: { searchPath: 't' }, staging: { searchPath: 's' } };`,
+    );
+    expect((await load()).searchPath).toEqual(['d']);
+    expect((await load({}, { NODE_ENV: 'test' })).searchPath).toEqual(['t']);
+    expect((await load({ env: 'staging' }, { NODE_ENV: 'test' })).environment).toBe('staging');
+    expect((await refusal({ env: 'stagin' })).message).toContain('did you mean "staging"?');
+  });
+
+  it('finds the migrations beside the knexfile, or where --migrations says', async () => {
+    mkdirSync(path.join(cwd, 'sub'));
+    knexfile(
+      `export default { migrations: { directory: './mine', schemaName: 'ledger' } };`,
+      'sub/knexfile.ts',
+    );
+    const config = await load({ knexfile: 'sub/knexfile.ts' });
+    expect(config).toMatchObject({ migrationsDir: path.join(cwd, 'sub/mine'), ledgerSchema: 'ledger' });
+    expect((await load({ migrations: 'other' })).migrationsDir).toBe(path.join(cwd, 'other'));
+    expect((await load()).migrationsDir).toBe(path.join(cwd, 'migrations'));
+  });
+
+  it.each([
+    ['export default {', /^knexfile.ts cannot be loaded/],
+    [
+      'throw new Error("no postgres://u:secret@h/d")',
+      /^knexfile.ts cannot be loaded: no postgres:\/\/u:\*\*\*@h/,
+    ],
+    ['import "lodahs"; export default {}', /lodahs/],
+    ['export default 5', /must export an object: found number/],
+    ['export default { migrations: 5 }', /migrations must be an object/],
+    ['export default { migrations: { directry: "x" } }', /unknown key "directry", did you mean "directory"/],
+    ['export default { migrations: { directory: 5 } }', /migrations.directory must be/],
+    ['export default { migrations: { schemaName: "pg_x" } }', /schemaName/],
+    ['export default { client: "mysql2" }', /client must be 'pg': got 'mysql2'/],
+    ['export default { client: "cockroachdb" }', /client must be 'pg'/],
+    ['export default { searchPath: [5] }', /searchPath/],
+    ['export default { connection: 5 }', /knexfile.ts: connection must be/],
+  ])('refuses %s', async (text, message) => {
+    knexfile(text);
+    const error = await refusal();
+    expect(error).toMatchObject({ code: 'CONFIG', message: expect.stringMatching(message) as string });
+    expect(error.message).not.toContain('secret');
+  });
+
+  it('refuses a --knexfile that is not there', async () => {
+    expect((await refusal({ knexfile: 'nope.ts' })).message).toContain(path.join(cwd, 'nope.ts'));
+  });
+});
+
+describe('database', () => {
+  it('is DATABASE_URL before the knexfile’s connection before PG*', async () => {
+    const variables = { PGHOST: 'pg.example', PGDATABASE: 'three' };
+    const byVariables = await load({}, variables);
+    expect(byVariables.database).toEqual({
+      kind: 'connection',
+      connection: { host: 'pg.example', database: 'three' },
+      label: 'pg.example:5432/three',
+    });
+    knexfile(`export default { connection: { host: 'file.example', database: 'two' } };`);
+    expect((await load({}, variables)).database).toMatchObject({ label: 'file.example:5432/two' });
+    const byUrl = await load({}, { ...variables, DATABASE_URL: url });
+    expect(byUrl.database).toMatchObject({ connection: url, label: 'db.example:6543/shop' });
+  });
+
+  it('is the embedded one where nobody said, but never in production', async () => {
+    expect((await load()).database).toEqual({ kind: 'embedded' });
+    knexfile(`export default { connection: process.env.NO_SUCH_VARIABLE };`);
+    expect((await load()).database).toEqual({ kind: 'embedded' });
+    const error = await refusal({}, { NODE_ENV: 'production' });
+    expect(error).toMatchObject({ code: 'CONFIG', hint: 'set DATABASE_URL, or connection in knexfile.ts' });
+    const files = await loadConfig({ flags: {}, cwd, env: { NODE_ENV: 'production' }, needs: 'files' });
+    expect(files.database.kind).toBe('embedded');
+  });
+
+  it.each([
+    ['mysql://u:secret@h/d', /mysql:\/\/ URL/],
+    ['h:5432/d', /does not begin with postgres:\/\//],
+    ['nonsense', /does not begin with postgres:\/\//],
+    ['postgres://u:secret@h:abc/d', /port is "abc"/],
+    ['postgres://u:secret@h:99999/d', /port is "99999"/],
+    ['postgres://u:se#cret@h/d', /percent-encoded/],
+    ['postgres://a:1,b:2/d', /several hosts/],
+  ])('refuses DATABASE_URL=%s, naming the part, without the password', async (text, message) => {
+    const error = await refusal({}, { DATABASE_URL: text });
+    expect(error.message).toMatch(message);
+    expect(JSON.stringify([error.message, error.detail, error.hint])).not.toContain('cret');
+  });
+
+  it.each([
+    [url, 'db.example:6543/shop'],
+    ['postgres:///shop?host=/var/run/postgresql', '/var/run/postgresql:5432/shop'],
+    ['postgres://app:secret@/shop?host=/tmp', '/tmp:5432/shop'],
+    [{ connectionString: url }, 'db.example:6543/shop'],
+    [{ host: 'h', port: 1, database: 'd', password: 'secret' }, 'h:1/d'],
+    [{ user: 'app' }, 'localhost:5432/app'],
+    [() => ({ password: 'secret' }), 'the database that the connection function names'],
+  ])('is described as host:port/name: %j', (connection, label) => {
+    expect(describeDatabase(connection)).toBe(label);
+  });
+});
+
+describe('output', () => {
+  it('is JSON without a bar and colour where stderr is no terminal', async () => {
+    const { output } = await load({}, {});
+    const isTerminal = process.stderr.isTTY === true;
+    expect(output).toMatchObject({ json: false, logLevel: 'info', progress: isTerminal, color: isTerminal });
+  });
+
+  it('follows FORCE_COLOR, NO_COLOR and the flags', async () => {
+    expect((await load({}, { FORCE_COLOR: '1', NO_COLOR: '1' })).output.color).toBe(true);
+    expect((await load({}, { NO_COLOR: '1' })).output.color).toBe(false);
+    const { output } = await load({ verbose: true, json: true, 'log-format': 'pretty', 'no-progress': true });
+    expect(output).toMatchObject({ json: true, logFormat: 'pretty', logLevel: 'debug', progress: false });
+  });
+});

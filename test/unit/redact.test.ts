@@ -1,0 +1,27 @@
+import { describe, expect, it } from 'vitest';
+import { redact, stripControls } from '../../src/core/redact.ts';
+
+describe('redact', () => {
+  it.each([
+    ['postgres://u:secret@h:5432/d', 'postgres://u:***@h:5432/d'],
+    ['postgresql://u:se@cr#et/@h/d', 'postgresql://u:***@h/d'],
+    ['at mysql://root:hunter2@db/x now', 'at mysql://root:***@db/x now'],
+    ['postgres://h/d?user=u&password=secret&sslmode=x', 'postgres://h/d?user=u&password=***&sslmode=x'],
+    ['host=h password=secret dbname=d', 'host=h password=*** dbname=d'],
+    ['{"password":"secret","port":1}', '{"password":***,"port":1}'],
+  ])('hides the password in %s', (text, shown) => {
+    expect(redact(text)).toBe(shown);
+    expect(redact(text)).not.toMatch(/secret|hunter2|cr#et/);
+  });
+
+  it('leaves a URL without a password as it is', () => {
+    expect(redact('postgres://u@h:5432/d')).toBe('postgres://u@h:5432/d');
+    expect(redact('password authentication failed for user "u"')).toContain('authentication failed');
+  });
+});
+
+describe('stripControls', () => {
+  it('removes escape sequences, carriage returns and direction marks, and keeps tabs and newlines', () => {
+    expect(stripControls('a\u001b[2J\u001b[31mb\rc\u202ed\te\nf\u0000')).toBe('abcd\te\nf');
+  });
+});
