@@ -26,7 +26,7 @@ function cells({ name, kind, state, rows, rowsPerSecond, etaSeconds, workers }: 
   const share = rows.estimated ? Math.min(100, Math.floor((rows.done / rows.estimated) * 100)) : null;
   return [
     name,
-    kind,
+    kind ?? '',
     state,
     hasRows ? number(rows.done) : '',
     isOpen && share !== null ? `${share}%` : '',

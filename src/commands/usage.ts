@@ -1,4 +1,4 @@
-import { didYouMean, nearest } from '../config/nearest.ts';
+import { didYouMean, nearest } from '../core/names.ts';
 import { settings } from '../core/settings.ts';
 import { fail } from '../errors.ts';
 import type { UmzugClusterError } from '../errors.ts';

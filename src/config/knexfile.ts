@@ -2,7 +2,7 @@ import { existsSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { redact } from '../core/redact.ts';
 import { fail, messageOf } from '../errors.ts';
-import { didYouMean, nearest } from './nearest.ts';
+import { didYouMean, nearest } from '../core/names.ts';
 
 type Dictionary = Readonly<Record<string, unknown>>;
 

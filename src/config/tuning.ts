@@ -4,7 +4,7 @@ import type { NumberSetting, Setting, Tuning } from '../core/settings.ts';
 import { stripControls } from '../core/redact.ts';
 import { fail } from '../errors.ts';
 import type { UmzugClusterError } from '../errors.ts';
-import { didYouMean } from './nearest.ts';
+import { didYouMean } from '../core/names.ts';
 
 /** Where a value was written: its name in messages, and the code of the error about it. */
 interface Place {

@@ -37,21 +37,15 @@ export interface ChunkLogger {
  * `Row` is the shape of one selected row.
  */
 // eslint-disable-next-line @typescript-eslint/no-explicit-any
-export type Select<Row extends object = any> = (db: Database) => Knex.QueryBuilder<any, any> & { readonly __row?: Row };
+export type Select<Row extends object = any> = (
+  db: Database,
+) => Knex.QueryBuilder<any, any> & { readonly __row?: Row };
 
 /** Migrates one chunk's rows. All that it does through `db` commits with the chunk's mark, or not at all. */
-export type Update<Row extends object = any> = (
-  db: Database,
-  rows: Row[],
-  context: ChunkContext,
-) => unknown;
+export type Update<Row extends object = any> = (db: Database, rows: Row[], context: ChunkContext) => unknown;
 
 /** Migrates one chunk without reading its rows; made by `setBased`. */
-export type SetBasedUpdate = (
-  chunk: Knex.QueryBuilder,
-  db: Database,
-  context: ChunkContext,
-) => unknown;
+export type SetBasedUpdate = (chunk: Knex.QueryBuilder, db: Database, context: ChunkContext) => unknown;
 
 /** The way back of a data migration. */
 export interface Down<Row extends object = any> {

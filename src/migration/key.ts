@@ -4,8 +4,10 @@ export interface KeyColumn {
   /** Schema-qualified, quoted type without typmod, ready for a cast: `"pg_catalog"."uuid"`. */
   readonly type: string;
   readonly attnum: number;
-  /** Oid of the column's collation as text, '0' for none; with its version, to refuse a changed order. */
+  /** Oid and version of the column's collation, `100@2.36`; '0' for none: a changed order is refused. */
   readonly collation: string;
+  /** Schema of its comparison operators, where they are not Postgres's own (citext and other extensions). */
+  readonly operatorSchema?: string;
 }
 
 /** The table whose rows a migration visits, and the key that identifies and orders them. */
@@ -14,6 +16,6 @@ export interface BaseTable {
   readonly schema: string;
   readonly name: string;
   readonly key: readonly KeyColumn[];
-  /** The planner's row count (reltuples), -1 where the table was never analysed. */
+  /** The planner's row count for the table's present size, -1 where the table was never analysed. */
   readonly estimatedRows: number;
 }

@@ -7,6 +7,7 @@ import type { Run, RunTotals } from '../ledger/rows.ts';
 import { findLiveRun, latestRuns } from '../ledger/runs.ts';
 import { ledgerNames, ledgerVersion, readLedgerVersion } from '../ledger/schema.ts';
 import type { MigrationFile } from '../migration/folder.ts';
+import { loadMigration } from '../migration/loader.ts';
 import type { Session } from '../postgres/session.ts';
 import { unknownName } from './umzug.ts';
 
@@ -27,12 +28,17 @@ export interface MigrationStatus {
   readonly etaSeconds: number | null;
   readonly chunkSize: number | null;
   readonly workers: readonly { readonly host: string; readonly pid: number; readonly range: number }[];
-  readonly throttled: null;
+  /** Why no chunk begins, or null. */
+  readonly throttled: string | null;
   readonly startedAt: string | null;
   readonly finishedAt: string | null;
   readonly executedAt: string | null;
   readonly error: string | null;
-  readonly quarantine: readonly never[];
+  readonly quarantine: readonly {
+    readonly key: readonly string[];
+    readonly attempts: number;
+    readonly error: string;
+  }[];
 }
 
 export interface StatusReport {
@@ -52,6 +58,7 @@ export async function statusReport(
 ): Promise<StatusReport> {
   const database = config.database.kind === 'connection' ? config.database.label : 'embedded';
   const found = await control.use((session) => readAll(session, files, config.ledgerSchema));
+  await addKinds(found, files);
   const migrations = only === undefined ? found : found.filter(({ name }) => name === only);
   if (only !== undefined && migrations.length === 0) {
     throw unknownName(
@@ -62,6 +69,16 @@ export async function statusReport(
   }
   const hasLedger = await control.use((session) => readLedgerVersion(session, config.ledgerSchema));
   return { database, ledgerVersion: hasLedger === null ? null : ledgerVersion, migrations };
+}
+
+/** The kind of what never ran stands in its file; a file that does not load has none. */
+async function addKinds(statuses: MigrationStatus[], files: readonly MigrationFile[]): Promise<void> {
+  for (const [index, status] of statuses.entries()) {
+    const file = files.find(({ name }) => name === status.name);
+    if (status.kind !== null || file === undefined) continue;
+    const loaded = await loadMigration(file).catch(() => null);
+    statuses[index] = { ...status, kind: loaded?.kind ?? null };
+  }
 }
 
 async function readAll(

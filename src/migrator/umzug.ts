@@ -70,6 +70,6 @@ export function unknownName(name: string, among: readonly string[], what: string
   return fail('USAGE', {
     message: `no ${what} migration is named "${name}"`,
     detail: among.length === 0 ? `no migration is ${what}` : `${what}: ${among.join(', ')}`,
-    hint: similar === undefined ? undefined : `did you mean "${similar}"?`,
+    hint: similar === null ? undefined : `did you mean "${similar}"?`,
   });
 }

@@ -147,7 +147,7 @@ class Lane {
   async #failed(no: number, error: unknown): Promise<void> {
     const verdict = judge(asJudged(error, this.#session));
     const { work } = this.#options;
-    if (verdict === 'stop' || verdict === 'shrink' || verdict === 'unavailable') {
+    if (verdict === 'stop' || verdict === 'shrink') {
       await this.#record(no, error, null, 0);
       throw stopping(error, work, no);
     }
@@ -184,7 +184,7 @@ class Lane {
         return await action();
       } catch (error) {
         const verdict = judge(asJudged(error, this.#session));
-        if (verdict === 'stop' || verdict === 'shrink' || verdict === 'unavailable') throw error;
+        if (verdict === 'stop' || verdict === 'shrink') throw error;
         await this.#idle(this.#backoff(verdict === 'retry-slow', error));
         if (this.#options.drain.aborted) throw error;
       }

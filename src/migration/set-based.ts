@@ -1,0 +1,23 @@
+import type { SetBasedUpdate } from './contract.ts';
+
+// A registered symbol, because a migration file may load a second copy of the package.
+const mark = Symbol.for('umzug-cluster.setBased');
+
+/** An `update` that never ships rows to Node; made by `setBased`, recognised by its mark. */
+// eslint-disable-next-line @typescript-eslint/no-explicit-any
+export type MarkedUpdate = (...args: any[]) => unknown;
+
+/**
+ * Makes a set-based `update`: `update` gets the author's own query restricted to the chunk's key range,
+ * ready for `.update({ … })`, and the chunk's database handle. Also for `down.update`.
+ */
+export function setBased(update: SetBasedUpdate): MarkedUpdate {
+  const marked = (...args: Parameters<SetBasedUpdate>): unknown => update(...args);
+  Object.defineProperty(marked, mark, { value: true });
+  return marked as MarkedUpdate;
+}
+
+/** Whether a function was made by `setBased`, in any copy of the package. */
+export function isSetBased(update: object): boolean {
+  return (update as { [mark]?: boolean })[mark] === true;
+}

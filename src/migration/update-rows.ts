@@ -1,0 +1,127 @@
+import type { Knex } from 'knex';
+import { didYouMean } from '../core/names.ts';
+import { fail } from '../errors.ts';
+import { quote } from './key-sql.ts';
+import { toPostgresText } from './values.ts';
+
+export interface UpdateRowsColumns {
+  /** Columns that identify a row. */
+  readonly key: readonly string[];
+  /** Columns that get a new value. */
+  readonly set: readonly string[];
+}
+
+interface Column {
+  readonly name: string;
+  /** Type with typmod, as an assignment sees it. */
+  readonly type: string;
+  /** `json`, `array` or `other`: how its values become text. */
+  readonly form: 'json' | 'array' | 'other';
+}
+
+/**
+ * Writes a different value to every row in one statement; returns how many rows it changed. Rows carry the
+ * key and the new values. Types come from the catalog, so values are stored as a plain UPDATE would store
+ * them; null is allowed, undefined is refused. Throws MIGRATION_FAILED naming column and row number, never
+ * a value. One UPDATE per row, the loop an author would write instead, took 10 to 50 times as long.
+ */
+export async function updateRows(
+  db: Knex,
+  table: string,
+  rows: readonly object[],
+  { key, set }: UpdateRowsColumns,
+): Promise<number> {
+  if (key.length === 0 || set.length === 0) {
+    throw mistake(table, 'key and set must name at least one column each');
+  }
+  if (rows.length === 0) return 0;
+  const written = table.split('.').map(quote).join('.');
+  const columns = await readColumns(db, table, written, [...key, ...set]);
+  const values = columns.map((column) => rows.map((row, index) => valueOf(table, row, index, column)));
+  refuseTwins(table, values.slice(0, key.length), rows.length);
+  const alias = (index: number): string => `c${index}`;
+  const names = columns.map((_column, index) => alias(index)).join(', ');
+  // Text in, cast per column: an array of arrays would be flattened by unnest.
+  const assignments = set.map(
+    (name, index) => `${quote(name)} = v.${alias(key.length + index)}::${columns[key.length + index]?.type}`,
+  );
+  const matches = key.map((name, index) => `t.${quote(name)} = v.${alias(index)}::${columns[index]?.type}`);
+  const sql = `update ${written} as t set ${assignments.join(', ')}
+    from unnest(${columns.map(() => '?::text[]').join(', ')}) as v(${names})
+    where ${matches.join(' and ')}`;
+  const result: unknown = await db.raw(escapeMarks(sql), values as never);
+  return (result as { rowCount: number | null }).rowCount ?? 0;
+}
+
+/** knex reads `?` as a binding; a quoted name may hold one. */
+function escapeMarks(sql: string): string {
+  return sql.replaceAll(/\?(?!::text\[\])/g, '\\?');
+}
+
+async function readColumns(
+  db: Knex,
+  table: string,
+  written: string,
+  wanted: readonly string[],
+): Promise<readonly Column[]> {
+  const result: unknown = await db.raw(
+    `select a.attname::text as name, t.typname in ('json', 'jsonb') or b.typname in ('json', 'jsonb') as is_json,
+            coalesce(b.typcategory, t.typcategory) = 'A' as is_array,
+            case when t.typcategory = 'A' or a.atttypmod >= 0 then pg_catalog.format_type(a.atttypid, a.atttypmod)
+                 else pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(t.typname) end as type
+     from pg_catalog.pg_attribute as a
+     join pg_catalog.pg_type as t on t.oid = a.atttypid
+     join pg_catalog.pg_namespace as n on n.oid = t.typnamespace
+     left join pg_catalog.pg_type as b on b.oid = nullif(t.typbasetype, 0)
+     where a.attrelid = pg_catalog.to_regclass(?) and a.attnum > 0 and not a.attisdropped`,
+    [written],
+  );
+  const { rows } = result as {
+    rows: { name: string; is_json: boolean; is_array: boolean; type: string }[];
+  };
+  if (rows.length === 0) throw mistake(table, `table "${table}" does not exist, or has no columns`);
+  return wanted.map((name) => {
+    const found = rows.find((row) => row.name === name);
+    if (found === undefined) {
+      const similar = didYouMean(
+        name,
+        rows.map((row) => row.name),
+      );
+      throw mistake(table, `"${name}" is not a column of "${table}"${similar}`);
+    }
+    return { name, type: found.type, form: found.is_json ? 'json' : found.is_array ? 'array' : 'other' };
+  });
+}
+
+function valueOf(table: string, row: object, index: number, column: Column): string | null {
+  const value = (row as Record<string, unknown>)[column.name];
+  if (value === undefined) {
+    throw mistake(
+      table,
+      `row ${index + 1} has no value for column "${column.name}" (undefined); null is allowed`,
+    );
+  }
+  if (value === null) return null;
+  const text = toPostgresText(value, column.form);
+  if (text !== null) return text;
+  throw mistake(
+    table,
+    `row ${index + 1} has a value that does not fit column "${column.name}" (${column.type})`,
+  );
+}
+
+function refuseTwins(table: string, keys: readonly (readonly (string | null)[])[], count: number): void {
+  const seen = new Set<string>();
+  for (let index = 0; index < count; index += 1) {
+    const key = JSON.stringify(keys.map((column) => column[index]));
+    if (seen.has(key)) throw mistake(table, `row ${index + 1} has the key of an earlier row`);
+    seen.add(key);
+  }
+}
+
+function mistake(table: string, message: string): Error {
+  return fail('MIGRATION_FAILED', {
+    message: `updateRows: ${message}`,
+    hint: `rows of updateRows(db, '${table}', rows, { key, set }) need every column of key and set`,
+  });
+}
