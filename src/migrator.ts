@@ -202,7 +202,7 @@ function unwrap(error: unknown): unknown {
     inner = inner.cause;
   }
   if (inner instanceof UmzugClusterError) return inner;
-  if (error instanceof Error && /^Couldn't find migration/.test(error.message)) {
+  if (error instanceof Error && error.message.startsWith("Couldn't find migration")) {
     return fail('USAGE', { message: messageOf(error), hint: 'umzug-cluster pending lists the names' });
   }
   return inner;

@@ -4,10 +4,8 @@ import type { BaseTable } from './key.ts';
 import {
   type KeyRange,
   type Statement,
-  after,
   asText,
   below,
-  castParams,
   oneOf,
   operator,
   orderBy,
@@ -133,8 +131,7 @@ export function compiled(shape: SelectShape): {
 
 /** The largest key of the table: no row, or one with `key text[]`. */
 export function maxKey(base: BaseTable): Statement {
-  const descending = base.key.map((column) => `t.${quote(column.name)} desc`).join(', ');
-  const text = `select ${asText('t', base.key)} as key from ${tableName(base)} as t order by ${descending} limit 1`;
+  const text = `select ${asText('t', base.key)} as key from ${tableName(base)} as t order by ${orderBy('t', base.key, 'desc')} limit 1`;
   return { text, values: [] };
 }
 
@@ -170,7 +167,6 @@ export function layoutBounds(base: BaseTable, stopKey: Key, count: number): Stat
   const [first] = base.key;
   if (first === undefined) throw new Error('a key has at least one column');
   const leading = `t.${quote(first.name)}`;
-  const descending = base.key.map((column) => `t.${quote(column.name)} desc`).join(', ');
   return {
     text: `select cut.key
       from (
@@ -188,7 +184,7 @@ export function layoutBounds(base: BaseTable, stopKey: Key, count: number): Stat
           where ${leading} ${operator(first, '<=')} bounds[
               1 + i * (pg_catalog.cardinality(bounds) - 1) / ($4::pg_catalog.int4 + 1)]::${first.type}
             and ${below('t', base.key, 5)}
-          order by ${descending}
+          order by ${orderBy('t', base.key, 'desc')}
           limit 1
         ) as snapped
       ) as cut

@@ -36,7 +36,6 @@ export interface ChunkLogger {
  *
  * `Row` is the shape of one selected row.
  */
-// eslint-disable-next-line @typescript-eslint/no-explicit-any
 export type Select<Row extends object = any> = (
   db: Database,
 ) => Knex.QueryBuilder<any, any> & { readonly __row?: Row };

@@ -51,7 +51,7 @@ async function readFolder(folder: string): Promise<string[]> {
 }
 
 function requireUsableName(name: string): void {
-  // eslint-disable-next-line no-control-regex
+  // oxlint-disable-next-line no-control-regex
   const isUsable = name.length <= longestName && !/[\u0000-\u001f\u007f]/.test(name);
   if (isUsable) return;
   throw fail('MIGRATION_FILE', {

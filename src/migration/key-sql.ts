@@ -30,9 +30,10 @@ export function tableName(base: BaseTable): string {
   return `${quote(base.schema)}.${quote(base.name)}`;
 }
 
-/** `"t"."a", "t"."b"`: the base columns, ready for `order by` or a select list. */
-export function orderBy(alias: string, key: readonly KeyColumn[]): string {
-  return key.map((column) => `${quote(alias)}.${quote(column.name)}`).join(', ');
+/** `"t"."a", "t"."b"`: the base columns, never their text, ready for `order by` or a select list. */
+export function orderBy(alias: string, key: readonly KeyColumn[], direction?: 'desc'): string {
+  const suffix = direction === undefined ? '' : ` ${direction}`;
+  return key.map((column) => `${quote(alias)}.${quote(column.name)}${suffix}`).join(', ');
 }
 
 /** The key as one value: `"t"."a"`, or `row("t"."a", "t"."b")`. */
@@ -43,6 +44,12 @@ export function rowExpr(alias: string, key: readonly KeyColumn[]): string {
 /** `$3::"pg_catalog"."uuid", $4::…`: one placeholder per key column, from `first` on. */
 export function castParams(key: readonly KeyColumn[], first: number): string {
   return key.map((column, index) => `$${first + index}::${column.type}`).join(', ');
+}
+
+/** The placeholders from `first` on as one value, to compare with `rowExpr`. */
+export function placeholders(key: readonly KeyColumn[], first: number): string {
+  const params = castParams(key, first);
+  return key.length === 1 ? params : `row(${params})`;
 }
 
 /** The key as a `text[]`; JavaScript never sees another form of it. */
@@ -104,11 +111,10 @@ export function operator(column: KeyColumn, name: '<' | '<=' | '=' | '>'): strin
 function compare(alias: string, key: readonly KeyColumn[], name: '<' | '<=' | '>', first: number): string {
   const [leading] = key;
   const sign = leading === undefined ? name : operator(leading, name);
-  const params = castParams(key, first);
-  return `${rowExpr(alias, key)} ${sign} ${key.length === 1 ? params : `row(${params})`}`;
+  return `${rowExpr(alias, key)} ${sign} ${placeholders(key, first)}`;
 }
 
 // Postgres names the array type of "x" "_x"; there is no array of arrays to cast to.
 function isArrayType(column: KeyColumn): boolean {
-  return column.type.includes('."_');
+  return /\."?_/.test(column.type);
 }

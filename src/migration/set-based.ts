@@ -4,7 +4,7 @@ import type { SetBasedUpdate } from './contract.ts';
 const mark = Symbol.for('umzug-cluster.setBased');
 
 /** An `update` that never ships rows to Node; made by `setBased`, recognised by its mark. */
-// eslint-disable-next-line @typescript-eslint/no-explicit-any
+// oxlint-disable-next-line typescript/no-explicit-any
 export type MarkedUpdate = (...args: any[]) => unknown;
 
 /**

@@ -246,18 +246,3 @@ describe('database', () => {
     expect(describeDatabase(connection)).toBe(label);
   });
 });
-
-describe('output', () => {
-  it('is JSON without a bar and colour where stderr is no terminal', async () => {
-    const { output } = await load({}, {});
-    const isTerminal = process.stderr.isTTY === true;
-    expect(output).toMatchObject({ json: false, logLevel: 'info', progress: isTerminal, color: isTerminal });
-  });
-
-  it('follows FORCE_COLOR, NO_COLOR and the flags', async () => {
-    expect((await load({}, { FORCE_COLOR: '1', NO_COLOR: '1' })).output.color).toBe(true);
-    expect((await load({}, { NO_COLOR: '1' })).output.color).toBe(false);
-    const { output } = await load({ verbose: true, json: true, 'log-format': 'pretty', 'no-progress': true });
-    expect(output).toMatchObject({ json: true, logFormat: 'pretty', logLevel: 'debug', progress: false });
-  });
-});

@@ -1,0 +1,63 @@
+# The two commands that anybody needs: make migrate, make test.
+# Extra flags: make migrate ARGS="--to NAME"
+
+MAKEFLAGS += --no-print-directory
+SHELL := /bin/sh
+CLI := node dist/cli.js
+SOURCES := $(shell find src -name '*.ts' 2>/dev/null)
+
+# Two commands at once must not install or build over each other.
+LOCKED := $(shell command -v flock >/dev/null 2>&1 && echo flock .make.lock)
+
+.PHONY: help migrate down status create test test-faults check format clean ready build
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
+
+migrate: build ## install what is missing, build, run pending migrations
+	@$(CLI) up $(ARGS)
+
+down: build ## revert the last migration
+	@$(CLI) down $(ARGS)
+
+status: build ## what is executed, running, failed, missing
+	@$(CLI) status $(ARGS)
+
+create: build ## write a new migration file: make create name=my-change
+	@$(CLI) create --name "$(name)" $(ARGS)
+
+test: build ## all tests, on a Postgres that they start themselves
+	@npx --no-install vitest run $(ARGS)
+
+test-faults: build ## the long set of fault tests
+	@FAULTS_LONG=1 npx --no-install vitest run test/faults $(ARGS)
+
+check: build ## all that CI runs: format, lint, types, package, tests
+	@npm run --silent format:check
+	@npm run --silent lint
+	@npm run --silent typecheck
+	@npm run --silent package:check
+	@npx --no-install vitest run
+
+format: build ## rewrite all files in the project's format
+	@npm run --silent format
+
+clean: ## stop and remove the embedded server, and all that was built
+	@if [ -f dist/postgres/embedded/remove.js ]; then node dist/postgres/embedded/remove.js; fi
+	@rm -rf dist coverage .cache .make.lock
+
+build:
+	@$(LOCKED) $(MAKE) ready
+
+ready: dist/.tsbuildinfo
+
+node_modules/.package-lock.json: package-lock.json
+	@echo "installing packages" >&2
+	@npm ci --no-audit --no-fund --loglevel=error >&2
+	@touch $@
+
+dist/.tsbuildinfo: node_modules/.package-lock.json $(SOURCES) tsconfig.json tsconfig.build.json
+	@echo "building" >&2
+	@npm run --silent build
+	@chmod +x dist/cli.js
+	@touch $@

@@ -1,0 +1,127 @@
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { readFileSync, readdirSync } from 'node:fs';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type pg from 'pg';
+import { onTestFinished } from 'vitest';
+
+const cli = path.resolve(import.meta.dirname, '../../dist/cli.js');
+
+export interface Outcome {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A command that runs in a process group of its own. */
+export interface Running {
+  readonly child: ChildProcess;
+  /** Id of the primary and of its process group. */
+  readonly pid: number;
+  readonly outcome: Promise<Outcome>;
+}
+
+export interface Place {
+  readonly cwd: string;
+  /** DATABASE_URL; null: not set. */
+  readonly url: string | null;
+  readonly env?: NodeJS.ProcessEnv;
+}
+
+/** Starts the built command line; what is left of its group is killed when the test ends. */
+export function start(args: readonly string[], { cwd, url, env }: Place): Running {
+  const child = spawn(process.execPath, [cli, ...args], {
+    cwd,
+    detached: true,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { PATH: process.env['PATH'], ...(url === null ? {} : { DATABASE_URL: url }), ...env },
+  });
+  let stdout = '';
+  let stderr = '';
+  child.stdout.on('data', (data) => (stdout += String(data)));
+  child.stderr.on('data', (data) => (stderr += String(data)));
+  const pid = child.pid ?? 0;
+  if (pid === 0) throw new Error('the command line did not start');
+  onTestFinished(() => void killGroup(pid));
+  const outcome = new Promise<Outcome>((resolve) => {
+    child.on('close', (code) => resolve({ code, stdout, stderr }));
+  });
+  return { child, pid, outcome };
+}
+
+/** Runs the built command line to its end. */
+export function run(args: readonly string[], place: Place): Promise<Outcome> {
+  return start(args, place).outcome;
+}
+
+/** Sends SIGKILL to a whole process group. */
+export function killGroup(pgid: number): void {
+  kill(-pgid);
+}
+
+/** Sends SIGKILL to a process, or with a negative id to a group; one that is gone is no error. */
+export function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
+}
+
+/** The living processes of a group, without its zombies. */
+export function groupMembers(pgid: number): readonly number[] {
+  return processes()
+    .filter((one) => one.pgid === pgid)
+    .map(({ pid }) => pid);
+}
+
+/** The living children of a process. */
+export function childrenOf(parent: number): readonly number[] {
+  return processes()
+    .filter((one) => one.ppid === parent)
+    .map(({ pid }) => pid);
+}
+
+function processes(): readonly { pid: number; ppid: number; pgid: number }[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((name) => {
+      try {
+        const stat = readFileSync(`/proc/${name}/stat`, 'utf8');
+        // the program's name stands in brackets and may hold anything
+        const [state, ppid, pgid] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+        return state === 'Z' || state === 'X' ? [] : [{ pid: +name, ppid: Number(ppid), pgid: Number(pgid) }];
+      } catch {
+        return []; // ended meanwhile
+      }
+    });
+}
+
+/** Asks again until `look` answers something truthy; gives up, saying `what`, after 30 s. */
+export async function until<T>(what: string, look: () => T | Promise<T>): Promise<NonNullable<T>> {
+  const giveUp = Date.now() + 30_000;
+  for (;;) {
+    const seen = await look();
+    if (seen) return seen;
+    if (Date.now() > giveUp) throw new Error(`waited in vain until ${what}`);
+    await sleep(5);
+  }
+}
+
+/** Rows that the latest run has committed; 0 before there is one. */
+export async function rowsDone(client: pg.Client): Promise<number> {
+  if (!(await hasLedger(client))) return 0;
+  const { rows } = await client.query<{ done: number }>(
+    `select coalesce(sum(rows), 0)::int as done from umzug_cluster.ranges
+     where run_id = (select max(id) from umzug_cluster.runs)`,
+  );
+  return rows[0]?.done ?? 0;
+}
+
+async function hasLedger(client: pg.Client): Promise<boolean> {
+  const { rows } = await client.query<{ there: boolean }>(
+    `select to_regclass('umzug_cluster.ranges') is not null as there`,
+  );
+  return rows[0]?.there === true;
+}

@@ -1,0 +1,59 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { onTestFinished } from 'vitest';
+
+/** A temporary folder with a `migrations/` folder, as a user's project. */
+export interface Project {
+  readonly dir: string;
+  /** Writes a migration file, also over an old one. */
+  write(name: string, source: string): void;
+}
+
+/** Makes a project whose migration files have the given texts; it is deleted when the test ends. */
+export function makeProject(files: Readonly<Record<string, string>>): Project {
+  const dir = mkdtempSync(path.join(os.tmpdir(), 'umzug-cluster-project-'));
+  onTestFinished(() => rmSync(dir, { recursive: true, force: true }));
+  mkdirSync(path.join(dir, 'migrations'));
+  const write = (name: string, source: string): void =>
+    writeFileSync(path.join(dir, 'migrations', name), source);
+  for (const [name, source] of Object.entries(files)) write(name, source);
+  return { dir, write };
+}
+
+/** How many rows `createCounters` makes. */
+export const counterRows = 20_000;
+
+/** The table of the exactly-once tests: a trigger writes down every UPDATE of a row in `writes`. */
+export const createCounters = `
+  create table counters (id bigint primary key, n int not null default 0, hits int not null default 0);
+  create table writes (id bigint not null);
+  insert into counters (id) select generate_series(1, ${counterRows});
+  create function note_write() returns trigger language plpgsql as
+    $$ begin insert into writes values (new.id); return null; end $$;
+  create trigger note_write after update of n on counters for each row execute function note_write();
+  analyze counters;`;
+
+const sleeping = (seconds: number): string =>
+  seconds > 0 ? `await db.raw('select pg_sleep(${seconds})');` : '';
+
+/** A migration that adds 1 to every counter, and takes 1 away on the way down; rows pass through Node. */
+export const rowsMigration = (seconds = 0): string => `
+  const change = (n) => async (db, rows) => {
+    ${sleeping(seconds)}
+    await db('counters').whereRaw('id = any (?)', [rows.map(({ id }) => id)]).update({ n: db.raw('n + ?', [n]) });
+  };
+  export const select = (db) => db('counters').select('id');
+  export const update = change(1);
+  export const down = { select, update: change(-1) };`;
+
+/** The same as `rowsMigration`, without reading the rows. */
+export const setMigration = (seconds = 0): string => `
+  import { setBased } from 'umzug-cluster';
+  const change = (n) => setBased(async (chunk, db) => {
+    ${sleeping(seconds)}
+    await chunk.update({ n: db.raw('n + ?', [n]) });
+  });
+  export const select = (db) => db('counters').select('id');
+  export const update = change(1);
+  export const down = { select, update: change(-1) };`;

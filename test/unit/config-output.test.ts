@@ -1,0 +1,33 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { loadConfig } from '../../src/config.ts';
+import type { Config, ConfigInput } from '../../src/config.ts';
+
+let cwd = '';
+beforeEach(() => {
+  cwd = mkdtempSync(path.join(os.tmpdir(), 'config-'));
+});
+afterEach(() => {
+  rmSync(cwd, { recursive: true, force: true });
+});
+
+function load(flags: ConfigInput['flags'] = {}, env: NodeJS.ProcessEnv = {}): Promise<Config> {
+  return loadConfig({ flags, cwd, env });
+}
+
+describe('output', () => {
+  it('is JSON without a bar and colour where stderr is no terminal', async () => {
+    const { output } = await load({}, {});
+    const isTerminal = process.stderr.isTTY === true;
+    expect(output).toMatchObject({ json: false, logLevel: 'info', progress: isTerminal, color: isTerminal });
+  });
+
+  it('follows FORCE_COLOR, NO_COLOR and the flags', async () => {
+    expect((await load({}, { FORCE_COLOR: '1', NO_COLOR: '1' })).output.color).toBe(true);
+    expect((await load({}, { NO_COLOR: '1' })).output.color).toBe(false);
+    const { output } = await load({ verbose: true, json: true, 'log-format': 'pretty', 'no-progress': true });
+    expect(output).toMatchObject({ json: true, logFormat: 'pretty', logLevel: 'debug', progress: false });
+  });
+});
