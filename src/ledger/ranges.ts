@@ -81,6 +81,10 @@ export async function split(
   estimates: { readonly kept: number; readonly taken: number },
   worker: string,
 ): Promise<void> {
+  // Two thieves of different ranges must not take the same number.
+  await session.query('select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended($1, 0))', [
+    `umzug-cluster split ${names.schema} ${runId}`,
+  ]);
   await session.query(
     `with kept as (
        update ${names.ranges} set hi = $3::text[], estimated = $5::double precision

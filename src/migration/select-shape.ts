@@ -194,6 +194,14 @@ function baseTable(inner: PrivateBuilder, file: string): SelectedTable {
       "db('table') or db('table as t'), with a subquery as join, CTE or whereIn; options.key names its key",
     );
   }
+  if (typeof schema === 'string' && typeof given !== 'string') {
+    // knex 3.3 compiles it to "schema"."[object Object]".
+    throw refuse(
+      file,
+      'knex cannot combine withSchema with a table given as an object',
+      `db('${text} as ${alias ?? text}').withSchema('${schema}')`,
+    );
+  }
   const unwrapped = (part: string): string => {
     const name = inner.client.wrapIdentifier(part.trim(), inner._queryContext);
     return /^".*"$/s.test(name) ? name.slice(1, -1).replaceAll('""', '"') : name;

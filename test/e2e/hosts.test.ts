@@ -1,0 +1,116 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
+import { expect, it } from 'vitest';
+import { rowsDone, run, start, until } from '../support/cli.ts';
+import { withDatabase } from '../support/database.ts';
+import { startPgBouncer } from '../support/pgbouncer.ts';
+import { counterRows, createCounters, makeProject, rowsMigration, setMigration } from '../support/project.ts';
+
+const args = ['up', '--workers', '2', '--chunk-size', '200'];
+const allOnce = { n: [1], writes: counterRows, ids: counterRows };
+
+async function counts(client: pg.Client): Promise<unknown> {
+  const { rows } = await client.query(
+    `select (select array_agg(distinct n) from counters) as n,
+            (select count(*)::int from writes) as writes,
+            (select count(distinct id)::int from writes) as ids`,
+  );
+  return rows[0];
+}
+
+/** The processes that hold a range of the run at this moment, by their host and id. */
+async function holders(client: pg.Client): Promise<readonly string[]> {
+  const { rows } = await client.query<{ worker: string }>(
+    'select worker from umzug_cluster.ranges where worker is not null',
+  );
+  return rows.map(({ worker }) => worker.split(':').slice(0, -1).join(':'));
+}
+
+it.each([
+  ['rows', rowsMigration(0.05)],
+  ['sets', setMigration(0.05)],
+])('shares a run between two hosts that begin at once, by %s', async (_style, source) => {
+  await withDatabase(async ({ url, client }) => {
+    await client.query(createCounters);
+    // each host has its own copy of the files
+    const hosts = [1, 2].map(() => start(args, { cwd: makeProject({ 'a.ts': source }).dir, url }));
+    const outcomes = await Promise.all(hosts.map(({ outcome }) => outcome));
+    for (const { code, stderr } of outcomes) expect(code, stderr).toBe(0);
+    expect(await counts(client)).toEqual(allOnce);
+    const { rows } = await client.query('select name from umzug_cluster.migrations');
+    expect(rows).toEqual([{ name: 'a' }]);
+  });
+});
+
+it('lets a second host join a run that is under way, and both work', async () => {
+  await withDatabase(async ({ url, client }) => {
+    await client.query(createCounters);
+    const join = () => start(['up', '--workers', '1', '--chunk-size', '200'], place());
+    const place = () => ({ cwd: makeProject({ 'a.ts': rowsMigration(0.1) }).dir, url });
+    const first = join();
+    await until('the first host works', async () => (await rowsDone(client)) > 0);
+    const second = join();
+    const seen = new Set<string>();
+    await until('both hold ranges', async () => {
+      for (const holder of await holders(client)) seen.add(holder.split(':').at(-1) ?? '');
+      return [first, second].every(({ pid }) => seen.has(String(pid)));
+    });
+    for (const { outcome } of [first, second]) {
+      const { code, stderr } = await outcome;
+      expect(code, stderr).toBe(0);
+    }
+    expect(await counts(client)).toEqual(allOnce);
+  });
+});
+
+it('loses no write of the application while rows are read, computed in Node and written back', async () => {
+  await withDatabase(async ({ url, client }) => {
+    await client.query(createCounters);
+    const source = `
+      import { updateRows } from 'umzug-cluster';
+      export const select = (db) => db('counters').select('id', 'n', 'hits');
+      export const update = async (db, rows) => {
+        await db.raw('select pg_sleep(0.02)');
+        const changed = rows.map(({ id, n, hits }) => ({ id, n: n + 1, hits: hits }));
+        await updateRows(db, 'counters', changed, { key: ['id'], set: ['n', 'hits'] });
+      };`;
+    const application = new pg.Client({ connectionString: url });
+    await application.connect();
+    const running = start(args, { cwd: makeProject({ 'a.ts': source }).dir, url });
+    let over = false;
+    const ended = running.outcome.finally(() => (over = true));
+    let sent = 0;
+    while (!over) {
+      // all over the table, so that many of them hit a chunk in flight
+      const ids = Array.from({ length: 20 }, () => 1 + Math.floor(Math.random() * counterRows));
+      for (const id of ids) await application.query('update counters set hits = hits + 1 where id = $1', [id]);
+      sent += ids.length;
+      await sleep(0);
+    }
+    await application.end();
+    const { code, stderr } = await ended;
+    expect(code, stderr).toBe(0);
+    expect(sent).toBeGreaterThan(0);
+    const { rows } = await client.query('select sum(hits)::int as hits from counters');
+    expect(rows).toEqual([{ hits: sent }]);
+    expect(await counts(client)).toEqual(allOnce);
+  });
+});
+
+it('runs behind a PgBouncer in transaction mode', async ({ skip }) => {
+  await withDatabase(async ({ url, name, client }) => {
+    const pooler = await startPgBouncer({ url, poolMode: 'transaction', poolSize: 6 });
+    if (pooler === null) return skip('no PgBouncer on this machine');
+    try {
+      await client.query(createCounters);
+      const place = { cwd: makeProject({ 'a.ts': rowsMigration() }).dir, url: pooler.url(name) };
+      const { code, stderr } = await run(args, place);
+      expect(code, stderr).toBe(0);
+      expect(await counts(client)).toEqual(allOnce);
+      expect(await run(['down', '--chunk-size', '200'], place)).toMatchObject({ code: 0 });
+      expect(await counts(client)).toMatchObject({ n: [0] });
+    } finally {
+      await pooler.stop();
+    }
+  });
+});

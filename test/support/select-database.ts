@@ -1,0 +1,75 @@
+import knex, { type Knex } from 'knex';
+import { resolveBaseTable } from '../../src/migration/base-table.ts';
+import { lockedChunk, maxKey, splitRows } from '../../src/migration/chunk-queries.ts';
+import type { BaseTable } from '../../src/migration/key.ts';
+import type { Statement } from '../../src/migration/key-sql.ts';
+import { type SelectShape, inspectSelect } from '../../src/migration/select-shape.ts';
+import { type TestDatabase, createDatabase } from './database.ts';
+
+export type Key = readonly string[];
+
+/** A knex that only builds. */
+export const db = knex({ client: 'pg' });
+
+/** A database on which the statements of `chunk-queries` are tried. */
+export class SelectDatabase {
+  readonly #database: TestDatabase;
+
+  private constructor(database: TestDatabase) {
+    this.#database = database;
+  }
+
+  static async create(): Promise<SelectDatabase> {
+    return new SelectDatabase(await createDatabase());
+  }
+
+  get url(): string {
+    return this.#database.url;
+  }
+
+  get client(): TestDatabase['client'] {
+    return this.#database.client;
+  }
+
+  async drop(): Promise<void> {
+    await this.#database.drop();
+  }
+
+  async run(statement: Statement): Promise<Record<string, unknown>[]> {
+    return (await this.client.query(statement.text, [...statement.values])).rows as Record<string, unknown>[];
+  }
+
+  async keysOf(statement: Statement): Promise<Key[]> {
+    return (await this.run(statement)).map((row) => row['key'] as Key);
+  }
+
+  async prepare(query: Knex.QueryBuilder): Promise<{ shape: SelectShape; base: BaseTable }> {
+    const shape = inspectSelect(query, '0001_x.ts');
+    const ask = async (text: string, values?: readonly unknown[]) =>
+      await this.run({ text, values: values ?? [] });
+    const base = await resolveBaseTable(
+      async (...asked) => ({ rows: await ask(...asked) }),
+      shape.table,
+      undefined,
+    );
+    return { shape, base };
+  }
+
+  async stopKey(base: BaseTable): Promise<Key> {
+    return (await this.keysOf(maxKey(base)))[0] ?? [];
+  }
+
+  /** Every row of a plain select, chunk by chunk. */
+  async visit(shape: SelectShape, base: BaseTable, limit: number): Promise<{ rows: object[]; keys: Key[] }> {
+    const rows: object[] = [];
+    const keys: Key[] = [];
+    const upTo = await this.stopKey(base);
+    for (let after: Key | null = null; ; after = keys.at(-1) ?? null) {
+      const read = splitRows(await this.run(lockedChunk(shape, base, { after, upTo, limit })), base);
+      rows.push(...read.rows);
+      keys.push(...read.keys);
+      if (read.keys.length < limit) return { rows, keys };
+      if (keys.length > 10_000) throw new Error('does not end');
+    }
+  }
+}

@@ -1,0 +1,144 @@
+import knex, { type Knex } from 'knex';
+import { describe, expect, it } from 'vitest';
+import { UmzugClusterError } from '../../src/errors.ts';
+import { groupWhere, hasColumns, inspectSelect } from '../../src/migration/select-shape.ts';
+
+const db = knex({ client: 'pg' });
+const inspect = (query: unknown) => inspectSelect(query, '0001_x.ts');
+
+/** The message of a refusal; fails where there is none. */
+function refusal(query: unknown): string {
+  try {
+    inspect(query);
+  } catch (error) {
+    expect(error).toBeInstanceOf(UmzugClusterError);
+    expect((error as UmzugClusterError).code).toBe('SELECT_REFUSED');
+    return (error as UmzugClusterError).message;
+  }
+  throw new Error('was not refused');
+}
+
+describe('the base table of a select', () => {
+  it.each<[string, Knex.QueryBuilder, object]>([
+    ["db('t')", db('t'), { schema: null, name: 't', alias: 't' }],
+    ["db('t as a')", db('t as a'), { schema: null, name: 't', alias: 'a' }],
+    ["db('t AS a')", db('t AS a'), { schema: null, name: 't', alias: 'a' }],
+    ["db({ a: 't' })", db({ a: 't' }), { schema: null, name: 't', alias: 'a' }],
+    ["db('s.t')", db('s.t'), { schema: 's', name: 't', alias: 't' }],
+    ["db('s.t as a')", db('s.t as a'), { schema: 's', name: 't', alias: 'a' }],
+    ["withSchema('s')", db('t as a').withSchema('s'), { schema: 's', name: 't', alias: 'a' }],
+    ['a quote in the name', db('we"ird'), { schema: null, name: 'we"ird', alias: 'we"ird' }],
+  ])('is read from %s', (_written, query, table) => {
+    expect(inspect(query).table).toEqual(table);
+  });
+
+  it('has the name that the application gives it in wrapIdentifier', () => {
+    const snake = knex({
+      client: 'pg',
+      wrapIdentifier: (name, wrap) => wrap(name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)),
+    });
+    const { table } = inspect(snake('userAccounts as theAccounts'));
+    expect(table).toEqual({ schema: null, name: 'user_accounts', alias: 'the_accounts' });
+  });
+});
+
+describe('a select is refused', () => {
+  it.each<[string, unknown, RegExp]>([
+    ['undefined', undefined, /select returned undefined; return the knex query/],
+    ['null', null, /select returned null/],
+    ['a promise of rows', Promise.resolve([]), /must return the query, not its result: remove await/],
+    ['an object with a schema', db({ a: 't' }).withSchema('s'), /cannot combine withSchema/],
+    ['rows', [{ id: 1 }], /must return the query, not its result: remove await/],
+    ['a number', 5, /select returned a number/],
+    ['a function', () => db('t'), /select returned a function/],
+    ['raw', db.raw('select 1'), /not db\.raw/],
+    ['update', db('t').update({ a: 1 }), /it is a query to update/],
+    ['insert', db('t').insert({ a: 1 }), /it is a query to insert/],
+    ['delete', db('t').delete(), /it is a query to delete/],
+    ['first', db('t').first(), /must not use first/],
+    ['pluck', db('t').pluck('id'), /must not use pluck/],
+    ['limit', db('t').limit(5), /must not use limit: chunks are cut by the tool/],
+    ['limit 0', db('t').limit(0), /must not use limit/],
+    ['offset', db('t').offset(5), /must not use offset/],
+    ['group by', db('t').select('a').groupBy('a'), /must not use group by/],
+    ['group by raw', db('t').groupByRaw('1'), /must not use group by/],
+    ['having', db('t').having('a', '>', 1), /must not use having/],
+    ['distinct', db('t').distinct('a'), /must not use distinct/],
+    ['distinct on', db('t').distinctOn('a'), /must not use distinct/],
+    ['raw distinct', db('t').select(db.raw('distinct a')), /must not use distinct/],
+    ['union', db('t').union(db('u')), /must not use union/],
+    ['count', db('t').count(), /must not use an aggregate \(count\)/],
+    ['sum', db('t').sum('a'), /must not use an aggregate \(sum\)/],
+    ['countDistinct', db('t').countDistinct('a'), /must not use an aggregate/],
+    ['raw aggregate', db('t').select(db.raw('max(a)')), /must not use an aggregate \(max\)/],
+    ['for update', db('t').forUpdate(), /must not lock/],
+    ['for share', db('t').forShare(), /must not lock/],
+    ['right join', db('t').rightJoin('u', 't.id', 'u.id'), /right or full join/],
+    ['full join', db('t').fullOuterJoin('u', 't.id', 'u.id'), /right or full join/],
+    ['raw right join', db('t').joinRaw('right join u on true'), /right or full join/],
+    ['no table', db.select('a'), /names no table/],
+    ['from raw', db.from(db.raw('t')), /one base table by name/],
+    ['a subquery', db.from(db('t').as('s')), /one base table by name/],
+    ['two tables', db({ a: 't', b: 'u' }), /one base table by name/],
+    ['an unknown operator', db('t').where('a', '=>', 1), /cannot be compiled/],
+    ['an undefined value', db('t').where('a', undefined as never), /cannot be compiled/],
+  ])('that is %s', (_what, query, message) => {
+    expect(refusal(query)).toMatch(message);
+    expect(refusal(query)).toContain('0001_x.ts');
+  });
+});
+
+describe('a promise that fails', () => {
+  it('is refused like any other, and its failure is not an unhandled one', () => {
+    expect(refusal(Promise.reject(new Error('no')))).toMatch(/remove await/);
+  });
+});
+
+describe('a select is plain', () => {
+  it.each<[string, Knex.QueryBuilder]>([
+    ['one table', db('t').select('a').where('b', 1).orWhere('c', 2)],
+    ['raw columns', db('t').select(db.raw('upper(a)'))],
+    ['the word in a string or a name', db('select').where(db.raw("a = 'select over'"))],
+  ])('with %s', (_what, query) => {
+    expect(inspect(query).plain).toBe(true);
+  });
+
+  it.each<[string, Knex.QueryBuilder]>([
+    ['a join', db('t').join('u', 't.id', 'u.id')],
+    ['a CTE', db('t').with('x', db('u'))],
+    ['a subquery in where', db('t').whereIn('id', db('u').select('id'))],
+    ['a subquery in a group', db('t').where((group) => void group.whereExists(db('u')))],
+    ['a raw subquery', db('t').whereRaw('exists (select from u)')],
+    ['a subquery as a column', db('t').select('a', db('u').max('b').as('b'))],
+    ['a window function', db('t').select('a', db.raw('row_number() over (order by a)'))],
+    ["knex's window function", db('t').rowNumber('n', 'a')],
+  ])('but not with %s', (_what, query) => {
+    expect(inspect(query).plain).toBe(false);
+  });
+});
+
+describe('a checked select', () => {
+  it('drops order by with a warning, and leaves the author’s query as it was', () => {
+    const query = db('t').orderBy('a').orderByRaw('b desc');
+    const { builder, warnings } = inspect(query);
+    expect(warnings).toEqual([expect.stringContaining('order by is ignored')]);
+    expect(builder.toString()).toBe('select * from "t"');
+    expect(query.toString()).toBe('select * from "t" order by "a" asc, b desc');
+    expect(inspect(db('t')).warnings).toEqual([]);
+  });
+
+  it('gets its conditions grouped, so that a further one holds for all of them', () => {
+    const query = db('t').where('a', 1).orWhereNot('b', 2).orWhereRaw('c = ?', [3]);
+    const grouped = groupWhere(query).andWhere('d', 4);
+    expect(grouped.toString()).toBe(`select * from "t" where ("a" = 1 or not "b" = 2 or c = 3) and "d" = 4`);
+    expect(groupWhere(db('t')).andWhere('d', 4).toString()).toBe('select * from "t" where "d" = 4');
+    expect(query.toString()).toBe(`select * from "t" where "a" = 1 or not "b" = 2 or c = 3`);
+  });
+
+  it('knows whether it names columns', () => {
+    expect(hasColumns(db('t'))).toBe(false);
+    expect(hasColumns(db('t').select())).toBe(false);
+    expect(hasColumns(db('t').select('a'))).toBe(true);
+    expect(hasColumns(db('t').rowNumber('n', 'a'))).toBe(true);
+  });
+});
