@@ -13,7 +13,7 @@ export interface UpdateRowsColumns {
 
 interface Column {
   readonly name: string;
-  /** Type with typmod, as an assignment sees it. */
+  /** Base type, qualified, without typmod. */
   readonly type: string;
   /** `json`, `array` or `other`: how its values become text. */
   readonly form: 'json' | 'array' | 'other';
@@ -64,16 +64,22 @@ async function readColumns(
   written: string,
   wanted: readonly string[],
 ): Promise<readonly Column[]> {
+  // The base type of a domain, without typmod: the assignment then checks lengths as a plain UPDATE does,
+  // where an explicit cast would truncate in silence.
   const result: unknown = await db.raw(
-    `select a.attname::text as name, t.typname in ('json', 'jsonb') or b.typname in ('json', 'jsonb') as is_json,
-            coalesce(b.typcategory, t.typcategory) = 'A' as is_array,
-            case when t.typcategory = 'A' or a.atttypmod >= 0 then pg_catalog.format_type(a.atttypid, a.atttypmod)
-                 else pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(t.typname) end as type
-     from pg_catalog.pg_attribute as a
-     join pg_catalog.pg_type as t on t.oid = a.atttypid
+    `with recursive kinds as (
+       select a.attname, a.atttypid as oid from pg_catalog.pg_attribute as a
+       where a.attrelid = pg_catalog.to_regclass(?) and a.attnum > 0 and not a.attisdropped
+       union all
+       select kinds.attname, t.typbasetype from kinds join pg_catalog.pg_type as t on t.oid = kinds.oid
+       where t.typtype = 'd'
+     )
+     select kinds.attname::text as name, t.typname in ('json', 'jsonb') as is_json, t.typcategory = 'A' as is_array,
+            pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(t.typname) as type
+     from kinds
+     join pg_catalog.pg_type as t on t.oid = kinds.oid
      join pg_catalog.pg_namespace as n on n.oid = t.typnamespace
-     left join pg_catalog.pg_type as b on b.oid = nullif(t.typbasetype, 0)
-     where a.attrelid = pg_catalog.to_regclass(?) and a.attnum > 0 and not a.attisdropped`,
+     where t.typtype <> 'd'`,
     [written],
   );
   const { rows } = result as {

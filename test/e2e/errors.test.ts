@@ -157,16 +157,19 @@ describe('what cannot be done', () => {
 describe('a database that is not there', () => {
   const env = { UMZUG_CLUSTER_RETRY_BUDGET_MS: '300', UMZUG_CLUSTER_CONNECT_TIMEOUT_MS: '500' };
 
-  it.each(['up', 'down', 'pending', 'executed', 'status'])('exits %s with 4, without password', async (verb) => {
-    const { dir: cwd } = makeProject({ 'a.ts': `${select}\n${update}` });
-    const url = `postgres://someone:hunter2@127.0.0.1:${await closedPort()}/nope`;
-    expectMessage(await run([verb], { cwd, url, env }), 4, /^error: .*127\.0\.0\.1/m);
-    for (const flags of [[], ['--json'], ['--verbose']]) {
-      const { code, stdout, stderr } = await run([verb, ...flags], { cwd, url, env });
-      expect(code).toBe(4);
-      expect(stdout + stderr).not.toContain('hunter2');
-    }
-  });
+  it.each(['up', 'down', 'pending', 'executed', 'status'])(
+    'exits %s with 4, without password',
+    async (verb) => {
+      const { dir: cwd } = makeProject({ 'a.ts': `${select}\n${update}` });
+      const url = `postgres://someone:hunter2@127.0.0.1:${await closedPort()}/nope`;
+      expectMessage(await run([verb], { cwd, url, env }), 4, /^error: .*127\.0\.0\.1/m);
+      for (const flags of [[], ['--json'], ['--verbose']]) {
+        const { code, stdout, stderr } = await run([verb, ...flags], { cwd, url, env });
+        expect(code).toBe(4);
+        expect(stdout + stderr).not.toContain('hunter2');
+      }
+    },
+  );
 
   it.each(['password', 'database'])('exits with 4 for a wrong %s', async (part) => {
     await withDatabase(async (db) => {

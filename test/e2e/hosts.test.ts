@@ -83,7 +83,8 @@ it('loses no write of the application while rows are read, computed in Node and 
     while (!over) {
       // all over the table, so that many of them hit a chunk in flight
       const ids = Array.from({ length: 20 }, () => 1 + Math.floor(Math.random() * counterRows));
-      for (const id of ids) await application.query('update counters set hits = hits + 1 where id = $1', [id]);
+      for (const id of ids)
+        await application.query('update counters set hits = hits + 1 where id = $1', [id]);
       sent += ids.length;
       await sleep(0);
     }

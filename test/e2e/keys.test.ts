@@ -26,11 +26,21 @@ const keys: readonly (readonly [string, string, string, string])[] = [
   ['uuid', 'k uuid', 'k', 'md5(no::text)::uuid'],
   ['text', 'k text', 'k', `(array['é', 'Z', 'a', '', ' ', '''', '\\', 'ß', '-', '🙂'])[no % 10 + 1] || no`],
   ['text in another collation', 'k text collate "C"', 'k', `chr(33 + no % 94) || no`],
-  ['timestamptz of microseconds', 'k timestamptz', 'k', `'2024-03-31T00:59:59Z'::timestamptz + no * interval '1 us'`],
+  [
+    'timestamptz of microseconds',
+    'k timestamptz',
+    'k',
+    `'2024-03-31T00:59:59Z'::timestamptz + no * interval '1 us'`,
+  ],
   ['date', 'k date', 'k', `date '1700-01-01' + no * 37`],
   ['numeric', 'k numeric', 'k', '(no - 1500) * 0.000000000000000000001'],
   ['two columns', 'a int, b text', 'a, b', `no % 7, 'x' || no`],
-  ['three columns', 'a uuid, b timestamptz, c bigint', 'a, b, c', `md5((no % 3)::text)::uuid, '2024-01-01Z'::timestamptz + (no % 5) * interval '1 us', no`],
+  [
+    'three columns',
+    'a uuid, b timestamptz, c bigint',
+    'a, b, c',
+    `md5((no % 3)::text)::uuid, '2024-01-01Z'::timestamptz + (no % 5) * interval '1 us', no`,
+  ],
   ['a quoted name', '"Key ""of"" it?" int', '"Key ""of"" it?"', 'no'],
 ];
 
@@ -45,10 +55,10 @@ it.each(keys.flatMap((key) => styles.map((style) => [...key, ...style] as const)
         insert into t (${key}, no) select ${values}, no from generate_series(1, ${rowCount}) as no;
         create index on t (no);
         analyze t`);
-      const { code, stdout, stderr } = await run(
-        ['up', '--workers', '1', '--chunk-size', '170', '--json'],
-        { cwd: makeProject({ 'a.ts': source }).dir, url },
-      );
+      const { code, stdout, stderr } = await run(['up', '--workers', '1', '--chunk-size', '170', '--json'], {
+        cwd: makeProject({ 'a.ts': source }).dir,
+        url,
+      });
       expect(code, stdout + stderr).toBe(0);
       const { rows } = await client.query('select n, count(*)::int from t group by n order by n');
       expect(rows).toEqual([{ n: 1, count: rowCount }]);

@@ -1,0 +1,119 @@
+import knexFactory from 'knex';
+import type { Knex } from 'knex';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { updateRows } from '../../src/migration/update-rows.ts';
+import { createDatabase } from '../support/database.ts';
+
+type TestDatabase = Awaited<ReturnType<typeof createDatabase>>;
+
+let database: TestDatabase;
+let db: Knex;
+
+beforeAll(async () => {
+  database = await createDatabase();
+  await database.client.query(`
+    create type mood as enum ('sad', 'happy');
+    create domain short as varchar(5);
+    create table things (
+      a bigint, b text, primary key (a, b),
+      "weird ""col?" text, amount numeric(10, 2), doc jsonb, tags text[], grid int[],
+      feeling mood, code short, at timestamptz, raw bytea, flag boolean
+    );
+    insert into things (a, b) select n, 'x' from generate_series(1, 1000) as n`);
+  db = knexFactory({ client: 'pg', connection: database.url });
+});
+afterAll(async () => {
+  await db.destroy();
+  await database.drop();
+});
+
+async function row(a: number): Promise<Record<string, unknown>> {
+  const { rows } = await database.client.query<Record<string, unknown>>('select * from things where a = $1', [
+    a,
+  ]);
+  return rows[0] ?? {};
+}
+
+describe('updateRows', () => {
+  it('stores values as a plain update would, whatever their type', async () => {
+    const at = new Date('2025-05-18T22:04:04.123Z');
+    const values = {
+      'weird "col?': 'it\'s {"a"}, \\ ok',
+      amount: '1234567.891',
+      doc: { a: [1, null, 'ü'] },
+      tags: ['a,b', 'c"d', null, ''],
+      grid: [
+        [1, 2],
+        [3, 4],
+      ],
+      feeling: 'happy',
+      code: 'abc',
+      at,
+      raw: Buffer.from([0, 255, 10]),
+      flag: false,
+    };
+    const set = Object.keys(values);
+    expect(await updateRows(db, 'things', [{ a: '1', b: 'x', ...values }], { key: ['a', 'b'], set })).toBe(1);
+    expect(await row(1)).toMatchObject({ ...values, amount: '1234567.89' });
+  });
+
+  it('takes json as value or as text, and null everywhere', async () => {
+    const set = ['doc', 'tags'];
+    const rows = [
+      { a: 2, b: 'x', doc: '{"b": 2}', tags: null },
+      { a: 3, b: 'x', doc: [1, 2], tags: [] },
+      { a: 4, b: 'x', doc: null, tags: ['z'] },
+    ];
+    expect(await updateRows(db, 'public.things', rows, { key: ['a', 'b'], set })).toBe(3);
+    expect(await row(2)).toMatchObject({ doc: { b: 2 }, tags: null });
+    expect(await row(3)).toMatchObject({ doc: [1, 2], tags: [] });
+    expect(await row(4)).toMatchObject({ doc: null, tags: ['z'] });
+  });
+
+  it('writes a different value to each of many rows in one statement', async () => {
+    const statements: string[] = [];
+    db.on('query', ({ sql }: { sql: string }) => statements.push(sql));
+    const rows = Array.from({ length: 1_000 }, (_, index) => ({ a: index + 1, b: 'x', amount: index / 4 }));
+    expect(await updateRows(db, 'things', rows, { key: ['a', 'b'], set: ['amount'] })).toBe(1_000);
+    expect(statements.filter((sql) => sql.startsWith('update'))).toHaveLength(1);
+    expect(await row(1_000)).toMatchObject({ amount: '249.75' });
+  });
+
+  it('does nothing for no rows', async () => {
+    expect(await updateRows(db, 'things', [], { key: ['a', 'b'], set: ['flag'] })).toBe(0);
+  });
+
+  const key = ['a', 'b'];
+  it.each([
+    ['undefined', [{ a: 1, b: 'x', flag: undefined }], key, ['flag'], /row 1 has no value for column "flag"/],
+    ['an unknown column', [{ a: 1, b: 'x', flg: 1 }], key, ['flg'], /"flg" is not a column.*"flag"/],
+    [
+      'one key twice',
+      [
+        { a: 1, b: 'x', flag: true },
+        { a: 1, b: 'x', flag: true },
+      ],
+      key,
+      ['flag'],
+      /row 2 has the key/,
+    ],
+    ['text that is no JSON', [{ a: 1, b: 'x', doc: 'secret' }], key, ['doc'], /does not fit column "doc"/],
+    ['no columns', [{ a: 1 }], key, [], /at least one column/],
+  ])('refuses %s, without saying a value', async (_what, rows, keys, set, message) => {
+    const error: unknown = await updateRows(db, 'things', rows, { key: keys, set }).catch(
+      (thrown: unknown) => thrown,
+    );
+    expect(error).toMatchObject({
+      code: 'MIGRATION_FAILED',
+      message: expect.stringMatching(message) as string,
+    });
+    expect(String(error)).not.toContain('secret');
+  });
+
+  it('refuses what the column refuses', async () => {
+    const rows = [{ a: 1, b: 'x', code: 'too long' }];
+    await expect(updateRows(db, 'things', rows, { key, set: ['code'] })).rejects.toMatchObject({
+      code: '22001',
+    });
+  });
+});

@@ -1,0 +1,46 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { initialChunkSize, nextChunkSize } from '../../src/core/chunk-size.ts';
+
+const measure = fc.record({
+  current: fc.integer({ min: 1, max: 100_000 }),
+  rows: fc.integer({ min: 0, max: 100_000 }),
+  durationMs: fc.double({ min: 0, max: 60_000, noNaN: true }),
+  targetMs: fc.integer({ min: 1, max: 60_000 }),
+  maxRows: fc.integer({ min: 1, max: 100_000 }),
+});
+
+describe('the size of the next chunk', () => {
+  it('doubles while chunks are fast, and halves when they take twice the time', () => {
+    const full = { current: initialChunkSize, rows: initialChunkSize, targetMs: 500, maxRows: 10_000 };
+    expect(nextChunkSize({ ...full, durationMs: 10 })).toBe(2_000);
+    expect(nextChunkSize({ ...full, durationMs: 1_000 })).toBe(500);
+    expect(nextChunkSize({ ...full, durationMs: 500_000 })).toBe(1);
+  });
+
+  it('does not grow by a chunk that was not full', () => {
+    const half = { current: 1_000, rows: 500, targetMs: 500, maxRows: 10_000, durationMs: 1 };
+    expect(nextChunkSize(half)).toBe(1_000);
+  });
+
+  it('is a whole number from 1 to the most rows, and at most twice the last one', () => {
+    fc.assert(
+      fc.property(measure, (given) => {
+        const next = nextChunkSize(given);
+        expect(Number.isInteger(next)).toBe(true);
+        expect(next).toBeGreaterThanOrEqual(1);
+        expect(next).toBeLessThanOrEqual(given.maxRows);
+        expect(next).toBeLessThanOrEqual(given.current * 2);
+      }),
+    );
+  });
+
+  it('is never larger for a chunk that took longer', () => {
+    fc.assert(
+      fc.property(measure, fc.double({ min: 1, max: 100, noNaN: true }), (given, factor) => {
+        const slower = nextChunkSize({ ...given, durationMs: given.durationMs * factor });
+        expect(slower).toBeLessThanOrEqual(nextChunkSize(given));
+      }),
+    );
+  });
+});

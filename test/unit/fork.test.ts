@@ -1,0 +1,33 @@
+import { describe, expect, it } from 'vitest';
+import { shouldFork } from '../../src/core/fork.ts';
+
+const running = {
+  elapsedMs: 500,
+  rowsDone: 10_000,
+  rowsEstimated: 1_000_000,
+  openRanges: 8,
+  workers: 2,
+  forked: 0,
+};
+
+describe('forking a worker', () => {
+  it('pays while seconds of work are left', () => {
+    expect(shouldFork(running)).toBe(true);
+  });
+
+  it('does not pay for what is done before a worker is ready', () => {
+    expect(shouldFork({ ...running, rowsEstimated: 20_000 })).toBe(false);
+  });
+
+  it('waits a second where nobody knows how much is left', () => {
+    expect(shouldFork({ ...running, rowsEstimated: null })).toBe(false);
+    expect(shouldFork({ ...running, rowsEstimated: null, elapsedMs: 1_000 })).toBe(true);
+    expect(shouldFork({ ...running, rowsDone: 0, elapsedMs: 1_000 })).toBe(true);
+  });
+
+  it('never exceeds the workers, the primary among them, and needs open ranges', () => {
+    expect(shouldFork({ ...running, forked: 1 })).toBe(false);
+    expect(shouldFork({ ...running, workers: 1 })).toBe(false);
+    expect(shouldFork({ ...running, openRanges: 0 })).toBe(false);
+  });
+});
