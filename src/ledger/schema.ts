@@ -112,8 +112,14 @@ create table ${names.guardOpen} (
 /** The ledger's version, or null where there is no ledger. Reads only. */
 export async function readLedgerVersion(session: Session, schema: string): Promise<number | null> {
   const names = ledgerNames(schema);
-  const found = await session.query('select pg_catalog.to_regclass($1)::text as meta', [names.meta]);
-  if (found.rows[0]?.meta === null) return null;
+  // Not to_regclass: it may answer from this session's cache, which does not know of a ledger that another
+  // host created while this one waited for the advisory lock.
+  const found = await session.query(
+    `select from pg_catalog.pg_class as c join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+     where n.nspname = $1 and c.relname = 'meta'`,
+    [schema],
+  );
+  if (found.rowCount === 0) return null;
   const result = await session.query(`select version from ${names.meta}`);
   const version = result.rows[0]?.version;
   if (version !== ledgerVersion) {

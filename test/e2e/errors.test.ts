@@ -24,6 +24,10 @@ const throwing = `export const update = async (db, rows) => {
 
 const one = ['--workers', '1', '--chunk-size', '50'];
 
+interface Status {
+  readonly migrations: readonly object[];
+}
+
 /** One message for a person: no stack, no second error. */
 function expectMessage({ code, stdout, stderr }: Outcome, exit: number, message: RegExp): void {
   expect(stderr).toMatch(message);
@@ -141,8 +145,11 @@ describe('what cannot be done', () => {
   ])('refuses a file with %s, with 2, and leaves no run', async (_what, source, message) => {
     await withDatabase(async ({ url, client }) => {
       await client.query(table);
-      expectMessage(await run(['up'], { cwd: makeProject({ 'a.ts': source }).dir, url }), 2, message);
+      const place = { cwd: makeProject({ 'a.ts': source }).dir, url };
+      expectMessage(await run(['up'], place), 2, message);
       expect((await client.query(sum)).rows).toEqual([{ sum: 0, max: 0 }]);
+      const { migrations } = JSON.parse((await run(['status', '--json'], place)).stdout) as Status;
+      expect(migrations).toMatchObject([{ name: 'a', state: 'pending', direction: null }]);
     });
   });
 
