@@ -50,6 +50,7 @@ build:
 	@$(LOCKED) $(MAKE) ready
 
 ready: dist/.tsbuildinfo
+	@:
 
 node_modules/.package-lock.json: package-lock.json
 	@echo "installing packages" >&2

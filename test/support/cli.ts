@@ -43,7 +43,7 @@ export function start(args: readonly string[], { cwd, url, env }: Place): Runnin
   child.stderr.on('data', (data) => (stderr += String(data)));
   const pid = child.pid ?? 0;
   if (pid === 0) throw new Error('the command line did not start');
-  onTestFinished(() => void killGroup(pid));
+  onTestFinished(() => killGroup(pid));
   const outcome = new Promise<Outcome>((resolve) => {
     child.on('close', (code) => resolve({ code, stdout, stderr }));
   });

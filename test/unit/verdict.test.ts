@@ -4,26 +4,32 @@ import { judge } from '../../src/core/verdict.ts';
 const withCode = (code: string, message = 'x'): string => judge({ code, message, isDatabase: true });
 const withMessage = (message: string): string => judge({ message, isDatabase: true });
 
+const transient = [
+  '40001',
+  '40P01',
+  '55P03',
+  '57P01',
+  '57P02',
+  '57P03',
+  '25P03',
+  '25006',
+  '53300',
+  '08006',
+  '08001',
+  '08P01',
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EPIPE',
+  'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'EAI_AGAIN',
+];
+
 describe('the verdict on a failed chunk', () => {
-  it.each(
-    [
-      ...[
-        '40001',
-        '40P01',
-        '55P03',
-        '57P01',
-        '57P02',
-        '57P03',
-        '25P03',
-        '25006',
-        '53300',
-        '08006',
-        '08001',
-        '08P01',
-      ],
-      ...['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'EAI_AGAIN'],
-    ].map((code) => [code]),
-  )('is to retry after %s', (code) => expect(withCode(code)).toBe('retry'));
+  it.each(transient.map((code) => [code]))('is to retry after %s', (code) =>
+    expect(withCode(code)).toBe('retry'),
+  );
 
   it.each([
     ['Connection terminated unexpectedly'],
