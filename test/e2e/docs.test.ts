@@ -1,0 +1,80 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { settings } from '../../src/core/settings.ts';
+import { exitCodes } from '../../src/errors.ts';
+import { loadMigration } from '../../src/migration/loader.ts';
+
+const root = path.join(import.meta.dirname, '..', '..');
+const read = (file: string): string => readFileSync(path.join(root, file), 'utf8');
+const documents = ['README.md', 'ARCHITECTURE.md'] as const;
+
+describe('the documents', () => {
+  it.each([
+    ['README.md', 200],
+    ['ARCHITECTURE.md', 150],
+  ])('%s stays within %i lines', (file, most) => {
+    expect(read(file).split('\n').length).toBeLessThanOrEqual(most);
+  });
+
+  it('show migrations that load', async () => {
+    const examples = [...read('README.md').matchAll(/```ts\n([\s\S]*?)```/g)].map(([, text]) => text ?? '');
+    expect(examples.length).toBeGreaterThanOrEqual(3);
+    const folder = mkdtempSync(path.join(os.tmpdir(), 'docs-'));
+    try {
+      for (const [index, text] of examples.entries()) {
+        const file = path.join(folder, `example-${index}.ts`);
+        writeFileSync(file, text);
+        expect(await loadMigration({ name: `example-${index}`, path: file })).toMatchObject({ kind: 'data' });
+      }
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+
+  it('name only commands that there are, and all of them', () => {
+    const help = execFileSync(process.execPath, ['dist/cli.js', '--help'], { cwd: root, encoding: 'utf8' });
+    const commands = new Set([...help.matchAll(/^ {2}umzug-cluster ([a-z]+) /gm)].map(([, name]) => name));
+    for (const file of documents) {
+      for (const [, name] of read(file).matchAll(/`umzug-cluster ([a-z]+)/g))
+        expect([...commands]).toContain(name);
+    }
+    const named = new Set(
+      [...read('README.md').matchAll(/`umzug-cluster ([a-z]+)/g)].map(([, name]) => name),
+    );
+    expect([...named].toSorted()).toEqual([...commands].toSorted());
+  });
+
+  it('name only make targets that there are', () => {
+    const targets = [...read('Makefile').matchAll(/^([a-z-]+):.*##/gm)].map(([, name]) => name);
+    for (const file of documents) {
+      for (const [, name] of read(file).matchAll(/(?:`|^)make ([a-z-]+)/gm)) expect(targets).toContain(name);
+    }
+  });
+
+  it('list every setting, with its flag and default, and no other', () => {
+    const rows = [
+      ...read('README.md').matchAll(/^\| `([a-zA-Z]+)`\s*\| *(?:`--([a-z-]+)`)? *\|([^|]*)\|([^|]*)\|/gm),
+    ];
+    const written = rows.map(([, name, flag, , value]) => [name, flag ?? null, value?.trim()]);
+    const text = (value: unknown): string =>
+      value === null ? 'off' : value === 'cores' ? 'the cores' : String(value);
+    expect(written).toEqual(settings.map((setting) => [setting.name, setting.flag, text(setting.default)]));
+  });
+
+  it('list every exit code', () => {
+    for (const code of new Set(Object.values(exitCodes))) {
+      expect(read('README.md')).toMatch(new RegExp(`^\\| [^|]*\\b${code}\\b[^|]*\\|`, 'm'));
+    }
+  });
+
+  it('name only files that there are', () => {
+    for (const file of documents) {
+      for (const [, name] of read(file).matchAll(/`((?:src|test)\/[^`]*)`/g)) {
+        expect([name, existsSync(path.join(root, name ?? ''))]).toEqual([name, true]);
+      }
+    }
+  });
+});
