@@ -49,6 +49,11 @@ export class Primary {
     this.#workers = new Workers(input.logger);
   }
 
+  /** Aborts when what runs is to be destroyed. */
+  get abortSignal(): AbortSignal {
+    return this.#abort.signal;
+  }
+
   /** Works on a registered run until it is done on all hosts. Rejects with what stopped it. */
   async execute(migration: DataMigration, run: Run): Promise<RunTotals> {
     this.throwIfStopped(null);
@@ -170,12 +175,20 @@ export class Primary {
   }
 
   async #waitForOlder(run: Run, meter: ProgressMeter): Promise<void> {
-    const { env, control } = this.#input;
+    const { env, control, logger } = this.#input;
     if (!env.tuning.waitForOldTransactions) return;
+    let isSaid = false;
     try {
       await control.use((session) =>
         waitForOlder(session, run, {
-          waiting: (reason) => meter.waiting(reason),
+          waiting: (reason) => {
+            if (reason !== null && !isSaid) {
+              isSaid = true;
+              const message = `${run.name}: waiting for ${reason}, which was writing when the run began`;
+              logger.info({ event: 'run.waiting', migration: run.name, reason }, message);
+            }
+            meter.waiting(reason);
+          },
           signal: this.#drain.signal,
         }),
       );

@@ -10,7 +10,7 @@ import type { RunEnvironment } from '../run/environment.ts';
 import { type DataMigration, planStep, stepOf } from '../run/plan.ts';
 import { registerUp } from '../run/register.ts';
 import { registerDown } from '../run/revert.ts';
-import { runSchemaStep } from '../run/schema-step.ts';
+import { type SchemaMigration, runSchemaStep } from '../run/schema-step.ts';
 
 /** What Umzug calls for each migration. */
 export interface Executor {
@@ -46,13 +46,26 @@ export function makeExecutor(input: ExecutorInput): Executor {
     );
     const counts =
       migration.kind === 'schema'
-        ? await runSchemaStep(env, migration, direction, again).then(() => ({ rows: 0, chunks: 0 }))
+        ? await executeSchema(migration, direction)
         : await executeData(migration, direction);
     const durationMs = performance.now() - startedAt;
     const { rows, chunks } = counts;
     outcomes.push({ name: file.name, kind: migration.kind, rows, chunks, durationMs });
     const fields = { migration: file.name, direction, rows, chunks, durationMs: Math.round(durationMs) };
     logger.info({ event: 'migration.done', ...fields }, `${file.name}: ${direction} done`);
+  };
+
+  const executeSchema = async (
+    migration: SchemaMigration,
+    direction: Direction,
+  ): Promise<{ rows: number; chunks: number }> => {
+    try {
+      await runSchemaStep(env, migration, direction, { again, abort: primary.abortSignal });
+    } catch (error) {
+      primary.throwIfStopped(null);
+      throw error;
+    }
+    return { rows: 0, chunks: 0 };
   };
 
   const executeData = async (

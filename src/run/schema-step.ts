@@ -40,7 +40,12 @@ export async function runSchemaStep(
   env: RunEnvironment,
   migration: SchemaMigration,
   direction: Direction,
-  again: boolean,
+  options: {
+    /** Run it even where it is executed. */
+    readonly again: boolean;
+    /** Aborts when the migration is to be given up; its transaction is then rolled back. */
+    readonly abort: AbortSignal;
+  },
 ): Promise<boolean> {
   const step = direction === 'up' ? migration.up : migration.down;
   if (step === null) {
@@ -50,12 +55,19 @@ export async function runSchemaStep(
       hint: 'export function down(db) in the migration file',
     });
   }
+  const { again, abort } = options;
   // DDL answers when it is done, however long it takes.
-  return await withSession({ ...env.session, answerTimeoutMs: 0 }, (session) =>
-    migration.transaction
-      ? retried(env, () => inTransaction(session, env, { migration, direction, step, again }))
-      : withoutTransaction(session, env, { migration, direction, step, again }),
-  );
+  return await withSession({ ...env.session, answerTimeoutMs: 0 }, async (session) => {
+    const giveUp = (): void => session.destroy();
+    abort.addEventListener('abort', giveUp, { once: true });
+    try {
+      return migration.transaction
+        ? await retried(env, () => inTransaction(session, env, { migration, direction, step, again }))
+        : await withoutTransaction(session, env, { migration, direction, step, again });
+    } finally {
+      abort.removeEventListener('abort', giveUp);
+    }
+  });
 }
 
 async function inTransaction(session: Session, env: RunEnvironment, turn: Turn): Promise<boolean> {
@@ -103,7 +115,10 @@ async function takeTurn(
   env: RunEnvironment,
   { migration, direction, again }: Turn,
 ): Promise<boolean> {
+  // Another host may be at this migration for as long as it takes.
+  await session.query(setLocal([['lock_timeout', '0']]));
   await ensureLedger(session, env.ledgerSchema);
+  await session.query(setLocal([['lock_timeout', `${env.tuning.lockTimeoutMs}ms`]]));
   const done = await isExecuted(session, env.names, migration.name);
   return direction === 'up' ? again || !done : done;
 }

@@ -20,6 +20,8 @@ export interface Running {
   /** Id of the primary and of its process group. */
   readonly pid: number;
   readonly outcome: Promise<Outcome>;
+  /** Resolves when stderr matches; rejects when the command ends without having said so. */
+  says(pattern: RegExp): Promise<void>;
 }
 
 export interface Place {
@@ -47,7 +49,16 @@ export function start(args: readonly string[], { cwd, url, env }: Place): Runnin
   const outcome = new Promise<Outcome>((resolve) => {
     child.on('close', (code) => resolve({ code, stdout, stderr }));
   });
-  return { child, pid, outcome };
+  const says = (pattern: RegExp): Promise<void> =>
+    new Promise((resolve, reject) => {
+      const look = (): void => {
+        if (pattern.test(stderr)) resolve();
+      };
+      child.stderr.on('data', look);
+      child.on('close', () => reject(new Error(`never said ${String(pattern)}: ${stderr}`)));
+      look();
+    });
+  return { child, pid, outcome, says };
 }
 
 /** Runs the built command line to its end. */
