@@ -81,6 +81,8 @@ export class Primary {
     this.#drain.abort();
     this.#workers.drain();
     if (how === 'abort') return this.#destroyChunks();
+    const message = 'stopping: running chunks are finished; a second signal stops them at once';
+    this.#input.logger.info({ event: 'run.stopping', code }, message);
     const timer = setTimeout(() => this.#destroyChunks(), this.#input.env.tuning.graceMs);
     timer.unref();
   }

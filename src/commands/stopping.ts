@@ -10,18 +10,17 @@ const codes = { SIGINT: 'INTERRUPTED', SIGTERM: 'TERMINATED', SIGHUP: 'HANGUP' }
 
 /** Takes over the migrator once it is open, or throws if a signal came before; then no work may begin. */
 export interface Stopping {
-  attach(migrator: Migrator, limits: { readonly maxTimeMs: number | null; readonly graceMs: number }): void;
+  attach(migrator: Migrator, limits: { readonly maxTimeMs: number | null }): void;
 }
 
 /**
- * Does `work` while signals and the deadline stop it: the first signal drains, the second aborts, and so does the
- * end of the grace. The time of `--max-time` counts from the start of the command.
+ * Does `work` while signals and the deadline stop it: the first signal drains, the second aborts; the
+ * migrator itself aborts at the end of the grace. The time of `--max-time` counts from the start of the command.
  */
 export async function withStopping<Result>(work: (stopping: Stopping) => Promise<Result>): Promise<Result> {
   const startedAt = Date.now();
   const timers: NodeJS.Timeout[] = [];
   let migrator: Migrator | null = null;
-  let graceMs = 0;
   let signalsSeen = 0;
   let stopped: UmzugClusterError | null = null;
   let giveUp: (error: UmzugClusterError) => void = () => undefined;
@@ -34,12 +33,8 @@ export async function withStopping<Result>(work: (stopping: Stopping) => Promise
       const message = `stopped by ${signal} before any work began`;
       stopped ??= fail(codes[signal], { message, hint: 'run the command again' });
       giveUp(stopped);
-    } else if (signalsSeen === 1) {
-      const open = migrator;
-      open.stop(signal, 'drain');
-      timers.push(setTimeout(() => open.stop(signal, 'abort'), graceMs));
     } else {
-      migrator.stop(signal, 'abort');
+      migrator.stop(signal, signalsSeen === 1 ? 'drain' : 'abort');
     }
   };
 
@@ -49,7 +44,6 @@ export async function withStopping<Result>(work: (stopping: Stopping) => Promise
       attach: (opened, limits) => {
         if (stopped !== null) throw stopped;
         migrator = opened;
-        graceMs = limits.graceMs;
         if (limits.maxTimeMs === null) return;
         const left = Math.max(0, limits.maxTimeMs - (Date.now() - startedAt));
         timers.push(setTimeout(() => opened.stop('deadline', 'drain'), left));

@@ -1,0 +1,73 @@
+import { describe, expect, it } from 'vitest';
+import { groupMembers, rowsDone, run, start, until } from '../support/cli.ts';
+import { withDatabase } from '../support/database.ts';
+import { makeProject } from '../support/project.ts';
+
+const table = 'create table t (id bigint primary key, n int not null default 0)';
+const slow = `
+  export const select = (db) => db('t').select('id');
+  export const update = async (db, rows) => {
+    await db.raw('select pg_sleep(0.05)');
+    await db('t').whereRaw('id = any (?)', [rows.map((row) => row.id)]).update({ n: db.raw('n + 1') });
+  };`;
+const args = ['up', '--workers', '2', '--chunk-size', '50'];
+
+describe('a signal', () => {
+  it.each([
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+    ['SIGHUP', 129],
+  ] as const)('%s finishes the running chunks, exits with %i, and up goes on', async (signal, code) => {
+    await withDatabase(async ({ url, client }) => {
+      await client.query(table);
+      await client.query('insert into t select generate_series(1, 5000)');
+      await client.query('analyze t');
+      const { dir } = makeProject({ 'a.ts': slow });
+      const up = start(args, { cwd: dir, url });
+      await until('some rows are done', () => rowsDone(client));
+      // To the whole group, as a terminal does it.
+      process.kill(-up.pid, signal);
+      const outcome = await up.outcome;
+      expect(outcome.code, outcome.stderr).toBe(code);
+      expect(outcome.stderr).toMatch(/stopped.*nothing lost[\s\S]*run `up` again/);
+      expect(groupMembers(up.pid)).toEqual([]);
+      const { rows } = await client.query<{ done: number }>('select sum(n)::int as done from t');
+      expect(rows[0]?.done).toBeGreaterThan(0);
+      expect(rows[0]?.done).toBeLessThan(5000);
+      expect(await run(args, { cwd: dir, url })).toMatchObject({ code: 0 });
+      expect((await client.query('select distinct n from t')).rows).toEqual([{ n: 1 }]);
+    });
+  });
+
+  it('sent twice destroys what runs, and loses nothing', async () => {
+    await withDatabase(async ({ url, client }) => {
+      await client.query(table);
+      await client.query('insert into t select generate_series(1, 100)');
+      const hanging = slow.replace('pg_sleep(0.05)', 'pg_sleep(25)');
+      const { dir } = makeProject({ 'a.ts': hanging });
+      const up = start(args, { cwd: dir, url });
+      await until('update runs', async () => {
+        const { rowCount } = await client.query(
+          "select from pg_stat_activity where wait_event = 'PgSleep' and datname = current_database()",
+        );
+        return rowCount;
+      });
+      process.kill(up.pid, 'SIGINT');
+      await up.says(/stopping/);
+      process.kill(up.pid, 'SIGINT');
+      expect(await up.outcome).toMatchObject({ code: 130 });
+      expect((await client.query('select distinct n from t')).rows).toEqual([{ n: 0 }]);
+    });
+  });
+
+  it('is not needed where --max-time ends the run, with exit code 5', async () => {
+    await withDatabase(async ({ url, client }) => {
+      await client.query(table);
+      await client.query('insert into t select generate_series(1, 5000)');
+      const { dir } = makeProject({ 'a.ts': slow });
+      const outcome = await run([...args, '--max-time', '1s'], { cwd: dir, url });
+      expect(outcome.code, outcome.stderr).toBe(5);
+      expect(outcome.stderr).toMatch(/run `up` again/);
+    });
+  });
+});
