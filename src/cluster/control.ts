@@ -36,8 +36,11 @@ export class Control {
   async #retried<T>(work: (session: Session) => Promise<T>): Promise<T> {
     const startedAt = performance.now();
     for (let attempt = 1; ; attempt += 1) {
+      let isConnected = false;
       try {
-        return await work(await this.#connected());
+        const session = await this.#connected();
+        isConnected = true;
+        return await work(session);
       } catch (error) {
         if (error instanceof UmzugClusterError) throw error;
         const code = codeOf(error) ?? codeOf(this.#session?.lost);
@@ -50,13 +53,13 @@ export class Control {
         const isTransient = verdict === 'retry' || verdict === 'retry-slow';
         if (isTransient && !isOver)
           await sleep(backoffMs(attempt, Math.random, { baseMs: 100, capMs: 2_000 }));
-        else throw this.#explain(error, code, isTransient);
+        else throw this.#explain(error, code, isTransient || !isConnected);
       }
     }
   }
 
-  #explain(error: unknown, code: string | undefined, isTransient: boolean): unknown {
-    if (isTransient || /^(28|3D000)/.test(code ?? '')) {
+  #explain(error: unknown, code: string | undefined, isUnavailable: boolean): unknown {
+    if (isUnavailable || /^(28|3D000)/.test(code ?? '')) {
       return fail('DATABASE_UNAVAILABLE', {
         message: `cannot work with the database ${this.#label}: ${messageOf(error)}`,
         detail: code === undefined ? undefined : `code ${code}`,

@@ -18,6 +18,8 @@ export interface GuardedDatabase {
   settle(work: () => unknown, expect: Expectation): Promise<unknown>;
   /** Rows that the largest statement changed. */
   readonly affected: () => number;
+  /** What a later error means where author code swallowed one before; else the error itself. */
+  explain(error: unknown): unknown;
   /** After this every use throws. */
   close(): void;
 }
@@ -59,7 +61,14 @@ export function guardDatabase(
   knexConfig: Knex.Config,
   mode: { readonly transaction: boolean } = { transaction: true },
 ): GuardedDatabase {
-  const state = { open: true, statements: 0, inFlight: 0, affected: 0, firstError: null as unknown };
+  const state = {
+    open: true,
+    statements: 0,
+    inFlight: 0,
+    affected: 0,
+    firstError: null as unknown,
+    what: 'update',
+  };
 
   // The class is made per chunk because knex builds savepoint clients from its prototype.
   class ChunkClient extends PgClient {
@@ -104,10 +113,14 @@ export function guardDatabase(
     builder,
     db: new Proxy(builder, { get: guardedProperty }) as Database,
     affected: () => state.affected,
+    // The server's word that the transaction is aborted may come after the error that did it.
+    explain: (error) =>
+      state.firstError !== null && isAborted(error) ? swallowed(state.what, state.firstError) : error,
     close: () => {
       state.open = false;
     },
     async settle(work, expect) {
+      state.what = expect.what;
       const value = await work();
       // Work that was started and not awaited shows within two turns of the event loop.
       // A statement in flight now may be answered by then, so it is looked at first.
@@ -154,6 +167,10 @@ function refuseForbidden(sql: string): void {
       });
     }
   }
+}
+
+function isAborted(error: unknown): boolean {
+  return typeof error === 'object' && error !== null && 'code' in error && error.code === '25P02';
 }
 
 function lateUse(): Error {

@@ -78,7 +78,7 @@ export async function runChunk(
     return { kind: 'advanced', rows: done.rows, limit, last: done.last, durationMs };
   } catch (error) {
     await rollback(session);
-    throw watch.reason() ?? error;
+    throw watch.reason() ?? guard.explain(error);
   } finally {
     watch.stop();
     guard.close();
