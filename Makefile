@@ -4,10 +4,14 @@
 MAKEFLAGS += --no-print-directory
 SHELL := /bin/sh
 CLI := node dist/cli.js
-SOURCES := $(shell find src -name '*.ts' 2>/dev/null)
+# With the folders, whose times tell of files that were removed.
+SOURCES := $(shell find src -type d -o -name '*.ts' 2>/dev/null)
 
 # Two commands at once must not install or build over each other.
 LOCKED := $(shell command -v flock >/dev/null 2>&1 && echo flock .make.lock)
+
+# A build that failed must not pass for one that is done.
+.DELETE_ON_ERROR:
 
 .PHONY: help migrate down status create test test-faults check format clean ready build
 
@@ -59,6 +63,10 @@ node_modules/.package-lock.json: package-lock.json
 
 dist/.tsbuildinfo: node_modules/.package-lock.json $(SOURCES) tsconfig.json tsconfig.build.json
 	@echo "building" >&2
+	@for built in $$(find dist -name '*.js' 2>/dev/null); do \
+	  source="src/$${built#dist/}"; base="$${built%.js}"; \
+	  [ -f "$${source%.js}.ts" ] || rm -f "$$built" "$$base.d.ts"; \
+	done
 	@npm run --silent build
 	@chmod +x dist/cli.js
 	@touch $@

@@ -2,6 +2,7 @@ import type { Knex } from 'knex';
 
 const shared: Knex.Config = {
   client: 'pg',
+  // The tool's own settings go beside knex's: `cluster: { workers: 4, targetMs: 500 }`; the README lists them.
   migrations: { directory: './migrations' },
 };
 

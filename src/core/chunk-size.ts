@@ -11,15 +11,24 @@ export interface ChunkMeasure {
   readonly durationMs: number;
   readonly targetMs: number;
   readonly maxRows: number;
+  /** Size of the chunk's rows, where it is known; bounds the next chunk together with `maxBytes`. */
+  readonly bytes?: number | undefined;
+  readonly maxBytes?: number | undefined;
 }
 
 /**
  * Rows of the next chunk, at least 1, at most `maxRows`: proportional to the target time, growing at most
- * twofold. A chunk that was not full says nothing about a larger one, so the size does not grow by it.
+ * twofold, within `maxBytes` at the last chunk's bytes a row. A chunk that was not full says nothing about a
+ * larger one, so the size does not grow by it.
  */
-export function nextChunkSize({ current, rows, durationMs, targetMs, maxRows }: ChunkMeasure): number {
+export function nextChunkSize(measure: ChunkMeasure): number {
+  const { current, rows, durationMs, targetMs, maxRows } = measure;
   const perRowMs = durationMs / Math.max(rows, 1);
   const fitting = perRowMs > 0 ? targetMs / perRowMs : current * mostGrowth;
   const most = rows < current ? current : current * mostGrowth;
-  return Math.max(1, Math.min(Math.floor(fitting), most, maxRows));
+  return Math.max(1, Math.min(Math.floor(fitting), most, maxRows, rowsWithinBytes(measure)));
+}
+
+function rowsWithinBytes({ rows, bytes = 0, maxBytes = Infinity }: ChunkMeasure): number {
+  return bytes > 0 && rows > 0 ? Math.floor(maxBytes / (bytes / rows)) : Infinity;
 }

@@ -22,4 +22,10 @@ export class RateMeter {
   perSecond(): number | null {
     return this.#perSecond;
   }
+
+  /** Seconds until so many rows are done; null while the rate is not known, or zero with rows left. */
+  etaSeconds(rowsLeft: number): number | null {
+    if (rowsLeft <= 0) return 0;
+    return this.#perSecond === null || this.#perSecond === 0 ? null : rowsLeft / this.#perSecond;
+  }
 }

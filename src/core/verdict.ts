@@ -21,8 +21,6 @@ const transient = new Set([
   '25P04', // transaction timeout
   '25006', // read-only: a failover is under way
   '53300', // too many connections
-  'ECONNREFUSED',
-  'ECONNRESET',
   'EPIPE',
   'ETIMEDOUT',
   'EHOSTUNREACH',
@@ -44,7 +42,7 @@ const shrinking = /^(22|23)/;
 export function judge({ code, message, isDatabase }: JudgedError): Verdict {
   if (!isDatabase) return 'shrink';
   if (code !== undefined) {
-    if (transient.has(code) || code.startsWith('08')) return 'retry';
+    if (transient.has(code) || /^(08|ECONN)/.test(code)) return 'retry';
     if (slow.has(code)) return 'retry-slow';
     if (code === '57014') return 'once-then-shrink';
     if (stopping.test(code)) return 'stop';

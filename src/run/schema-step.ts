@@ -80,7 +80,9 @@ async function inTransaction(session: Session, env: RunEnvironment, turn: Turn):
     await session.query(authorSearchPath(env.searchPath));
     const guard = guardDatabase(session, env.knexConfig);
     await runStep(guard, migration, direction, step);
-    await session.query(emptySearchPath);
+    await session.query(emptySearchPath).catch((error: unknown) => {
+      throw guard.explain(error);
+    });
     if (!(await closeGuard(session, env.names, token))) {
       throw fail('MIGRATION_FAILED', {
         message: `${migration.name}: ${direction} ended its transaction`,

@@ -8,6 +8,8 @@ const measure = fc.record({
   durationMs: fc.double({ min: 0, max: 60_000, noNaN: true }),
   targetMs: fc.integer({ min: 1, max: 60_000 }),
   maxRows: fc.integer({ min: 1, max: 100_000 }),
+  bytes: fc.integer({ min: 0, max: 1_000_000_000 }),
+  maxBytes: fc.integer({ min: 1, max: 1_000_000_000 }),
 });
 
 describe('the size of the next chunk', () => {
@@ -33,6 +35,20 @@ describe('the size of the next chunk', () => {
         expect(next).toBeLessThanOrEqual(given.current * 2);
       }),
     );
+  });
+
+  it('keeps within the bytes, at the bytes a row of the last chunk', () => {
+    const wide = {
+      current: 1_000,
+      rows: 1_000,
+      durationMs: 1,
+      targetMs: 500,
+      maxRows: 10_000,
+      bytes: 1_000_000,
+    };
+    expect(nextChunkSize({ ...wide, maxBytes: 500_000 })).toBe(500);
+    expect(nextChunkSize({ ...wide, maxBytes: 10 })).toBe(1);
+    expect(nextChunkSize(wide)).toBe(2_000);
   });
 
   it('is never larger for a chunk that took longer', () => {

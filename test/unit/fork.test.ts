@@ -25,6 +25,11 @@ describe('forking a worker', () => {
     expect(shouldFork({ ...running, rowsDone: 0, elapsedMs: 1_000 })).toBe(true);
   });
 
+  it('pays later where a fork is dear', () => {
+    expect(shouldFork({ ...running, rowsEstimated: 50_000 })).toBe(true);
+    expect(shouldFork({ ...running, rowsEstimated: 50_000, forkCostMs: 1_000 })).toBe(false);
+  });
+
   it('never exceeds the workers, the primary among them, and needs open ranges', () => {
     expect(shouldFork({ ...running, forked: 1 })).toBe(false);
     expect(shouldFork({ ...running, workers: 1 })).toBe(false);

@@ -12,6 +12,8 @@ const transient = [
   '57P02',
   '57P03',
   '25P03',
+  '25P04',
+  '57P05',
   '25006',
   '53300',
   '08006',
@@ -19,6 +21,7 @@ const transient = [
   '08P01',
   'ECONNREFUSED',
   'ECONNRESET',
+  'ECONNABORTED',
   'EPIPE',
   'ETIMEDOUT',
   'EHOSTUNREACH',
@@ -46,6 +49,18 @@ describe('the verdict on a failed chunk', () => {
   it.each([['53100'], ['53200']])('is to retry slowly after %s', (code) =>
     expect(withCode(code)).toBe('retry-slow'),
   );
+
+  it.each([['server conn crashed?'], ['query_wait_timeout'], ['server login has been failing']])(
+    'is to retry after the 08P01 of PgBouncer: "%s"',
+    (message) => expect(withCode('08P01', message)).toBe('retry'),
+  );
+
+  it('goes by the code where the message says otherwise', () => {
+    expect(withCode('28P01', 'Connection terminated')).toBe('stop');
+    expect(withCode('23505', 'timeout expired')).toBe('shrink');
+  });
+
+  it('is to shrink after a code that no one has heard of', () => expect(withCode('XX000')).toBe('shrink'));
 
   it('is to try once more, then smaller, after a statement timeout', () =>
     expect(withCode('57014')).toBe('once-then-shrink'));
