@@ -112,7 +112,7 @@ create table ${names.guardOpen} (
 /** The ledger's version, or null where there is no ledger. Reads only. */
 export async function readLedgerVersion(session: Session, schema: string): Promise<number | null> {
   const names = ledgerNames(schema);
-  // Not to_regclass: it may answer from this session's cache, which does not know of a ledger that another
+  // Not to_regclass: it may answer from this connection's cache, which knows nothing of a ledger that another
   // host created while this one waited for the advisory lock.
   const found = await session.query(
     `select from pg_catalog.pg_class as c join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
