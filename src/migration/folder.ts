@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readFile, readdir, realpath } from 'node:fs/promises';
+import { readFile, readdir, realpath, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { fail, messageOf } from '../errors.ts';
 
@@ -12,18 +12,21 @@ export interface MigrationFile {
 
 const extension = /\.(?:[cm]?ts|[cm]?js)$/;
 const ignored = /^\.|\.d\.[cm]?ts$|\.(?:test|spec)\.[cm]?[tj]s$/;
-const longestName = 200;
+
+/** Most characters that the name of a migration may have. */
+export const longestName = 200;
 
 /** The migrations of a folder in the order of their names, by code unit. Throws CONFIG, MIGRATION_FILE. */
 export async function listMigrations(folder: string): Promise<MigrationFile[]> {
   const files: MigrationFile[] = [];
-  const root = await realpath(folder).catch(() => folder);
-  for (const entry of await readFolder(folder)) {
-    if (ignored.test(entry) || !extension.test(entry)) continue;
-    const file = path.join(folder, entry);
+  const entries = await readFolder(folder);
+  const root = await realpath(folder);
+  for (const entry of entries) {
+    if (!isMigrationFile(entry)) continue;
+    const file = path.resolve(folder, entry);
     const name = entry.replace(extension, '');
     requireUsableName(name);
-    await requireInside(root, file);
+    await requireFileInside(root, file);
     files.push({ name, path: file });
   }
   files.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
@@ -31,11 +34,17 @@ export async function listMigrations(folder: string): Promise<MigrationFile[]> {
   return files;
 }
 
-/** SHA-256 of a file's content, in hex. */
+/** Whether a file of this name, in the migrations folder, is taken for a migration. */
+export function isMigrationFile(entry: string): boolean {
+  return extension.test(entry) && !ignored.test(entry);
+}
+
+/** SHA-256 of a file's content, in hex. Throws MIGRATION_FILE where it cannot be read. */
 export async function hashFile(file: string): Promise<string> {
-  return createHash('sha256')
-    .update(await readFile(file))
-    .digest('hex');
+  const content = await readFile(file).catch((error: unknown) => {
+    throw unreadable(file, error);
+  });
+  return createHash('sha256').update(content).digest('hex');
 }
 
 async function readFolder(folder: string): Promise<string[]> {
@@ -61,12 +70,29 @@ function requireUsableName(name: string): void {
   });
 }
 
-async function requireInside(root: string, file: string): Promise<void> {
-  const real = await realpath(file).catch(() => file);
-  if (real.startsWith(root + path.sep)) return;
+async function requireFileInside(root: string, file: string): Promise<void> {
+  const real = await realpath(file).catch((error: unknown) => {
+    throw unreadable(file, error);
+  });
+  if (!real.startsWith(root + path.sep)) {
+    throw fail('MIGRATION_FILE', {
+      message: `${path.basename(file)} is a link out of the migrations folder`,
+      hint: 'copy the file into the folder',
+    });
+  }
+  if ((await stat(real)).isFile()) return;
   throw fail('MIGRATION_FILE', {
-    message: `${path.basename(file)} is a link out of the migrations folder`,
-    hint: 'copy the file into the folder',
+    message: `${path.basename(file)} is named like a migration, but is not a file`,
+    hint: 'rename it, or move it out of the migrations folder',
+  });
+}
+
+function unreadable(file: string, error: unknown): Error {
+  return fail('MIGRATION_FILE', {
+    message: `cannot read ${path.basename(file)}`,
+    detail: messageOf(error),
+    hint: 'a link to nothing, a file removed meanwhile, or its permissions: restore it or remove it',
+    cause: error,
   });
 }
 

@@ -32,12 +32,17 @@ export type LoadedMigration =
 
 type Exports = Readonly<Record<string, unknown>>;
 
-const known = ['select', 'update', 'down', 'options', 'up', 'version', 'verify'] as const;
+const known = ['select', 'update', 'down', 'options', 'up'] as const;
+// What a file may leave out: a slip in one of these names would go unnoticed.
+const optional = ['down', 'options'] as const;
+
+// Hash of each file as this process has it in the module cache.
+const cached = new Map<string, string>();
 
 /** Loads a migration file, TypeScript or JavaScript. Throws MIGRATION_FILE with what is wrong with it. */
 export async function loadMigration(file: MigrationFile): Promise<LoadedMigration> {
   const sha256 = await hashFile(file.path);
-  const exports = members(await importFile(file));
+  const exports = members(await importFile(file, sha256));
   const label = path.basename(file.path);
   const loaded: Loaded = { name: file.name, path: file.path, sha256 };
   const isData = exports['select'] !== undefined || exports['update'] !== undefined;
@@ -47,10 +52,12 @@ export async function loadMigration(file: MigrationFile): Promise<LoadedMigratio
       hint: 'a file is a schema migration (up, down) or a data migration (select, update): make it two files',
     });
   }
-  if (exports['up'] !== undefined) return schemaMigration(loaded, label, exports);
-  if (!isData) throw noExports(label, exports);
+  if (exports['up'] === undefined && !isData) throw noExports(label, exports);
+  refuseSlips(label, exports);
+  if (!isData) return schemaMigration(loaded, label, exports);
   const step = dataStep(label, exports, '');
-  const down = exports['down'] === undefined ? null : dataStep(label, objectOf(exports['down']), 'down.');
+  const down =
+    exports['down'] === undefined ? null : dataStep(label, downOf(label, exports['down']), 'down.');
   return { kind: 'data', ...loaded, ...step, down, options: readOptions(label, 'data', exports['options']) };
 }
 
@@ -87,12 +94,41 @@ function objectOf(value: unknown): Exports {
   return typeof value === 'object' && value !== null ? (value as Exports) : {};
 }
 
+function downOf(label: string, down: unknown): Exports {
+  if (typeof down === 'object' && down !== null) return down as Exports;
+  throw fail('MIGRATION_FILE', {
+    message: `${label}: down of a data migration must be an object { select, update }`,
+    detail: `it is ${down === null ? 'null' : `of type ${typeof down}`}`,
+    hint: 'to have no way back, leave it out; a function down(db) belongs to up(db), in a file of its own',
+  });
+}
+
+/** A slip in an optional export would be ignored in silence: `option` for `options`. */
+function refuseSlips(label: string, exports: Exports): void {
+  for (const name of Object.keys(exports)) {
+    if ((known as readonly string[]).includes(name)) continue;
+    const meant = nearest(
+      name,
+      optional.filter((other) => exports[other] === undefined),
+    );
+    if (meant === null) continue;
+    throw fail('MIGRATION_FILE', {
+      message: `${label} exports "${name}": did you mean "${meant}"?`,
+      hint: 'rename it, or do not export it',
+    });
+  }
+}
+
 function noExports(label: string, exports: Exports): Error {
   const found = Object.keys(exports);
+  const slips = found.flatMap((name) => {
+    const meant = nearest(name, known);
+    return meant === null || meant === name ? [] : [`did you mean "${meant}" by "${name}"?`];
+  });
   return fail('MIGRATION_FILE', {
     message: `${label} must export select(db) and update(db, rows), or up(db)`,
     detail: found.length === 0 ? 'it exports nothing' : `found: ${found.join(', ')}`,
-    hint: 'umzug-cluster create --name NAME writes a file to begin with',
+    hint: slips.join(' ') || 'umzug-cluster create --name NAME writes a file to begin with',
   });
 }
 
@@ -111,7 +147,7 @@ function notAFunction(label: string, name: string, value: unknown, siblings: rea
   });
 }
 
-async function importFile(file: MigrationFile): Promise<unknown> {
+async function importFile(file: MigrationFile, sha256: string): Promise<unknown> {
   const { createJiti } = await import('jiti');
   const index = import.meta.url.endsWith('.ts') ? '../index.ts' : '../index.js';
   const jiti = createJiti(import.meta.url, {
@@ -119,14 +155,18 @@ async function importFile(file: MigrationFile): Promise<unknown> {
     // Migrations get the copy of the package that runs them, installed beside them or not.
     alias: { 'umzug-cluster': fileURLToPath(new URL(index, import.meta.url)) },
   });
+  // A process that lives on after an edit must not run the old code under the new hash.
+  if (cached.get(file.path) !== sha256) Reflect.deleteProperty(jiti.cache, file.path);
+  cached.set(file.path, sha256);
   try {
     return await jiti.import(file.path);
   } catch (error) {
-    throw importError(path.basename(file.path), error);
+    throw importError(file.path, error);
   }
 }
 
-function importError(label: string, error: unknown): Error {
+function importError(file: string, error: unknown): Error {
+  const label = path.basename(file);
   const message = messageOf(error);
   const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined;
   if (code === 'MODULE_NOT_FOUND' || code === 'ERR_MODULE_NOT_FOUND') {
@@ -138,11 +178,14 @@ function importError(label: string, error: unknown): Error {
       cause: error,
     });
   }
-  const place = /\((\d+):(\d+)\)|:(\d+):(\d+)/.exec(message);
-  if (error instanceof SyntaxError || /ParseError|SyntaxError/.test(message)) {
-    const at = place === null ? '' : `:${place[1] ?? place[3]}:${place[2] ?? place[4]}`;
-    const first = (message.split('\n')[0] ?? '').replace(/^ParseError:\s*/, '');
-    return fail('MIGRATION_FILE', { message: `${label}${at} syntax error: ${first}`, cause: error });
+  // jiti's own words: "ParseError: what is wrong", and on the next line "/path/of/file.ts:12:5".
+  const parse = /^ParseError:\s*(.*?)\s*(?:\n\s*(.+):(\d+):(\d+)\s*)?$/.exec(message);
+  if (parse !== null) {
+    const [, what, where = file, line, column] = parse;
+    const at = line === undefined ? '' : `:${line}:${column}`;
+    const by = where === file ? '' : `, imported by ${label}`;
+    const place = path.relative(path.dirname(file), where) + at + by;
+    return fail('MIGRATION_FILE', { message: `${place} syntax error: ${what}`, cause: error });
   }
   return fail('MIGRATION_FILE', { message: `${label} threw while it was loaded: ${message}`, cause: error });
 }

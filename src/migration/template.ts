@@ -1,4 +1,5 @@
 import { fail } from '../errors.ts';
+import { isMigrationFile, longestName } from './folder.ts';
 
 /** What a new file is a template for. */
 export type TemplateKind = 'data' | 'set' | 'schema';
@@ -10,12 +11,12 @@ export function migrationName(input: {
   readonly now: Date;
 }): string {
   const slug = input.name.trim().replaceAll(/\s+/g, '-');
-  if (slug === '' || !/^[\p{L}\p{N}][\p{L}\p{N}._-]*$/u.test(slug) || slug.includes('..')) {
-    throw fail('USAGE', {
-      message: `"${input.name}" cannot be the name of a migration`,
-      detail: 'letters, digits, dots, dashes and underscores; no path',
-      hint: 'for example: --name dated-to-date-given',
-    });
+  if (!/^[\p{L}\p{N}][\p{L}\p{N}._-]*$/u.test(slug) || slug.includes('..')) {
+    throw unusable(input.name, 'letters, digits, dots, dashes and underscores; no path');
+  }
+  // `x.ts` would become x.ts.ts, and the folder passes over x.test.ts and x.d.ts.
+  if (isMigrationFile(slug) || !isMigrationFile(`${slug}.ts`)) {
+    throw unusable(input.name, 'without an extension, and not the name of a test or a declaration file');
   }
   const iso = input.now.toISOString();
   const prefixes = {
@@ -23,7 +24,18 @@ export function migrationName(input: {
     DATE: `${iso.slice(0, 10).replaceAll('-', '.')}.`,
     NONE: '',
   };
-  return prefixes[input.prefix] + slug;
+  const name = prefixes[input.prefix] + slug;
+  if (name.length > longestName)
+    throw unusable(input.name, `at most ${longestName} characters, prefix included`);
+  return name;
+}
+
+function unusable(name: string, detail: string): Error {
+  return fail('USAGE', {
+    message: `"${name}" cannot be the name of a migration`,
+    detail,
+    hint: 'for example: --name dated-to-date-given',
+  });
 }
 
 /** The text of a new migration file: it type-checks and says what to fill in. */

@@ -22,8 +22,8 @@ interface Column {
 /**
  * Writes a different value to every row in one statement; returns how many rows it changed. Rows carry the
  * key and the new values. Types come from the catalog, so values are stored as a plain UPDATE would store
- * them; null is allowed, undefined is refused. Throws MIGRATION_FAILED naming column and row number, never
- * a value. One UPDATE per row, the loop an author would write instead, took 10 to 50 times as long.
+ * them. A new value may be null, a key may not, and undefined is refused, as is one key twice. Throws
+ * MIGRATION_FAILED naming column and row number, never a value: in a transaction nothing was written. One UPDATE per row, the loop an author would write instead, took 10 to 50 times as long.
  */
 export async function updateRows(
   db: Knex,
@@ -38,7 +38,9 @@ export async function updateRows(
   const written = table.split('.').map(quote).join('.');
   const columns = await readColumns(db, table, written, [...key, ...set]);
   const values = columns.map((column) => rows.map((row, index) => valueOf(table, row, index, column)));
-  refuseTwins(table, values.slice(0, key.length), rows.length);
+  const keys = values.slice(0, key.length);
+  refuseNullKeys(table, keys, key);
+  refuseTwins(table, keys, rows.length);
   const alias = (index: number): string => `c${index}`;
   const names = columns.map((_column, index) => alias(index)).join(', ');
   // Text in, cast per column: an array of arrays would be flattened by unnest.
@@ -50,7 +52,9 @@ export async function updateRows(
     from unnest(${columns.map(() => '?::text[]').join(', ')}) as v(${names})
     where ${matches.join(' and ')}`;
   const result: unknown = await db.raw(escapeMarks(sql), values as never);
-  return (result as { rowCount: number | null }).rowCount ?? 0;
+  const changed = (result as { rowCount: number | null }).rowCount ?? 0;
+  if (changed < rows.length) await refuseEqualKeys(db, table, keys, columns);
+  return changed;
 }
 
 /** knex reads `?` as a binding; a quoted name may hold one. */
@@ -100,12 +104,10 @@ async function readColumns(
 }
 
 function valueOf(table: string, row: object, index: number, column: Column): string | null {
+  if (typeof row !== 'object' || row === null) throw mistake(table, `row ${index + 1} is not an object`);
   const value = (row as Record<string, unknown>)[column.name];
   if (value === undefined) {
-    throw mistake(
-      table,
-      `row ${index + 1} has no value for column "${column.name}" (undefined); null is allowed`,
-    );
+    throw mistake(table, `row ${index + 1} has no value for column "${column.name}" (undefined)`);
   }
   if (value === null) return null;
   const text = toPostgresText(value, column.form);
@@ -114,6 +116,36 @@ function valueOf(table: string, row: object, index: number, column: Column): str
     table,
     `row ${index + 1} has a value that does not fit column "${column.name}" (${column.type})`,
   );
+}
+
+function refuseNullKeys(
+  table: string,
+  keys: readonly (readonly (string | null)[])[],
+  names: readonly string[],
+): void {
+  for (const [column, texts] of keys.entries()) {
+    const index = texts.indexOf(null);
+    if (index === -1) continue;
+    throw mistake(table, `row ${index + 1} has null in the key column "${names[column]}": it matches no row`);
+  }
+}
+
+/** Refuses one key in two spellings, which Postgres alone can see: uuid in capitals, 1 and 01, citext. */
+async function refuseEqualKeys(
+  db: Knex,
+  table: string,
+  keys: readonly (readonly (string | null)[])[],
+  columns: readonly Column[],
+): Promise<void> {
+  const casts = keys.map((_texts, index) => `v.c${index}::${columns[index]?.type}`).join(', ');
+  const sql = `select min(v.row)::int as first, max(v.row)::int as last
+    from unnest(${keys.map(() => '?::text[]').join(', ')}) with ordinality
+      as v(${keys.map((_texts, index) => `c${index}`).join(', ')}, row)
+    group by ${casts} having count(*) > 1 order by 2 limit 1`;
+  const result: unknown = await db.raw(escapeMarks(sql), keys as never);
+  const twin = (result as { rows: { first: number; last: number }[] }).rows[0];
+  if (twin === undefined) return;
+  throw mistake(table, `row ${twin.last} has the key of row ${twin.first}, written differently`);
 }
 
 function refuseTwins(table: string, keys: readonly (readonly (string | null)[])[], count: number): void {

@@ -79,6 +79,32 @@ describe('updateRows', () => {
     expect(await row(1_000)).toMatchObject({ amount: '249.75' });
   });
 
+  it('leaves out rows that are gone, and says how many it changed', async () => {
+    const rows = [
+      { a: 5, b: 'x', flag: true },
+      { a: 5, b: 'gone', flag: true },
+    ];
+    expect(await updateRows(db, 'things', rows, { key: ['a', 'b'], set: ['flag'] })).toBe(1);
+    expect(await row(5)).toMatchObject({ flag: true });
+  });
+
+  it('finds a table as the search path does, and quotes every name', async () => {
+    await database.client.query(`
+      create schema "Other";
+      create table "Other"."what? ""now""" (id uuid primary key, v char(3), "c0" numeric(4, 1));
+      insert into "Other"."what? ""now""" values ('a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11')`);
+    const rows = [{ id: 'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11', v: 'a', c0: 1.25 }];
+    const columns = { key: ['id'], set: ['v', 'c0'] };
+    expect(await updateRows(db, 'Other.what? "now"', rows, columns)).toBe(1);
+    await db.transaction(async (trx) => {
+      await trx.raw('set local search_path to "Other"');
+      expect(await updateRows(trx, 'what? "now"', rows, columns)).toBe(1);
+    });
+    const { rows: stored } = await database.client.query('select v, c0 from "Other"."what? ""now"""');
+    expect(stored).toEqual([{ v: 'a  ', c0: '1.3' }]);
+    await expect(updateRows(db, 'nope', rows, columns)).rejects.toThrow(/"nope" does not exist/);
+  });
+
   it('does nothing for no rows', async () => {
     expect(await updateRows(db, 'things', [], { key: ['a', 'b'], set: ['flag'] })).toBe(0);
   });
@@ -97,6 +123,24 @@ describe('updateRows', () => {
       ['flag'],
       /row 2 has the key/,
     ],
+    [
+      'null in the key',
+      [{ a: null, b: 'x', flag: true }],
+      key,
+      ['flag'],
+      /row 1 has null in the key column "a"/,
+    ],
+    [
+      'one key in two spellings',
+      [
+        { a: 1, b: 'x', flag: true },
+        { a: '01', b: 'x', flag: false },
+      ],
+      key,
+      ['flag'],
+      /row 2 has the key of row 1/,
+    ],
+    ['a row that is none', [null as never], key, ['flag'], /row 1 is not an object/],
     ['text that is no JSON', [{ a: 1, b: 'x', doc: 'secret' }], key, ['doc'], /does not fit column "doc"/],
     ['no columns', [{ a: 1 }], key, [], /at least one column/],
   ])('refuses %s, without saying a value', async (_what, rows, keys, set, message) => {

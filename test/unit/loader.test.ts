@@ -1,10 +1,10 @@
-import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { listMigrations } from '../../src/migration/folder.ts';
+import type { Database } from '../../src/migration/contract.ts';
 import { loadMigration } from '../../src/migration/loader.ts';
-import { migrationName, renderMigration } from '../../src/migration/template.ts';
+import type { LoadedMigration } from '../../src/migration/loader.ts';
 
 let folder = '';
 beforeEach(async () => {
@@ -12,36 +12,16 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
-async function load(text: string, file = '0007_x.ts'): Promise<unknown> {
+async function load(text: string, file = '0007_x.ts'): Promise<LoadedMigration> {
   const place = path.join(folder, file);
   await writeFile(place, text);
   return await loadMigration({ name: file.replace(/\.[^.]+$/, ''), path: place });
 }
 
+// The steps under test do not touch the database.
+const db = undefined as unknown as Database;
 const select = "export const select = (db) => db('t');";
 const update = "export const update = (db) => db('t').update({ a: 1 });";
-
-describe('a folder of migrations', () => {
-  it('is listed by name, without extension, and without what is no migration', async () => {
-    for (const file of ['2-b.ts', '10-a.js', 'README.md', 'x.d.ts', '.hidden.ts', 'y.test.ts', 'z.js.map']) {
-      await writeFile(path.join(folder, file), '');
-    }
-    expect((await listMigrations(folder)).map(({ name }) => name)).toEqual(['10-a', '2-b']);
-  });
-
-  it('refuses two files of one name, a link out of it, and a folder that is not there', async () => {
-    await writeFile(path.join(folder, 'a.ts'), '');
-    await symlink('/etc/hostname', path.join(folder, 'b.ts'));
-    await expect(listMigrations(folder)).rejects.toMatchObject({
-      code: 'MIGRATION_FILE',
-      message: /b\.ts is a link/,
-    });
-    await rm(path.join(folder, 'b.ts'));
-    await writeFile(path.join(folder, 'a.js'), '');
-    await expect(listMigrations(folder)).rejects.toMatchObject({ message: /a\.js and a\.ts/ });
-    await expect(listMigrations(path.join(folder, 'none'))).rejects.toMatchObject({ code: 'CONFIG' });
-  });
-});
 
 describe('a migration file', () => {
   it('is a data migration by select and update, with down and options', async () => {
@@ -97,26 +77,52 @@ describe('a migration file', () => {
     await expect(load(text)).rejects.toMatchObject({ code: 'MIGRATION_FILE', message });
   });
 
-  it('names the export that was probably meant', async () => {
-    const text = `${select} export const udpate = () => 1;`;
-    await expect(load(text)).rejects.toMatchObject({ hint: /"udpate": did you mean "update"/ });
+  it.each([
+    [
+      'a slip in update',
+      `${select} export const udpate = () => 1;`,
+      'hint',
+      /"udpate": did you mean "update"/,
+    ],
+    ['two slips', 'export const slect = 1, updat = 2;', 'hint', /"select" by "slect"\?.*"update" by "updat"/],
+    [
+      'a slip in options',
+      `${select}${update} export const option = {};`,
+      'message',
+      /did you mean "options"/,
+    ],
+    ['a slip in down', 'export const up = () => 1, donw = () => 1;', 'message', /did you mean "down"/],
+    ['half a down', `${select}${update} export const down = { select };`, 'message', /export down\.update/],
+    ['a function as down', `${select}${update} export const down = () => 1;`, 'message', /down .*an object/],
+  ])('names what was probably meant by %s', async (_what, text, part, expected) => {
+    await expect(load(text)).rejects.toMatchObject({ code: 'MIGRATION_FILE', [part]: expected });
   });
-});
 
-describe('a new migration file', () => {
-  it.each(['data', 'set', 'schema'] as const)('of kind %s loads as it is written', async (kind) => {
-    expect(await load(renderMigration(kind, 'x'))).toMatchObject({
-      kind: kind === 'schema' ? 'schema' : 'data',
+  it('is not blamed for a syntax error in what it imports', async () => {
+    await writeFile(path.join(folder, 'helper.ts'), 'export const a = 1;\nexport const b = = 2;\n');
+    const text = "import { a } from './helper.ts'; export const up = () => a;";
+    await expect(load(text)).rejects.toMatchObject({
+      message: /^helper\.ts:2:\d+, imported by 0007_x\.ts syntax error: Unexpected token$/,
     });
   });
 
-  it('is named as umzug names it', () => {
-    const now = new Date('2025-05-18T22:04:04.123Z');
-    expect(migrationName({ name: 'a b', prefix: 'TIMESTAMP', now })).toBe('2025.05.18T22.04.04.a-b');
-    expect(migrationName({ name: 'x', prefix: 'DATE', now })).toBe('2025.05.18.x');
-    expect(migrationName({ name: 'x', prefix: 'NONE', now })).toBe('x');
-    for (const name of ['', '../x', 'a/b', '..', ' ']) {
-      expect(() => migrationName({ name, prefix: 'NONE', now })).toThrow(/cannot be the name/);
-    }
+  it('that throws a SyntaxError of its own is not said to have one', async () => {
+    await expect(load("JSON.parse('{x');")).rejects.toMatchObject({ message: /threw while it was loaded/ });
+  });
+
+  it('that was edited meanwhile is loaded anew, with its new hash', async () => {
+    const before = await load('export const up = () => 1;');
+    const after = await load('export const up = () => 2;');
+    if (before.kind !== 'schema' || after.kind !== 'schema') throw new Error('not schema migrations');
+    expect([before.up(db), after.up(db)]).toEqual([1, 2]);
+    expect(after.sha256).not.toBe(before.sha256);
+  });
+
+  it('that is gone is named', async () => {
+    const gone = { name: 'gone', path: path.join(folder, 'gone.ts') };
+    await expect(loadMigration(gone)).rejects.toMatchObject({
+      code: 'MIGRATION_FILE',
+      message: 'cannot read gone.ts',
+    });
   });
 });

@@ -1,0 +1,72 @@
+import { createHash } from 'node:crypto';
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { hashFile, listMigrations } from '../../src/migration/folder.ts';
+
+let folder = '';
+beforeEach(async () => {
+  folder = await mkdtemp(path.join(os.tmpdir(), 'folder-'));
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+describe('a folder of migrations', () => {
+  it('is listed by name, without extension, and without what is no migration', async () => {
+    for (const file of ['2-b.ts', '10-a.js', 'README.md', 'x.d.ts', '.hidden.ts', 'y.test.ts', 'z.js.map']) {
+      await writeFile(path.join(folder, file), '');
+    }
+    expect((await listMigrations(folder)).map(({ name }) => name)).toEqual(['10-a', '2-b']);
+  });
+
+  it('refuses two files of one name, a link out of it, and a folder that is not there', async () => {
+    await writeFile(path.join(folder, 'a.ts'), '');
+    await symlink('/etc/hostname', path.join(folder, 'b.ts'));
+    await expect(listMigrations(folder)).rejects.toMatchObject({
+      code: 'MIGRATION_FILE',
+      message: /b\.ts is a link/,
+    });
+    await rm(path.join(folder, 'b.ts'));
+    await writeFile(path.join(folder, 'a.js'), '');
+    await expect(listMigrations(folder)).rejects.toMatchObject({ message: /a\.js and a\.ts/ });
+    await expect(listMigrations(path.join(folder, 'none'))).rejects.toMatchObject({ code: 'CONFIG' });
+  });
+
+  it('gives absolute paths for a relative folder', async () => {
+    await writeFile(path.join(folder, 'a.ts'), '');
+    const relative = path.relative(process.cwd(), folder);
+    expect(await listMigrations(relative)).toEqual([{ name: 'a', path: path.join(folder, 'a.ts') }]);
+  });
+
+  it('may itself be reached by a link, and hold links to its own files', async () => {
+    await mkdir(path.join(folder, 'real'));
+    await writeFile(path.join(folder, 'real', 'a.ts'), '');
+    await symlink('a.ts', path.join(folder, 'real', 'b.ts'));
+    await symlink('real', path.join(folder, 'link'));
+    expect(await listMigrations(path.join(folder, 'link'))).toHaveLength(2);
+  });
+
+  it.each([
+    ['a link to nothing', 'cannot read a.ts', (file: string) => symlink('/nowhere', file)],
+    [
+      'a folder named like a file',
+      'a.ts is named like a migration, but is not a file',
+      (f: string) => mkdir(f),
+    ],
+    ['a name too long', 'the name of a migration file is not usable', () => named('x'.repeat(201))],
+    ['a control character', 'the name of a migration file is not usable', () => named('a\u0007')],
+  ])('refuses %s', async (_what, message, make) => {
+    await make(path.join(folder, 'a.ts'));
+    await expect(listMigrations(folder)).rejects.toMatchObject({ code: 'MIGRATION_FILE', message });
+  });
+
+  it('has files whose hash is that of their content', async () => {
+    await writeFile(path.join(folder, 'a.ts'), 'text');
+    const sha256 = createHash('sha256').update('text').digest('hex');
+    expect(await hashFile(path.join(folder, 'a.ts'))).toBe(sha256);
+  });
+});
+
+function named(name: string): Promise<void> {
+  return writeFile(path.join(folder, `${name}.ts`), '');
+}
