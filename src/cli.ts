@@ -10,11 +10,12 @@ import { executed } from './commands/executed.ts';
 import { globalOptions } from './commands/globals.ts';
 import { pending } from './commands/pending.ts';
 import { reportError } from './commands/report.ts';
+import { retry } from './commands/retry.ts';
 import { status } from './commands/status.ts';
 import { up } from './commands/up.ts';
 import { refuseWhatYargsPassesOver, usageError } from './commands/usage.ts';
 
-const commands: readonly Command[] = [up, down, pending, executed, create, status];
+const commands: readonly Command[] = [up, down, pending, executed, create, status, retry];
 const verbs = [...commands.map(({ command }) => command.split(' ')[0]), 'completion'].join(', ');
 
 // A finished command whose connection or child lingers must not hold up a deploy.

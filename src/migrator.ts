@@ -11,7 +11,7 @@ import { type Executor, makeExecutor } from './migrator/execute.ts';
 import { readState } from './migrator/state.ts';
 import type { LedgerState } from './migrator/state.ts';
 import { type StatusReport, statusReport } from './migrator/status.ts';
-import { openUmzug, revertTargets } from './migrator/umzug.ts';
+import { openUmzug, revertTargets, unknownName } from './migrator/umzug.ts';
 import { listMigrations } from './migration/folder.ts';
 import type { MigrationFile } from './migration/folder.ts';
 import { makeEnvironment, readServer, sessionOptions } from './run/environment.ts';
@@ -46,6 +46,8 @@ export interface MigrationOutcome {
   readonly kind: 'data' | 'schema';
   readonly rows: number;
   readonly chunks: number;
+  /** Chunks that were tried again for what passes: lost connections, deadlocks, timeouts. */
+  readonly retries: number;
   readonly durationMs: number;
 }
 
@@ -110,6 +112,25 @@ export class Migrator extends EventEmitter<MigratorEvents> {
       for (const target of targets) await executor.checkDown(target);
       const umzug = await openUmzug(files, executor, begun, this);
       await umzug.down({ migrations: targets.map(({ name }) => name) });
+    });
+  }
+
+  /** Puts the quarantined rows of a migration back and runs them; `[]` where none are quarantined. */
+  async retry(name: string): Promise<readonly MigrationOutcome[]> {
+    const files = await this.#files();
+    const file = files.find((candidate) => candidate.name === name);
+    if (file === undefined) {
+      const known = files.map((candidate) => candidate.name);
+      throw unknownName(name, known, 'known');
+    }
+    if (!(await this.#state()).exists) return [];
+    return await this.#run(files, false, async (executor) => {
+      const direction = await executor.putBack(file);
+      if (direction === null) return;
+      const names = async (): Promise<string[]> =>
+        direction === 'down' ? [name] : await this.#executedNames();
+      const umzug = await openUmzug(files, executor, names, this);
+      await (direction === 'down' ? umzug.down({ migrations: [name] }) : umzug.up({ migrations: [name] }));
     });
   }
 

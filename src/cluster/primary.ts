@@ -5,13 +5,14 @@ import type { Progress } from '../core/progress.ts';
 import { type ErrorCode, UmzugClusterError, fail } from '../errors.ts';
 import { release, totals } from '../ledger/ranges.ts';
 import type { Run, RunTotals } from '../ledger/rows.ts';
-import { failRun, readRun } from '../ledger/runs.ts';
+import { listQuarantined } from '../ledger/quarantine.ts';
 import type { Logger } from '../logger.ts';
 import type { ServerFacts } from '../postgres/transaction.ts';
 import type { ChunkReport } from '../run/lane.ts';
 import { runCrew } from '../run/crew.ts';
 import type { RunEnvironment } from '../run/environment.ts';
-import { finish } from '../run/finish.ts';
+import { failRun, finish } from '../run/finish.ts';
+import { mostListed, quarantinedError } from '../run/retry.ts';
 import type { DataMigration } from '../run/plan.ts';
 import { stepOf } from '../run/plan.ts';
 import { waitForOlder } from '../run/register.ts';
@@ -19,6 +20,7 @@ import type { Control } from './control.ts';
 import { jobFor } from './job.ts';
 import type { Job } from './protocol.ts';
 import { ProgressMeter } from './progress-meter.ts';
+import { stoppedElsewhere } from './stopped-elsewhere.ts';
 import { Workers } from './workers.ts';
 
 // Often enough for a redrawn line, rare enough to cost nothing: one small query each.
@@ -72,6 +74,7 @@ export class Primary {
     const after = await this.#input.control.use((session) => finish(session, this.#input.env, run.id));
     if (after.state === 'done') return sums;
     this.throwIfStopped(sums, meter);
+    if (after.state === 'failed') await this.#throwQuarantined(after);
     throw stoppedElsewhere(migration.name, after);
   }
 
@@ -213,30 +216,17 @@ export class Primary {
   async #markFailed(run: Run, error: unknown): Promise<void> {
     const { control, env } = this.#input;
     if (!(error instanceof UmzugClusterError) || error.code !== 'MIGRATION_FAILED') return;
-    await control.use((session) => failRun(session, env.names, run.id, error.message)).catch(() => undefined);
+    await control.use((session) => failRun(session, env, run, error.message)).catch(() => undefined);
+  }
+
+  async #throwQuarantined(run: Run): Promise<void> {
+    const { control, env } = this.#input;
+    const found = await control.use((session) => listQuarantined(session, env.names, run.id, mostListed));
+    if (found.count > 0) throw quarantinedError(run, found);
   }
 
   #destroyChunks(): void {
     this.#abort.abort();
     this.#workers.abort();
   }
-}
-
-function stoppedElsewhere(name: string, run: Awaited<ReturnType<typeof readRun>>): Error {
-  if (run.state === 'reverting') {
-    return fail('REVERTING', {
-      message: `${name}: another host began to roll it back`,
-      hint: `finish it with: umzug-cluster down --name ${name}`,
-    });
-  }
-  if (run.state === 'failed') {
-    return fail('MIGRATION_FAILED', {
-      message: `${name} failed on another host`,
-      detail: run.error ?? undefined,
-    });
-  }
-  return fail('STOPPED', {
-    message: `${name} is ${run.state}`,
-    hint: 'progress is safe; run `up` again to go on',
-  });
 }

@@ -22,7 +22,8 @@ interface Member {
 }
 
 // A migration that kills its workers again and again must not be restarted for ever.
-const mostDeaths = 5;
+// Enough for its chunk to be halved down to the row that kills.
+const mostDeaths = 16;
 
 /** The forked processes of this host: forks, hands out jobs, counts deaths, sees them off. */
 export class Workers {

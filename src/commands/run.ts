@@ -25,9 +25,10 @@ export async function runMigrations(
 }
 
 /** `2025…dated-to-date-given: 62,000 rows in 31 chunks, 0.6 s, 103,000 rows/s` */
-export function summary({ name, kind, rows, chunks, durationMs }: MigrationOutcome): string {
+export function summary({ name, kind, rows, chunks, retries, durationMs }: MigrationOutcome): string {
   if (kind === 'schema') return `${name}: done in ${formatDuration(durationMs)}`;
   const rate = durationMs > 0 ? `, ${number((rows * 1_000) / durationMs)} rows/s` : '';
   const parts = `${number(rows)} ${rows === 1 ? 'row' : 'rows'} in ${number(chunks)} ${chunks === 1 ? 'chunk' : 'chunks'}`;
-  return `${name}: ${parts}, ${formatDuration(durationMs)}${rows > 0 ? rate : ''}`;
+  const again = retries > 0 ? `, ${number(retries)} ${retries === 1 ? 'retry' : 'retries'}` : '';
+  return `${name}: ${parts}, ${formatDuration(durationMs)}${rows > 0 ? rate : ''}${again}`;
 }

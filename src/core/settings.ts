@@ -13,6 +13,8 @@ export interface Tuning {
   readonly targetMs: number;
   /** Most rows an adapting chunk may have. */
   readonly maxRows: number;
+  /** Most bytes of rows an adapting chunk may have. */
+  readonly maxBytes: number;
   /** A chunk that takes longer is given up. */
   readonly ceilingMs: number;
   readonly statementTimeoutMs: number;
@@ -25,6 +27,8 @@ export interface Tuning {
   readonly retryBudgetMs: number;
   /** From a signal until running chunks are destroyed. */
   readonly graceMs: number;
+  /** So many bad rows stop a run. */
+  readonly maxQuarantined: number;
   /** Stop cleanly after this time; null: never. */
   readonly maxTimeMs: number | null;
   /** Wait for transactions that were writing when the run began. */
@@ -114,6 +118,20 @@ export const settings: readonly Setting[] = [
     'locks on a chunk’s rows are held about this long',
   ),
   count('maxRows', null, 'rows', { min: 1, max: 1_000_000, default: 10_000 }, 'bounds the memory of a chunk'),
+  count(
+    'maxBytes',
+    null,
+    'bytes',
+    { min: 1_024, max: 1_073_741_824, default: 16_777_216 },
+    'bounds the memory of a chunk of wide rows',
+  ),
+  count(
+    'maxQuarantined',
+    null,
+    'rows',
+    { min: 1, max: 1_000_000, default: 100 },
+    'so many bad rows are no exception: somebody has to look',
+  ),
   milliseconds(
     'ceilingMs',
     null,

@@ -8,7 +8,8 @@ export interface Owned {
   readonly cursor: Key | null;
   readonly hi: Key;
   readonly maxRows: number | null;
-  readonly stalls: number;
+  /** 1 for the first try after the cursor, counted up durably. */
+  readonly attempt: number;
   readonly runState: string;
   readonly epoch: number;
 }
@@ -26,14 +27,14 @@ export async function own(
 ): Promise<Owned | null> {
   const result = await session.query(
     `with own as materialized (
-       select lo, cursor, hi, max_rows, stalls
+       select lo, cursor, hi, max_rows, greatest(attempts + stalls, 1) as attempt
        from ${names.ranges}
        where run_id = $1::bigint and no = $2::integer and state = 'open'
        for update -- the authority over the chunk, held until its transaction ends
      ), guard as (
        insert into ${names.guardOpen} (token) select $3::uuid from own
      )
-     select coalesce(own.cursor, own.lo) as after, own.cursor, own.hi, own.max_rows, own.stalls,
+     select coalesce(own.cursor, own.lo) as after, own.cursor, own.hi, own.max_rows, own.attempt,
             run.state as run_state, run.epoch
      from own cross join ${names.runs} as run
      where run.id = $1::bigint`,
@@ -46,7 +47,7 @@ export async function own(
     cursor: row.cursor as Key | null,
     hi: row.hi as Key,
     maxRows: row.max_rows as number | null,
-    stalls: row.stalls as number,
+    attempt: row.attempt as number,
     runState: row.run_state as string,
     epoch: row.epoch as number,
   };
@@ -103,7 +104,7 @@ export async function advance(session: Session, names: LedgerNames, step: Advanc
      ), moved as (
        update ${names.ranges} as r
        set cursor = $5::text[], state = case when $6::boolean then 'done' else 'open' end,
-           rows = r.rows + $7::bigint, chunks = r.chunks + 1, stalls = 0,
+           rows = r.rows + $7::bigint, chunks = r.chunks + 1, stalls = 0, attempts = 0,
            estimated = greatest(r.estimated - $8::double precision, 0),
            busy_ms = r.busy_ms + $9::double precision, touched_at = clock_timestamp(),
            max_rows = case when r.max_rows is null or r.max_rows > 1000000 then null else r.max_rows * 2 end,
@@ -137,19 +138,4 @@ export async function advance(session: Session, names: LedgerNames, step: Advanc
     runState: String(row.state),
     epoch: Number(row.epoch),
   };
-}
-
-/** Records a failed attempt, outside its transaction; the range is tried again after `waitMs`. */
-export async function recordFailure(
-  session: Session,
-  names: LedgerNames,
-  failure: { runId: string; no: number; error: string; maxRows: number | null; waitMs: number },
-): Promise<void> {
-  await session.query(
-    `update ${names.ranges}
-     set last_error = $3, max_rows = coalesce($4::integer, max_rows), worker = null,
-         next_try = clock_timestamp() + $5::double precision * interval '1 millisecond'
-     where run_id = $1::bigint and no = $2::integer and state = 'open'`,
-    [failure.runId, failure.no, failure.error, failure.maxRows, failure.waitMs],
-  );
 }

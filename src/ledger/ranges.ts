@@ -6,6 +6,9 @@ import type { LedgerNames } from './schema.ts';
 // lock nor touch for this long is dead, or waits for its turn: its range may be taken up.
 const untouchedMs = 400;
 
+/** A range that was taken up. `onlyFailed`: no chunk of the run has succeeded, and some have failed. */
+export type ClaimedRange = Range & { readonly onlyFailed: boolean };
+
 /**
  * Takes up an open range that nobody works on; null where there is none. Counts the claim as a stall
  * until progress resets it, so that deaths are counted durably.
@@ -15,25 +18,30 @@ export async function claim(
   names: LedgerNames,
   runId: string,
   worker: string,
-): Promise<Range | null> {
+): Promise<ClaimedRange | null> {
   const result = await session.query(
-    `update ${names.ranges} as r
-     set worker = $2, stalls = r.stalls + 1, touched_at = clock_timestamp()
-     from (
+    `with free as materialized ( -- once: a subquery may be run anew for each row of a join, and take them all
        select no from ${names.ranges}
        where run_id = $1::bigint and state = 'open' and next_try <= clock_timestamp()
          and (worker is null or worker = $2
               or touched_at < clock_timestamp() - ${untouchedMs} * interval '1 millisecond')
-       order by worker is null desc, no
+       -- what killed its workers comes last, so that it does not keep the others from their turn
+       order by stalls >= 2, stalls, attempts, worker is null desc, no
        limit 1
        for update skip locked -- a locked range has a chunk in flight
-     ) as free
+     )
+     update ${names.ranges} as r
+     set worker = $2, stalls = r.stalls + 1, touched_at = clock_timestamp()
+     from free
      where r.run_id = $1::bigint and r.no = free.no
-     returning r.no, r.lo, r.hi, r.cursor, r.max_rows, r.stalls`,
+     returning r.no, r.lo, r.hi, r.cursor, r.max_rows, r.stalls,
+       not exists (select from ${names.ranges} where run_id = $1::bigint and chunks > 0)
+         and exists (select from ${names.ranges} where run_id = $1::bigint and (attempts > 0 or state = 'void'))
+         as only_failed`,
     [runId, worker],
   );
   const row = result.rows[0];
-  return row === undefined ? null : toRange(row);
+  return row === undefined ? null : { ...toRange(row), onlyFailed: row.only_failed === true };
 }
 
 /** Gives up the ranges of a worker that is known to be gone, or of all workers of its process. */
@@ -137,6 +145,8 @@ export async function totals(session: Session, names: LedgerNames, runId: string
             count(*) filter (where state = 'open') as ranges_open,
             coalesce(sum(estimated) filter (where state = 'open'), 0) as estimated_left,
             coalesce(sum(busy_ms), 0) as busy_ms, max(last_error) as last_error,
+            coalesce(sum(retries), 0)::bigint as retries,
+            (select count(*) from ${names.quarantine} where run_id = $1::bigint) as quarantined,
             coalesce(json_agg(json_build_object('worker', worker, 'no', no) order by no)
                      filter (where worker is not null and state = 'open'), '[]') as workers
      from ${names.ranges} where run_id = $1::bigint`,
@@ -151,6 +161,8 @@ export async function totals(session: Session, names: LedgerNames, runId: string
     estimatedLeft: row.estimated_left as number,
     busyMs: row.busy_ms as number,
     lastError: row.last_error as string | null,
+    retries: row.retries as number,
+    quarantined: row.quarantined as number,
     workers: row.workers as RunTotals['workers'],
   };
 }

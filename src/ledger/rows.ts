@@ -49,6 +49,10 @@ export interface RunTotals {
   readonly estimatedLeft: number;
   readonly busyMs: number;
   readonly lastError: string | null;
+  /** Chunks that were tried again for what passes: lost connections, deadlocks, timeouts. */
+  readonly retries: number;
+  /** Rows that are set aside. */
+  readonly quarantined: number;
   readonly workers: readonly { readonly worker: string; readonly no: number }[];
 }
 

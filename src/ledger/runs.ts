@@ -106,24 +106,20 @@ export async function changeState(
   return toRun(result.rows[0] ?? {});
 }
 
-/** Marks a running run as failed; does nothing where another host moved it on. */
-export async function failRun(
+/** Notes that a run goes on with another file of the same plan. */
+export async function adoptFile(
   session: Session,
   names: LedgerNames,
   id: string,
-  error: string,
+  fileSha256: string,
 ): Promise<void> {
-  await session.query(
-    `update ${names.runs} set state = 'failed', epoch = epoch + 1, error = $2
-     where id = $1::bigint and state = 'running'`,
-    [id, error],
-  );
+  await session.query(`update ${names.runs} set file_sha256 = $2 where id = $1::bigint`, [id, fileSha256]);
 }
 
 /** Makes all open ranges claimable at once, for a run that is taken up again. */
 export async function resetRetries(session: Session, names: LedgerNames, id: string): Promise<void> {
   await session.query(
-    `update ${names.ranges} set next_try = '-infinity', worker = null
+    `update ${names.ranges} set next_try = '-infinity', worker = null, stalls = 0
      where run_id = $1::bigint and state = 'open'`,
     [id],
   );
@@ -134,16 +130,18 @@ export async function lockRun(
   session: Session,
   names: LedgerNames,
   id: string,
-): Promise<{ run: Run; openRanges: number }> {
+): Promise<{ run: Run; openRanges: number; quarantined: number }> {
   const locked = await session.query(
     `select ${runColumns} from ${names.runs} where id = $1::bigint for update -- one host finishes`,
     [id],
   );
   const open = await session.query(
-    `select count(*) as open from ${names.ranges} where run_id = $1::bigint and state = 'open'`,
+    `select count(*) filter (where state = 'open') as open, count(*) filter (where state = 'void') as void
+     from ${names.ranges} where run_id = $1::bigint`,
     [id],
   );
-  return { run: toRun(locked.rows[0] ?? {}), openRanges: open.rows[0]?.open as number };
+  const { open: openRanges, void: quarantined } = (open.rows[0] ?? {}) as { open: number; void: number };
+  return { run: toRun(locked.rows[0] ?? {}), openRanges, quarantined };
 }
 
 /** The done parts of a run, `(lo, cursor]` of every range, become the ranges of the run that reverts it. */

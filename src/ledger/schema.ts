@@ -82,6 +82,8 @@ create table ${names.ranges} (
   cursor text[],
   state text not null default 'open' check (state in ('open', 'done', 'void')),
   stalls integer not null default 0 check (stalls >= 0),
+  attempts integer not null default 0 check (attempts >= 0),
+  retries integer not null default 0 check (retries >= 0),
   max_rows integer check (max_rows > 0),
   next_try timestamptz not null default '-infinity',
   worker text,
@@ -97,11 +99,13 @@ create table ${names.ranges} (
 create table ${names.quarantine} (
   run_id bigint not null references ${names.runs} (id),
   key text[] not null,
+  range_no integer not null,
   error text not null,
   sqlstate text,
   attempts integer not null,
   at timestamptz not null default clock_timestamp(),
-  primary key (run_id, key)
+  primary key (run_id, key),
+  foreign key (run_id, range_no) references ${names.ranges} (run_id, no)
 );
 create table ${names.guardClosed} (token uuid primary key, check (false));
 create table ${names.guardOpen} (

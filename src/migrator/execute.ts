@@ -9,6 +9,7 @@ import type { MigrationOutcome } from '../migrator.ts';
 import type { RunEnvironment } from '../run/environment.ts';
 import { type DataMigration, planStep, stepOf } from '../run/plan.ts';
 import { registerUp } from '../run/register.ts';
+import { findRetriable, retryQuarantined } from '../run/retry.ts';
 import { registerDown } from '../run/revert.ts';
 import { type SchemaMigration, runSchemaStep } from '../run/schema-step.ts';
 
@@ -16,6 +17,8 @@ import { type SchemaMigration, runSchemaStep } from '../run/schema-step.ts';
 export interface Executor {
   up(file: MigrationFile): Promise<void>;
   down(file: MigrationFile): Promise<void>;
+  /** Puts quarantined rows back into their turn; the direction of their run, null where there are none. */
+  putBack(file: MigrationFile): Promise<Direction | null>;
   /** Refuses a migration that has no way back. */
   checkDown(file: MigrationFile): Promise<void>;
   readonly outcomes: readonly MigrationOutcome[];
@@ -30,6 +33,10 @@ export interface ExecutorInput {
   /** Run a migration that is executed already once more. */
   readonly again: boolean;
 }
+
+type Counts = Pick<MigrationOutcome, 'rows' | 'chunks' | 'retries'>;
+
+const nothingCounted: Counts = { rows: 0, chunks: 0, retries: 0 };
 
 /** Makes the functions that run one migration, whatever its kind. */
 export function makeExecutor(input: ExecutorInput): Executor {
@@ -49,31 +56,32 @@ export function makeExecutor(input: ExecutorInput): Executor {
         ? await executeSchema(migration, direction)
         : await executeData(migration, direction);
     const durationMs = performance.now() - startedAt;
-    const { rows, chunks } = counts;
-    outcomes.push({ name: file.name, kind: migration.kind, rows, chunks, durationMs });
-    const fields = { migration: file.name, direction, rows, chunks, durationMs: Math.round(durationMs) };
+    const { rows, chunks, retries } = counts;
+    outcomes.push({ name: file.name, kind: migration.kind, rows, chunks, retries, durationMs });
+    const fields = {
+      migration: file.name,
+      direction,
+      rows,
+      chunks,
+      retries,
+      durationMs: Math.round(durationMs),
+    };
     logger.info({ event: 'migration.done', ...fields }, `${file.name}: ${direction} done`);
   };
 
-  const executeSchema = async (
-    migration: SchemaMigration,
-    direction: Direction,
-  ): Promise<{ rows: number; chunks: number }> => {
+  const executeSchema = async (migration: SchemaMigration, direction: Direction): Promise<Counts> => {
     try {
       await runSchemaStep(env, migration, direction, { again, abort: primary.abortSignal });
     } catch (error) {
       primary.throwIfStopped(null);
       throw error;
     }
-    return { rows: 0, chunks: 0 };
+    return nothingCounted;
   };
 
-  const executeData = async (
-    migration: DataMigration,
-    direction: Direction,
-  ): Promise<{ rows: number; chunks: number }> => {
+  const executeData = async (migration: DataMigration, direction: Direction): Promise<Counts> => {
     const run = await control.use((session) => register(session, migration, direction));
-    if (run === null) return { rows: 0, chunks: 0 };
+    if (run === null) return nothingCounted;
     return await primary.execute(migration, run);
   };
 
@@ -95,6 +103,13 @@ export function makeExecutor(input: ExecutorInput): Executor {
     outcomes,
     up: (file) => execute(file, 'up'),
     down: (file) => execute(file, 'down'),
+    putBack: async (file) => {
+      const found = await control.use((session) => findRetriable(session, env, file.name));
+      if (found === null || found.quarantined === 0) return null;
+      const { sha256 } = await loadMigration(file);
+      await control.use((session) => retryQuarantined(session, env, found.run, sha256));
+      return found.run.direction;
+    },
     checkDown: async (file) => refuseWithoutDown(await loadMigration(file)),
   };
 }

@@ -2,6 +2,7 @@ import type { Control } from '../cluster/control.ts';
 import type { Config } from '../config.ts';
 import type { ExecutedMigration } from '../ledger/migrations.ts';
 import { listExecuted } from '../ledger/migrations.ts';
+import { listQuarantined } from '../ledger/quarantine.ts';
 import { totals } from '../ledger/ranges.ts';
 import type { Run, RunTotals } from '../ledger/rows.ts';
 import { findLiveRun, latestRuns } from '../ledger/runs.ts';
@@ -9,6 +10,7 @@ import { ledgerNames, ledgerVersion, readLedgerVersion } from '../ledger/schema.
 import type { MigrationFile } from '../migration/folder.ts';
 import { loadMigration } from '../migration/loader.ts';
 import type { Session } from '../postgres/session.ts';
+import { mostListed } from '../run/retry.ts';
 import { unknownName } from './umzug.ts';
 
 export type MigrationState =
@@ -101,9 +103,12 @@ async function readAll(
     const down = isReverting ? await findLiveRun(session, names, name, 'down') : null;
     const shown = down ?? upRun;
     const sums = shown === undefined ? undefined : await totals(session, names, shown.id);
-    statuses.push(
-      statusOf(name, { present: present.has(name), executed: executed.get(name), run: upRun, down, sums }),
-    );
+    const quarantine =
+      sums === undefined || sums.quarantined === 0 || shown === undefined
+        ? undefined
+        : await listQuarantined(session, names, shown.id, mostListed);
+    const base = { present: present.has(name), executed: executed.get(name) };
+    statuses.push(statusOf(name, { ...base, run: upRun, down, sums, quarantine }));
   }
   return statuses;
 }
@@ -116,6 +121,7 @@ function statusOf(
     run?: LatestRun | undefined;
     down?: Run | null;
     sums?: RunTotals | undefined;
+    quarantine?: Awaited<ReturnType<typeof listQuarantined>> | undefined;
   },
 ): MigrationStatus {
   const { executed, run, down, sums } = found;
@@ -134,7 +140,7 @@ function statusOf(
     rows: {
       done,
       estimated: isBegun ? Math.max(done, isRunning && left < 1e9 ? Math.round(done + left) : done) : 0,
-      quarantined: 0,
+      quarantined: isBegun ? (found.quarantine?.count ?? 0) : 0,
     },
     ranges: { done: isBegun ? (sums?.rangesDone ?? 0) : 0, open: isBegun ? (sums?.rangesOpen ?? 0) : 0 },
     chunks: isBegun ? (sums?.chunks ?? 0) : 0,
@@ -147,7 +153,11 @@ function statusOf(
     finishedAt: isBegun ? run.finishedAt : null,
     executedAt: executed?.executedAt ?? null,
     error: isBegun ? (run.error ?? (state === 'failed' ? (sums?.lastError ?? null) : null)) : null,
-    quarantine: [],
+    quarantine: (found.quarantine?.rows ?? []).map(({ key, attempts, error: why }) => ({
+      key,
+      attempts,
+      error: why,
+    })),
   };
 }
 

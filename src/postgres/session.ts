@@ -76,6 +76,11 @@ export class Session {
     return this.client.getTransactionStatus();
   }
 
+  /** Bytes received so far. */
+  get bytesRead(): number {
+    return streamOf(this.client).bytesRead;
+  }
+
   /** True while the connection can be used. */
   get usable(): boolean {
     return this.lost === null;
@@ -94,8 +99,13 @@ export class Session {
   }
 }
 
-function streamOf(client: pg.Client): { destroy(): void } {
-  return (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream;
+interface Stream {
+  readonly bytesRead: number;
+  destroy(): void;
+}
+
+function streamOf(client: pg.Client): Stream {
+  return (client as unknown as { connection: { stream: Stream } }).connection.stream;
 }
 
 async function clientConfig(options: SessionOptions): Promise<pg.ClientConfig> {

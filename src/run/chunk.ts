@@ -26,9 +26,25 @@ export interface ChunkWork {
 export interface ChunkRequest {
   readonly no: number;
   readonly size: number;
-  readonly attempt: number;
   /** Aborts when the grace of a signal is over. */
   readonly signal: AbortSignal;
+}
+
+/** A chunk that was rolled back, or whose connection was destroyed. */
+export interface FailedChunk {
+  readonly kind: 'failed';
+  readonly error: unknown;
+  /** It took longer than the ceiling. */
+  readonly exceeded: boolean;
+  /** Where it stood and how many rows it had at most; null where it did not get so far. */
+  readonly tried: Tried | null;
+}
+
+/** What a chunk is about to change. `key`: of its only row, where it is known to have just one. */
+export interface Tried {
+  readonly cursor: Key | null;
+  readonly rows: number;
+  readonly key: Key | null;
 }
 
 /** `advanced`: committed. `gone`: the range is not open any more. `stopped`: the run is not to go on. */
@@ -39,13 +55,16 @@ export type ChunkOutcome =
       readonly limit: number;
       readonly last: boolean;
       readonly durationMs: number;
+      /** Bytes that the server sent: the rows, for the most part. */
+      readonly bytes: number;
     }
+  | FailedChunk
   | { readonly kind: 'gone' }
   | { readonly kind: 'stopped' };
 
 /**
- * One chunk: one transaction on one connection (protocol steps T3.1 to T3.9). Rejects after the
- * transaction was rolled back, or its connection destroyed.
+ * One chunk: one transaction on one connection (protocol steps T3.1 to T3.9). Never rejects: where it fails,
+ * the transaction was rolled back, or its connection destroyed.
  */
 export async function runChunk(
   session: Session,
@@ -53,8 +72,10 @@ export async function runChunk(
   request: ChunkRequest,
 ): Promise<ChunkOutcome> {
   const startedAt = performance.now();
+  const bytesBefore = session.bytesRead;
   const token = randomUUID();
   const guard = guardDatabase(session, work.env.knexConfig);
+  let tried: Tried | null = null;
   const watch = watchChunk(session, work.env.tuning.ceilingMs, request);
   try {
     const owned = await openChunk(session, work, request.no, token);
@@ -63,8 +84,12 @@ export async function runChunk(
       return await giveUp(session, { kind: 'stopped' });
     }
     const limit = Math.max(1, Math.min(request.size, owned.maxRows ?? request.size));
-    const context = chunkContext(work, request, owned, watch.signal);
-    const done = await watch.race(migrate(session, work, guard, context, owned, limit));
+    tried = { cursor: owned.cursor, rows: limit, key: null };
+    const trying = (rows: number, key: Key | null): void => {
+      tried = { cursor: owned.cursor, rows, key };
+    };
+    const context = chunkContext(work, owned, watch.signal);
+    const done = await watch.race(migrate(session, work, guard, { context, owned, limit, trying }));
     const closed = await closeChunk(session, work, {
       request,
       owned,
@@ -75,10 +100,12 @@ export async function runChunk(
     if (closed !== 'commit') return await giveUp(session, { kind: closed });
     await commit(session);
     const durationMs = performance.now() - startedAt;
-    return { kind: 'advanced', rows: done.rows, limit, last: done.last, durationMs };
+    const bytes = session.bytesRead - bytesBefore;
+    return { kind: 'advanced', rows: done.rows, limit, last: done.last, durationMs, bytes };
   } catch (error) {
     await rollback(session);
-    throw watch.reason() ?? guard.explain(error);
+    const reason = watch.reason();
+    return { kind: 'failed', error: reason ?? guard.explain(error), exceeded: reason !== null, tried };
   } finally {
     watch.stop();
     guard.close();
@@ -108,13 +135,19 @@ interface Migrated {
   readonly keys: readonly Key[];
 }
 
+interface Taken {
+  readonly context: ChunkContext;
+  readonly owned: Owned;
+  readonly limit: number;
+  /** Is told how many rows there are before `update` gets them. */
+  readonly trying: (rows: number, key: Key | null) => void;
+}
+
 async function migrate(
   session: Session,
   work: ChunkWork,
   guard: GuardedDatabase,
-  context: ChunkContext,
-  owned: Owned,
-  limit: number,
+  { context, owned, limit, trying }: Taken,
 ): Promise<Migrated> {
   const { step, migration, run } = work;
   const { base } = run.plan;
@@ -126,6 +159,10 @@ async function migrate(
     const found = await session.query(probe.text, probe.values);
     const upper = (found.rows[0]?.['key'] as Key | null | undefined) ?? null;
     const to = upper ?? owned.hi;
+    if (limit === 1) {
+      if (upper === null) return { rows: 0, to, last: true, keys: [] };
+      trying(1, upper);
+    }
     const chunk = setBasedChunk(shape, base, guard.builder, { after: owned.after, upTo: to });
     const update = step.update as (chunk: unknown, db: unknown, context: ChunkContext) => unknown;
     const value = await guard.settle(() => update(chunk, guard.db, context), expect);
@@ -135,6 +172,7 @@ async function migrate(
   const batch = await readBatch(session, shape, base, guard, owned, limit);
   refuseDuplicates(batch.keys, migration.name);
   if (batch.rows.length > 0) {
+    trying(batch.rows.length, batch.rows.length === 1 ? (batch.keys[0] ?? null) : null);
     const update = step.update as (db: unknown, rows: object[], context: ChunkContext) => unknown;
     await guard.settle(() => update(guard.db, batch.rows, context), expect);
   }
@@ -199,11 +237,10 @@ async function giveUp<Outcome>(session: Session, outcome: Outcome): Promise<Outc
 
 function chunkContext(
   { run, migration, logger }: ChunkWork,
-  request: ChunkRequest,
   owned: Owned,
   signal: AbortSignal,
 ): ChunkContext {
   const place = createHash('sha256').update(JSON.stringify(owned.after)).digest('hex').slice(0, 12);
   const chunk = `${run.id}-${run.direction}-${place}`;
-  return { migration: migration.name, chunk, attempt: request.attempt, signal, logger };
+  return { migration: migration.name, chunk, attempt: owned.attempt, signal, logger };
 }

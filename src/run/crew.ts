@@ -1,6 +1,6 @@
 import { UmzugClusterError } from '../errors.ts';
 import type { ChunkWork } from './chunk.ts';
-import { type ChunkReport, runLane } from './lane.ts';
+import { type ChunkReport, type LaneProgress, runLane } from './lane.ts';
 
 /** The lanes of one process on one run. */
 export interface CrewOptions {
@@ -20,7 +20,7 @@ export interface CrewOptions {
 export async function runCrew(options: CrewOptions): Promise<void> {
   const failed = new AbortController();
   const drain = AbortSignal.any([options.drain, failed.signal]);
-  const progress = { lastAt: performance.now() };
+  const progress: LaneProgress = { lastAt: performance.now(), recent: [] };
   const lanes: Promise<void>[] = [];
   let firstError: unknown;
 

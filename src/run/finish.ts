@@ -1,4 +1,5 @@
 import { forgetExecuted, recordExecuted } from '../ledger/migrations.ts';
+import { failureFacts, putBack } from '../ledger/quarantine.ts';
 import type { Run } from '../ledger/rows.ts';
 import { changeState, lockRun } from '../ledger/runs.ts';
 import type { Session } from '../postgres/session.ts';
@@ -6,13 +7,17 @@ import { withTransaction } from '../postgres/transaction.ts';
 import type { RunEnvironment } from './environment.ts';
 
 /**
- * Ends a run when no range is open (protocol T5 and D3): its state and the table that Umzug reads change in
+ * Ends a run when no range is open (protocol T5 and D3): as failed where rows are quarantined, else its state and the table that Umzug reads change in
  * one transaction. Any host may call it, any number of times. Returns the run as it is afterwards.
  */
 export async function finish(session: Session, env: RunEnvironment, runId: string): Promise<Run> {
   return await withTransaction(session, env.pinned, async () => {
-    const { run, openRanges } = await lockRun(session, env.names, runId);
+    const { run, openRanges, quarantined } = await lockRun(session, env.names, runId);
     if (run.state !== 'running' || openRanges > 0) return run;
+    if (quarantined > 0) {
+      const rows = quarantined === 1 ? '1 row is quarantined' : `${quarantined} rows are quarantined`;
+      return await changeState(session, env.names, run.id, 'failed', rows);
+    }
     const done = await changeState(session, env.names, run.id, 'done');
     if (run.reverts === null) {
       await recordExecuted(session, env.names, {
@@ -26,5 +31,24 @@ export async function finish(session: Session, env: RunEnvironment, runId: strin
       await changeState(session, env.names, run.reverts, 'reverted');
     }
     return done;
+  });
+}
+
+/**
+ * Marks a running run as failed; does nothing where another host moved it on. Where no chunk ever succeeded
+ * nothing stays quarantined: it is the code that fails, not the rows.
+ */
+export async function failRun(
+  session: Session,
+  env: RunEnvironment,
+  { id, epoch }: Run,
+  error: string,
+): Promise<void> {
+  await withTransaction(session, env.pinned, async () => {
+    const { run } = await lockRun(session, env.names, id);
+    if (run.state !== 'running' || run.epoch !== epoch) return;
+    await changeState(session, env.names, id, 'failed', error);
+    const { hasSucceeded } = await failureFacts(session, env.names, id);
+    if (!hasSucceeded) await putBack(session, env.names, id);
   });
 }

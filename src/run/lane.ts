@@ -1,13 +1,13 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import { backoffMs } from '../core/backoff.ts';
 import { initialChunkSize, nextChunkSize } from '../core/chunk-size.ts';
-import { judge } from '../core/verdict.ts';
-import { UmzugClusterError, fail, messageOf } from '../errors.ts';
-import { recordFailure } from '../ledger/chunks.ts';
-import { claim, totals } from '../ledger/ranges.ts';
-import type { Range } from '../ledger/rows.ts';
-import { Session } from '../postgres/session.ts';
-import { type ChunkOutcome, type ChunkWork, runChunk } from './chunk.ts';
+import { afterDeaths, reasonToStop, recentResults, rowsAfterFailure } from '../core/isolation.ts';
+import { messageOf } from '../errors.ts';
+import { failureFacts, recordFailure, shrinkRange } from '../ledger/quarantine.ts';
+import { type ClaimedRange, claim, totals } from '../ledger/ranges.ts';
+import type { Session } from '../postgres/session.ts';
+import { type ChunkOutcome, type ChunkWork, type FailedChunk, runChunk } from './chunk.ts';
+import { codeOf, stopping, verdictOf } from './failure.ts';
+import { type Suspect, quarantineNext } from './isolate.ts';
+import { RetryingSession } from './retrying-session.ts';
 import { steal } from './steal.ts';
 
 /** What a lane tells after each committed chunk. */
@@ -19,6 +19,14 @@ export interface ChunkReport {
   readonly full: boolean;
 }
 
+/** What the lanes of a process share. */
+export interface LaneProgress {
+  /** When the run last made progress here. */
+  lastAt: number;
+  /** The latest results: true for a committed chunk, false for a row that was set aside. */
+  readonly recent: boolean[];
+}
+
 export interface LaneOptions {
   readonly work: ChunkWork;
   /** `host:pid:lane`, shown in the ledger. */
@@ -28,13 +36,10 @@ export interface LaneOptions {
   /** Aborts when running chunks are to be destroyed. */
   readonly abort: AbortSignal;
   readonly onChunk: (report: ChunkReport) => void;
-  /** Shared by the lanes of a process: when the run last made progress here. */
-  readonly progress: { lastAt: number };
+  readonly progress: LaneProgress;
 }
 
 const idlePollMs = 100;
-const retryBaseMs = 50;
-const retryCapMs = 2_000;
 
 /**
  * Works on a run until no range is open, the run is stopped, or `drain` aborts: claim a range, or steal
@@ -51,26 +56,28 @@ export async function runLane(options: LaneOptions): Promise<void> {
 
 class Lane {
   readonly #options: LaneOptions;
-  #session: Session | null = null;
+  readonly #session: RetryingSession;
   #size: number;
-  #failures = 0;
+  /** The range whose last chunk ran into the statement timeout: the next time it has fewer rows. */
+  #timedOut: number | null = null;
 
   constructor(options: LaneOptions) {
     this.#options = options;
+    this.#session = new RetryingSession(options.work.env, options.drain, options.progress);
     this.#size = this.#fixedSize() ?? initialChunkSize;
   }
 
   async loop(): Promise<void> {
     while (!this.#options.drain.aborted) {
-      const next = await this.#withRetry(() => this.#findRange());
+      const next = await this.#session.use((session) => this.#findRange(session));
       if (next === 'finished') return;
-      if (next === 'idle') await this.#idle(idlePollMs);
+      if (next === 'idle') await this.#session.idle(idlePollMs);
       else if ((await this.#workRange(next)) === 'stopped') return;
     }
   }
 
   async close(): Promise<void> {
-    await this.#session?.end();
+    await this.#session.close();
   }
 
   #fixedSize(): number | null {
@@ -78,15 +85,8 @@ class Lane {
     return env.tuning.chunkSize ?? migration.options.chunkSize ?? null;
   }
 
-  async #connected(): Promise<Session> {
-    if (this.#session?.usable) return this.#session;
-    this.#session = await Session.open(this.#options.work.env.session);
-    return this.#session;
-  }
-
-  async #findRange(): Promise<Range | 'idle' | 'finished'> {
+  async #findRange(session: Session): Promise<ClaimedRange | 'idle' | 'finished'> {
     const { work, worker } = this.#options;
-    const session = await this.#connected();
     const range = await claim(session, work.env.names, work.run.id, worker);
     if (range !== null) return range;
     const { rangesOpen } = await totals(session, work.env.names, work.run.id);
@@ -95,42 +95,46 @@ class Lane {
     return (await claim(session, work.env.names, work.run.id, worker)) ?? 'idle';
   }
 
-  async #workRange(range: Range): Promise<'next' | 'stopped'> {
-    let attempt = range.stalls;
-    while (!this.#options.drain.aborted) {
-      const outcome = await this.#tryChunk(range.no, attempt);
-      if (outcome === 'failed') {
-        attempt += 1;
-        if (this.#session?.usable !== true) return 'next';
-        continue;
-      }
-      attempt = 1;
+  async #workRange(range: ClaimedRange): Promise<'next' | 'stopped'> {
+    const { drain } = this.#options;
+    if (await this.#isKilling(range)) return 'next';
+    let isProbe = range.onlyFailed;
+    while (!drain.aborted) {
+      const outcome = await this.#tryChunk(range.no, isProbe ? 1 : this.#size);
       if (outcome.kind === 'stopped') return 'stopped';
       if (outcome.kind === 'gone') return 'next';
+      if (outcome.kind === 'failed') {
+        await this.#failed(range.no, outcome);
+        return 'next';
+      }
       this.#succeeded(outcome);
+      isProbe = false;
       if (outcome.last) return 'next';
     }
     return 'next';
   }
 
-  async #tryChunk(no: number, attempt: number): Promise<ChunkOutcome | 'failed'> {
+  async #tryChunk(no: number, size: number): Promise<ChunkOutcome> {
     const { work, abort } = this.#options;
     try {
-      const session = await this.#connected();
-      return await runChunk(session, work, { no, size: this.#size, attempt, signal: abort });
+      const outcome = await runChunk(await this.#session.connected(), work, { no, size, signal: abort });
+      if (outcome.kind === 'failed' && abort.aborted) throw outcome.error;
+      return outcome;
     } catch (error) {
       if (abort.aborted) throw error;
-      await this.#failed(no, error);
-      return 'failed';
+      return { kind: 'failed', error, exceeded: false, tried: null };
     }
   }
 
   #succeeded(outcome: Extract<ChunkOutcome, { kind: 'advanced' }>): void {
-    const { work, onChunk, progress } = this.#options;
-    this.#failures = 0;
-    progress.lastAt = performance.now();
+    const { work, onChunk } = this.#options;
+    this.#session.succeeded();
+    this.#timedOut = null;
+    this.#progressed(true);
     const full = !outcome.last;
     onChunk({ rows: outcome.rows, size: outcome.limit, durationMs: outcome.durationMs, full });
+    // A chunk that was held small says nothing about a large one.
+    if (full && outcome.limit < this.#size) return;
     const { tuning } = work.env;
     this.#size =
       this.#fixedSize() ??
@@ -140,95 +144,102 @@ class Lane {
         durationMs: outcome.durationMs,
         targetMs: work.migration.options.targetMs ?? tuning.targetMs,
         maxRows: tuning.maxRows,
+        bytes: outcome.bytes,
+        maxBytes: tuning.maxBytes,
       });
   }
 
-  /** Waits before the next try of a transient failure; throws what must stop the run. */
-  async #failed(no: number, error: unknown): Promise<void> {
-    const verdict = judge(asJudged(error, this.#session));
-    const { work } = this.#options;
-    if (verdict === 'stop' || verdict === 'shrink') {
-      await this.#record(no, error, null, 0);
-      throw stopping(error, work, no);
-    }
-    const waitMs = this.#backoff(verdict === 'retry-slow', error);
-    if (verdict === 'once-then-shrink') {
-      if (this.#size === 1) throw stopping(error, work, no);
-      this.#size = Math.max(1, Math.floor(this.#size / 2));
-    }
-    work.logger.warn(
-      { event: 'chunk.retry', range: no, error: messageOf(error), waitMs: Math.round(waitMs) },
-      `chunk of range ${no} is tried again: ${messageOf(error)}`,
-    );
-    await this.#idle(waitMs);
+  #progressed(isCommitted: boolean): void {
+    const { progress } = this.#options;
+    progress.lastAt = performance.now();
+    progress.recent.push(isCommitted);
+    if (progress.recent.length > recentResults) progress.recent.shift();
   }
 
-  #backoff(slow: boolean, error: unknown): number {
+  /** Gives a failed range back: to be tried again later, or with fewer rows. Throws what must stop the run. */
+  async #failed(no: number, failure: FailedChunk): Promise<void> {
+    const { error } = failure;
+    const verdict = verdictOf(failure, this.#session.current);
+    if (verdict === 'stop') {
+      await this.#record(no, error, { maxRows: null, waitMs: 0, transient: false });
+      throw stopping(error, this.#options.work, no);
+    }
+    const isSecondTimeout = verdict === 'once-then-shrink' && this.#timedOut === no;
+    if (verdict === 'shrink' || isSecondTimeout) return await this.#isolate(no, failure);
+    if (verdict === 'once-then-shrink') this.#timedOut = no;
+    const waitMs = this.#session.backoff(error, verdict === 'retry-slow' ? 'slow' : 'quick');
+    this.#warn('chunk.retry', no, error, 'is tried again');
+    await this.#record(no, error, { maxRows: null, waitMs, transient: true });
+    await this.#session.idle(waitMs);
+  }
+
+  /** Tries a failing chunk again with fewer rows, or sets its only row aside (protocol T4). */
+  async #isolate(no: number, { error, tried }: FailedChunk): Promise<void> {
+    const { work } = this.#options;
+    if (tried === null) throw stopping(error, work, no);
+    if (tried.rows > 1) {
+      const maxRows = await this.#session.use(async (session) => {
+        const facts = await failureFacts(session, work.env.names, work.run.id);
+        return rowsAfterFailure(tried.rows, facts.hasSucceeded);
+      });
+      await this.#record(no, error, { maxRows, waitMs: 0, transient: false });
+      this.#options.progress.lastAt = performance.now();
+      return this.#warn('chunk.shrunk', no, error, `is tried again with ${maxRows} of ${tried.rows} rows`);
+    }
+    const sqlstate = codeOf(error) ?? null;
+    await this.#setAside({ no, seen: tried, failure: { error: messageOf(error), sqlstate } }, error);
+  }
+
+  async #setAside(suspect: Suspect, error: unknown): Promise<void> {
     const { work, progress } = this.#options;
-    const idleMs = performance.now() - progress.lastAt;
-    if (idleMs > work.env.tuning.retryBudgetMs) {
-      throw fail('DATABASE_UNAVAILABLE', {
-        message: `no progress for ${Math.round(idleMs / 1_000)} s: ${messageOf(this.#session?.lost ?? error)}`,
-        hint: 'progress is safe; run `up` again',
-        cause: error,
-      });
+    const { names, tuning } = work.env;
+    const { no } = suspect;
+    const key = await this.#session.use((session) => quarantineNext(session, work, suspect));
+    if (key === null) {
+      return await this.#record(no, error, { maxRows: null, waitMs: 0, transient: true });
     }
-    this.#failures += 1;
-    const baseMs = slow ? retryBaseMs * 10 : retryBaseMs;
-    return backoffMs(this.#failures, Math.random, { baseMs, capMs: retryCapMs });
+    this.#progressed(false);
+    this.#warn('row.quarantined', no, error, 'had one row left, which is quarantined');
+    const facts = await this.#session.use((session) => failureFacts(session, names, work.run.id));
+    const { maxQuarantined } = tuning;
+    const why = reasonToStop({ ...facts, maxQuarantined, recent: progress.recent });
+    if (why !== null) throw stopping(error, work, no, why);
   }
 
-  async #withRetry<T>(action: () => Promise<T>): Promise<T> {
-    for (;;) {
-      try {
-        return await action();
-      } catch (error) {
-        const verdict = judge(asJudged(error, this.#session));
-        if (verdict === 'stop' || verdict === 'shrink') throw error;
-        await this.#idle(this.#backoff(verdict === 'retry-slow', error));
-        if (this.#options.drain.aborted) throw error;
-      }
-    }
-  }
-
-  async #record(no: number, error: unknown, maxRows: number | null, waitMs: number): Promise<void> {
+  /** Takes care of a range whose workers died without progress. True where it is to be claimed anew. */
+  async #isKilling(range: ClaimedRange): Promise<boolean> {
     const { work } = this.#options;
-    const failure = { runId: work.run.id, no, error: messageOf(error), maxRows, waitMs };
-    // Best effort: the error itself is what the user sees.
-    await this.#connected()
-      .then((session) => recordFailure(session, work.env.names, failure))
-      .catch(() => undefined);
+    const { no, stalls } = range;
+    const next = afterDeaths(stalls, Math.min(this.#size, range.maxRows ?? this.#size));
+    if (next.kind === 'go') return false;
+    const error = new Error(`the process died ${stalls - 1} times while it worked on this row`);
+    if (next.kind === 'set-aside') {
+      await this.#setAside({ no, seen: null, failure: { error: error.message, sqlstate: null } }, error);
+      return true;
+    }
+    await this.#session.use((session) => shrinkRange(session, work.env.names, work.run.id, no, next.rows));
+    const deaths = `${stalls - 1} processes died in it without progress`;
+    this.#warn('chunk.shrunk', no, new Error(deaths), `is tried again with ${next.rows} rows`);
+    return false;
   }
 
-  async #idle(ms: number): Promise<void> {
-    await sleep(ms, undefined, { signal: this.#options.drain }).catch(() => undefined);
+  #warn(event: string, no: number, error: unknown, what: string): void {
+    const message = messageOf(error);
+    const { logger } = this.#options.work;
+    logger.warn({ event, range: no, error: message }, `chunk of range ${no} ${what}: ${message}`);
   }
-}
 
-/** The cause of a lost connection comes on the client's `error` event, not on the rejected query. */
-function asJudged(error: unknown, session: Session | null): Parameters<typeof judge>[0] {
-  const cause = session?.lost ?? error;
-  if (error instanceof UmzugClusterError) return { message: error.message, isDatabase: false };
-  const code = codeOf(error) ?? codeOf(cause);
-  return { ...(code === undefined ? {} : { code }), message: messageOf(error), isDatabase: true };
-}
-
-function codeOf(error: unknown): string | undefined {
-  if (typeof error !== 'object' || error === null || !('code' in error)) return undefined;
-  return typeof error.code === 'string' ? error.code : undefined;
-}
-
-function stopping(error: unknown, { migration, run }: ChunkWork, no: number): Error {
-  const where = `${migration.name}, ${run.direction}, range ${no}`;
-  if (error instanceof UmzugClusterError && error.code !== 'MIGRATION_FAILED') return error;
-  const code = codeOf(error);
-  const known = error instanceof UmzugClusterError ? error : null;
-  return fail('MIGRATION_FAILED', {
-    message: `${where}: ${messageOf(error)}`,
-    detail: known?.detail ?? (code === undefined ? undefined : `SQLSTATE ${code}`),
-    hint:
-      known?.hint ??
-      `the chunk was rolled back, earlier chunks are safe; mend ${migration.path} and run \`up\` again`,
-    cause: error,
-  });
+  /** Best effort: a claim that is not accounted for counts as a stall, no more. */
+  async #record(
+    no: number,
+    error: unknown,
+    how: { readonly maxRows: number | null; readonly waitMs: number; readonly transient: boolean },
+  ): Promise<void> {
+    const { work, worker, drain } = this.#options;
+    const failure = { runId: work.run.id, no, worker, error: messageOf(error), ...how };
+    const record = (session: Session): Promise<void> => recordFailure(session, work.env.names, failure);
+    await this.#session.use(record).catch((reason: unknown) => {
+      if (how.transient && !drain.aborted) throw reason;
+    });
+  }
 }

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fail } from '../errors.ts';
 import { olderTransactions } from '../ledger/old-transactions.ts';
 import { layOut } from '../ledger/ranges.ts';
+import { failureFacts } from '../ledger/quarantine.ts';
 import type { Run } from '../ledger/rows.ts';
 import { changeState, findLiveRun, insertRun, resetRetries } from '../ledger/runs.ts';
 import { isExecuted } from '../ledger/migrations.ts';
@@ -10,6 +11,7 @@ import type { Session } from '../postgres/session.ts';
 import { withTransaction } from '../postgres/transaction.ts';
 import type { RunEnvironment } from './environment.ts';
 import { makeLayout } from './layout.ts';
+import { refuseQuarantined } from './retry.ts';
 import type { DataMigration, Plan } from './plan.ts';
 
 /**
@@ -27,7 +29,9 @@ export async function registerUp(
     await ensureLedger(session, env.ledgerSchema);
     if (!again && (await isExecuted(session, env.names, migration.name))) return null;
     const live = await findLiveRun(session, env.names, migration.name, 'up');
-    if (live !== null) return await resume(session, env, live, migration, plan);
+    if (live !== null && !(await isSpent(session, env, live, migration))) {
+      return await resume(session, env, live, migration, plan);
+    }
     const layout = await makeLayout(session, plan.base, env.tuning.workers);
     const run = await insertRun(session, env.names, {
       name: migration.name,
@@ -42,6 +46,24 @@ export async function registerUp(
     await layOut(session, env.names, run.id, layout.bounds, layout.estimatedEach);
     return run;
   });
+}
+
+/**
+ * A failed run that has changed nothing gives way to a mended file: it is ended, and a new one begins. Another
+ * file on a run that has changed rows is refused.
+ */
+async function isSpent(
+  session: Session,
+  env: RunEnvironment,
+  run: Run,
+  migration: DataMigration,
+): Promise<boolean> {
+  if (run.state !== 'failed' || run.fileSha256 === migration.sha256) return false;
+  const { hasSucceeded } = await failureFacts(session, env.names, run.id);
+  if (hasSucceeded) return false;
+  await changeState(session, env.names, run.id, 'reverting');
+  await changeState(session, env.names, run.id, 'reverted');
+  return true;
 }
 
 async function resume(
@@ -67,6 +89,7 @@ async function resume(
     });
   }
   if (run.state === 'running') return run;
+  await refuseQuarantined(session, env, run);
   await resetRetries(session, env.names, run.id);
   return await changeState(session, env.names, run.id, 'running');
 }

@@ -13,6 +13,7 @@ import type { Session } from '../postgres/session.ts';
 import { withTransaction } from '../postgres/transaction.ts';
 import type { RunEnvironment } from './environment.ts';
 import type { DataMigration, Plan } from './plan.ts';
+import { refuseQuarantined } from './retry.ts';
 
 /**
  * Begins the rollback of a finished or half-done run, or takes up one that is half done (protocol D1 and
@@ -29,6 +30,7 @@ export async function registerDown(
     const live = await findLiveRun(session, env.names, migration.name, 'down');
     if (live !== null) {
       if (live.state === 'running') return live;
+      await refuseQuarantined(session, env, live);
       await resetRetries(session, env.names, live.id);
       return await changeState(session, env.names, live.id, 'running');
     }

@@ -46,6 +46,8 @@ describe('settings', () => {
       chunkSize: null,
       targetMs: 500,
       maxRows: 10_000,
+      maxBytes: 16_777_216,
+      maxQuarantined: 100,
       ceilingMs: 60_000,
       statementTimeoutMs: 30_000,
       lockTimeoutMs: 2_000,

@@ -1,0 +1,22 @@
+import { fail } from '../errors.ts';
+import type { Run } from '../ledger/rows.ts';
+
+/** Why this host's `up` or `down` ends before the run is done: somebody else moved the run on. */
+export function stoppedElsewhere(name: string, run: Run): Error {
+  if (run.state === 'reverting') {
+    return fail('REVERTING', {
+      message: `${name}: another host began to roll it back`,
+      hint: `finish it with: umzug-cluster down --name ${name}`,
+    });
+  }
+  if (run.state === 'failed') {
+    return fail('MIGRATION_FAILED', {
+      message: `${name} failed on another host`,
+      detail: run.error ?? undefined,
+    });
+  }
+  return fail('STOPPED', {
+    message: `${name} is ${run.state}`,
+    hint: 'progress is safe; run `up` again to go on',
+  });
+}

@@ -1,0 +1,183 @@
+import type { Session } from '../postgres/session.ts';
+import type { Key } from './rows.ts';
+import type { LedgerNames } from './schema.ts';
+
+/** A row that is set aside. */
+export interface QuarantinedRow {
+  readonly key: Key;
+  readonly error: string;
+  readonly sqlstate: string | null;
+  readonly attempts: number;
+}
+
+/** What is known of a run when one of its chunks has failed. */
+export interface FailureFacts {
+  /** Some chunk of the run was committed, on any host. */
+  readonly hasSucceeded: boolean;
+  readonly quarantined: number;
+}
+
+/** Reads what decides between going on and stopping. */
+export async function failureFacts(
+  session: Session,
+  names: LedgerNames,
+  runId: string,
+): Promise<FailureFacts> {
+  const result = await session.query(
+    `select exists (select from ${names.ranges} where run_id = $1::bigint and chunks > 0) as succeeded,
+            (select count(*) from ${names.quarantine} where run_id = $1::bigint) as quarantined`,
+    [runId],
+  );
+  const row = result.rows[0] ?? {};
+  return { hasSucceeded: row.succeeded === true, quarantined: row.quarantined as number };
+}
+
+/** How a try of a range ended, for `recordFailure`. */
+export interface RangeFailure {
+  readonly runId: string;
+  readonly no: number;
+  readonly worker: string;
+  readonly error: string;
+  /** Most rows of the next try; null: as before. */
+  readonly maxRows: number | null;
+  /** The range is tried again after this time. */
+  readonly waitMs: number;
+  /** It failed for what passes, and counts as a retry. */
+  readonly transient: boolean;
+}
+
+/**
+ * Records a failed try, outside its transaction, and gives the range up. Its claim is no stall any more: it
+ * is accounted for. Does nothing where another worker has taken the range up meanwhile.
+ */
+export async function recordFailure(
+  session: Session,
+  names: LedgerNames,
+  failure: RangeFailure,
+): Promise<void> {
+  await session.query(
+    `update ${names.ranges}
+     set last_error = $3, max_rows = coalesce($4::integer, max_rows), worker = null,
+         stalls = greatest(stalls - 1, 0), attempts = attempts + 1,
+         retries = retries + case when $6::boolean then 1 else 0 end,
+         next_try = clock_timestamp() + $5::double precision * interval '1 millisecond'
+     where run_id = $1::bigint and no = $2::integer and state = 'open' and worker = $7`,
+    [
+      failure.runId,
+      failure.no,
+      failure.error,
+      failure.maxRows,
+      failure.waitMs,
+      failure.transient,
+      failure.worker,
+    ],
+  );
+}
+
+/** Lowers the rows of a range whose workers died. The next death lowers them again, but one row has two. */
+export async function shrinkRange(
+  session: Session,
+  names: LedgerNames,
+  runId: string,
+  no: number,
+  rows: number,
+): Promise<void> {
+  await session.query(
+    `update ${names.ranges}
+     set max_rows = $3::integer, attempts = attempts + greatest(stalls - $4::integer, 0), stalls = $4::integer
+     where run_id = $1::bigint and no = $2::integer and state = 'open'`,
+    [runId, no, rows, rows > 1 ? 2 : 1],
+  );
+}
+
+/**
+ * Sets one row aside, inside a transaction that owns the range: what is done before it, the row, and what
+ * comes after become ranges of their own, so that `down` leaves the row out and `retry` finds it. False where
+ * the range is not as it was.
+ */
+export async function setAside(
+  session: Session,
+  names: LedgerNames,
+  at: {
+    readonly runId: string;
+    readonly no: number;
+    readonly cursor: Key | null;
+    readonly epoch: number;
+    readonly token: string;
+  },
+  row: QuarantinedRow,
+): Promise<boolean> {
+  // Two ranges must not take the same number.
+  await session.query('select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended($1, 0))', [
+    `umzug-cluster split ${names.schema} ${at.runId}`,
+  ]);
+  const moved = await session.query(
+    `with run as materialized (
+       select state, epoch from ${names.runs} where id = $1::bigint
+       for share -- waits for, and then sees, a new epoch
+     ), guard as (
+       delete from ${names.guardOpen} where token = $5::uuid returning 1
+     ), before as materialized (
+       select r.*, (select max(no) from ${names.ranges} where run_id = $1::bigint) as last_no
+       from ${names.ranges} as r cross join run
+       where r.run_id = $1::bigint and r.no = $2::integer and r.state = 'open'
+         and r.cursor is not distinct from $3::text[]
+         and run.state = 'running' and run.epoch = $4::integer and exists (select from guard)
+     ), done as (
+       insert into ${names.ranges} (run_id, no, lo, hi, cursor, state, rows, chunks, busy_ms, retries)
+       select run_id, last_no + 2, lo, cursor, cursor, 'done', rows, chunks, busy_ms, retries
+       from before where cursor is not null
+     ), aside as (
+       insert into ${names.ranges} (run_id, no, lo, hi, state, max_rows, estimated)
+       select run_id, last_no + 1, coalesce(cursor, lo), $6::text[], 'void', 1, 1 from before
+       returning no
+     ), listed as (
+       insert into ${names.quarantine} (run_id, key, range_no, error, sqlstate, attempts)
+       select $1::bigint, $6::text[], no, $7, $8, $9::integer from aside
+     )
+     update ${names.ranges} as r
+     set lo = $6::text[], cursor = null, stalls = 0, attempts = 0, max_rows = 1, last_error = null,
+         rows = case when before.cursor is null then r.rows else 0 end,
+         chunks = case when before.cursor is null then r.chunks else 0 end,
+         busy_ms = case when before.cursor is null then r.busy_ms else 0 end,
+         retries = case when before.cursor is null then r.retries else 0 end,
+         touched_at = clock_timestamp()
+     from before
+     where r.run_id = before.run_id and r.no = before.no`,
+    [at.runId, at.no, at.cursor, at.epoch, at.token, row.key, row.error, row.sqlstate, row.attempts],
+  );
+  return moved.rowCount === 1;
+}
+
+/** The rows of a run that are set aside, at most `limit`, with how many there are in all. */
+export async function listQuarantined(
+  session: Session,
+  names: LedgerNames,
+  runId: string,
+  limit: number,
+): Promise<{ readonly count: number; readonly rows: readonly QuarantinedRow[] }> {
+  const result = await session.query(
+    `select key, error, sqlstate, attempts, count(*) over () as count from ${names.quarantine}
+     where run_id = $1::bigint order by at, key limit $2::integer`,
+    [runId, limit],
+  );
+  const rows = result.rows.map((row) => ({
+    key: row.key as Key,
+    error: row.error as string,
+    sqlstate: row.sqlstate as string | null,
+    attempts: row.attempts as number,
+  }));
+  return { count: (result.rows[0]?.count as number | undefined) ?? 0, rows };
+}
+
+/** Puts the rows of a run that are set aside back into their turn, as chunks of one row; how many. */
+export async function putBack(session: Session, names: LedgerNames, runId: string): Promise<number> {
+  await session.query(`delete from ${names.quarantine} where run_id = $1::bigint`, [runId]);
+  const result = await session.query(
+    `update ${names.ranges}
+     set state = 'open', max_rows = 1, stalls = 0, worker = null, next_try = '-infinity'
+     where run_id = $1::bigint and state = 'void'`,
+    [runId],
+  );
+  return result.rowCount ?? 0;
+}

@@ -1,0 +1,73 @@
+import { fail } from '../errors.ts';
+import { type QuarantinedRow, listQuarantined, putBack } from '../ledger/quarantine.ts';
+import type { Run } from '../ledger/rows.ts';
+import { adoptFile, changeState, findLiveRun, lockRun, resetRetries } from '../ledger/runs.ts';
+import type { Session } from '../postgres/session.ts';
+import { withTransaction } from '../postgres/transaction.ts';
+import type { RunEnvironment } from './environment.ts';
+
+/** How many quarantined rows an error or a status names. */
+export const mostListed = 20;
+
+/** The refusal to go on, or the end of a run, while rows are quarantined: names them. */
+export function quarantinedError(
+  run: Run,
+  found: { readonly count: number; readonly rows: readonly QuarantinedRow[] },
+): Error {
+  const { count, rows } = found;
+  const many = count === 1 ? '1 row is quarantined' : `${count} rows are quarantined`;
+  const listed = rows.map(({ key, error, sqlstate, attempts }) => {
+    const code = sqlstate === null ? '' : ` (SQLSTATE ${sqlstate})`;
+    return `row ${key.join(', ')}: ${error}${code}, ${attempts} attempts`;
+  });
+  const rest =
+    count > rows.length ? [`and ${count - rows.length} more: umzug-cluster status ${run.name}`] : [];
+  return fail('MIGRATION_FAILED', {
+    message: `${run.name}, ${run.direction}: ${many}`,
+    detail: [...listed, ...rest].join('\n'),
+    hint: `mend the rows or ${run.direction === 'up' ? 'update' : 'down.update'}, then: umzug-cluster retry ${run.name}`,
+  });
+}
+
+/** Refuses to take up a run that has failed with quarantined rows: only `retry` does. */
+export async function refuseQuarantined(session: Session, env: RunEnvironment, run: Run): Promise<void> {
+  if (run.state !== 'failed') return;
+  const found = await listQuarantined(session, env.names, run.id, mostListed);
+  if (found.count > 0) throw quarantinedError(run, found);
+}
+
+/** The run of a migration whose rows `retry` would put back: its live one, or null. */
+export async function findRetriable(
+  session: Session,
+  env: RunEnvironment,
+  name: string,
+): Promise<{ readonly run: Run; readonly quarantined: number } | null> {
+  const run =
+    (await findLiveRun(session, env.names, name, 'down')) ??
+    (await findLiveRun(session, env.names, name, 'up'));
+  if (run === null) return null;
+  const { count } = await listQuarantined(session, env.names, run.id, 1);
+  return { run, quarantined: count };
+}
+
+/**
+ * Puts the quarantined rows of a run back into their turn and lets it run again; how many. The file may have
+ * been mended for them: its new hash is the run's from now on, while its plan must be the same.
+ */
+export async function retryQuarantined(
+  session: Session,
+  env: RunEnvironment,
+  run: Run,
+  fileSha256: string,
+): Promise<number> {
+  return await withTransaction(session, env.pinned, async () => {
+    const { run: locked } = await lockRun(session, env.names, run.id);
+    const count = await putBack(session, env.names, run.id);
+    await adoptFile(session, env.names, run.id, fileSha256);
+    if (locked.state === 'failed') {
+      await resetRetries(session, env.names, run.id);
+      await changeState(session, env.names, run.id, 'running');
+    }
+    return count;
+  });
+}

@@ -1,0 +1,83 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { backoffMs } from '../core/backoff.ts';
+import { fail, messageOf } from '../errors.ts';
+import { Session } from '../postgres/session.ts';
+import type { RunEnvironment } from './environment.ts';
+import { judgeError } from './failure.ts';
+
+const retryBaseMs = 50;
+const retryCapMs = 2_000;
+
+/** The connection of one lane: opened again when it is lost, and patient within the budget. */
+export class RetryingSession {
+  readonly #env: RunEnvironment;
+  readonly #drain: AbortSignal;
+  /** Shared by the lanes of a process: when the run last made progress here. */
+  readonly #progress: { readonly lastAt: number };
+  #session: Session | null = null;
+  #failures = 0;
+  #failingSince = Infinity;
+
+  constructor(env: RunEnvironment, drain: AbortSignal, progress: { readonly lastAt: number }) {
+    this.#env = env;
+    this.#drain = drain;
+    this.#progress = progress;
+  }
+
+  /** The connection as it is now, for judging an error. */
+  get current(): Session | null {
+    return this.#session;
+  }
+
+  /** A connection that works as far as is known; opens one where there is none. */
+  async connected(): Promise<Session> {
+    if (this.#session?.usable) return this.#session;
+    this.#session = await Session.open(this.#env.session);
+    return this.#session;
+  }
+
+  /** Runs `action`, again and again while it fails for what passes. It must bear being repeated. */
+  async use<T>(action: (session: Session) => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await action(await this.connected());
+      } catch (error) {
+        const verdict = judgeError(error, this.#session);
+        if (verdict === 'stop' || verdict === 'shrink') throw error;
+        await this.idle(this.backoff(error, verdict === 'retry-slow' ? 'slow' : 'quick'));
+        if (this.#drain.aborted) throw error;
+      }
+    }
+  }
+
+  /** Milliseconds to wait before the next try; throws DATABASE_UNAVAILABLE when the budget is used up. */
+  backoff(error: unknown, pace: 'quick' | 'slow'): number {
+    const now = performance.now();
+    this.#failingSince = Math.min(this.#failingSince, now);
+    const idleMs = now - Math.max(this.#progress.lastAt, this.#failingSince);
+    if (idleMs > this.#env.tuning.retryBudgetMs) {
+      throw fail('DATABASE_UNAVAILABLE', {
+        message: `no progress for ${Math.round(idleMs / 1_000)} s: ${messageOf(this.#session?.lost ?? error)}`,
+        hint: 'progress is safe; run `up` again',
+        cause: error,
+      });
+    }
+    this.#failures += 1;
+    const baseMs = pace === 'slow' ? retryBaseMs * 10 : retryBaseMs;
+    return backoffMs(this.#failures, Math.random, { baseMs, capMs: retryCapMs });
+  }
+
+  /** Starts the backoff and the budget anew. */
+  succeeded(): void {
+    this.#failures = 0;
+    this.#failingSince = Infinity;
+  }
+
+  async idle(ms: number): Promise<void> {
+    await sleep(ms, undefined, { signal: this.#drain }).catch(() => undefined);
+  }
+
+  async close(): Promise<void> {
+    await this.#session?.end();
+  }
+}
