@@ -51,6 +51,11 @@ export class Primary {
     this.#workers = new Workers(input.logger);
   }
 
+  /** Aborts when nothing more is to begin. */
+  get drainSignal(): AbortSignal {
+    return this.#drain.signal;
+  }
+
   /** Aborts when what runs is to be destroyed. */
   get abortSignal(): AbortSignal {
     return this.#abort.signal;

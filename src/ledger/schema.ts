@@ -1,6 +1,7 @@
 import pg from 'pg';
 import { fail } from '../errors.ts';
 import type { Session } from '../postgres/session.ts';
+import { type TurnOptions, takeTurn } from './turn.ts';
 
 /** The version of the ledger's tables that this release reads and writes. */
 export const ledgerVersion = 1;
@@ -137,12 +138,10 @@ export async function readLedgerVersion(session: Session, schema: string): Promi
 }
 
 /**
- * Creates the ledger where it is missing. Call inside a transaction: the advisory lock keeps two first
- * runs from racing, which `if not exists` alone does not (3 errors in 18 concurrent first runs).
+ * Creates the ledger where it is missing. Call inside a transaction: `takeTurn` keeps two first runs from
+ * racing, which `if not exists` alone does not (3 errors in 18 concurrent first runs).
  */
-export async function ensureLedger(session: Session, schema: string): Promise<void> {
-  await session.query('select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended($1, 0))', [
-    `umzug-cluster ledger ${schema}`,
-  ]);
+export async function ensureLedger(session: Session, schema: string, turn: TurnOptions): Promise<void> {
+  await takeTurn(session, schema, turn);
   if ((await readLedgerVersion(session, schema)) === null) await session.query(ddl(ledgerNames(schema)));
 }

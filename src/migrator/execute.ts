@@ -2,6 +2,7 @@ import type { Control } from '../cluster/control.ts';
 import type { Primary } from '../cluster/primary.ts';
 import { fail } from '../errors.ts';
 import type { Direction, Run } from '../ledger/rows.ts';
+import type { TurnOptions } from '../ledger/turn.ts';
 import type { Logger } from '../logger.ts';
 import type { MigrationFile } from '../migration/folder.ts';
 import { type LoadedMigration, loadMigration } from '../migration/loader.ts';
@@ -69,9 +70,21 @@ export function makeExecutor(input: ExecutorInput): Executor {
     logger.info({ event: 'migration.done', ...fields }, `${file.name}: ${direction} done`);
   };
 
+  const turnOf = (name: string): TurnOptions => ({
+    waiting: (reason) => {
+      if (reason === null) return;
+      logger.info({ event: 'run.waiting', migration: name, reason }, `${name}: waiting for ${reason}`);
+    },
+    signal: primary.drainSignal,
+  });
+
   const executeSchema = async (migration: SchemaMigration, direction: Direction): Promise<Counts> => {
     try {
-      await runSchemaStep(env, migration, direction, { again, abort: primary.abortSignal });
+      await runSchemaStep(env, migration, direction, {
+        again,
+        abort: primary.abortSignal,
+        turn: turnOf(migration.name),
+      });
     } catch (error) {
       primary.throwIfStopped(null);
       throw error;
@@ -80,7 +93,12 @@ export function makeExecutor(input: ExecutorInput): Executor {
   };
 
   const executeData = async (migration: DataMigration, direction: Direction): Promise<Counts> => {
-    const run = await control.use((session) => register(session, migration, direction));
+    const run = await control
+      .use((session) => register(session, migration, direction))
+      .catch((error: unknown) => {
+        primary.throwIfStopped(null);
+        throw error;
+      });
     if (run === null) return nothingCounted;
     return await primary.execute(migration, run);
   };
@@ -95,7 +113,7 @@ export function makeExecutor(input: ExecutorInput): Executor {
       logger.warn({ event: 'plan.warning', migration: migration.name }, `${migration.name}: ${warning}`);
     }
     return direction === 'up'
-      ? await registerUp(session, env, migration, plan, again)
+      ? await registerUp(session, env, migration, plan, again, turnOf(migration.name))
       : await registerDown(session, env, migration, plan);
   };
 

@@ -44,6 +44,11 @@ export function pinned(tuning: Tuning, server: ServerFacts, applicationName: str
   return setLocal(settings);
 }
 
+/** The statement that lets a transaction last as long as it takes: one that waits for its turn, or runs DDL. */
+export function unhurried(server: ServerFacts): string {
+  return server.versionNum >= 170_000 ? setLocal([['transaction_timeout', '0']]) : 'select';
+}
+
 /** One `select set_config(name, value, true), …` statement. */
 export function setLocal(settings: readonly (readonly [name: string, value: string])[]): string {
   const calls = settings.map(

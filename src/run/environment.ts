@@ -5,7 +5,7 @@ import type { Tuning } from '../core/settings.ts';
 import { fail } from '../errors.ts';
 import { type LedgerNames, ledgerNames } from '../ledger/schema.ts';
 import { Session, type SessionOptions } from '../postgres/session.ts';
-import { type ServerFacts, pinned } from '../postgres/transaction.ts';
+import { type ServerFacts, pinned, unhurried } from '../postgres/transaction.ts';
 
 /** What every step of a run needs and none of them changes. One per process. */
 export interface RunEnvironment {
@@ -17,6 +17,8 @@ export interface RunEnvironment {
   readonly session: SessionOptions;
   /** The statement that pins the settings of each transaction. */
   readonly pinned: string;
+  /** The statement that lifts the time limit of a whole transaction. */
+  readonly unhurried: string;
   /** `host:pid`, what the ledger shows as a range's worker, before the lane's number. */
   readonly process: string;
 }
@@ -48,6 +50,7 @@ export function makeEnvironment(config: Config, server: ServerFacts): RunEnviron
     searchPath: config.searchPath,
     session: sessionOptions(config),
     pinned: pinned(config.tuning, server, 'umzug-cluster'),
+    unhurried: unhurried(server),
     process: `${os.hostname()}:${process.pid}`,
   };
 }

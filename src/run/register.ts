@@ -7,6 +7,7 @@ import type { Run } from '../ledger/rows.ts';
 import { changeState, findLiveRun, insertRun, resetRetries } from '../ledger/runs.ts';
 import { isExecuted } from '../ledger/migrations.ts';
 import { ensureLedger } from '../ledger/schema.ts';
+import type { TurnOptions } from '../ledger/turn.ts';
 import type { Session } from '../postgres/session.ts';
 import { withTransaction } from '../postgres/transaction.ts';
 import type { RunEnvironment } from './environment.ts';
@@ -24,9 +25,11 @@ export async function registerUp(
   migration: DataMigration,
   plan: Plan,
   again: boolean,
+  turn: TurnOptions,
 ): Promise<Run | null> {
   return await withTransaction(session, env.pinned, async () => {
-    await ensureLedger(session, env.ledgerSchema);
+    await session.query(env.unhurried);
+    await ensureLedger(session, env.ledgerSchema, turn);
     if (!again && (await isExecuted(session, env.names, migration.name))) return null;
     const live = await findLiveRun(session, env.names, migration.name, 'up');
     if (live !== null && !(await isSpent(session, env, live, migration))) {

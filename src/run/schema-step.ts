@@ -7,6 +7,7 @@ import { closeGuard, openGuard } from '../ledger/chunks.ts';
 import { forgetExecuted, isExecuted, recordExecuted } from '../ledger/migrations.ts';
 import type { Direction } from '../ledger/rows.ts';
 import { ensureLedger } from '../ledger/schema.ts';
+import type { TurnOptions } from '../ledger/turn.ts';
 import type { SchemaStep } from '../migration/contract.ts';
 import { type GuardedDatabase, guardDatabase } from '../migration/guard.ts';
 import type { LoadedMigration } from '../migration/loader.ts';
@@ -23,6 +24,7 @@ interface Turn {
   readonly step: SchemaStep;
   /** Run it even where it is executed. */
   readonly again: boolean;
+  readonly turn: TurnOptions;
 }
 
 // DDL may rewrite a table: only locks are bounded, so that it never blocks the application for long.
@@ -45,6 +47,7 @@ export async function runSchemaStep(
     readonly again: boolean;
     /** Aborts when the migration is to be given up; its transaction is then rolled back. */
     readonly abort: AbortSignal;
+    readonly turn: TurnOptions;
   },
 ): Promise<boolean> {
   const step = direction === 'up' ? migration.up : migration.down;
@@ -55,15 +58,15 @@ export async function runSchemaStep(
       hint: 'export function down(db) in the migration file',
     });
   }
-  const { again, abort } = options;
+  const { again, abort, turn } = options;
   // DDL answers when it is done, however long it takes.
   return await withSession({ ...env.session, answerTimeoutMs: 0 }, async (session) => {
     const giveUp = (): void => session.destroy();
     abort.addEventListener('abort', giveUp, { once: true });
     try {
       return migration.transaction
-        ? await retried(env, () => inTransaction(session, env, { migration, direction, step, again }))
-        : await withoutTransaction(session, env, { migration, direction, step, again });
+        ? await retried(env, () => inTransaction(session, env, { migration, direction, step, again, turn }))
+        : await withoutTransaction(session, env, { migration, direction, step, again, turn });
     } finally {
       abort.removeEventListener('abort', giveUp);
     }
@@ -74,8 +77,8 @@ async function inTransaction(session: Session, env: RunEnvironment, turn: Turn):
   const { migration, direction, step } = turn;
   const token = randomUUID();
   return await withTransaction(session, env.pinned, async () => {
-    await session.query(withoutStatementLimits);
-    if (!(await takeTurn(session, env, turn))) return false;
+    await Promise.all([session.query(env.unhurried), session.query(withoutStatementLimits)]);
+    if (!(await isMyTurn(session, env, turn))) return false;
     await openGuard(session, env.names, token);
     await session.query(authorSearchPath(env.searchPath));
     const guard = guardDatabase(session, env.knexConfig);
@@ -102,8 +105,8 @@ async function withoutTransaction(session: Session, env: RunEnvironment, turn: T
   const { migration, direction, step } = turn;
   return await withSession({ ...env.session, answerTimeoutMs: 0 }, (holder) =>
     withTransaction(holder, env.pinned, async () => {
-      await holder.query(withoutStatementLimits);
-      if (!(await takeTurn(holder, env, turn))) return false;
+      await Promise.all([holder.query(env.unhurried), holder.query(withoutStatementLimits)]);
+      if (!(await isMyTurn(holder, env, turn))) return false;
       const guard = guardDatabase(session, env.knexConfig, { transaction: false });
       await runStep(guard, migration, direction, step);
       await record(holder, env, migration, direction);
@@ -112,15 +115,13 @@ async function withoutTransaction(session: Session, env: RunEnvironment, turn: T
   );
 }
 
-async function takeTurn(
+async function isMyTurn(
   session: Session,
   env: RunEnvironment,
-  { migration, direction, again }: Turn,
+  { migration, direction, again, turn }: Turn,
 ): Promise<boolean> {
   // Another host may be at this migration for as long as it takes.
-  await session.query(setLocal([['lock_timeout', '0']]));
-  await ensureLedger(session, env.ledgerSchema);
-  await session.query(setLocal([['lock_timeout', `${env.tuning.lockTimeoutMs}ms`]]));
+  await ensureLedger(session, env.ledgerSchema, turn);
   const done = await isExecuted(session, env.names, migration.name);
   return direction === 'up' ? again || !done : done;
 }

@@ -98,6 +98,54 @@ it('loses no write of the application while rows are read, computed in Node and 
   });
 });
 
+it('says for whom it waits while another host runs a schema migration, and then goes on', async () => {
+  await withDatabase(async ({ url, client }) => {
+    await client.query(`${createCounters} create table gate (); create table entered ()`);
+    const source = `
+      export const up = async (db) => {
+        await db.raw('alter table counters add column extra int');
+        await db.raw('lock table gate in share mode');
+      };`;
+    const place = { cwd: makeProject({ 'a.ts': source, 'b.ts': rowsMigration() }).dir, url };
+    const env = { UMZUG_CLUSTER_LOCK_TIMEOUT_MS: '60000', UMZUG_CLUSTER_CEILING_MS: '1000' };
+    await client.query('begin; lock table gate in access exclusive mode');
+    const first = start(['up'], { ...place, env });
+    const holder = await until('the first host runs the migration', async () => {
+      const { rows } = await client.query<{ pid: number }>(
+        `select pid from pg_locks where relation = 'gate'::regclass and not granted`,
+      );
+      return rows[0]?.pid;
+    });
+    const second = start(['up'], { ...place, env });
+    await second.says(new RegExp(`a: waiting for .*pid ${holder}\\b.*127\\.0\\.0\\.1`));
+    await client.query('commit');
+    expect((await first.outcome).code, (await first.outcome).stderr).toBe(0);
+    expect((await second.outcome).code, (await second.outcome).stderr).toBe(0);
+    expect(await counts(client)).toEqual(allOnce);
+  });
+});
+
+it('stops at once on SIGINT while it waits for another host', async () => {
+  await withDatabase(async ({ url, client }) => {
+    await client.query(`${createCounters} create table gate ()`);
+    const source = `export const up = (db) => db.raw('lock table gate in share mode');`;
+    const place = { cwd: makeProject({ 'a.ts': source }).dir, url };
+    const env = { UMZUG_CLUSTER_LOCK_TIMEOUT_MS: '60000' };
+    await client.query('begin; lock table gate in access exclusive mode');
+    const first = start(['up'], { ...place, env });
+    await until('the first host runs the migration', async () => {
+      const sql = `select from pg_locks where relation = 'gate'::regclass and not granted`;
+      return (await client.query(sql)).rowCount;
+    });
+    const second = start(['up'], { ...place, env });
+    await second.says(/waiting for/);
+    second.child.kill('SIGINT');
+    expect((await second.outcome).code).toBe(130);
+    await client.query('commit');
+    expect((await first.outcome).code).toBe(0);
+  });
+});
+
 it('runs behind a PgBouncer in transaction mode', async ({ skip }) => {
   await withDatabase(async ({ url, name, client }) => {
     const pooler = await startPgBouncer({ url, poolMode: 'transaction', poolSize: 6 });
