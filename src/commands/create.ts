@@ -20,7 +20,7 @@ export const create: Command = {
   insteadOf: (argument) => `umzug-cluster create --name ${argument}`,
   examples: [
     ['create --name dated-to-date-given', 'a data migration'],
-    ['create --name add-status --kind schema', 'a schema migration'],
+    ['create --kind schema --name status', 'a schema migration'],
   ],
   run: async (flags) => {
     const { createMigration } = await import('./create-file.ts');

@@ -107,6 +107,8 @@ async function withoutTransaction(session: Session, env: RunEnvironment, turn: T
     withTransaction(holder, env.pinned, async () => {
       await Promise.all([holder.query(env.unhurried), holder.query(withoutStatementLimits)]);
       if (!(await isMyTurn(holder, env, turn))) return false;
+      // The portal of the last statement with values keeps its snapshot; a simple statement closes it.
+      await holder.query(emptySearchPath);
       const guard = guardDatabase(session, env.knexConfig, { transaction: false });
       await runStep(guard, migration, direction, step);
       await record(holder, env, migration, direction);
