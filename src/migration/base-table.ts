@@ -70,6 +70,7 @@ export async function resolveBaseTable(
     name: found['name'] ?? '',
     key: key.map(withoutNull),
     estimatedRows: Math.round(Number(found['rows'])),
+    rowBytes: Number(found['rows']) > 0 ? Number(found['bytes']) / Number(found['rows']) : 0,
   };
 }
 
@@ -81,6 +82,12 @@ const relationSql = `
     (pg_catalog.has_any_column_privilege(c.oid, 'update')
       or pg_catalog.has_table_privilege(c.oid, 'delete'))::text as may_write,
     pg_catalog.current_setting('search_path') as path, current_user::text as role,
+    -- with values that are stored out of line
+    (select coalesce(sum(pg_catalog.pg_table_size(leaf.oid)), 0)
+     from pg_catalog.pg_class as leaf
+     where leaf.oid = c.oid and c.relkind = 'r'
+        or c.relkind = 'p' and leaf.oid in (select relid from pg_catalog.pg_partition_tree(c.oid) where isleaf)
+    )::text as bytes,
     -- the planner's own way: the density that ANALYZE saw, times the size now
     (select case when sum(p.reltuples) filter (where p.relpages > 0) is null and sum(p.size) > 0 then -1
                  else coalesce(sum(p.reltuples / p.relpages * p.size) filter (where p.relpages > 0), 0) end

@@ -18,4 +18,6 @@ export interface BaseTable {
   readonly key: readonly KeyColumn[];
   /** The planner's row count for the table's present size, -1 where the table was never analysed. */
   readonly estimatedRows: number;
+  /** Bytes that a row takes on disk, on average; 0: not known. */
+  readonly rowBytes: number;
 }

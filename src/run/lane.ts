@@ -1,4 +1,4 @@
-import { initialChunkSize, nextChunkSize } from '../core/chunk-size.ts';
+import { firstChunkSize, nextChunkSize } from '../core/chunk-size.ts';
 import { afterDeaths, reasonToStop, recentResults, rowsAfterFailure } from '../core/isolation.ts';
 import { messageOf } from '../errors.ts';
 import { failureFacts, recordFailure, shrinkRange } from '../ledger/quarantine.ts';
@@ -64,7 +64,8 @@ class Lane {
   constructor(options: LaneOptions) {
     this.#options = options;
     this.#session = new RetryingSession(options.work.env, options.drain, options.progress);
-    this.#size = this.#fixedSize() ?? initialChunkSize;
+    const { env, run } = options.work;
+    this.#size = this.#fixedSize() ?? firstChunkSize(run.plan.base.rowBytes, env.tuning.maxBytes);
   }
 
   async loop(): Promise<void> {

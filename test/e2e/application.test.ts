@@ -105,4 +105,28 @@ describe('memory', () => {
       expect(large).toBeLessThan(small * 2.5);
     });
   });
+
+  it('bounds a chunk of wide rows by bytes, from the first one on', async () => {
+    await withDatabase(async ({ url, client }) => {
+      await client.query(`
+        create table wide (id int primary key, body text, n int not null default 0);
+        alter table wide alter body set storage external;
+        insert into wide select i, repeat('x', 100000) from generate_series(1, 600) as i;
+        analyze wide; create table chunks (rows int)`);
+      const source = `
+        export const select = (db) => db('wide').select('id', 'body');
+        export const update = async (db, rows) => {
+          await db('wide').whereIn('id', rows.map(({ id }) => id)).update({ n: db.raw('n + 1') });
+          await db('chunks').insert({ rows: rows.length });
+        };`;
+      const env = { UMZUG_CLUSTER_MAX_BYTES: '2000000' };
+      const place = { cwd: makeProject({ 'a.ts': source }).dir, url, env };
+      const { code, stderr } = await run(['up'], place);
+      expect(code, stderr).toBe(0);
+      const { rows } = await client.query(
+        'select max(rows) <= 20 as bounded, sum(rows)::int as sum from chunks',
+      );
+      expect(rows).toEqual([{ bounded: true, sum: 600 }]);
+    });
+  });
 });

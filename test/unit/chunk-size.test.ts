@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { initialChunkSize, nextChunkSize } from '../../src/core/chunk-size.ts';
+import { firstChunkSize, initialChunkSize, nextChunkSize } from '../../src/core/chunk-size.ts';
 
 const measure = fc.record({
   current: fc.integer({ min: 1, max: 100_000 }),
@@ -58,5 +58,14 @@ describe('the size of the next chunk', () => {
         expect(slower).toBeLessThanOrEqual(nextChunkSize(given));
       }),
     );
+  });
+});
+
+describe('the size of the first chunk', () => {
+  it('fits wide rows into the bytes allowed, and is never less than one row', () => {
+    expect(firstChunkSize(0, 16_777_216)).toBe(initialChunkSize);
+    expect(firstChunkSize(200, 16_777_216)).toBe(initialChunkSize);
+    expect(firstChunkSize(1_048_576, 16_777_216)).toBe(16);
+    expect(firstChunkSize(100_000_000, 16_777_216)).toBe(1);
   });
 });
