@@ -3,14 +3,18 @@ import { expect, it } from 'vitest';
 import type pg from 'pg';
 import { childrenOf, groupMembers, kill, killGroup, rowsDone, run, start, until } from '../support/cli.ts';
 import type { Running } from '../support/cli.ts';
+import { writeAllTheWhile } from '../support/application.ts';
 import { withDatabase } from '../support/database.ts';
 import { counterRows, createCounters, makeProject, rowsMigration, setMigration } from '../support/project.ts';
 
-// FAULTS_LONG=1: more kills, in smaller chunks, so that the run lasts for all of them.
+// 60 kills, of which a worker's takes its whole group afterwards; FAULTS_LONG=1: 1,020.
 const isLong = process.env['FAULTS_LONG'] === '1';
-const rounds = isLong ? 18 : 6;
-const args = ['up', '--workers', '2', '--chunk-size', isLong ? '25' : '100'];
-const timeout = isLong ? 300_000 : 90_000;
+const rounds = 30;
+const tables = isLong ? 17 : 1;
+// small chunks, so that a run lasts for all the kills
+const args = ['up', '--workers', '2', '--chunk-size', '25'];
+const coarse = ['up', '--workers', '2', '--chunk-size', '100'];
+const timeout = 240_000;
 
 type Victim = 'primary' | 'worker' | 'group';
 const victims: readonly Victim[] = ['primary', 'worker', 'group'];
@@ -35,15 +39,29 @@ async function allGone({ pid, outcome }: Running): Promise<void> {
   await until('the whole process group is gone', () => groupMembers(pid).length === 0);
 }
 
-it.each([
-  ['rows', rowsMigration(0.05)],
-  ['sets', setMigration(0.05)],
-])(
-  `writes every row once though processes are killed ${rounds} times, by %s`,
-  async (_style, source) => {
+/** Reads, computes, writes back what the application writes too; and writes down what it was given. */
+const readAndWriteBack = `
+  import { updateRows } from 'umzug-cluster';
+  export const select = (db) => db('counters').select('id', 'n', 'hits');
+  export const update = async (db, rows, { chunk, attempt }) => {
+    await db.raw('select pg_sleep(0.05)');
+    await db('given').insert(rows.map(({ id }) => ({ id, chunk, attempt })));
+    const changed = rows.map(({ id, n, hits }) => ({ id, n: n + 1, hits }));
+    await updateRows(db, 'counters', changed, { key: ['id'], set: ['n', 'hits'] });
+  };`;
+
+it.each(
+  Array.from({ length: tables }, () => [
+    ['rows', readAndWriteBack],
+    ['sets', setMigration(0.05)],
+  ]).flat(),
+)(
+  `writes every row once though processes are killed ${rounds} times while the application writes, by %s`,
+  async (style, source) => {
     await withDatabase(async ({ url, client }) => {
-      await client.query(createCounters);
-      const place = { cwd: makeProject({ 'a.ts': source }).dir, url };
+      await client.query(`${createCounters}; create table given (id bigint, chunk text, attempt int)`);
+      const place = { cwd: makeProject({ 'a.ts': source ?? '' }).dir, url };
+      const application = writeAllTheWhile(url, 2);
       for (let round = 0; round < rounds; round += 1) {
         const victim = victims[round % victims.length] ?? 'group';
         const before = await rowsDone(client);
@@ -60,10 +78,19 @@ it.each([
         }
         await allGone(running);
       }
-      const last = start(args, place);
+      const last = start(['up'], place);
       expect(await last.outcome).toMatchObject({ code: 0 });
       await allGone(last);
+      const acknowledged = await application.stop();
       expect(await counts(client)).toEqual({ n: [1], writes: counterRows, ids: counterRows });
+      const { rows } = await client.query(
+        `select (select sum(hits)::int from counters) as hits, (select count(*)::int from given) as given,
+                (select count(distinct id)::int from given) as ids`,
+      );
+      const given = style === 'rows' ? counterRows : 0;
+      expect(rows, 'no write of the application is lost').toEqual([
+        { hits: acknowledged, given, ids: given },
+      ]);
     });
   },
   timeout,
@@ -74,7 +101,7 @@ it(
   async () => {
     await withDatabase(async ({ url, client }) => {
       await client.query(createCounters);
-      const running = start(args, { cwd: makeProject({ 'a.ts': rowsMigration(0.05) }).dir, url });
+      const running = start(coarse, { cwd: makeProject({ 'a.ts': rowsMigration(0.05) }).dir, url });
       await until('rows are migrated', async () => (await rowsDone(client)) > 0);
       await strike('worker', running);
       const { code, stderr } = await running.outcome;
@@ -96,7 +123,7 @@ it.each([
     await withDatabase(async ({ url, client }) => {
       await client.query(createCounters);
       const place = { cwd: makeProject({ 'a.ts': source }).dir, url };
-      const running = start(args, place);
+      const running = start(coarse, place);
       await until('half is migrated', async () => (await rowsDone(client)) > counterRows / 3);
       killGroup(running.pid);
       await allGone(running);
@@ -111,7 +138,7 @@ it.each([
       expect(await counts(client)).toMatchObject({ n: [0] });
 
       await client.query('truncate writes');
-      expect(await run(args, place)).toMatchObject({ code: 0 });
+      expect(await run(coarse, place)).toMatchObject({ code: 0 });
       expect(await counts(client)).toEqual({ n: [1], writes: counterRows, ids: counterRows });
     });
   },

@@ -1,0 +1,31 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
+import { counterRows } from './project.ts';
+
+/** Clients that increment `hits` of random rows all the while. Returns how to stop them, with what was acknowledged. */
+export function writeAllTheWhile(url: string, clients: number): { stop(): Promise<number> } {
+  let going = true;
+  const work = Array.from({ length: clients }, async () => {
+    const client = new pg.Client({ connectionString: url });
+    await client.connect();
+    let acknowledged = 0;
+    try {
+      while (going) {
+        const id = 1 + Math.floor(Math.random() * counterRows);
+        await client.query('update counters set hits = hits + 1 where id = $1', [id]);
+        acknowledged += 1;
+        await sleep(2);
+      }
+    } finally {
+      await client.end();
+    }
+    return acknowledged;
+  });
+  return {
+    async stop() {
+      going = false;
+      const counts = await Promise.all(work);
+      return counts.reduce((sum, count) => sum + count, 0);
+    },
+  };
+}
