@@ -45,6 +45,7 @@ export class Primary {
   readonly #drain = new AbortController();
   readonly #abort = new AbortController();
   #stopCode: ErrorCode | null = null;
+  #abortedAt = 0;
 
   constructor(input: PrimaryInput) {
     this.#input = input;
@@ -144,6 +145,7 @@ export class Primary {
       onChunk,
     });
     let settled = false;
+    let settledAt = Infinity;
     const ended = crew
       .catch((error: unknown) => {
         failures.unshift(error);
@@ -152,6 +154,7 @@ export class Primary {
       })
       .finally(() => {
         settled = true;
+        settledAt = performance.now();
       });
     const startedAt = performance.now();
     if (job !== null) this.#workers.assign(job, events);
@@ -159,6 +162,7 @@ export class Primary {
       await Promise.race([settled ? sleep(20) : ended, sleep(tickMs)]);
       if (drain.aborted) this.#workers.drain();
       const sums = await this.#totals(run).catch(() => null);
+      if (settled) this.#killStuck(settledAt, drain.aborted);
       if (sums === null || settled) continue;
       meter.update(sums, this.#workers.busy + 1);
       if (job !== null && !drain.aborted && this.#paysToFork(run, sums, performance.now() - startedAt)) {
@@ -171,6 +175,13 @@ export class Primary {
       }
     }
     if (failures.length > 0) throw failures[0];
+  }
+
+  /** A stopped or blocked worker must not hold up a run that needs it no longer. */
+  #killStuck(settledAt: number, isDraining: boolean): void {
+    const isAborted = this.#abort.signal.aborted;
+    const patienceMs = isDraining && !isAborted ? this.#input.env.tuning.graceMs + leaveMs : leaveMs;
+    if (performance.now() - Math.max(settledAt, this.#abortedAt) > patienceMs) this.#workers.killBusy();
   }
 
   #paysToFork(run: Run, sums: RunTotals, elapsedMs: number): boolean {
@@ -231,6 +242,7 @@ export class Primary {
   }
 
   #destroyChunks(): void {
+    this.#abortedAt = performance.now();
     this.#abort.abort();
     this.#workers.abort();
   }

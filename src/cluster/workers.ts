@@ -98,6 +98,17 @@ export class Workers {
     for (const member of this.#members.values()) this.#send(member, { type: 'abort' });
   }
 
+  /** Kills the workers that are still at work: they do not answer, and nothing is left for them to do. */
+  killBusy(): void {
+    for (const member of this.#members.values()) {
+      if (!member.busy || member.leaving) continue;
+      member.leaving = true;
+      const { pid } = member.worker.process;
+      this.#logger.warn({ event: 'worker.killed', pid }, `worker ${pid} does not answer: killed`);
+      member.worker.process.kill('SIGKILL');
+    }
+  }
+
   /** Tells all workers to leave, and kills those that have not left within `patienceMs`. */
   async leave(patienceMs: number): Promise<void> {
     const members = [...this.#members.values()];

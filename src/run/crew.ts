@@ -20,7 +20,7 @@ export interface CrewOptions {
 export async function runCrew(options: CrewOptions): Promise<void> {
   const failed = new AbortController();
   const drain = AbortSignal.any([options.drain, failed.signal]);
-  const progress: LaneProgress = { lastAt: performance.now(), recent: [] };
+  const progress: LaneProgress = { lastAt: performance.now(), nextReapAt: 0, recent: [] };
   const lanes: Promise<void>[] = [];
   let firstError: unknown;
 

@@ -7,6 +7,7 @@ import type { Session } from '../postgres/session.ts';
 import { type ChunkOutcome, type ChunkWork, type FailedChunk, runChunk } from './chunk.ts';
 import { codeOf, stopping, verdictOf } from './failure.ts';
 import { type Suspect, quarantineNext } from './isolate.ts';
+import { reap } from './reap.ts';
 import { RetryingSession } from './retrying-session.ts';
 import { steal } from './steal.ts';
 
@@ -23,6 +24,8 @@ export interface ChunkReport {
 export interface LaneProgress {
   /** When the run last made progress here. */
   lastAt: number;
+  /** When stuck holders of ranges are looked for again. */
+  nextReapAt: number;
   /** The latest results: true for a committed chunk, false for a row that was set aside. */
   readonly recent: boolean[];
 }
@@ -92,6 +95,7 @@ class Lane {
     if (range !== null) return range;
     const { rangesOpen } = await totals(session, work.env.names, work.run.id);
     if (rangesOpen === 0) return 'finished';
+    await reap(session, work, this.#options.progress);
     await steal(session, work.env, work.run, this.#size, worker);
     return (await claim(session, work.env.names, work.run.id, worker)) ?? 'idle';
   }

@@ -4,6 +4,9 @@ import { keyAtOffset } from '../migration/chunk-queries.ts';
 import type { Session } from '../postgres/session.ts';
 import { withTransaction } from '../postgres/transaction.ts';
 import type { RunEnvironment } from './environment.ts';
+import { codeOf } from './failure.ts';
+
+const waitedInVain = new Set(['55P03', '57014']);
 
 // Stealing less than this many chunks costs more than it brings.
 const smallestInChunks = 4;
@@ -22,7 +25,7 @@ export async function steal(
   chunkSize: number,
   worker: string,
 ): Promise<boolean> {
-  return await withTransaction(session, env.pinned, async () => {
+  const attempt = withTransaction(session, env.pinned, async () => {
     const victim = await lockLargest(session, env.names, run.id, chunkSize * smallestInChunks);
     if (victim === null) return false;
     const half = Math.floor(victim.estimated / 2);
@@ -37,5 +40,10 @@ export async function steal(
     const estimates = { kept: offset, taken: Math.max(victim.estimated - offset, 0) };
     await split(session, env.names, run.id, victim, at, estimates, worker);
     return true;
+  });
+  return await attempt.catch((error: unknown) => {
+    // Its owner is in a long chunk: that is no failure, only nothing to steal yet.
+    if (waitedInVain.has(codeOf(error) ?? '')) return false;
+    throw error;
   });
 }
