@@ -1,0 +1,45 @@
+import { expect, it } from 'vitest';
+import { run } from '../support/cli.ts';
+import type { Outcome } from '../support/cli.ts';
+import { withDatabase } from '../support/database.ts';
+import { counterRows, createCounters, makeProject } from '../support/project.ts';
+
+const deadly = 7_777;
+
+// As where memory runs out, or a container is killed: no word, no exit code of its own.
+const source = `
+  export const select = (db) => db('counters').select('id');
+  export const update = async (db, rows) => {
+    if (rows.some(({ id }) => id === '${deadly}')) process.kill(process.pid, 'SIGKILL');
+    await db('counters').whereRaw('id = any (?)', [rows.map(({ id }) => id)]).update({ n: db.raw('n + 1') });
+  };
+  export const down = { select, update: (db, rows) =>
+    db('counters').whereRaw('id = any (?)', [rows.map(({ id }) => id)]).update({ n: db.raw('n - 1') }) };`;
+
+// Ten halvings of 1,000 rows; a part that succeeds on the way lets the chunk grow again, which costs deaths too.
+const mostStarts = 40;
+
+it('converges though a row kills every process that meets it, restarted again and again', async () => {
+  await withDatabase(async ({ url, client }) => {
+    await client.query(createCounters);
+    const place = { cwd: makeProject({ 'a.ts': source }).dir, url };
+    let starts = 0;
+    let last: Outcome;
+    do {
+      last = await run(['up', '--workers', '1'], place);
+      starts += 1;
+    } while (last.code === null && starts <= mostStarts);
+    expect(last.code, last.stderr).toBe(1);
+    expect(last.stderr).toMatch(new RegExp(`row ${deadly}: the process died 2 times`));
+    expect(starts).toBeLessThanOrEqual(mostStarts);
+    const { rows } = await client.query(
+      `select n, count(*)::int as rows, min(id)::int as first from counters group by n order by n`,
+    );
+    expect(rows).toEqual([
+      { n: 0, rows: 1, first: deadly },
+      { n: 1, rows: counterRows - 1, first: 1 },
+    ]);
+    expect(await run(['down'], place), 'the row is left out').toMatchObject({ code: 0 });
+    expect((await client.query('select distinct n from counters')).rows).toEqual([{ n: 0 }]);
+  });
+}, 120_000);

@@ -1,0 +1,166 @@
+import { spawn } from 'node:child_process';
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { writeAllTheWhile } from '../support/application.ts';
+import { withDatabase } from '../support/database.ts';
+import { counterRows, createCounters, makeProject } from '../support/project.ts';
+
+/**
+ * The proof of exactly-once, run on the product and on copies of it that lack one protection each: it must be
+ * green on the one and red on the others, else it proves nothing.
+ */
+
+const root = path.join(import.meta.dirname, '..', '..');
+
+/** A protection that a copy lacks: `from` in a built file becomes `to`. */
+interface Twin {
+  readonly lacks: string;
+  readonly file: string;
+  readonly from: string;
+  readonly to: string;
+  /** How the proof goes about it. */
+  readonly attack: 'application' | 'kills' | 'own-commit';
+}
+
+const twins: readonly Twin[] = [
+  {
+    lacks: 'the row locks',
+    file: 'migration/chunk-queries.js',
+    from: ' for no key update of ${quote(alias)}',
+    to: '',
+    attack: 'application',
+  },
+  {
+    lacks: 'the mark in the transaction of the chunk',
+    file: 'run/chunk.js',
+    from: 'const closed = await closeChunk(',
+    to: "await session.query('commit'); await session.query('begin'); const closed = await closeChunk(",
+    attack: 'kills',
+  },
+  {
+    lacks: 'the commit guard',
+    file: 'ledger/schema.js',
+    from: 'references ${names.guardClosed} (token) deferrable initially deferred',
+    to: '',
+    attack: 'own-commit',
+  },
+];
+
+/** A copy of the built product; with `twin`, without its protection. */
+function copyProduct(twin: Twin | null): string {
+  const folder = mkdtempSync(path.join(os.tmpdir(), 'umzug-cluster-twin-'));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  cpSync(path.join(root, 'dist'), path.join(folder, 'dist'), { recursive: true });
+  cpSync(path.join(root, 'package.json'), path.join(folder, 'package.json'));
+  symlinkSync(path.join(root, 'node_modules'), path.join(folder, 'node_modules'));
+  if (twin !== null) {
+    const file = path.join(folder, 'dist', twin.file);
+    const text = readFileSync(file, 'utf8');
+    const parts = text.split(twin.from);
+    if (parts.length !== 2) throw new Error(`${twin.file} has no single "${twin.from}": mend the twin`);
+    let changed = parts.join(twin.to);
+    // without the guard's key the product would still notice that its token has gone
+    if (twin.attack === 'kills') changed = changed.replace('advanced.guarded', 'true');
+    writeFileSync(file, changed);
+  }
+  return path.join(folder, 'dist', 'cli.js');
+}
+
+const sources: Readonly<Record<Twin['attack'], string>> = {
+  application: `
+    import { updateRows } from 'umzug-cluster';
+    export const select = (db) => db('counters').select('id', 'n', 'hits');
+    export const update = async (db, rows) => {
+      await db.raw('select pg_sleep(0.05)');
+      await updateRows(db, 'counters', rows.map(({ id, n, hits }) => ({ id, n: n + 1, hits })),
+        { key: ['id'], set: ['n', 'hits'] });
+    };`,
+  kills: `
+    export const select = (db) => db('counters').select('id');
+    export const update = async (db, rows) => {
+      await db('counters').whereRaw('id = any (?)', [rows.map(({ id }) => id)]).update({ n: db.raw('n + 1') });
+    };`,
+  // past the filter of words: on the connection itself
+  'own-commit': `
+    export const select = (db) => db('counters').select('id');
+    export const update = async (db, rows) => {
+      await db('counters').whereRaw('id = any (?)', [rows.map(({ id }) => id)]).update({ n: db.raw('n + 1') });
+      const connection = await db.client.acquireConnection();
+      await connection.query('commit');
+    };`,
+};
+
+async function runCli(
+  cli: string,
+  args: readonly string[],
+  cwd: string,
+  url: string,
+  killAfterMs: number | null,
+): Promise<number | null> {
+  const env = { PATH: process.env['PATH'], DATABASE_URL: url };
+  const child = spawn(process.execPath, [cli, ...args], { cwd, env, stdio: 'ignore' });
+  const ended = new Promise<number | null>((resolve) => child.on('close', (code) => resolve(code)));
+  if (killAfterMs !== null) {
+    await Promise.race([ended, sleep(killAfterMs)]);
+    child.kill('SIGKILL');
+  }
+  return await ended;
+}
+
+/** What is wrong after the attack; empty where every row was written once and nothing was lost. */
+async function prove(cli: string, attack: Twin['attack']): Promise<readonly string[]> {
+  return await withDatabase(async ({ url, client }) => {
+    await client.query(createCounters);
+    const { dir } = makeProject({ 'a.ts': sources[attack] });
+    const args = ['up', '--workers', '1', '--chunk-size', '100'];
+    let acknowledged = 0;
+    if (attack === 'application') {
+      const application = writeAllTheWhile(url, 4);
+      await runCli(cli, args, dir, url, null);
+      acknowledged = await application.stop();
+    } else if (attack === 'kills') {
+      for (let kill = 0; kill < 20; kill += 1) {
+        if ((await runCli(cli, args, dir, url, 350 + Math.random() * 200)) === 0) break;
+      }
+      await runCli(cli, args, dir, url, null);
+    } else {
+      await runCli(cli, args, dir, url, null);
+    }
+    const { rows } = await client.query<{ hits: number; most: number; none: boolean; done: number }>(
+      `select (select sum(hits)::int from counters) as hits, (select max(n) from counters) as most,
+              (select bool_and(n = 0) from counters) as none,
+              (select count(*)::int from counters where n = 1) as done`,
+    );
+    const [seen] = rows;
+    if (seen === undefined) return ['nothing was counted'];
+    const wrong: string[] = [];
+    if (seen.hits !== acknowledged) wrong.push(`${acknowledged - seen.hits} writes of the application lost`);
+    if (seen.most > 1) wrong.push('rows were written twice');
+    // author code that commits by itself must leave nothing
+    if (attack === 'own-commit' ? !seen.none : seen.done !== counterRows) wrong.push('rows are half done');
+    return wrong;
+  });
+}
+
+describe('the proof', () => {
+  const attacks = ['application', 'kills', 'own-commit'] as const;
+
+  it.each(attacks)(
+    'is green on the product: %s',
+    async (attack) => {
+      expect(await prove(copyProduct(null), attack)).toEqual([]);
+    },
+    120_000,
+  );
+
+  it.each(twins)(
+    'is red without $lacks',
+    async (twin) => {
+      expect(await prove(copyProduct(twin), twin.attack)).not.toEqual([]);
+    },
+    120_000,
+  );
+});
