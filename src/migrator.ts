@@ -16,7 +16,7 @@ import { listMigrations } from './migration/folder.ts';
 import type { MigrationFile } from './migration/folder.ts';
 import { makeEnvironment, readServer, sessionOptions } from './run/environment.ts';
 import type { RunEnvironment } from './run/environment.ts';
-import type { ServerFacts } from './postgres/transaction.ts';
+import { type ServerFacts, plainSettings, withTransaction } from './postgres/transaction.ts';
 
 export type { StatusReport } from './migrator/status.ts';
 
@@ -199,7 +199,9 @@ export class Migrator extends EventEmitter<MigratorEvents> {
   }
 
   async #state(): Promise<LedgerState> {
-    return await this.#control.use((session) => readState(session, this.#config.ledgerSchema));
+    return await this.#control.use((session) =>
+      withTransaction(session, plainSettings, () => readState(session, this.#config.ledgerSchema)),
+    );
   }
 
   async #executedNames(): Promise<string[]> {

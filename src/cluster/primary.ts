@@ -7,7 +7,8 @@ import { release, totals } from '../ledger/ranges.ts';
 import type { Run, RunTotals } from '../ledger/rows.ts';
 import { listQuarantined } from '../ledger/quarantine.ts';
 import type { Logger } from '../logger.ts';
-import type { ServerFacts } from '../postgres/transaction.ts';
+import type { Session } from '../postgres/session.ts';
+import { type ServerFacts, inOneTrip } from '../postgres/transaction.ts';
 import type { ChunkReport } from '../run/lane.ts';
 import { runCrew } from '../run/crew.ts';
 import type { RunEnvironment } from '../run/environment.ts';
@@ -15,11 +16,11 @@ import { failRun, finish } from '../run/finish.ts';
 import { mostListed, quarantinedError } from '../run/retry.ts';
 import type { DataMigration } from '../run/plan.ts';
 import { stepOf } from '../run/plan.ts';
-import { waitForOlder } from '../run/register.ts';
 import type { Control } from './control.ts';
 import { jobFor } from './job.ts';
 import type { Job } from './protocol.ts';
 import { ProgressMeter } from './progress-meter.ts';
+import { sayAndWaitForOlder } from './older.ts';
 import { stoppedElsewhere } from './stopped-elsewhere.ts';
 import { Workers } from './workers.ts';
 
@@ -66,7 +67,10 @@ export class Primary {
   async execute(migration: DataMigration, run: Run): Promise<RunTotals> {
     this.throwIfStopped(null);
     const meter = new ProgressMeter(migration.name, run, this.#input.onProgress);
-    await this.#waitForOlder(run, meter);
+    await sayAndWaitForOlder(this.#input, run, meter, this.#drain.signal).catch((error: unknown) => {
+      this.throwIfStopped(null);
+      throw error;
+    });
     const job = jobFor(this.#input.config, this.#input.server, migration, run);
     try {
       await this.#workTogether(migration, run, job, meter);
@@ -195,38 +199,19 @@ export class Primary {
     });
   }
 
-  async #waitForOlder(run: Run, meter: ProgressMeter): Promise<void> {
-    const { env, control, logger } = this.#input;
-    if (!env.tuning.waitForOldTransactions) return;
-    let isSaid = false;
-    try {
-      await control.use((session) =>
-        waitForOlder(session, run, {
-          waiting: (reason) => {
-            if (reason !== null && !isSaid) {
-              isSaid = true;
-              const message = `${run.name}: waiting for ${reason}, which was writing when the run began`;
-              logger.info({ event: 'run.waiting', migration: run.name, reason }, message);
-            }
-            meter.waiting(reason);
-          },
-          signal: this.#drain.signal,
-        }),
-      );
-    } catch (error) {
-      this.throwIfStopped(null);
-      throw error;
-    }
+  #single<T>(statement: (session: Session) => Promise<T>): Promise<T> {
+    const { control, env } = this.#input;
+    return control.use((session) => inOneTrip(session, env.pinned, () => statement(session)));
   }
 
   #totals(run: Run): Promise<RunTotals> {
-    return this.#input.control.use((session) => totals(session, this.#input.env.names, run.id));
+    return this.#single((session) => totals(session, this.#input.env.names, run.id));
   }
 
   #releaseDead(run: Run, pid: number): void {
-    const { control, env } = this.#input;
+    const { env } = this.#input;
     const prefix = env.process.replace(/:\d+$/, `:${pid}:`);
-    control.use((session) => release(session, env.names, run.id, prefix)).catch(() => undefined);
+    this.#single((session) => release(session, env.names, run.id, prefix)).catch(() => undefined);
   }
 
   async #markFailed(run: Run, error: unknown): Promise<void> {
@@ -236,8 +221,8 @@ export class Primary {
   }
 
   async #throwQuarantined(run: Run): Promise<void> {
-    const { control, env } = this.#input;
-    const found = await control.use((session) => listQuarantined(session, env.names, run.id, mostListed));
+    const { env } = this.#input;
+    const found = await this.#single((session) => listQuarantined(session, env.names, run.id, mostListed));
     if (found.count > 0) throw quarantinedError(run, found);
   }
 

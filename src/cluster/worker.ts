@@ -4,10 +4,11 @@ import { UmzugClusterError, messageOf } from '../errors.ts';
 import { readRun } from '../ledger/runs.ts';
 import type { Logger } from '../logger.ts';
 import { loadMigration } from '../migration/loader.ts';
-import { withSession } from '../postgres/session.ts';
+import { inOneTrip } from '../postgres/transaction.ts';
 import { runCrew } from '../run/crew.ts';
 import { makeEnvironment } from '../run/environment.ts';
 import { stepOf } from '../run/plan.ts';
+import { Control } from './control.ts';
 import { watchParent } from './orphan-watch.ts';
 import type { Job, SentError, ToPrimary, ToWorker } from './protocol.ts';
 
@@ -49,7 +50,11 @@ async function work(job: Job): Promise<void> {
   const env = makeEnvironment(await configOf(job), job.server);
   const migration = await loadMigration(job.migration);
   if (migration.kind !== 'data') return;
-  const run = await withSession(env.session, (session) => readRun(session, env.names, job.runId));
+  const control = new Control(env.session, env.tuning.retryBudgetMs, job.migration.name);
+  const run = await control.use((session) =>
+    inOneTrip(session, env.pinned, () => readRun(session, env.names, job.runId)),
+  );
+  await control.close();
   const logger = sendingLogger({ migration: migration.name });
   await runCrew({
     work: { env, migration, step: stepOf(migration, job.direction), run, logger: logger as never },

@@ -42,7 +42,6 @@ const list = (values: readonly string[]): string => values.map((value) => `'${va
 
 function ddl(names: LedgerNames): string {
   return `
-create schema if not exists ${names.schema};
 create table ${names.meta} (
   only_row boolean primary key default true check (only_row),
   version integer not null
@@ -143,5 +142,38 @@ export async function readLedgerVersion(session: Session, schema: string): Promi
  */
 export async function ensureLedger(session: Session, schema: string, turn: TurnOptions): Promise<void> {
   await takeTurn(session, schema, turn);
-  if ((await readLedgerVersion(session, schema)) === null) await session.query(ddl(ledgerNames(schema)));
+  if ((await readLedgerVersion(session, schema)) !== null) return;
+  await ensureSchema(session, schema);
+  await session.query(ddl(ledgerNames(schema)));
+}
+
+/** Not `create schema if not exists`: that needs the right to create one even where it exists. */
+async function ensureSchema(session: Session, schema: string): Promise<void> {
+  const found = await session.query(
+    `select exists (select from pg_catalog.pg_namespace where nspname = $1) as exists, current_user as role,
+            pg_catalog.current_database() as database,
+            pg_catalog.has_database_privilege(pg_catalog.current_database(), 'create') as may_create,
+            coalesce((select pg_catalog.has_schema_privilege(oid, 'create') from pg_catalog.pg_namespace
+                      where nspname = $1), true) as may_use`,
+    [schema],
+  );
+  const row = found.rows[0] ?? {};
+  const name = pg.escapeIdentifier(schema);
+  const role = pg.escapeIdentifier(String(row.role));
+  if (row.exists === true && row.may_use !== true) {
+    throw fail('PERMISSION', {
+      message: `the role ${role} may not create the ledger in schema ${name}`,
+      detail: 'nothing was changed',
+      hint: `grant usage, create on schema ${name} to ${role};`,
+    });
+  }
+  if (row.exists === true) return;
+  if (row.may_create !== true) {
+    throw fail('PERMISSION', {
+      message: `the role ${role} may not create the schema ${name} of the ledger`,
+      detail: `it has no right to create a schema in database ${pg.escapeIdentifier(String(row.database))}; nothing was changed`,
+      hint: `create schema ${name} authorization ${role};`,
+    });
+  }
+  await session.query(`create schema ${name}`);
 }

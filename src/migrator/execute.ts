@@ -10,6 +10,7 @@ import type { MigrationOutcome } from '../migrator.ts';
 import type { RunEnvironment } from '../run/environment.ts';
 import { type DataMigration, planStep, stepOf } from '../run/plan.ts';
 import { registerUp } from '../run/register.ts';
+import { withTransaction } from '../postgres/transaction.ts';
 import { findRetriable, retryQuarantined } from '../run/retry.ts';
 import { registerDown } from '../run/revert.ts';
 import { type SchemaMigration, runSchemaStep } from '../run/schema-step.ts';
@@ -122,7 +123,9 @@ export function makeExecutor(input: ExecutorInput): Executor {
     up: (file) => execute(file, 'up'),
     down: (file) => execute(file, 'down'),
     putBack: async (file) => {
-      const found = await control.use((session) => findRetriable(session, env, file.name));
+      const found = await control.use((session) =>
+        withTransaction(session, env.pinned, () => findRetriable(session, env, file.name)),
+      );
       if (found === null || found.quarantined === 0) return null;
       const { sha256 } = await loadMigration(file);
       await control.use((session) => retryQuarantined(session, env, found.run, sha256));

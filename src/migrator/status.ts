@@ -6,10 +6,11 @@ import { listQuarantined } from '../ledger/quarantine.ts';
 import { totals } from '../ledger/ranges.ts';
 import type { Run, RunTotals } from '../ledger/rows.ts';
 import { findLiveRun, latestRuns } from '../ledger/runs.ts';
-import { ledgerNames, ledgerVersion, readLedgerVersion } from '../ledger/schema.ts';
+import { ledgerNames, readLedgerVersion } from '../ledger/schema.ts';
 import type { MigrationFile } from '../migration/folder.ts';
 import { loadMigration } from '../migration/loader.ts';
 import type { Session } from '../postgres/session.ts';
+import { plainSettings, withTransaction } from '../postgres/transaction.ts';
 import { mostListed } from '../run/retry.ts';
 import { unknownName } from './umzug.ts';
 
@@ -59,7 +60,13 @@ export async function statusReport(
   only?: string,
 ): Promise<StatusReport> {
   const database = config.database.kind === 'connection' ? config.database.label : 'embedded';
-  const found = await control.use((session) => readAll(session, files, config.ledgerSchema));
+  const { ledgerSchema } = config;
+  const [found, version] = await control.use((session) =>
+    withTransaction(session, plainSettings, async () => [
+      await readAll(session, files, ledgerSchema),
+      await readLedgerVersion(session, ledgerSchema),
+    ]),
+  );
   await addKinds(found, files);
   const migrations = only === undefined ? found : found.filter(({ name }) => name === only);
   if (only !== undefined && migrations.length === 0) {
@@ -69,8 +76,7 @@ export async function statusReport(
       'known',
     );
   }
-  const hasLedger = await control.use((session) => readLedgerVersion(session, config.ledgerSchema));
-  return { database, ledgerVersion: hasLedger === null ? null : ledgerVersion, migrations };
+  return { database, ledgerVersion: version, migrations };
 }
 
 /** The kind of what never ran stands in its file; a file that does not load has none. */

@@ -93,6 +93,36 @@ export async function rollback(session: Session): Promise<void> {
   }
 }
 
+/**
+ * Settings for the statements that run before the server is known: what a role sets for itself must not
+ * change what they mean.
+ */
+export const plainSettings = setLocal([
+  ['search_path', ''],
+  ['statement_timeout', '30s'],
+]);
+
+/**
+ * Runs one statement in a transaction of its own with pinned settings, in one round trip. Alone it would run
+ * under whatever the role sets by default: a search path of its own, read only, a short timeout.
+ */
+export async function inOneTrip<T>(
+  session: Session,
+  settings: string,
+  statement: () => Promise<T>,
+): Promise<T> {
+  const [began, set, done, committed] = await Promise.allSettled([
+    session.query(begin),
+    session.query(settings),
+    statement(),
+    session.query('commit'),
+  ]);
+  for (const step of [began, set, done, committed]) if (step.status === 'rejected') throw step.reason;
+  if (done.status === 'rejected' || committed.status === 'rejected') throw new Error(rolledBackMessage);
+  if (committed.value.command !== 'COMMIT') throw new Error(rolledBackMessage);
+  return done.value;
+}
+
 /** Runs `work` in a transaction with pinned settings; commits, or rolls back and rethrows. */
 export async function withTransaction<T>(
   session: Session,

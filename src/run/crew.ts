@@ -1,6 +1,7 @@
 import { UmzugClusterError } from '../errors.ts';
 import type { ChunkWork } from './chunk.ts';
-import { type ChunkReport, type LaneProgress, runLane } from './lane.ts';
+import type { LaneProgress } from './isolator.ts';
+import { type ChunkReport, runLane } from './lane.ts';
 
 /** The lanes of one process on one run. */
 export interface CrewOptions {

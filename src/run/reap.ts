@@ -1,5 +1,6 @@
 import { endOldHolders } from '../ledger/holders.ts';
 import type { Session } from '../postgres/session.ts';
+import { inOneTrip } from '../postgres/transaction.ts';
 import type { ChunkWork } from './chunk.ts';
 
 // Often enough for a run that waits, rare enough to cost nothing.
@@ -18,7 +19,9 @@ export async function reap(session: Session, work: ChunkWork, clock: { nextReapA
   if (now < clock.nextReapAt) return;
   clock.nextReapAt = now + everyMs;
   const { env, run, logger } = work;
-  for (const pid of await endOldHolders(session, env.names, run.id, env.tuning.ceilingMs + marginMs)) {
+  const olderThanMs = env.tuning.ceilingMs + marginMs;
+  const find = (): Promise<readonly number[]> => endOldHolders(session, env.names, run.id, olderThanMs);
+  for (const pid of await inOneTrip(session, env.pinned, find)) {
     const message = `ended the transaction of pid ${pid}, which held a range for longer than the ceiling`;
     logger.warn({ event: 'range.reaped', pid }, message);
   }

@@ -9,7 +9,7 @@ import { isExecuted } from '../ledger/migrations.ts';
 import { ensureLedger } from '../ledger/schema.ts';
 import type { TurnOptions } from '../ledger/turn.ts';
 import type { Session } from '../postgres/session.ts';
-import { withTransaction } from '../postgres/transaction.ts';
+import { inOneTrip, plainSettings, withTransaction } from '../postgres/transaction.ts';
 import type { RunEnvironment } from './environment.ts';
 import { makeLayout } from './layout.ts';
 import { refuseQuarantined } from './retry.ts';
@@ -118,7 +118,7 @@ export async function waitForOlder(
   on: { readonly waiting: (reason: string | null) => void; readonly signal: AbortSignal },
 ): Promise<void> {
   for (;;) {
-    const [oldest] = await olderTransactions(session, run.startXid);
+    const [oldest] = await inOneTrip(session, plainSettings, () => olderTransactions(session, run.startXid));
     if (oldest === undefined) break;
     const who = oldest.pid === null ? 'a prepared transaction' : `transaction of pid ${oldest.pid}`;
     const age = oldest.ageSeconds === null ? '' : `, ${Math.round(oldest.ageSeconds)} s old`;

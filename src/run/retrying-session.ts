@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { backoffMs } from '../core/backoff.ts';
 import { fail, messageOf } from '../errors.ts';
 import { Session } from '../postgres/session.ts';
+import { inOneTrip } from '../postgres/transaction.ts';
 import type { RunEnvironment } from './environment.ts';
 import { judgeError } from './failure.ts';
 
@@ -48,6 +49,11 @@ export class RetryingSession {
         if (this.#drain.aborted) throw error;
       }
     }
+  }
+
+  /** Runs one statement in a transaction of its own, in one round trip; retried as with `use`. */
+  async single<T>(statement: (session: Session) => Promise<T>): Promise<T> {
+    return await this.use((session) => inOneTrip(session, this.#env.pinned, () => statement(session)));
   }
 
   /** Milliseconds to wait before the next try; throws DATABASE_UNAVAILABLE when the budget is used up. */
