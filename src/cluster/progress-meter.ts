@@ -52,15 +52,14 @@ export class ProgressMeter {
     const rowsDone = sums?.rows ?? 0;
     const isEstimated = this.#run.estimatedRows > 0;
     const left = sums?.estimatedLeft ?? this.#run.estimatedRows;
-    const rowsPerSecond = this.#rate.perSecond();
     this.#emit({
       migration: this.#migration,
       direction: this.#run.direction,
       rowsDone,
       rowsEstimated: isEstimated ? rowsDone + Math.round(left) : null,
       fraction: sums === null ? null : this.fractionOf(sums),
-      rowsPerSecond,
-      etaSeconds: isEstimated && rowsPerSecond !== null && rowsPerSecond > 0 ? left / rowsPerSecond : null,
+      rowsPerSecond: this.#rate.perSecond(),
+      etaSeconds: isEstimated ? this.#rate.etaSeconds(left) : null,
       chunks: sums?.chunks ?? 0,
       chunkSize: this.#size,
       workers: this.#workers,

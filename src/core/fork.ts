@@ -8,12 +8,10 @@ export interface ForkSituation {
   readonly workers: number;
   /** Processes forked already. */
   readonly forked: number;
-  /** What a fork was measured to cost. */
-  readonly forkCostMs?: number | undefined;
 }
 
 // Fork, load and connect took 200 to 300 ms; less than several times that is not worth it.
-const usualForkCostMs = 300;
+const forkCostMs = 300;
 const worthInForks = 5;
 
 // Without an estimate, a run that still has work after this long probably has seconds left.
@@ -25,5 +23,5 @@ export function shouldFork(now: ForkSituation): boolean {
   if (now.rowsEstimated === null) return now.elapsedMs >= unknownMs;
   if (now.rowsDone === 0) return now.elapsedMs >= unknownMs;
   const leftMs = ((now.rowsEstimated - now.rowsDone) * now.elapsedMs) / now.rowsDone;
-  return leftMs >= (now.forkCostMs ?? usualForkCostMs) * worthInForks;
+  return leftMs >= forkCostMs * worthInForks;
 }
