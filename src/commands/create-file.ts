@@ -2,6 +2,7 @@ import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { loadConfig } from '../config.ts';
 import { fail, messageOf } from '../errors.ts';
+import { isMigrationFile, nameOfFile } from '../migration/folder.ts';
 import { migrationName, renderMigration } from '../migration/template.ts';
 import type { Arguments } from './command.ts';
 import { printJson, printLine, printNote } from './output.ts';
@@ -19,7 +20,7 @@ export async function createMigration(flags: Arguments, request: CreateRequest):
   const { folder: asked } = flags;
   const folder = typeof asked === 'string' ? path.resolve(config.cwd, asked) : config.migrationsDir;
   // umzug's own command line wants the extension in the name; whoever comes from it may type it.
-  const wanted = request.name.replace(/\.[cm]?[jt]s$/, '');
+  const wanted = nameOfFile(request.name);
   const name = migrationName({ name: wanted, prefix: request.prefix, now: new Date() });
   const existing = await namesIn(folder);
   refuseExisting(name, existing, folder);
@@ -37,11 +38,7 @@ export async function createMigration(flags: Arguments, request: CreateRequest):
 
 async function namesIn(folder: string): Promise<readonly string[]> {
   try {
-    const files = await readdir(folder);
-    const migrations = files.filter(
-      (file) => /^[^.].*\.[cm]?[jt]s$/.test(file) && !/\.d\.[cm]?ts$/.test(file),
-    );
-    return migrations.map((file) => file.replace(/\.[cm]?[jt]s$/, ''));
+    return (await readdir(folder)).filter(isMigrationFile).map(nameOfFile);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
     throw fail('CONFIG', { message: `cannot read ${folder}: ${messageOf(error)}`, cause: error });

@@ -24,7 +24,7 @@ export async function listMigrations(folder: string): Promise<MigrationFile[]> {
   for (const entry of entries) {
     if (!isMigrationFile(entry)) continue;
     const file = path.resolve(folder, entry);
-    const name = entry.replace(extension, '');
+    const name = nameOfFile(entry);
     requireUsableName(name);
     await requireFileInside(root, file);
     files.push({ name, path: file });
@@ -37,6 +37,11 @@ export async function listMigrations(folder: string): Promise<MigrationFile[]> {
 /** Whether a file of this name, in the migrations folder, is taken for a migration. */
 export function isMigrationFile(entry: string): boolean {
   return extension.test(entry) && !ignored.test(entry);
+}
+
+/** The name of the migration in a file: the file's without its extension. */
+export function nameOfFile(entry: string): string {
+  return entry.replace(extension, '');
 }
 
 /** SHA-256 of a file's content, in hex. Throws MIGRATION_FILE where it cannot be read. */

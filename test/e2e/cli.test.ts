@@ -168,6 +168,12 @@ describe('create', () => {
     expect(await run([...args, '--allow-confusing-ordering'])).toMatchObject({ code: 0 });
   });
 
+  it('passes over what is no migration', async () => {
+    mkdirSync(path.join(cwd, 'migrations'));
+    for (const file of ['z.test.ts', 'z.d.ts', '.z.ts']) writeFileSync(path.join(cwd, 'migrations', file), '');
+    expect(await run(['create', '--name', 'a', '--prefix', 'NONE'])).toMatchObject({ code: 0 });
+  });
+
   it('refuses a folder that up does not read, unless told', async () => {
     const args = ['create', '--name', 'a', '--folder', 'elsewhere'];
     expect((await run(args)).stderr).toContain('--skip-verify');
