@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { withoutValues } from '../core/server-message.ts';
 import { ledgerTypes } from './parsers.ts';
 
 /** How to reach the database: a URL, a pg client config, or a function that returns one of these. */
@@ -56,19 +57,26 @@ export class Session {
 
   /** Runs one of the product's own statements; with `values` it goes through the extended protocol. */
   async query(text: string, values?: readonly unknown[]): Promise<Result> {
-    const result: unknown = await this.client.query({
+    return await this.#send({
       text,
       types: ledgerTypes,
       ...(values === undefined ? {} : { values: [...values] }),
-    } as pg.QueryConfig);
-    return result as Result;
+    });
   }
 
   /** Runs an author's statement with the application's type parsers; one statement only. */
   async authorQuery(text: string, values: readonly unknown[], options?: object): Promise<Result> {
-    const config = { text, values: [...values], ...options, queryMode: 'extended' };
-    const result: unknown = await this.client.query(config as pg.QueryConfig);
-    return result as Result;
+    return await this.#send({ text, values: [...values], ...options, queryMode: 'extended' });
+  }
+
+  async #send(config: object): Promise<Result> {
+    try {
+      const result: unknown = await this.client.query(config as pg.QueryConfig);
+      return result as Result;
+    } catch (error) {
+      hideValues(error);
+      throw error;
+    }
   }
 
   /** `I` idle, `T` in a transaction, `E` in a failed one; null before the first answer. */
@@ -97,6 +105,16 @@ export class Session {
     if (!this.usable) return;
     await this.client.end().catch(() => undefined);
   }
+}
+
+/** Takes row values out of an error of the server: its message and stack may end in a log or in the ledger. */
+function hideValues(error: unknown): void {
+  if (!(error instanceof pg.DatabaseError) || error.code === undefined) return;
+  const { code, message, routine } = error;
+  const shown = withoutValues({ code, message, routine });
+  if (shown === message) return;
+  error.message = shown;
+  error.stack = (error.stack ?? '').replace(message, () => shown);
 }
 
 interface Stream {
