@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module';
 import { setImmediate as macrotask } from 'node:timers/promises';
 import type { Knex } from 'knex';
+import { withoutLiterals } from '../core/server-message.ts';
 import { fail } from '../errors.ts';
 import type { Session } from '../postgres/session.ts';
 import type { Database } from './contract.ts';
@@ -91,6 +92,8 @@ export function guardDatabase(
         return query;
       } catch (error) {
         state.firstError ??= error;
+        // knex puts the text before the message; an author may have pasted values into it.
+        query.sql = withoutLiterals(query.sql);
         throw error;
       } finally {
         state.inFlight -= 1;
