@@ -30,6 +30,7 @@ export function pinned(tuning: Tuning, server: ServerFacts, applicationName: str
     ['intervalstyle', 'postgres'],
     ['extra_float_digits', '1'],
     ['bytea_output', 'hex'],
+    ['array_nulls', 'on'],
     ['row_security', 'off'],
     ['application_name', applicationName],
     // Keeps the planner on the key's index instead of hashing or scanning the table for a few
@@ -40,9 +41,17 @@ export function pinned(tuning: Tuning, server: ServerFacts, applicationName: str
     settings.push(['client_connection_check_interval', `${tuning.clientCheckMs}ms`]);
     settings.push(['tcp_user_timeout', `${tuning.tcpUserTimeoutMs}ms`]);
   }
-  if (server.versionNum >= 170_000) settings.push(['transaction_timeout', `${tuning.ceilingMs}ms`]);
-  return setLocal(settings);
+  if (server.versionNum >= 170_000) {
+    // Once a limit of the role is ticking, only 0 stops it: a longer one would come too late.
+    settings.push(['transaction_timeout', '0'], ['transaction_timeout', `${tuning.ceilingMs}ms`]);
+  }
+  return `${setLocal(settings)}, ${triggersOn}`;
 }
+
+// With another role for replication no foreign key is checked, the commit guard's neither. Only superusers may
+// set it back; for others this fails, and with it the transaction.
+const triggersOn = `case when pg_catalog.current_setting('session_replication_role') <> 'origin'
+  then pg_catalog.set_config('session_replication_role', 'origin', true) end`;
 
 /** The statement that lets a transaction last as long as it takes: one that waits for its turn, or runs DDL. */
 export function unhurried(server: ServerFacts): string {
@@ -97,10 +106,13 @@ export async function rollback(session: Session): Promise<void> {
  * Settings for the statements that run before the server is known: what a role sets for itself must not
  * change what they mean.
  */
-export const plainSettings = setLocal([
+export const plainSettings = `${setLocal([
   ['search_path', ''],
   ['statement_timeout', '30s'],
-]);
+  ['lock_timeout', '2s'],
+  ['idle_in_transaction_session_timeout', '30s'],
+])}, case when pg_catalog.current_setting('transaction_timeout', true) <> '0'
+  then pg_catalog.set_config('transaction_timeout', '0', true) end`;
 
 /**
  * Runs one statement in a transaction of its own with pinned settings, in one round trip. Alone it would run
