@@ -170,7 +170,8 @@ describe('create', () => {
 
   it('passes over what is no migration', async () => {
     mkdirSync(path.join(cwd, 'migrations'));
-    for (const file of ['z.test.ts', 'z.d.ts', '.z.ts']) writeFileSync(path.join(cwd, 'migrations', file), '');
+    for (const file of ['z.test.ts', 'z.d.ts', '.z.ts'])
+      writeFileSync(path.join(cwd, 'migrations', file), '');
     expect(await run(['create', '--name', 'a', '--prefix', 'NONE'])).toMatchObject({ code: 0 });
   });
 

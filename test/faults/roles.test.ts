@@ -135,6 +135,10 @@ describe('a role with hostile settings', () => {
     ['search_path', 'strange, pg_catalog'],
     ['standard_conforming_strings', 'off'],
     ['enable_indexscan', 'off'],
+    ['array_nulls', 'off'],
+    ['transaction_timeout', '10'],
+    ['idle_session_timeout', '200'],
+    ['synchronous_commit', 'off'],
   ])('migrates every row once in spite of %s = %s', async (name, value) => {
     await withRole(async ({ role, client, place }) => {
       await client.query(`alter role ${role} set ${name} to ${value}`);
@@ -152,6 +156,16 @@ describe('a role with hostile settings', () => {
       expect(up.code, up.stderr).toBe(0);
       expect(await counts(client)).toEqual([{ n: 1, rows }]);
       expect(await run(['down', '--chunk-size', '300'], here)).toMatchObject({ code: 0 });
+      expect(await counts(client)).toEqual([{ n: 0, rows }]);
+    });
+  });
+
+  it('refuses to run where the role keeps the commit guard from firing, which it may not undo', async () => {
+    await withRole(async ({ role, client, place }) => {
+      await client.query(`alter role ${role} set session_replication_role to replica`);
+      const up = await run(['up'], place(source));
+      expect(up.stderr).toContain('session_replication_role');
+      expect(up.code).not.toBe(0);
       expect(await counts(client)).toEqual([{ n: 0, rows }]);
     });
   });
