@@ -14,6 +14,7 @@ import { retry } from './commands/retry.ts';
 import { status } from './commands/status.ts';
 import { up } from './commands/up.ts';
 import { refuseWhatYargsPassesOver, usageError } from './commands/usage.ts';
+import { reportStray } from './migration/strays.ts';
 
 const commands: readonly Command[] = [up, down, pending, executed, create, status, retry];
 const verbs = [...commands.map(({ command }) => command.split(' ')[0]), 'completion'].join(', ');
@@ -31,6 +32,7 @@ const wants = {
 process.stdout.on('error', () => undefined);
 process.stderr.on('error', () => undefined);
 process.on('uncaughtException', (error) => {
+  if (reportStray(error)) return;
   process.exitCode = reportError(error, wants);
   process.exit();
 });

@@ -64,10 +64,31 @@ export function fail(code: ErrorCode, parts: ErrorParts): UmzugClusterError {
   return new UmzugClusterError(code, parts);
 }
 
-/** The message of anything that was thrown; author code may throw strings, null or undefined. */
+// A message goes to the log, the ledger and the terminal; an author's may hold a whole document.
+const longestMessage = 2_000;
+
+/** The message of anything that was thrown; author code may throw strings, null or undefined. Bounded. Never throws. */
 export function messageOf(thrown: unknown): string {
-  if (thrown instanceof Error) return thrown.message || thrown.name;
-  return `non-Error: ${JSON.stringify(thrown) ?? String(thrown)}`;
+  const message = textOf(thrown);
+  return message.length <= longestMessage ? message : `${message.slice(0, longestMessage)}…`;
+}
+
+function textOf(thrown: unknown): string {
+  try {
+    const message: unknown = (thrown as { readonly message?: unknown } | null | undefined)?.message;
+    const said = typeof message === 'string' ? message : '';
+    if (thrown instanceof Error) return said || String(thrown.name);
+    return `non-Error: ${said === '' ? shown(thrown) : `an object that says ${JSON.stringify(said)}`}`;
+  } catch {
+    return 'non-Error: an object that throws where it is looked at';
+  }
+}
+
+/** What was thrown, without looking into it: an object may hold rows, or itself. */
+function shown(thrown: unknown): string {
+  if (typeof thrown === 'string') return JSON.stringify(thrown);
+  if (typeof thrown === 'function') return 'a function';
+  return typeof thrown === 'object' && thrown !== null ? 'an object' : String(thrown);
 }
 
 /** Stops compilation where a union has grown a member that a switch does not handle. */

@@ -4,6 +4,7 @@ import { UmzugClusterError, messageOf } from '../errors.ts';
 import { readRun } from '../ledger/runs.ts';
 import type { Logger } from '../logger.ts';
 import { loadMigration } from '../migration/loader.ts';
+import { reportStray } from '../migration/strays.ts';
 import { inOneTrip } from '../postgres/transaction.ts';
 import { runCrew } from '../run/crew.ts';
 import { makeEnvironment } from '../run/environment.ts';
@@ -95,5 +96,9 @@ function listen(message: ToWorker): void {
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
 process.on('message', listen);
 process.on('disconnect', () => process.exit(0));
+// Also rejections that nobody awaits: author code runs here.
+process.on('uncaughtException', (error) => {
+  if (!reportStray(error)) send({ type: 'failed', error: sentError(error) });
+});
 watchParent();
 send({ type: 'hello' });

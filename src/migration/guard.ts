@@ -1,21 +1,25 @@
-import { createRequire } from 'node:module';
 import { setImmediate as macrotask } from 'node:timers/promises';
 import type { Knex } from 'knex';
 import { withoutLiterals } from '../core/server-message.ts';
 import { fail } from '../errors.ts';
-import type { Session } from '../postgres/session.ts';
+import type { Result, Session } from '../postgres/session.ts';
+import { type QueryObject, chunkKnex } from './chunk-client.ts';
 import type { Database } from './contract.ts';
+import { forbiddenIn } from './forbidden.ts';
+import { codeOf, isTransient, mistakeBehind } from './mistake-behind.ts';
+import * as mistakes from './mistakes.ts';
+import { accountFor, listenForStrays, reportStray } from './strays.ts';
 
 /**
  * The handle that author code gets: knex on the chunk's own connection, inside its open transaction. It
  * counts statements, keeps the first SQL error (knex lets a swallowed one pass as success), refuses to
- * end the transaction, and stops working when the chunk is over.
+ * end the transaction, and stops working when `update` has returned.
  */
 export interface GuardedDatabase {
   readonly db: Database;
   /** The unproxied knex, for building the runner's own queries with the author's settings. */
   readonly builder: Knex;
-  /** Waits for `work`, then checks what it did. Throws what the author should read. */
+  /** Waits for `work`, then checks what it did. Throws what the author should read. Once per handle. */
   settle(work: () => unknown, expect: Expectation): Promise<unknown>;
   /** Rows that the largest statement changed. */
   readonly affected: () => number;
@@ -31,162 +35,211 @@ export interface Expectation {
   readonly allowNoQueries: boolean;
 }
 
-// knex has no public way to give it a connection; its client class is the documented base of dialects.
-const require = createRequire(import.meta.url);
-const knexFactory = require('knex') as (config: Knex.Config) => Knex;
-const PgClient = require('knex/lib/dialects/postgres/index.js') as typeof Knex.Client;
-
-interface QueryObject {
-  sql: string;
-  bindings?: readonly unknown[];
-  options?: object;
-  response?: unknown;
-}
-
-const forbidden: readonly [pattern: RegExp, advice: string][] = [
-  [
-    /^(commit|end|abort|begin|start\s+transaction|rollback(?!\s+(work\s+|transaction\s+)?to)|prepare\s+transaction)\b/i,
-    'the runner opens and ends the transaction of a chunk; use db.transaction() for a savepoint',
-  ],
-  [
-    /^set\s+(?!local\b|constraints\b)/i,
-    'it would outlive the chunk and leak to other clients of a pooler; use SET LOCAL',
-  ],
-  [/^(listen|unlisten|discard|reset|load)\b/i, 'it changes the session, which a chunk must not'],
-  [/^create\s+(global\s+|local\s+)?temp/i, 'a temporary table outlives the chunk; use a CTE'],
-];
-
 /** Binds a knex handle to `session`, whose transaction must be open. One handle serves one chunk. */
 export function guardDatabase(
   session: Session,
   knexConfig: Knex.Config,
   mode: { readonly transaction: boolean } = { transaction: true },
 ): GuardedDatabase {
-  const state = {
-    open: true,
-    statements: 0,
-    inFlight: 0,
-    affected: 0,
-    firstError: null as unknown,
-    what: 'update',
-  };
-
-  // The class is made per chunk because knex builds savepoint clients from its prototype.
-  class ChunkClient extends PgClient {
-    transacting = mode.transaction;
-    override acquireConnection(): Promise<unknown> {
-      return Promise.resolve(session.client);
-    }
-    override releaseConnection(): Promise<void> {
-      return Promise.resolve();
-    }
-    async _query(_connection: unknown, query: QueryObject): Promise<QueryObject> {
-      if (!state.open) throw lateUse();
-      if (mode.transaction) refuseForbidden(query.sql);
-      state.statements += 1;
-      state.inFlight += 1;
-      try {
-        const response = await session.authorQuery(query.sql, query.bindings ?? [], query.options);
-        state.affected = Math.max(state.affected, response.rowCount ?? 0);
-        query.response = response;
-        return query;
-      } catch (error) {
-        state.firstError ??= error;
-        // knex puts the text before the message; an author may have pasted values into it.
-        query.sql = withoutLiterals(query.sql);
-        throw error;
-      } finally {
-        state.inFlight -= 1;
-        // The transaction is gone: later statements must not commit by themselves.
-        if (mode.transaction && session.transactionStatus() === 'I') session.destroy();
-      }
-    }
-    _stream(): never {
-      throw fail('MIGRATION_FAILED', { message: 'streams are not supported on db: a chunk is small' });
-    }
-  }
-
-  const builder = knexFactory({
-    ...knexConfig,
-    client: ChunkClient as unknown as typeof Knex.Client,
-    compileSqlOnError: false,
-  } as Knex.Config);
-
+  const guard = new Guard(session, knexConfig, mode.transaction);
   return {
-    builder,
-    db: new Proxy(builder, { get: guardedProperty }) as Database,
-    affected: () => state.affected,
-    // The server's word that the transaction is aborted may come after the error that did it.
-    explain: (error) =>
-      state.firstError !== null && isAborted(error) ? swallowed(state.what, state.firstError) : error,
-    close: () => {
-      state.open = false;
-    },
-    async settle(work, expect) {
-      state.what = expect.what;
-      const value = await work();
-      // Work that was started and not awaited shows within two turns of the event loop.
-      // A statement in flight now may be answered by then, so it is looked at first.
-      const wasRunning = state.inFlight > 0;
-      const before = state.statements;
-      await macrotask();
-      await macrotask();
-      if (wasRunning || state.inFlight > 0 || state.statements > before) {
-        throw fail('MIGRATION_FAILED', {
-          message: `${expect.what} returned while statements were still running on db`,
-          hint: 'await every statement; rows.forEach(async …) awaits nothing, use Promise.all(rows.map(…))',
-        });
-      }
-      if (session.transactionStatus() === 'E') throw swallowed(expect.what, state.firstError);
-      if (state.statements === 0 && !expect.allowNoQueries) {
-        throw fail('MIGRATION_FAILED', {
-          message: `${expect.what} ran no statement on db: did you forget await or return?`,
-          hint: 'return the query, or set options.allowNoQueries',
-        });
-      }
-      return value;
-    },
+    builder: guard.knex.builder,
+    db: new Proxy(guard.knex.builder, {
+      get: (target, property) => guard.property(target, property),
+    }) as Database,
+    affected: () => guard.affected,
+    explain: (error) => guard.explain(error),
+    close: () => guard.close(),
+    settle: (work, expect) => guard.settle(work, expect),
   };
 }
 
-function guardedProperty(target: Knex, property: string | symbol): unknown {
-  if (property === 'commit' || property === 'rollback' || property === 'destroy') {
-    throw fail('MIGRATION_FAILED', {
-      message: `db.${property} must not be used: the runner ends the transaction of a chunk`,
-      hint: 'throw an error to roll the chunk back',
+// `over`: `update` has returned and all was well. `failed`: what comes late follows from the failure.
+type Phase = 'open' | 'over' | 'failed';
+
+class Guard {
+  readonly knex;
+  affected = 0;
+  readonly #session: Session;
+  readonly #isTransaction: boolean;
+  /** Errors that the database answered with, as opposed to what author code threw by itself. */
+  readonly #fromDatabase = new WeakSet<object>();
+  #phase: Phase = 'open';
+  #statements = 0;
+  #inFlight = 0;
+  #what = 'update';
+  #firstError: unknown = null;
+  /** The first thing that was refused; author code may have caught the error. */
+  #refused: Error | null = null;
+  #hasEnded = false;
+
+  constructor(session: Session, knexConfig: Knex.Config, isTransaction: boolean) {
+    this.#session = session;
+    this.#isTransaction = isTransaction;
+    this.knex = chunkKnex(knexConfig, {
+      transacting: isTransaction,
+      check: (sql) => this.#check(sql),
+      run: (query) => this.#run(query),
+      refuse: (message, hint) => this.#refuse(fail('MIGRATION_FAILED', { message, hint })),
     });
   }
-  return Reflect.get(target, property) as unknown;
-}
 
-function refuseForbidden(sql: string): void {
-  const text = sql.replace(/^(\s|--[^\n]*\n|\/\*[\s\S]*?\*\/)+/, '');
-  for (const [pattern, advice] of forbidden) {
-    const match = pattern.exec(text);
-    if (match) {
-      throw fail('MIGRATION_FAILED', {
-        message: `a migration must not run ${match[0].trim().toUpperCase()}`,
-        hint: advice,
-      });
+  property(target: Knex, property: string | symbol): unknown {
+    if (property !== 'commit' && property !== 'rollback') return Reflect.get(target, property) as unknown;
+    return () => {
+      throw this.#refuse(mistakes.ending(property));
+    };
+  }
+
+  close(): void {
+    if (this.#phase === 'open') this.#phase = 'failed';
+  }
+
+  explain(error: unknown): unknown {
+    if (this.#refused !== null) return this.#refused;
+    if (this.#hasEnded) return mistakes.ended(this.#what);
+    // The server's word that the transaction is aborted may come after the error that did it.
+    if (codeOf(error) === '25P02' && this.#firstError !== null) return this.#swallowed();
+    if (this.#statements === 0) return error;
+    return mistakeBehind(error, this.#what) ?? error;
+  }
+
+  async settle(work: () => unknown, { what, allowNoQueries }: Expectation): Promise<unknown> {
+    this.#what = what;
+    let goAstray: (error: unknown) => void = () => undefined;
+    const stray = new Promise<never>((_resolve, reject) => {
+      goAstray = (error) => reject(mistakes.astray(what, error));
+    });
+    stray.catch(() => undefined);
+    const stopListening = listenForStrays((error) => goAstray(error));
+    try {
+      const value = await Promise.race([this.#call(work), stray]);
+      await Promise.race([this.#inspect(allowNoQueries), stray]);
+      this.#phase = 'over';
+      return value;
+    } catch (error) {
+      this.#phase = 'failed';
+      throw this.explain(error);
+    } finally {
+      stopListening();
     }
+  }
+
+  async #call(work: () => unknown): Promise<unknown> {
+    try {
+      return await work();
+    } catch (error) {
+      if (this.#isDatabaseError(error)) throw error;
+      // An error of the author's own, after one of the database that passes: that one is judged.
+      if (!this.#session.usable) throw this.#session.lost;
+      if (isTransient(this.#firstError) && this.#isAborted()) throw this.#firstError;
+      throw mistakes.thrown(this.#what, error);
+    }
+  }
+
+  async #inspect(allowNoQueries: boolean): Promise<void> {
+    // Work that was started and not awaited shows within two turns of the event loop.
+    // A statement in flight now may be answered by then, so it is looked at first.
+    const wasRunning = this.#inFlight > 0;
+    const before = this.#statements;
+    await macrotask();
+    await macrotask();
+    if (this.#refused !== null) throw this.#refused;
+    if (this.#hasEnded) throw mistakes.ended(this.#what);
+    if (wasRunning || this.#inFlight > 0 || this.#statements > before) {
+      throw mistakes.stillRunning(this.#what);
+    }
+    if (this.#isAborted()) throw this.#swallowed();
+    if (this.#statements === 0 && !allowNoQueries) throw mistakes.noStatement(this.#what);
+    const forgotten = this.knex.built.forgotten();
+    if (forgotten !== null) throw mistakes.neverRun(this.#what, forgotten);
+    if (this.knex.hasOpenTransaction()) throw mistakes.openTransaction(this.#what);
+  }
+
+  #check(sql: string): void {
+    if (this.#phase !== 'open') throw this.#tooLate();
+    // Somebody has ended the transaction: this statement would commit by itself.
+    if (this.#isEnded()) throw mistakes.ended(this.#what);
+    if (!this.#isTransaction) return;
+    const mistake = forbiddenIn(sql);
+    if (mistake !== null) throw this.#refuse(mistake);
+  }
+
+  async #run(query: QueryObject): Promise<Result> {
+    const { sql, bindings = [], options = {} } = query;
+    this.#statements += 1;
+    this.#inFlight += 1;
+    try {
+      const result = await this.#session.authorQuery(sql, bindings, harmless(options));
+      this.affected = Math.max(this.affected, result.rowCount ?? 0);
+      // An aborted transaction runs nothing: an error before was handled, by going back to a savepoint.
+      this.#firstError = null;
+      return result;
+    } catch (error) {
+      this.#firstError ??= error;
+      if (typeof error === 'object' && error !== null) this.#fromDatabase.add(error);
+      this.#account(error);
+      // knex puts the text before the message; an author may have pasted values into it.
+      query.sql = shortened(withoutLiterals(sql));
+      throw error;
+    } finally {
+      this.#inFlight -= 1;
+      this.#isEnded();
+    }
+  }
+
+  #refuse<E extends Error>(error: E): E {
+    this.#refused ??= error;
+    this.#account(error);
+    return error;
+  }
+
+  #tooLate(): Error {
+    const error = mistakes.tooLate(this.#what);
+    // Told at once: author code may catch it, and then the work is lost without a word.
+    if (this.#phase === 'over') reportStray(error);
+    accountFor(error);
+    return error;
+  }
+
+  /** After a failure, what the rest of the author's code runs into is its consequence. */
+  #account(error: unknown): void {
+    if (this.#phase === 'failed') accountFor(error);
+  }
+
+  /** Whether the transaction is gone; then the connection goes too, with all that is on its way. */
+  #isEnded(): boolean {
+    if (!this.#isTransaction || this.#phase !== 'open') return false;
+    if (this.#session.transactionStatus() !== 'I') return false;
+    this.#hasEnded = true;
+    this.#session.destroy();
+    return true;
+  }
+
+  #isAborted(): boolean {
+    return this.#session.transactionStatus() === 'E';
+  }
+
+  #isDatabaseError(error: unknown): boolean {
+    return typeof error === 'object' && error !== null && this.#fromDatabase.has(error);
+  }
+
+  /** What a swallowed error of the database means: what passes is tried again, else the code is wrong. */
+  #swallowed(): unknown {
+    return isTransient(this.#firstError)
+      ? this.#firstError
+      : mistakes.swallowed(this.#what, this.#firstError);
   }
 }
 
-function isAborted(error: unknown): boolean {
-  return typeof error === 'object' && error !== null && 'code' in error && error.code === '25P02';
+/** The options of a statement that change nothing but the form of its rows: no other text, no name. */
+function harmless({ rowMode, types }: Readonly<Record<string, unknown>>): object {
+  return { ...(rowMode === undefined ? {} : { rowMode }), ...(types === undefined ? {} : { types }) };
 }
 
-function lateUse(): Error {
-  return fail('MIGRATION_FAILED', {
-    message: 'db was used after its chunk was over',
-    hint: 'await every statement before update returns',
-  });
-}
+// A list of 10,000 keys makes a statement of 70 kB, which would hide what is wrong with it.
+const shownSql = 300;
 
-function swallowed(what: string, firstError: unknown): Error {
-  return fail('MIGRATION_FAILED', {
-    message: `${what} caught a SQL error and went on, but Postgres had already aborted the transaction`,
-    hint: 'let the error through, or run the statement in db.transaction() so that only its savepoint is lost',
-    cause: firstError,
-  });
+function shortened(sql: string): string {
+  return sql.length <= shownSql ? sql : `${sql.slice(0, shownSql)}…`;
 }

@@ -57,12 +57,25 @@ function asApplication(guard: GuardedDatabase, rows: object[]): object[] {
   return client.postProcessResponse(rows, undefined) as object[];
 }
 
-/** A join that multiplies rows would migrate a base row more than once. */
+/** A join that multiplies rows would migrate a base row more than once. Names an example by its key alone. */
 export function refuseDuplicates(keys: readonly Key[], name: string): void {
-  if (new Set(keys.map((key) => JSON.stringify(key))).size === keys.length) return;
+  const times = new Map<string, number>();
+  for (const key of keys) {
+    const text = JSON.stringify(key);
+    times.set(text, (times.get(text) ?? 0) + 1);
+  }
+  if (times.size === keys.length) return;
+  const [example, count] = [...times].find(([, seen]) => seen > 1) ?? ['', 0];
   throw fail('MIGRATION_FAILED', {
     message: `${name}: select returns some rows more than once`,
-    detail: 'a join multiplies the rows of the base table',
+    detail: `a join multiplies the rows of the base table: key ${shortened(example)} came ${count} times; ${keys.length} rows have ${times.size} keys`,
     hint: 'select each base row once; use whereExists instead of a join',
   });
+}
+
+// A key may be a long text; its beginning is enough to find it.
+const shownKey = 80;
+
+function shortened(key: string): string {
+  return key.length <= shownKey ? key : `${key.slice(0, shownKey)}…`;
 }

@@ -1,5 +1,7 @@
 import { UmzugClusterError } from '../errors.ts';
+import { listenForStrays } from '../migration/strays.ts';
 import type { ChunkWork } from './chunk.ts';
+import { strayed } from './failure.ts';
 import type { LaneProgress } from './isolator.ts';
 import { type ChunkReport, runLane } from './lane.ts';
 
@@ -32,16 +34,18 @@ export async function runCrew(options: CrewOptions): Promise<void> {
       if (report.full && lanes.length < options.lanes && !drain.aborted) start();
     };
     const { work, abort } = options;
-    const lane = runLane({ work, worker, drain, abort, onChunk, progress }).catch((error: unknown) => {
-      if (firstError === undefined || isMoreTelling(error, firstError)) firstError = error;
-      failed.abort();
-    });
-    lanes.push(lane);
+    lanes.push(runLane({ work, worker, drain, abort, onChunk, progress }).catch(stop));
+  };
+  const stop = (error: unknown): void => {
+    if (firstError === undefined || isMoreTelling(error, firstError)) firstError = error;
+    failed.abort();
   };
 
+  const stopListening = listenForStrays((error) => stop(strayed(error, options.work)));
   start();
   // Lanes may be added while the first ones are awaited.
   for (let index = 0; index < lanes.length; index += 1) await lanes[index];
+  stopListening();
   if (firstError !== undefined) throw firstError;
 }
 

@@ -1,5 +1,6 @@
 import { type JudgedError, type Verdict, judge } from '../core/verdict.ts';
 import { UmzugClusterError, fail, messageOf } from '../errors.ts';
+import { astray, isThrown } from '../migration/mistakes.ts';
 import type { Session } from '../postgres/session.ts';
 import type { ChunkWork, FailedChunk } from './chunk.ts';
 
@@ -8,6 +9,7 @@ export function verdictOf(failure: FailedChunk, session: Session | null): Verdic
   const { error, exceeded } = failure;
   if (exceeded) return 'shrink';
   if (error instanceof UmzugClusterError) return 'stop';
+  if (isThrown(error)) return 'shrink';
   return judgeError(error, session);
 }
 
@@ -32,8 +34,8 @@ export function codeOf(error: unknown): string | undefined {
 export function stopping(error: unknown, { migration, run }: ChunkWork, no: number, why?: string): Error {
   const where = `${migration.name}, ${run.direction}, range ${no}`;
   if (error instanceof UmzugClusterError && error.code !== 'MIGRATION_FAILED') return error;
-  const code = codeOf(error);
   const known = error instanceof UmzugClusterError ? error : null;
+  const code = known === null ? codeOf(error) : undefined;
   return fail('MIGRATION_FAILED', {
     message: `${where}: ${why === undefined ? '' : `${why}: `}${messageOf(error)}`,
     detail: known?.detail ?? (code === undefined ? undefined : `SQLSTATE ${code}`),
@@ -42,4 +44,10 @@ export function stopping(error: unknown, { migration, run }: ChunkWork, no: numb
       `the chunk was rolled back, earlier chunks are safe; mend ${migration.path} and run \`${run.direction}\` again`,
     cause: error,
   });
+}
+
+/** The error with which something that no promise of `update` carried stops its run. */
+export function strayed(error: unknown, { migration, run }: ChunkWork): Error {
+  const { message, detail, hint } = astray(run.direction === 'up' ? 'update' : 'down.update', error);
+  return fail('MIGRATION_FAILED', { message: `${migration.name}: ${message}`, detail, hint, cause: error });
 }

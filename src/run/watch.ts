@@ -1,4 +1,5 @@
 import { fail } from '../errors.ts';
+import { accountFor } from '../migration/strays.ts';
 import type { Session } from '../postgres/session.ts';
 
 export interface ChunkWatch {
@@ -26,14 +27,16 @@ export function watchChunk(
   aborted.catch(() => undefined);
   const giveUpFor = (error: Error): void => {
     reason = error;
+    // Author code that was given the signal rejects with it, also where nobody waits for it any more.
+    accountFor(error);
     controller.abort(error);
     session.destroy(error);
     abort(error);
   };
-  const seconds = ceilingMs / 1_000;
   const timer = setTimeout(() => {
-    const message = `the chunk of range ${request.no} exceeded ${seconds} s`;
-    giveUpFor(fail('MIGRATION_FAILED', { message, hint: 'let update settle; see the setting ceilingMs' }));
+    const message = `the chunk of range ${request.no} exceeded ${ceilingMs / 1_000} s: update did not settle`;
+    const hint = 'let every promise of update settle, or do less in a chunk; see the setting ceilingMs';
+    giveUpFor(fail('MIGRATION_FAILED', { message, hint }));
   }, ceilingMs);
   const onSignal = (): void => giveUpFor(fail('STOPPED', { message: 'stopped before the chunk was done' }));
   if (request.signal.aborted) onSignal();

@@ -1,0 +1,111 @@
+import { fail } from '../errors.ts';
+
+/**
+ * The word filter for author statements: what would end the chunk's transaction, or outlive it. It is a seat
+ * belt with a clear message; the wall is the commit guard (a deferred foreign key) and the extended protocol,
+ * which takes one statement at a time.
+ */
+
+const ownTransaction =
+  'the runner opens and ends the transaction; throw an error to roll it back, use db.transaction() for a savepoint';
+const outlives = 'it would outlive the transaction and leak to other clients of a pooler';
+
+const byFirstWords: readonly [pattern: RegExp, advice: string][] = [
+  [/^(commit|end|abort|begin|start transaction|prepare transaction)\b/, ownTransaction],
+  [/^rollback\b(?! (?:(?:work|transaction) )?to\b)/, ownTransaction],
+  [/^set (?:local )?transaction\b/, 'the runner chooses the isolation level and the access mode'],
+  [/^set constraints all\b/, 'it checks the runner’s own guard too; name the constraints'],
+  [/^set (?!local\b|constraints\b)/, `${outlives}; use SET LOCAL`],
+  [/^(listen|unlisten|discard|reset|load|prepare|deallocate)\b/, `${outlives}; leave it out`],
+  [/^copy\b.* (?:from stdin|to stdout)\b/, 'db cannot stream; insert the rows, or use updateRows'],
+];
+
+const anywhere: readonly [hint: RegExp, pattern: RegExp, what: string, advice: string][] = [
+  [
+    /advisory_lock/i,
+    /\bpg_(?:try_)?advisory_lock(?:_shared)?\s*\(/,
+    'pg_advisory_lock',
+    `${outlives}; use pg_advisory_xact_lock`,
+  ],
+  [
+    /set_config/i,
+    /\bset_config\s*\((?:[^()]|\([^()]*\))*,\s*(?:false|0)\s*\)/,
+    'set_config(…, false)',
+    `${outlives}; use set_config(…, true)`,
+  ],
+  [/\bhold\b/i, /^declare\b.* with hold\b/, 'DECLARE … WITH HOLD', `${outlives}; leave WITH HOLD out`],
+  [
+    /\btemp/i,
+    /^create (?:(?:global|local) )?temp(?:orary)?\b(?!.* on commit drop\b)/,
+    'CREATE TEMP',
+    `${outlives}; use a CTE, or ON COMMIT DROP`,
+  ],
+];
+
+// Long enough for every pattern of first words; the rest of a long statement is not looked at.
+const firstWords = 200;
+
+/** The error for a statement that would end the transaction or outlive it, or null. */
+export function forbiddenIn(sql: string): Error | null {
+  const start = skipNothing(sql, 0);
+  const opening = normalized(sql.slice(start, start + firstWords));
+  for (const [pattern, advice] of byFirstWords) {
+    const match = pattern.exec(opening);
+    if (match) return refused(match[0].trim().toUpperCase().slice(0, 40), advice);
+  }
+  for (const [hint, pattern, what, advice] of anywhere) {
+    if (hint.test(sql) && pattern.test(normalized(sql.slice(start)))) return refused(what, advice);
+  }
+  return null;
+}
+
+function refused(what: string, advice: string): Error {
+  return fail('MIGRATION_FAILED', { message: `a migration must not run ${what}`, hint: advice });
+}
+
+/** Lower case, comments as one space, texts and quoted names empty, runs of white space as one space. */
+function normalized(sql: string): string {
+  let text = '';
+  let index = 0;
+  while (index < sql.length) {
+    const next = skipNothing(sql, index, /\s/);
+    if (next > index) text += ' ';
+    index = next;
+    const quoted = /'(?:[^']|'')*'|"(?:[^"]|"")*"|\$(\w*)\$[\s\S]*?\$\1\$/y;
+    quoted.lastIndex = index;
+    const literal = quoted.exec(sql)?.[0];
+    const step = literal ?? sql.charAt(index);
+    text += literal === undefined ? step.toLowerCase() : "' '";
+    index += Math.max(1, step.length);
+  }
+  return text;
+}
+
+/** The index of the first character from `index` on that is neither `space` nor in a comment; comments nest. */
+function skipNothing(sql: string, from: number, space = /[\s;]/): number {
+  let index = from;
+  while (index < sql.length) {
+    if (space.test(sql.charAt(index))) index += 1;
+    else if (sql.startsWith('--', index)) index = lineEnd(sql, index);
+    else if (sql.startsWith('/*', index)) index = commentEnd(sql, index);
+    else break;
+  }
+  return index;
+}
+
+function lineEnd(sql: string, from: number): number {
+  const ends = /[\r\n]/g;
+  ends.lastIndex = from;
+  return ends.exec(sql)?.index ?? sql.length;
+}
+
+function commentEnd(sql: string, from: number): number {
+  const marks = /\/\*|\*\//g;
+  marks.lastIndex = from;
+  let depth = 0;
+  for (let mark = marks.exec(sql); mark !== null; mark = marks.exec(sql)) {
+    depth += mark[0] === '/*' ? 1 : -1;
+    if (depth === 0) return marks.lastIndex;
+  }
+  return sql.length;
+}

@@ -1,0 +1,29 @@
+import pg from 'pg';
+import { judge } from '../core/verdict.ts';
+import { messageOf } from '../errors.ts';
+import * as mistakes from './mistakes.ts';
+
+/** The author's mistake that an error of the database tells of, or null where it says enough by itself. */
+export function mistakeBehind(error: unknown, what: string): Error | null {
+  // COMMIT in a DO block, or in a procedure.
+  if (codeOf(error) === '2D000') return mistakes.ended(what);
+  if (codeOf(error) === '25006') return mistakes.readOnly(what, error);
+  // The server's function tells it apart from other wrong SQL; its message is in the server's language.
+  if (error instanceof pg.DatabaseError && error.code === '42601' && error.routine === 'exec_parse_message') {
+    return mistakes.severalStatements(what);
+  }
+  return null;
+}
+
+/** SQLSTATE of an error of the database. */
+export function codeOf(error: unknown): string | undefined {
+  if (typeof error !== 'object' || error === null || !('code' in error)) return undefined;
+  return typeof error.code === 'string' ? error.code : undefined;
+}
+
+/** Whether an error of the database passes, so that the chunk is to be tried again. */
+export function isTransient(error: unknown): boolean {
+  const code = codeOf(error);
+  if (code === undefined) return false;
+  return judge({ code, message: messageOf(error), isDatabase: true }).startsWith('retry');
+}

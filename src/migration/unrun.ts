@@ -1,0 +1,57 @@
+import type { Knex } from 'knex';
+
+/**
+ * Finds what an author has built and never run: knex sends nothing until a builder is awaited or returned.
+ * One that is compiled is run, or part of one that is.
+ */
+export interface BuiltThings {
+  readonly add: (builder: object) => void;
+  readonly used: (builder: object) => void;
+  /** What the first forgotten one does (`update`, `insert`, `schema`), or null. */
+  readonly forgotten: () => string | null;
+}
+
+const writes: ReadonlySet<string> = new Set(['insert', 'update', 'del', 'truncate', 'upsert', 'merge']);
+
+/** Keeps builders until they are used. One per handle. */
+export function trackBuilt(): BuiltThings {
+  const unused = new Set<object>();
+  return {
+    add: (builder) => void unused.add(builder),
+    used: (builder) => void unused.delete(builder),
+    forgotten: () => {
+      for (const builder of unused) {
+        const what = writeOf(builder);
+        if (what !== null) return what;
+      }
+      return null;
+    },
+  };
+}
+
+/** Reads knex's private fields; a builder that only reads, or a fragment for another one, is none to miss. */
+function writeOf(builder: object): string | null {
+  const { _method, _sequence, sql } = builder as { _method?: unknown; _sequence?: unknown; sql?: unknown };
+  if (typeof _method === 'string') return writes.has(_method) ? _method : null;
+  if (Array.isArray(_sequence)) return _sequence.length > 0 ? 'schema' : null;
+  const word =
+    typeof sql === 'string' ? /^\s*(insert|update|delete|merge|truncate|call|do)\b/i.exec(sql) : null;
+  return word?.[1]?.toLowerCase() ?? null;
+}
+
+/** A query builder class that tells when one is made, and counts one that is copied as used. */
+export function trackedBuilder(
+  Builder: new (client: Knex.Client) => Knex.QueryBuilder,
+  built: BuiltThings,
+): new (client: Knex.Client) => Knex.QueryBuilder {
+  return class extends Builder {
+    constructor(client: Knex.Client) {
+      super(client);
+      built.add(this);
+    }
+    override clone(): Knex.QueryBuilder {
+      built.used(this);
+      return super.clone();
+    }
+  } as new (client: Knex.Client) => Knex.QueryBuilder;
+}
