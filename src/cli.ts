@@ -2,6 +2,8 @@
 import { createRequire } from 'node:module';
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
+import { endedEarly, ownProcess } from './cluster/own-process.ts';
+import { endWithoutAWord, wasBlocked } from './cluster/process-watch.ts';
 import type { Command } from './commands/command.ts';
 import { toYargs } from './commands/command.ts';
 import { create } from './commands/create.ts';
@@ -31,17 +33,24 @@ const wants = {
 // The reader of stdout or stderr may go away (`| head`): no reason to stop a run half-way.
 process.stdout.on('error', () => undefined);
 process.stderr.on('error', () => undefined);
+ownProcess();
+let exitCode: number | null = null;
+// The exit code is this file's, also where author code calls `process.exit`.
+process.on('exit', () => {
+  process.exitCode = exitCode ?? reportError(endedEarly(), wants);
+  if (wasBlocked()) endWithoutAWord();
+});
 process.on('uncaughtException', (error) => {
   if (reportStray(error)) return;
-  process.exitCode = reportError(error, wants);
+  exitCode = reportError(error, wants);
   process.exit();
 });
 
 try {
   await parse(args);
-  process.exitCode ??= 0;
+  exitCode = 0;
 } catch (error) {
-  process.exitCode = reportError(error, wants);
+  exitCode = reportError(error, wants);
 }
 setTimeout(() => process.exit(), lingerMs).unref();
 

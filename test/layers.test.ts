@@ -131,7 +131,8 @@ describe('who may do what', () => {
   });
 
   it('lets only cli end the process, and a worker its own', () => {
-    expect(where(/process\.exit\(/)).toEqual(['cli.ts', 'cluster/worker.ts']);
+    const watching = 'cluster/process-watch-thread.ts';
+    expect(where(/process\.exit\(/)).toEqual(['cli.ts', watching, 'cluster/worker.ts']);
   });
 
   it('lets only errors declare error classes', () => {

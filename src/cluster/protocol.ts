@@ -40,3 +40,6 @@ export type ToPrimary =
     }
   | { readonly type: 'finished' }
   | { readonly type: 'failed'; readonly error: SentError };
+
+/** Exit codes of a worker that author code has ended; others tell nothing but that it died. */
+export const workerExit = { byAuthor: 86, blocked: 87 } as const;

@@ -10,8 +10,8 @@ import { runCrew } from '../run/crew.ts';
 import { makeEnvironment } from '../run/environment.ts';
 import { stepOf } from '../run/plan.ts';
 import { Control } from './control.ts';
-import { watchParent } from './orphan-watch.ts';
-import type { Job, SentError, ToPrimary, ToWorker } from './protocol.ts';
+import { endWithoutAWord, limitBlocking, wasBlocked, watchProcess } from './process-watch.ts';
+import { type Job, type SentError, type ToPrimary, type ToWorker, workerExit } from './protocol.ts';
 
 /**
  * The entry of a worker process: takes jobs from the primary, works on the ledger's run, reports. Signals
@@ -48,6 +48,8 @@ async function configOf(job: Job): Promise<Config> {
 }
 
 async function work(job: Job): Promise<void> {
+  // The primary says what its workers die of.
+  limitBlocking(job.config.tuning.ceilingMs, '');
   const env = makeEnvironment(await configOf(job), job.server);
   const migration = await loadMigration(job.migration);
   if (migration.kind !== 'data') return;
@@ -96,9 +98,15 @@ function listen(message: ToWorker): void {
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
 process.on('message', listen);
 process.on('disconnect', () => process.exit(0));
+// While the primary is there, nobody but author code ends a worker, whatever code it chose.
+process.on('exit', () => {
+  if (!process.connected) return;
+  if (wasBlocked()) endWithoutAWord();
+  process.exit(wasBlocked() ? workerExit.blocked : workerExit.byAuthor);
+});
 // Also rejections that nobody awaits: author code runs here.
 process.on('uncaughtException', (error) => {
   if (!reportStray(error)) send({ type: 'failed', error: sentError(error) });
 });
-watchParent();
+watchProcess({ parent: process.ppid });
 send({ type: 'hello' });

@@ -5,7 +5,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { fail } from '../errors.ts';
 import type { Logger } from '../logger.ts';
-import type { Job, SentError, ToPrimary, ToWorker } from './protocol.ts';
+import { endedProcess } from '../migration/mistakes.ts';
+import { type Job, type SentError, type ToPrimary, type ToWorker, workerExit } from './protocol.ts';
 
 export interface WorkersEvents {
   readonly onChunk: (report: Extract<ToPrimary, { type: 'chunk' }>['report']) => void;
@@ -16,6 +17,9 @@ export interface WorkersEvents {
 
 interface Member {
   readonly worker: Worker;
+  /** What it works on, or worked on last. */
+  job: Job;
+  events: WorkersEvents;
   busy: boolean;
   /** Set once the worker was told to go. */
   leaving: boolean;
@@ -30,6 +34,7 @@ export class Workers {
   readonly #logger: Logger;
   readonly #members = new Map<number, Member>();
   #deaths = 0;
+  #lastDeath = '';
 
   constructor(logger: Logger) {
     this.#logger = logger;
@@ -49,7 +54,7 @@ export class Workers {
     if (this.#deaths >= mostDeaths) {
       throw fail('MIGRATION_FAILED', {
         message: `${job.migration.name}: ${this.#deaths} workers died`,
-        detail: 'out of memory, or process.exit in update',
+        detail: `the last one: ${this.#lastDeath}`,
         hint: 'lower --workers or --chunk-size, and look at what update does',
       });
     }
@@ -61,20 +66,14 @@ export class Workers {
       serialization: 'advanced',
     });
     const worker = cluster.fork();
-    const member: Member = { worker, busy: true, leaving: false };
+    const member: Member = { worker, job, events, busy: true, leaving: false };
     const pid = worker.process.pid ?? 0;
     this.#members.set(pid, member);
-    worker.on('message', (message: ToPrimary) => this.#listen(member, message, job, events));
+    worker.on('message', (message: ToPrimary) => this.#listen(member, message));
     worker.on('error', () => undefined);
     worker.on('exit', (code, signal) => {
       this.#members.delete(pid);
-      if (member.leaving) return;
-      this.#deaths += 1;
-      this.#logger.warn(
-        { event: 'worker.died', pid, code, signal },
-        `worker ${pid} died (${signal ?? `exit ${code}`}); its chunk was rolled back`,
-      );
-      events.onDeath(pid);
+      if (!member.leaving) this.#bury(member, pid, code, signal);
     });
     this.#logger.debug({ event: 'worker.forked', pid });
   }
@@ -83,9 +82,7 @@ export class Workers {
   assign(job: Job, events: WorkersEvents): void {
     for (const member of this.#members.values()) {
       if (member.busy || member.leaving) continue;
-      member.busy = true;
-      member.worker.removeAllListeners('message');
-      member.worker.on('message', (message: ToPrimary) => this.#listen(member, message, job, events));
+      Object.assign(member, { job, events, busy: true });
       this.#send(member, { type: 'work', job });
     }
   }
@@ -130,7 +127,19 @@ export class Workers {
     if (member.worker.isConnected()) member.worker.send(message);
   }
 
-  #listen(member: Member, message: ToPrimary, job: Job, events: WorkersEvents): void {
+  #bury({ job, events }: Member, pid: number, code: number, signal: string | null): void {
+    this.#deaths += 1;
+    this.#lastDeath = causeOfDeath(code, signal, job);
+    this.#logger.warn(
+      { event: 'worker.died', pid, code, signal },
+      `worker ${pid} died (${this.#lastDeath}); its chunk was rolled back`,
+    );
+    events.onDeath(pid);
+    if (code === workerExit.byAuthor) events.onFailed(endedProcess(job.migration.name));
+  }
+
+  #listen(member: Member, message: ToPrimary): void {
+    const { job, events } = member;
     switch (message.type) {
       case 'hello':
         this.#send(member, { type: 'work', job });
@@ -150,4 +159,12 @@ export class Workers {
         events.onFailed(message.error);
     }
   }
+}
+
+function causeOfDeath(code: number, signal: string | null, job: Job): string {
+  if (code === workerExit.byAuthor) return 'process.exit';
+  if (code === workerExit.blocked) {
+    return `update blocked its event loop for more than ${job.config.tuning.ceilingMs / 1_000} s`;
+  }
+  return signal ?? `exit ${code}`;
 }

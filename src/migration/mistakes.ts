@@ -81,6 +81,28 @@ export function astray(what: string, error: unknown): UmzugClusterError {
   });
 }
 
+const rolledBack = 'what was not committed is rolled back; `up` goes on from there';
+
+/** A process ended in the middle of a migration. */
+export function endedProcess(name: string): UmzugClusterError {
+  return mistake(`${name}: its process was ended before the work was done`, {
+    detail: `process.exit in a migration file, or in what it calls; ${rolledBack}`,
+    hint: 'throw an error instead',
+  });
+}
+
+/** A process ended because it could do nothing else any more. */
+export function blockedLoop(name: string, ceilingMs: number): UmzugClusterError {
+  const seconds = ceilingMs / 1_000;
+  return mistake(
+    `${name}: update blocked the event loop for more than ${seconds} s, the time a chunk may take`,
+    {
+      detail: rolledBack,
+      hint: 'look for a loop without end or a regular expression that never ends; see the setting ceilingMs',
+    },
+  );
+}
+
 const own = new WeakSet<object>();
 
 /**

@@ -1,4 +1,5 @@
 import type { Control } from '../cluster/control.ts';
+import { workOn } from '../cluster/own-process.ts';
 import type { Primary } from '../cluster/primary.ts';
 import { fail } from '../errors.ts';
 import type { Direction, Run } from '../ledger/rows.ts';
@@ -48,6 +49,7 @@ export function makeExecutor(input: ExecutorInput): Executor {
   const execute = async (file: MigrationFile, direction: Direction): Promise<void> => {
     primary.throwIfStopped(null);
     const startedAt = performance.now();
+    workOn(file.name, env.tuning.ceilingMs);
     const migration = await loadMigration(file);
     logger.info(
       { event: 'migration.started', migration: file.name, direction },

@@ -1,6 +1,7 @@
 import { fail } from '../errors.ts';
 import { accountFor } from '../migration/strays.ts';
 import type { Session } from '../postgres/session.ts';
+import { pulse } from './pulse.ts';
 
 export interface ChunkWatch {
   /** What `update` gets as `context.signal`. */
@@ -41,12 +42,14 @@ export function watchChunk(
   const onSignal = (): void => giveUpFor(fail('STOPPED', { message: 'stopped before the chunk was done' }));
   if (request.signal.aborted) onSignal();
   request.signal.addEventListener('abort', onSignal, { once: true });
+  Atomics.add(pulse.openChunks, 0, 1);
   return {
     signal: controller.signal,
     race: (work) => Promise.race([work, aborted]),
     reason: () => reason,
     stop: () => {
       clearTimeout(timer);
+      Atomics.sub(pulse.openChunks, 0, 1);
       request.signal.removeEventListener('abort', onSignal);
     },
   };

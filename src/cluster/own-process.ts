@@ -1,0 +1,31 @@
+import type { UmzugClusterError } from '../errors.ts';
+import { blockedLoop, endedProcess } from '../migration/mistakes.ts';
+import { limitBlocking, wasBlocked, watchProcess } from './process-watch.ts';
+
+/**
+ * The command line's own process, in which author code runs too: it may end it or block it. An application's
+ * process is its own business.
+ */
+
+let isOwned = false;
+let doing = 'the command';
+let limitMs = 0;
+
+/** Says that this process serves one command and nothing else. */
+export function ownProcess(): void {
+  isOwned = true;
+}
+
+/** Says which migration this process works on from now on, and how long a chunk of it may take. */
+export function workOn(migration: string, ceilingMs: number): void {
+  if (!isOwned) return;
+  doing = migration;
+  limitMs = ceilingMs;
+  watchProcess({ parent: null });
+  limitBlocking(ceilingMs, `error: ${blockedLoop(migration, ceilingMs).message}\n`);
+}
+
+/** What to say where the process ends before its command is done, which nobody but author code makes it do. */
+export function endedEarly(): UmzugClusterError {
+  return wasBlocked() ? blockedLoop(doing, limitMs) : endedProcess(doing);
+}

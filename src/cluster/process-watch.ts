@@ -1,0 +1,67 @@
+import { closeSync } from 'node:fs';
+import inspector from 'node:inspector';
+import { Worker } from 'node:worker_threads';
+import { pulse } from '../run/pulse.ts';
+
+/** What the watching thread is given. */
+export interface ProcessWatchData {
+  /** Where it is not the parent any more, the process is killed; null: its parent does not matter. */
+  readonly parent: number | null;
+  readonly pulse: typeof pulse;
+}
+
+/** What the watching thread is told of each migration. */
+export interface BlockingLimit {
+  /** How long the loop may stand still with a chunk open. */
+  readonly limitMs: number;
+  /** For standard error, where the process itself cannot speak any more. */
+  readonly lastWords: string;
+}
+
+const turnMs = 200;
+
+// A chunk that can be given up in the usual way at its ceiling is.
+const marginMs = 1_000;
+
+const standardError = 2;
+
+let watching: Worker | null = null;
+
+/**
+ * Has a thread end this process when its parent is gone, or when author code blocks its event loop for longer
+ * than `limitBlocking` allows: no event, no timer of its own can do that (a loop of 6 s was seen to survive its
+ * parent for 7 s).
+ */
+export function watchProcess({ parent }: { readonly parent: number | null }): void {
+  if (watching !== null) return;
+  setInterval(() => void Atomics.add(pulse.turns, 0, 1), turnMs).unref();
+  const file = import.meta.url.endsWith('.ts') ? './process-watch-thread.ts' : './process-watch-thread.js';
+  const workerData: ProcessWatchData = { parent, pulse };
+  const thread = new Worker(new URL(file, import.meta.url), {
+    workerData,
+    execArgv: [],
+    resourceLimits: { maxOldGenerationSizeMb: 8, maxYoungGenerationSizeMb: 2 },
+  });
+  // Without its watch the work goes on all the same.
+  thread.on('error', () => undefined);
+  thread.unref();
+  watching = thread;
+}
+
+/** Bounds how long the event loop may stand still in a chunk. Not under a debugger, whose breakpoints last. */
+export function limitBlocking(ceilingMs: number, lastWords: string): void {
+  if (inspector.url() !== undefined) return;
+  const limit: BlockingLimit = { limitMs: ceilingMs + marginMs, lastWords };
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
+  watching?.postMessage(limit);
+}
+
+/** Whether this process ends because its event loop stood still. */
+export function wasBlocked(): boolean {
+  return Atomics.load(pulse.blocked, 0) === 1;
+}
+
+/** To be called with the last words said: Node would add a line about a debugger that has to disconnect. */
+export function endWithoutAWord(): void {
+  closeSync(standardError);
+}

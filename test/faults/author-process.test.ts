@@ -1,0 +1,128 @@
+import { mkdirSync } from 'node:fs';
+import path from 'node:path';
+import type pg from 'pg';
+import { describe, expect, it } from 'vitest';
+import { groupMembers, run, start, until } from '../support/cli.ts';
+import { withDatabase } from '../support/database.ts';
+import { counterRows, createCounters, makeProject } from '../support/project.ts';
+import { marked, rows, tryMigration, withMistake } from '../support/mistakes.ts';
+
+const ceiling = { UMZUG_CLUSTER_CEILING_MS: '500' };
+const timeout = 60_000;
+
+/**
+ * A migration of the counters that makes its mistake once, in the primary or in a worker, while the folder
+ * `armed` is there. The primary is slow, so that workers pay.
+ */
+const armed = (where: 'primary' | 'worker', mistake: string): string => `
+  import cluster from 'node:cluster';
+  import { execSync } from 'node:child_process';
+  import { rmdirSync } from 'node:fs';
+  const isArmed = () => { try { rmdirSync('armed'); return true; } catch { return false; } };
+  export const select = (db) => db('counters').select('id');
+  export const update = async (db, rows) => {
+    await db('counters').whereRaw('id = any (?)', [rows.map(({ id }) => id)]).update({ n: db.raw('n + 1') });
+    ${where === 'primary' ? '' : `if (cluster.isPrimary) return db.raw('select pg_sleep(0.05)');`}
+    if (isArmed()) { ${mistake} }
+  };`;
+
+async function expectWhole(client: pg.Client, isDone: boolean): Promise<void> {
+  const { rows: found } = await client.query<{ writes: number; ids: number; recorded: number }>(
+    `select (select count(*)::int from writes) as writes,
+            (select count(distinct id)::int from writes) as ids,
+            (select sum(rows)::int from umzug_cluster.ranges) as recorded`,
+  );
+  const { writes = -1, ids, recorded } = found[0] ?? {};
+  expect({ ids, recorded }, 'nothing is lost or doubled').toEqual({ ids: writes, recorded: writes });
+  expect(writes === counterRows, `${writes} rows are done`).toBe(isDone);
+}
+
+/** Runs `up` on the counters with a mistake in it, then once more without. */
+async function tryTwice(
+  where: 'primary' | 'worker',
+  mistake: string,
+  expected: { readonly code: number | null; readonly says: RegExp; readonly hint: RegExp | null },
+): Promise<void> {
+  await withDatabase(async ({ url, client }) => {
+    await client.query(createCounters);
+    const { dir } = makeProject({ 'a.ts': armed(where, mistake) });
+    mkdirSync(path.join(dir, 'armed'));
+    const place = { cwd: dir, url, env: ceiling };
+    const flags = ['up', '--workers', where === 'primary' ? '1' : '2', '--chunk-size', '100'];
+    const up = start(flags, place);
+    const { code, stdout, stderr } = await up.outcome;
+    expect(code, stderr).toBe(expected.code);
+    expect(stderr).toMatch(expected.says);
+    expect(stderr).not.toMatch(/debugger/);
+    if (expected.hint !== null) expect(stderr).toMatch(expected.hint);
+    if (code !== 0) expect(stdout).toBe('');
+    await until('nothing is left behind', () => groupMembers(up.pid).length === 0);
+    await expectWhole(client, code === 0);
+    const again = await run(flags, place);
+    expect(again.code, again.stderr).toBe(0);
+    await expectWhole(client, true);
+  });
+}
+
+describe('an update that does not come to an end', () => {
+  it('and never settles: its row is set aside, all others are done', async () => {
+    const check: Parameters<typeof tryMigration>[1] = ({ code, stderr }, done) => {
+      expect(code, stderr).toBe(1);
+      expect(stderr).toMatch(new RegExp(`row ${marked}: .*exceeded 0.5 s: update did not settle`));
+      expect(done).toEqual({ mark: 0, sum: rows - 1, most: 1, recorded: rows - 1 });
+    };
+    await tryMigration(withMistake('await new Promise(() => {});'), check, ceiling);
+  });
+
+  const says = /^error: a: update blocked the event loop for more than 0\.5 s/m;
+
+  it('and blocks the process of the command: it ends with 1 and says why', { timeout }, () =>
+    tryTwice('primary', 'for (;;);', { code: 1, says, hint: /^ {2}hint: look for a loop without end/m }),
+  );
+
+  it('and waits for a child: it is killed, with last words', { timeout }, () =>
+    tryTwice('primary', `execSync('exec sleep 6', { stdio: 'ignore' });`, {
+      code: null,
+      says,
+      hint: null,
+    }),
+  );
+
+  it('and blocks a worker: the worker is ended, all is done', { timeout }, () =>
+    tryTwice('worker', 'for (;;);', {
+      code: 0,
+      says: /worker \d+ died \(update blocked its event loop for more than 0\.5 s\)/,
+      hint: null,
+    }),
+  );
+});
+
+describe('process.exit in update is no success', () => {
+  const says = /^error: a: its process was ended before the work was done\n {2}process\.exit in a migration/m;
+  const hint = /^ {2}hint: throw an error instead/m;
+
+  it.each([
+    ['primary', 0],
+    ['primary', 1],
+    ['worker', 0],
+    ['worker', 1],
+  ] as const)('in the %s, with %i', { timeout }, (where, code) =>
+    tryTwice(where, `process.exit(${code});`, { code: 1, says, hint }),
+  );
+
+  it('for a program either', async () => {
+    await withDatabase(async ({ url }) => {
+      const source = 'export const up = async (db) => { await db.raw("select 1"); process.exit(0); };';
+      const { code, stdout } = await run(['up', '--json'], { cwd: makeProject({ 'a.ts': source }).dir, url });
+      expect(code).toBe(1);
+      expect(JSON.parse(stdout)).toMatchObject({ error: { code: 'MIGRATION_FAILED' } });
+    });
+  });
+
+  it('and process.exitCode no failure', async () => {
+    await tryMigration(withMistake('process.exitCode = 7;'), ({ code, stderr }, done) => {
+      expect(code, stderr).toBe(0);
+      expect(done.sum).toBe(rows);
+    });
+  });
+});
