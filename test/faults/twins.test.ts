@@ -49,13 +49,21 @@ const twins: readonly Twin[] = [
   },
 ];
 
-/** A copy of the built product; with `twin`, without its protection. */
-function copyProduct(twin: Twin | null): string {
+/** A copy of the built product for an attack; with `twin`, without its protection. */
+function copyProduct(attack: Twin['attack'], twin: Twin | null): string {
   const folder = mkdtempSync(path.join(os.tmpdir(), 'umzug-cluster-twin-'));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
   cpSync(path.join(root, 'dist'), path.join(folder, 'dist'), { recursive: true });
   cpSync(path.join(root, 'package.json'), path.join(folder, 'package.json'));
   symlinkSync(path.join(root, 'node_modules'), path.join(folder, 'node_modules'));
+  // what stands behind the filter of words is to be seen, also on the product
+  if (attack === 'own-commit') {
+    const file = path.join(folder, 'dist', 'migration/forbidden.js');
+    const text = readFileSync(file, 'utf8');
+    const open = text.replace('function forbiddenIn(sql) {', '$& return null;');
+    if (open === text) throw new Error('migration/forbidden.js has no function forbiddenIn: mend the twin');
+    writeFileSync(file, open);
+  }
   if (twin !== null) {
     const file = path.join(folder, 'dist', twin.file);
     const text = readFileSync(file, 'utf8');
@@ -83,13 +91,11 @@ const sources: Readonly<Record<Twin['attack'], string>> = {
     export const update = async (db, rows) => {
       await db('counters').whereRaw('id = any (?)', [rows.map(({ id }) => id)]).update({ n: db.raw('n + 1') });
     };`,
-  // past the filter of words: on the connection itself
   'own-commit': `
     export const select = (db) => db('counters').select('id');
     export const update = async (db, rows) => {
       await db('counters').whereRaw('id = any (?)', [rows.map(({ id }) => id)]).update({ n: db.raw('n + 1') });
-      const connection = await db.client.acquireConnection();
-      await connection.query('commit');
+      await db.raw('commit');
     };`,
 };
 
@@ -151,7 +157,7 @@ describe('the proof', () => {
   it.each(attacks)(
     'is green on the product: %s',
     async (attack) => {
-      expect(await prove(copyProduct(null), attack)).toEqual([]);
+      expect(await prove(copyProduct(attack, null), attack)).toEqual([]);
     },
     120_000,
   );
@@ -159,7 +165,7 @@ describe('the proof', () => {
   it.each(twins)(
     'is red without $lacks',
     async (twin) => {
-      expect(await prove(copyProduct(twin), twin.attack)).not.toEqual([]);
+      expect(await prove(copyProduct(twin.attack, twin), twin.attack)).not.toEqual([]);
     },
     120_000,
   );
