@@ -1,5 +1,6 @@
 import { createRequire } from 'node:module';
 import type { Knex } from 'knex';
+import { withoutLiterals } from '../core/server-message.ts';
 import { type BuiltThings, trackBuilt, trackedBuilder } from './unrun.ts';
 
 /** A statement as knex hands it to a client. */
@@ -119,8 +120,14 @@ export function chunkKnex(knexConfig: Knex.Config, driver: ChunkDriver): ChunkKn
       return run.call(this, given, query);
     }
     async _query(_connection: unknown, query: QueryObject): Promise<QueryObject> {
-      query.response = await driver.run(query);
-      return query;
+      try {
+        query.response = await driver.run(query);
+        return query;
+      } catch (error) {
+        // knex puts the text before the message; an author may have pasted values into it.
+        query.sql = shortened(withoutLiterals(query.sql));
+        throw error;
+      }
     }
     _stream(): never {
       throw driver.refuse('streams are not supported on db', 'await the rows: a chunk is small');
@@ -133,4 +140,11 @@ export function chunkKnex(knexConfig: Knex.Config, driver: ChunkDriver): ChunkKn
     compileSqlOnError: false,
   } as Knex.Config);
   return { builder, built, hasOpenTransaction: () => nested.some((trx) => !trx.isCompleted()) };
+}
+
+// A list of 10,000 keys makes a statement of 70 kB, which would hide what is wrong with it.
+const shownSql = 300;
+
+function shortened(sql: string): string {
+  return sql.length <= shownSql ? sql : `${sql.slice(0, shownSql)}…`;
 }

@@ -1,6 +1,5 @@
 import { setImmediate as macrotask } from 'node:timers/promises';
 import type { Knex } from 'knex';
-import { withoutLiterals } from '../core/server-message.ts';
 import { fail } from '../errors.ts';
 import type { Result, Session } from '../postgres/session.ts';
 import { type QueryObject, chunkKnex } from './chunk-client.ts';
@@ -23,6 +22,8 @@ export interface GuardedDatabase {
   settle(work: () => unknown, expect: Expectation): Promise<unknown>;
   /** Rows that the largest statement changed. */
   readonly affected: () => number;
+  /** Throws where `db` was used after `settle`: what was refused then is missing. */
+  verify(): void;
   /** What a later error means where author code swallowed one before; else the error itself. */
   explain(error: unknown): unknown;
   /** After this every use throws. */
@@ -49,6 +50,7 @@ export function guardDatabase(
     }) as Database,
     affected: () => guard.affected,
     explain: (error) => guard.explain(error),
+    verify: () => guard.verify(),
     close: () => guard.close(),
     settle: (work, expect) => guard.settle(work, expect),
   };
@@ -93,6 +95,10 @@ class Guard {
 
   close(): void {
     if (this.#phase === 'open') this.#phase = 'failed';
+  }
+
+  verify(): void {
+    if (this.#refused !== null) throw this.#refused;
   }
 
   explain(error: unknown): unknown {
@@ -144,7 +150,7 @@ class Guard {
     const before = this.#statements;
     await macrotask();
     await macrotask();
-    if (this.#refused !== null) throw this.#refused;
+    this.verify();
     if (this.#hasEnded) throw mistakes.ended(this.#what);
     if (wasRunning || this.#inFlight > 0 || this.#statements > before) {
       throw mistakes.stillRunning(this.#what);
@@ -165,8 +171,7 @@ class Guard {
     if (mistake !== null) throw this.#refuse(mistake);
   }
 
-  async #run(query: QueryObject): Promise<Result> {
-    const { sql, bindings = [], options = {} } = query;
+  async #run({ sql, bindings = [], options = {} }: QueryObject): Promise<Result> {
     this.#statements += 1;
     this.#inFlight += 1;
     try {
@@ -179,8 +184,6 @@ class Guard {
       this.#firstError ??= error;
       if (typeof error === 'object' && error !== null) this.#fromDatabase.add(error);
       this.#account(error);
-      // knex puts the text before the message; an author may have pasted values into it.
-      query.sql = shortened(withoutLiterals(sql));
       throw error;
     } finally {
       this.#inFlight -= 1;
@@ -197,7 +200,10 @@ class Guard {
   #tooLate(): Error {
     const error = mistakes.tooLate(this.#what);
     // Told at once: author code may catch it, and then the work is lost without a word.
-    if (this.#phase === 'over') reportStray(error);
+    if (this.#phase === 'over') {
+      this.#refused ??= error;
+      reportStray(error);
+    }
     accountFor(error);
     return error;
   }
@@ -235,11 +241,4 @@ class Guard {
 /** The options of a statement that change nothing but the form of its rows: no other text, no name. */
 function harmless({ rowMode, types }: Readonly<Record<string, unknown>>): object {
   return { ...(rowMode === undefined ? {} : { rowMode }), ...(types === undefined ? {} : { types }) };
-}
-
-// A list of 10,000 keys makes a statement of 70 kB, which would hide what is wrong with it.
-const shownSql = 300;
-
-function shortened(sql: string): string {
-  return sql.length <= shownSql ? sql : `${sql.slice(0, shownSql)}…`;
 }

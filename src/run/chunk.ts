@@ -9,7 +9,7 @@ import { type GuardedDatabase, guardDatabase } from '../migration/guard.ts';
 import { inspectSelect } from '../migration/select-shape.ts';
 import type { Session } from '../postgres/session.ts';
 import { authorSearchPath, begin, commit, emptySearchPath, rollback } from '../postgres/transaction.ts';
-import { readBatch, refuseDuplicates } from './batch.ts';
+import { readBatch, refuseChangedKeys, refuseDuplicates } from './batch.ts';
 import type { RunEnvironment } from './environment.ts';
 import type { DataMigration, Step } from './plan.ts';
 import { watchChunk } from './watch.ts';
@@ -98,6 +98,7 @@ export async function runChunk(
       busyMs: performance.now() - startedAt,
     });
     if (closed !== 'commit') return await giveUp(session, { kind: closed });
+    guard.verify();
     await commit(session);
     const durationMs = performance.now() - startedAt;
     const bytes = session.bytesRead - bytesBefore;
@@ -166,6 +167,7 @@ async function migrate(
     const chunk = setBasedChunk(shape, base, guard.builder, { after: owned.after, upTo: to });
     const update = step.update as (chunk: unknown, db: unknown, context: ChunkContext) => unknown;
     const value = await guard.settle(() => update(chunk, guard.db, context), expect);
+    refuseChangedKeys(chunk, base, migration.name);
     const rows = typeof value === 'number' ? value : guard.affected();
     return { rows, to, last: upper === null, keys: [] };
   }
