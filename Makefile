@@ -13,7 +13,7 @@ LOCKED := $(shell command -v flock >/dev/null 2>&1 && echo flock .make.lock)
 # A build that failed must not pass for one that is done.
 .DELETE_ON_ERROR:
 
-.PHONY: help migrate down status create test test-faults check format clean ready build
+.PHONY: help migrate down status create test test-faults bench check format clean ready build
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -35,6 +35,9 @@ test: build ## all tests, on a Postgres that they start themselves
 
 test-faults: build ## the long set of fault tests
 	@FAULTS_LONG=1 npx --no-install vitest run test/faults $(ARGS)
+
+bench: build ## measure against the usual ways: make bench ARGS="shapes --rows 1000"
+	@npx --no-install jiti bench/main.ts $(ARGS)
 
 check: build ## all that CI runs: format, lint, types, package, tests
 	@npm run --silent format:check

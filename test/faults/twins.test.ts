@@ -1,11 +1,9 @@
 import { spawn } from 'node:child_process';
-import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import os from 'node:os';
-import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { writeAllTheWhile } from '../support/application.ts';
 import { withDatabase } from '../support/database.ts';
+import { type Patch, copyProduct } from '../support/product-copy.ts';
 import { counterRows, createCounters, makeProject } from '../support/project.ts';
 
 /**
@@ -13,71 +11,69 @@ import { counterRows, createCounters, makeProject } from '../support/project.ts'
  * green on the one and red on the others, else it proves nothing.
  */
 
-const root = path.join(import.meta.dirname, '..', '..');
+type Attack = 'application' | 'kills' | 'own-commit';
 
-/** A protection that a copy lacks: `from` in a built file becomes `to`. */
+/** A protection that a copy of the product lacks. */
 interface Twin {
   readonly lacks: string;
-  readonly file: string;
-  readonly from: string;
-  readonly to: string;
+  readonly patches: readonly Patch[];
   /** How the proof goes about it. */
-  readonly attack: 'application' | 'kills' | 'own-commit';
+  readonly attack: Attack;
 }
 
 const twins: readonly Twin[] = [
   {
     lacks: 'the row locks',
-    file: 'migration/chunk-queries.js',
-    from: ' for no key update of ${quote(alias)}',
-    to: '',
+    patches: [{ file: 'migration/chunk-queries.js', from: ' for no key update of ${quote(alias)}', to: '' }],
     attack: 'application',
   },
   {
     lacks: 'the mark in the transaction of the chunk',
-    file: 'run/chunk.js',
-    from: 'const closed = await closeChunk(',
-    to: "await session.query('commit'); await session.query('begin'); const closed = await closeChunk(",
+    patches: [
+      {
+        file: 'run/chunk.js',
+        from: 'const closed = await closeChunk(',
+        to: "await session.query('commit'); await session.query('begin'); const closed = await closeChunk(",
+      },
+      // without the guard's key the product would still notice that its token has gone
+      { file: 'run/chunk.js', from: 'advanced.guarded', to: 'true' },
+    ],
     attack: 'kills',
   },
   {
     lacks: 'the commit guard',
-    file: 'ledger/schema.js',
-    from: 'references ${names.guardClosed} (token) deferrable initially deferred',
-    to: '',
+    patches: [
+      {
+        file: 'ledger/schema.js',
+        from: 'references ${names.guardClosed} (token) deferrable initially deferred',
+        to: '',
+      },
+    ],
     attack: 'own-commit',
   },
 ];
 
-/** A copy of the built product for an attack; with `twin`, without its protection. */
-function copyProduct(attack: Twin['attack'], twin: Twin | null): string {
-  const folder = mkdtempSync(path.join(os.tmpdir(), 'umzug-cluster-twin-'));
-  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
-  cpSync(path.join(root, 'dist'), path.join(folder, 'dist'), { recursive: true });
-  cpSync(path.join(root, 'package.json'), path.join(folder, 'package.json'));
-  symlinkSync(path.join(root, 'node_modules'), path.join(folder, 'node_modules'));
-  // what stands behind the filter of words is to be seen, also on the product
-  if (attack === 'own-commit') {
-    const file = path.join(folder, 'dist', 'migration/forbidden.js');
-    const text = readFileSync(file, 'utf8');
-    const open = text.replace('function forbiddenIn(sql) {', '$& return null;');
-    if (open === text) throw new Error('migration/forbidden.js has no function forbiddenIn: mend the twin');
-    writeFileSync(file, open);
-  }
-  if (twin !== null) {
-    const file = path.join(folder, 'dist', twin.file);
-    const text = readFileSync(file, 'utf8');
-    const parts = text.split(twin.from);
-    if (parts.length !== 2) throw new Error(`${twin.file} has no single "${twin.from}": mend the twin`);
-    let changed = parts.join(twin.to);
-    // without the guard's key the product would still notice that its token has gone
-    if (twin.attack === 'kills') changed = changed.replace('advanced.guarded', 'true');
-    writeFileSync(file, changed);
-  }
-  return path.join(folder, 'dist', 'cli.js');
+/** What is changed also where nothing is lacking: what stands behind the filter of words is to be seen. */
+const openings: Readonly<Record<Attack, readonly Patch[]>> = {
+  application: [],
+  kills: [],
+  'own-commit': [
+    {
+      file: 'migration/forbidden.js',
+      from: 'function forbiddenIn(sql) {',
+      to: 'function forbiddenIn(sql) { return null;',
+    },
+  ],
+};
+
+/** The command-line file of a copy of the product for an attack, changed in these places. */
+function copyFor(attack: Attack, patches: readonly Patch[]): string {
+  const { cli, remove } = copyProduct([...openings[attack], ...patches]);
+  onTestFinished(remove);
+  return cli;
 }
 
-const sources: Readonly<Record<Twin['attack'], string>> = {
+const sources: Readonly<Record<Attack, string>> = {
   application: `
     import { updateRows } from 'umzug-cluster';
     export const select = (db) => db('counters').select('id', 'n', 'hits');
@@ -117,7 +113,7 @@ async function runCli(
 }
 
 /** What is wrong after the attack; empty where every row was written once and nothing was lost. */
-async function prove(cli: string, attack: Twin['attack']): Promise<readonly string[]> {
+async function prove(cli: string, attack: Attack): Promise<readonly string[]> {
   return await withDatabase(async ({ url, client }) => {
     await client.query(createCounters);
     const { dir } = makeProject({ 'a.ts': sources[attack] });
@@ -157,7 +153,7 @@ describe('the proof', () => {
   it.each(attacks)(
     'is green on the product: %s',
     async (attack) => {
-      expect(await prove(copyProduct(attack, null), attack)).toEqual([]);
+      expect(await prove(copyFor(attack, []), attack)).toEqual([]);
     },
     120_000,
   );
@@ -165,7 +161,7 @@ describe('the proof', () => {
   it.each(twins)(
     'is red without $lacks',
     async (twin) => {
-      expect(await prove(copyProduct(twin.attack, twin), twin.attack)).not.toEqual([]);
+      expect(await prove(copyFor(twin.attack, twin.patches), twin.attack)).not.toEqual([]);
     },
     120_000,
   );

@@ -21,9 +21,9 @@ const testSettings = {
   max_connections: '300',
 };
 
-/** A fresh folder that every account can enter, on a memory file system where there is one. */
-export async function temporaryFolder(): Promise<string> {
-  const folder = await mkdtemp(path.join(memoryFolder(), 'umzug-cluster-test-'));
+/** A fresh folder that every account can enter; unless told, on a memory file system where there is one. */
+export async function temporaryFolder(parent: string = memoryFolder()): Promise<string> {
+  const folder = await mkdtemp(path.join(parent, 'umzug-cluster-test-'));
   // as root the server runs as another user, who has to get in
   await chmod(folder, 0o755);
   return folder;
@@ -38,12 +38,19 @@ function memoryFolder(): string {
   }
 }
 
-/** Starts a server of its own; it is removed even when this process is killed. */
+/** Starts a server of its own; it is removed even when this process is killed. `durable`: for benchmarks. */
 export async function startTestServer(
-  options: { readonly settings?: Readonly<Record<string, string>>; readonly keep?: boolean } = {},
+  options: {
+    readonly settings?: Readonly<Record<string, string>>;
+    readonly keep?: boolean;
+    readonly durable?: boolean;
+  } = {},
 ): Promise<TestServer> {
-  const projectDir = await temporaryFolder();
-  const server = await startEmbedded(projectDir, { settings: { ...testSettings, ...options.settings } });
+  const { durable = false } = options;
+  const projectDir = await temporaryFolder(durable ? os.tmpdir() : memoryFolder());
+  const server = await startEmbedded(projectDir, {
+    settings: { ...(durable ? {} : testSettings), ...options.settings },
+  });
   const dismiss = options.keep === true ? () => undefined : removeAtDeath(projectDir, server.dataDir);
   return {
     url: embeddedUrl(server),

@@ -1,0 +1,54 @@
+import type { Patch } from '../test/support/product-copy.ts';
+
+/** What a chunk does only to be safe, and a copy of the product that leaves it out. For measuring, never for use. */
+export interface Protection {
+  readonly name: string;
+  readonly without: readonly Patch[];
+}
+
+export const protections: readonly Protection[] = [
+  {
+    name: 'commit guard',
+    without: [
+      {
+        file: 'ledger/chunks.js',
+        from: 'insert into ${names.guardOpen} (token) select $3::uuid from own',
+        to: 'select $3::uuid',
+      },
+      {
+        file: 'ledger/chunks.js',
+        from: 'delete from ${names.guardOpen} where token = $3::uuid returning 1',
+        to: 'select $3::uuid',
+      },
+    ],
+  },
+  {
+    name: 'row locks',
+    without: [{ file: 'migration/chunk-queries.js', from: ' for no key update of ${quote(alias)}', to: '' }],
+  },
+  {
+    name: 'timers and pinned settings',
+    without: [
+      {
+        file: 'run/environment.js',
+        from: 'pinned: pinned(config.tuning, server, ',
+        to: "pinned: 'select 1' || (config.tuning, server, ",
+      },
+    ],
+  },
+  {
+    name: 'keys counted again',
+    without: [
+      { file: 'run/chunk.js', from: 'done.keys.length === 0 ? null', to: 'true ? null' },
+      {
+        file: 'run/chunk.js',
+        from: 'counted === null ? done.keys.length',
+        to: 'true ? done.keys.length',
+      },
+    ],
+  },
+  {
+    name: 'doubled rows looked for',
+    without: [{ file: 'run/batch.js', from: 'if (new Set(', to: 'if (true || new Set(' }],
+  },
+];

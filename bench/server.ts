@@ -1,0 +1,29 @@
+import pg from 'pg';
+import { startTestServer } from '../test/support/server.ts';
+
+/** What every installation raises; else the defaults, which are durable. */
+const settings = { shared_buffers: '512MB', max_wal_size: '4GB', max_connections: '100' };
+
+export interface BenchServer {
+  readonly url: string;
+  readonly version: string;
+  readonly client: pg.Client;
+  remove(): Promise<void>;
+}
+
+/** A server of the benchmark's own, on the disk that holds temporary files; removed at the end. */
+export async function startBenchServer(): Promise<BenchServer> {
+  const server = await startTestServer({ durable: true, settings });
+  const client = new pg.Client(server.url);
+  await client.connect();
+  const { rows } = await client.query<{ server_version: string }>('show server_version');
+  return {
+    url: server.url,
+    version: rows[0]?.server_version ?? '',
+    client,
+    async remove() {
+      await client.end();
+      await server.remove();
+    },
+  };
+}

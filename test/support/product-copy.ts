@@ -1,0 +1,33 @@
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+
+/** A change to a built file of the product: `from` must stand there once. */
+export interface Patch {
+  readonly file: string;
+  readonly from: string;
+  readonly to: string;
+}
+
+const root = path.join(import.meta.dirname, '..', '..');
+
+/** A copy of the built product with these changes. Returns its command-line file; `remove` deletes the copy. */
+export function copyProduct(patches: readonly Patch[]): {
+  readonly cli: string;
+  readonly remove: () => void;
+} {
+  const folder = mkdtempSync(path.join(os.tmpdir(), 'umzug-cluster-copy-'));
+  cpSync(path.join(root, 'dist'), path.join(folder, 'dist'), { recursive: true });
+  cpSync(path.join(root, 'package.json'), path.join(folder, 'package.json'));
+  symlinkSync(path.join(root, 'node_modules'), path.join(folder, 'node_modules'));
+  for (const { file, from, to } of patches) {
+    const place = path.join(folder, 'dist', file);
+    const parts = readFileSync(place, 'utf8').split(from);
+    if (parts.length !== 2) throw new Error(`${file} has no single "${from}": mend the patch`);
+    writeFileSync(place, parts.join(to));
+  }
+  return {
+    cli: path.join(folder, 'dist', 'cli.js'),
+    remove: () => rmSync(folder, { recursive: true, force: true }),
+  };
+}
