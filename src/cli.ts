@@ -15,10 +15,11 @@ import { reportError } from './commands/report.ts';
 import { retry } from './commands/retry.ts';
 import { status } from './commands/status.ts';
 import { up } from './commands/up.ts';
+import { verify } from './commands/verify.ts';
 import { refuseWhatYargsPassesOver, usageError } from './commands/usage.ts';
 import { reportStray } from './migration/strays.ts';
 
-const commands: readonly Command[] = [up, down, pending, executed, create, status, retry];
+const commands: readonly Command[] = [up, down, pending, executed, create, status, retry, verify];
 const verbs = [...commands.map(({ command }) => command.split(' ')[0]), 'completion'].join(', ');
 
 // A finished command whose connection or child lingers must not hold up a deploy.

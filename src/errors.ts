@@ -16,6 +16,7 @@ export const exitCodes = {
   DRIFT: 3,
   ORDER: 3,
   REVERTING: 3,
+  NOT_EXECUTED: 3,
   LEDGER_VERSION: 3,
   DATABASE_UNAVAILABLE: 4,
   DATABASE_READ_ONLY: 4,
@@ -38,6 +39,8 @@ export interface ErrorParts {
   readonly hint?: string | undefined;
   /** The error this one explains; shown with `--verbose`. */
   readonly cause?: unknown;
+  /** What a command had found out; with `--json` it stands beside the error. */
+  readonly report?: object | undefined;
 }
 
 /** An error with a stable `code`, made to be shown to a person or to a pipeline. */
@@ -45,6 +48,7 @@ export class UmzugClusterError extends Error {
   readonly code: ErrorCode;
   readonly detail: string | undefined;
   readonly hint: string | undefined;
+  readonly report: object | undefined;
 
   constructor(code: ErrorCode, parts: ErrorParts) {
     super(parts.message, parts.cause === undefined ? undefined : { cause: parts.cause });
@@ -52,6 +56,7 @@ export class UmzugClusterError extends Error {
     this.code = code;
     this.detail = parts.detail;
     this.hint = parts.hint;
+    this.report = parts.report;
   }
 
   get exitCode(): number {

@@ -10,6 +10,7 @@ export type {
   Select,
   SetBasedUpdate,
   Update,
+  Verify,
 } from './migration/contract.ts';
 export { setBased } from './migration/set-based.ts';
 export { updateRows } from './migration/update-rows.ts';
@@ -22,6 +23,7 @@ export type {
   Migrator,
   StatusReport,
   UpOptions,
+  VerifyReport,
 } from './migrator.ts';
 export type { Progress } from './core/progress.ts';
 export { UmzugClusterError } from './errors.ts';

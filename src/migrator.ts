@@ -3,7 +3,6 @@ import { Control } from './cluster/control.ts';
 import { Primary } from './cluster/primary.ts';
 import type { Config } from './config.ts';
 import type { Progress } from './core/progress.ts';
-import { UmzugClusterError, fail, messageOf } from './errors.ts';
 import type { ErrorCode } from './errors.ts';
 import type { Logger } from './logger.ts';
 import { checkOrder, warnOfDrift } from './migrator/checks.ts';
@@ -11,7 +10,8 @@ import { type Executor, makeExecutor } from './migrator/execute.ts';
 import { readState } from './migrator/state.ts';
 import type { LedgerState } from './migrator/state.ts';
 import { type StatusReport, statusReport } from './migrator/status.ts';
-import { openUmzug, revertTargets, unknownName } from './migrator/umzug.ts';
+import { type VerifyReport, assertExecuted, verifyReport } from './migrator/verify.ts';
+import { openUmzug, revertTargets, unknownName, unwrap } from './migrator/umzug.ts';
 import { listMigrations } from './migration/folder.ts';
 import type { MigrationFile } from './migration/folder.ts';
 import { makeEnvironment, readServer, sessionOptions } from './run/environment.ts';
@@ -19,6 +19,7 @@ import type { RunEnvironment } from './run/environment.ts';
 import { type ServerFacts, plainSettings, withTransaction } from './postgres/transaction.ts';
 
 export type { StatusReport } from './migrator/status.ts';
+export type { VerifyReport } from './migrator/verify.ts';
 
 export interface MigrationRef {
   readonly name: string;
@@ -73,6 +74,7 @@ export class Migrator extends EventEmitter<MigratorEvents> {
   readonly #config: Config;
   readonly #logger: Logger;
   readonly #control: Control;
+  readonly #label: string;
   #primary: Primary | null = null;
   #stopped: [ErrorCode, 'drain' | 'abort'] | null = null;
 
@@ -80,8 +82,8 @@ export class Migrator extends EventEmitter<MigratorEvents> {
     super();
     this.#config = config;
     this.#logger = logger;
-    const label = config.database.kind === 'connection' ? config.database.label : 'embedded';
-    this.#control = new Control(sessionOptions(config), config.tuning.retryBudgetMs, label);
+    this.#label = config.database.kind === 'connection' ? config.database.label : 'embedded';
+    this.#control = new Control(sessionOptions(config), config.tuning.retryBudgetMs, this.#label);
   }
 
   /** Runs pending migrations in order; resumes what was interrupted; joins what other hosts run. */
@@ -151,6 +153,28 @@ export class Migrator extends EventEmitter<MigratorEvents> {
     return await statusReport(await this.#files(), this.#config, this.#control, name);
   }
 
+  /** Whether executed migrations left rows behind, and whether the ledger is sound. Reads only. */
+  async verify(name?: string): Promise<VerifyReport> {
+    // It may have to read a whole table before it answers.
+    const options = { ...sessionOptions(this.#config), answerTimeoutMs: 0 };
+    const control = new Control(options, this.#config.tuning.retryBudgetMs, this.#label);
+    try {
+      return await verifyReport(await this.#files(), this.#config, control, name);
+    } finally {
+      await control.close();
+    }
+  }
+
+  /** Throws NOT_EXECUTED where this migration is not done: for the start of an application that needs it. */
+  async assertExecuted(name: string): Promise<void> {
+    assertExecuted(await this.#files(), await this.#executedNames(), [name]);
+  }
+
+  /** Throws NOT_EXECUTED where any migration of the folder is not done. */
+  async assertDone(): Promise<void> {
+    assertExecuted(await this.#files(), await this.#executedNames());
+  }
+
   /** Asks a running `up` or `down` to stop; it then rejects with INTERRUPTED, TERMINATED, HANGUP or STOPPED. */
   stop(reason: StopReason, how: 'drain' | 'abort'): void {
     this.#stopped = [stopCodes[reason], how];
@@ -168,11 +192,7 @@ export class Migrator extends EventEmitter<MigratorEvents> {
     work: (executor: Executor) => Promise<unknown>,
   ): Promise<readonly MigrationOutcome[]> {
     let executor: Executor | null = null;
-    const { config, logger, control } = {
-      config: this.#config,
-      logger: this.#logger,
-      control: this.#control,
-    };
+    const [config, logger, control] = [this.#config, this.#logger, this.#control] as const;
     const open = async (): Promise<{ primary: Primary; env: RunEnvironment }> => {
       const server: ServerFacts = await control.use(readServer);
       const env = makeEnvironment(config, server);
@@ -216,17 +236,4 @@ export async function openMigrator(config: Config, logger: Logger): Promise<Migr
 
 function refOf({ name, path }: MigrationFile): MigrationRef {
   return { name, path };
-}
-
-/** Umzug wraps what a migration threw; the user reads the cause. */
-function unwrap(error: unknown): unknown {
-  let inner = error;
-  while (inner instanceof Error && !(inner instanceof UmzugClusterError) && inner.cause !== undefined) {
-    inner = inner.cause;
-  }
-  if (inner instanceof UmzugClusterError) return inner;
-  if (error instanceof Error && error.message.startsWith("Couldn't find migration")) {
-    return fail('USAGE', { message: messageOf(error), hint: 'umzug-cluster pending lists the names' });
-  }
-  return inner;
 }

@@ -23,7 +23,7 @@ export function reportError(
 ): number {
   const report = describe(thrown);
   if (verbose) printNote(redact(stackOf(thrown)));
-  if (json) printJson({ error: report });
+  if (json) printJson({ ...(thrown instanceof UmzugClusterError ? thrown.report : {}), error: report });
   if (!json || stops.has(report.code)) printNote(asText(report));
   return exitCodes[report.code];
 }

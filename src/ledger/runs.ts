@@ -28,6 +28,12 @@ export async function findLiveRun(
   return row === undefined ? null : toRun(row);
 }
 
+/** All runs that are begun and not ended. */
+export async function liveRuns(session: Session, names: LedgerNames): Promise<readonly Run[]> {
+  const result = await session.query(`select ${runColumns} from ${names.runs} where state in (${live})`);
+  return result.rows.map(toRun);
+}
+
 /** Reads one run. */
 export async function readRun(session: Session, names: LedgerNames, id: string): Promise<Run> {
   const result = await session.query(`select ${runColumns} from ${names.runs} where id = $1::bigint`, [id]);

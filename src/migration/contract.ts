@@ -46,6 +46,9 @@ export type Update<Row extends object = any> = (db: Database, rows: Row[], conte
 /** Migrates one chunk without reading its rows; made by `setBased`. */
 export type SetBasedUpdate = (chunk: Knex.QueryBuilder, db: Database, context: ChunkContext) => unknown;
 
+/** Says which rows should not be there once the migration is done: returns a query, never its rows. */
+export type Verify = (db: Database) => Knex.QueryBuilder<any, any> | Knex.Raw;
+
 /** The way back of a data migration. */
 export interface Down<Row extends object = any> {
   readonly select: Select<Row>;

@@ -20,6 +20,14 @@ const byFirstWords: readonly [pattern: RegExp, advice: string][] = [
   [/^copy\b.* (?:from stdin|to stdout)\b/, 'db cannot stream; insert the rows, or use updateRows'],
 ];
 
+// Locks of whole tables: the chunks of the other workers hold theirs, and the application waits behind.
+const wholeTable: readonly [pattern: RegExp, advice: string][] = [
+  [
+    /^(truncate|lock|alter|drop|create (?:unique )?index|reindex|cluster|vacuum|refresh materialized view)\b/,
+    'it locks a whole table, for which the chunks of all workers would wait; do it in a schema migration: export up(db)',
+  ],
+];
+
 const anywhere: readonly [hint: RegExp, pattern: RegExp, what: string, advice: string][] = [
   [
     /advisory_lock/i,
@@ -45,11 +53,11 @@ const anywhere: readonly [hint: RegExp, pattern: RegExp, what: string, advice: s
 // Long enough for every pattern of first words; the rest of a long statement is not looked at.
 const firstWords = 200;
 
-/** The error for a statement that would end the transaction or outlive it, or null. */
-export function forbiddenIn(sql: string): Error | null {
+/** The error for a statement that would end the transaction, outlive it or, unless `ddl`, lock a table; or null. */
+export function forbiddenIn(sql: string, { ddl }: { readonly ddl: boolean }): Error | null {
   const start = skipNothing(sql, 0);
   const opening = normalized(sql.slice(start, start + firstWords));
-  for (const [pattern, advice] of byFirstWords) {
+  for (const [pattern, advice] of ddl ? byFirstWords : [...byFirstWords, ...wholeTable]) {
     const match = pattern.exec(opening);
     if (match) return refused(match[0].trim().toUpperCase().slice(0, 40), advice);
   }

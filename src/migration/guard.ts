@@ -40,9 +40,9 @@ export interface Expectation {
 export function guardDatabase(
   session: Session,
   knexConfig: Knex.Config,
-  mode: { readonly transaction: boolean } = { transaction: true },
+  mode: { readonly transaction: boolean; readonly ddl: boolean } = { transaction: true, ddl: false },
 ): GuardedDatabase {
-  const guard = new Guard(session, knexConfig, mode.transaction);
+  const guard = new Guard(session, knexConfig, mode);
   return {
     builder: guard.knex.builder,
     db: new Proxy(guard.knex.builder, {
@@ -64,6 +64,7 @@ class Guard {
   affected = 0;
   readonly #session: Session;
   readonly #isTransaction: boolean;
+  readonly #isDdlAllowed: boolean;
   /** Errors that the database answered with, as opposed to what author code threw by itself. */
   readonly #fromDatabase = new WeakSet<object>();
   #phase: Phase = 'open';
@@ -75,11 +76,16 @@ class Guard {
   #refused: Error | null = null;
   #hasEnded = false;
 
-  constructor(session: Session, knexConfig: Knex.Config, isTransaction: boolean) {
+  constructor(
+    session: Session,
+    knexConfig: Knex.Config,
+    { transaction, ddl }: { readonly transaction: boolean; readonly ddl: boolean },
+  ) {
     this.#session = session;
-    this.#isTransaction = isTransaction;
+    this.#isTransaction = transaction;
+    this.#isDdlAllowed = ddl;
     this.knex = chunkKnex(knexConfig, {
-      transacting: isTransaction,
+      transacting: transaction,
       check: (sql) => this.#check(sql),
       run: (query) => this.#run(query),
       refuse: (message, hint) => this.#refuse(fail('MIGRATION_FAILED', { message, hint })),
@@ -167,7 +173,7 @@ class Guard {
     // Somebody has ended the transaction: this statement would commit by itself.
     if (this.#isEnded()) throw mistakes.ended(this.#what);
     if (!this.#isTransaction) return;
-    const mistake = forbiddenIn(sql);
+    const mistake = forbiddenIn(sql, { ddl: this.#isDdlAllowed });
     if (mistake !== null) throw this.#refuse(mistake);
   }
 

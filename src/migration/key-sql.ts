@@ -58,6 +58,18 @@ export function asText(alias: string, key: readonly KeyColumn[]): string {
   return `array[${columns.join(', ')}]`;
 }
 
+/**
+ * A key that stands in the `text[]` expression `list`, as one value. The table's own columns, of no row, lend
+ * the comparison their collation.
+ */
+export function fromText(list: string, base: BaseTable): string {
+  const columns = base.key.map(
+    (column, index) =>
+      `coalesce((select t.${quote(column.name)} from ${tableName(base)} as t where false), (${list})[${index + 1}]::${column.type})`,
+  );
+  return columns.length === 1 ? columns.join('') : `row(${columns.join(', ')})`;
+}
+
 /** Rows behind the key in the placeholders from `first` on. */
 export function after(alias: string, key: readonly KeyColumn[], first: number): string {
   return compare(alias, key, '>', first);

@@ -2,7 +2,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { fail, messageOf } from '../errors.ts';
 import { nearest } from '../core/names.ts';
-import type { Options, SchemaStep, Select } from './contract.ts';
+import type { Options, SchemaStep, Select, Verify } from './contract.ts';
 import { type MigrationFile, hashFile } from './folder.ts';
 import { readOptions } from './options.ts';
 import { type MarkedUpdate, isSetBased } from './set-based.ts';
@@ -11,6 +11,8 @@ interface Loaded {
   readonly name: string;
   readonly path: string;
   readonly sha256: string;
+  /** What should not be there once it is done; null: for a data migration its `select`. */
+  readonly verify: Verify | null;
 }
 
 /** One direction of a data migration. */
@@ -32,9 +34,9 @@ export type LoadedMigration =
 
 type Exports = Readonly<Record<string, unknown>>;
 
-const known = ['select', 'update', 'down', 'options', 'up'] as const;
+const known = ['select', 'update', 'down', 'options', 'up', 'verify'] as const;
 // What a file may leave out: a slip in one of these names would go unnoticed.
-const optional = ['down', 'options'] as const;
+const optional = ['down', 'options', 'verify'] as const;
 
 // Hash of each file as this process has it in the module cache.
 const cached = new Map<string, string>();
@@ -44,7 +46,7 @@ export async function loadMigration(file: MigrationFile): Promise<LoadedMigratio
   const sha256 = await hashFile(file.path);
   const exports = members(await importFile(file, sha256));
   const label = path.basename(file.path);
-  const loaded: Loaded = { name: file.name, path: file.path, sha256 };
+  const loaded: Loaded = { name: file.name, path: file.path, sha256, verify: verifyOf(label, exports) };
   const isData = exports['select'] !== undefined || exports['update'] !== undefined;
   if (isData && exports['up'] !== undefined) {
     throw fail('MIGRATION_FILE', {
@@ -73,6 +75,12 @@ function schemaMigration(loaded: Loaded, label: string, exports: Exports): Loade
     down: (down as SchemaStep | undefined) ?? null,
     transaction: transaction ?? true,
   };
+}
+
+function verifyOf(label: string, { verify }: Exports): Verify | null {
+  if (verify === undefined) return null;
+  if (typeof verify !== 'function') throw notAFunction(label, 'verify', verify);
+  return verify as Verify;
 }
 
 function dataStep(label: string, from: Exports, prefix: string): DataStep {

@@ -1,4 +1,4 @@
-import { fail } from '../errors.ts';
+import { UmzugClusterError, fail, messageOf } from '../errors.ts';
 import { nearest } from '../core/names.ts';
 import type { MigrationFile } from '../migration/folder.ts';
 import type { DownOptions, Migrator } from '../migrator.ts';
@@ -72,4 +72,17 @@ export function unknownName(name: string, among: readonly string[], what: string
     detail: among.length === 0 ? `no migration is ${what}` : `${what}: ${among.join(', ')}`,
     hint: similar === null ? undefined : `did you mean "${similar}"?`,
   });
+}
+
+/** Umzug wraps what a migration threw; the user reads the cause. */
+export function unwrap(error: unknown): unknown {
+  let inner = error;
+  while (inner instanceof Error && !(inner instanceof UmzugClusterError) && inner.cause !== undefined) {
+    inner = inner.cause;
+  }
+  if (inner instanceof UmzugClusterError) return inner;
+  if (error instanceof Error && error.message.startsWith("Couldn't find migration")) {
+    return fail('USAGE', { message: messageOf(error), hint: 'umzug-cluster pending lists the names' });
+  }
+  return inner;
 }

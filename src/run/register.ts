@@ -14,6 +14,7 @@ import type { RunEnvironment } from './environment.ts';
 import { makeLayout } from './layout.ts';
 import { refuseQuarantined } from './retry.ts';
 import type { DataMigration, Plan } from './plan.ts';
+import { refuseMisplaced, refuseUnsound } from './soundness.ts';
 
 /**
  * Opens the run of a migration, or takes up the one that is live (protocol T0). Null where another host has
@@ -32,6 +33,7 @@ export async function registerUp(
     await ensureLedger(session, env.ledgerSchema, turn);
     if (!again && (await isExecuted(session, env.names, migration.name))) return null;
     const live = await findLiveRun(session, env.names, migration.name, 'up');
+    await refuseUnsound(session, env, migration.name);
     if (live !== null && !(await isSpent(session, env, live, migration))) {
       return await resume(session, env, live, migration, plan);
     }
@@ -91,6 +93,7 @@ async function resume(
       hint: 'a select must not depend on the time, on chance or on the host',
     });
   }
+  await refuseMisplaced(session, env, run, plan);
   if (run.state === 'running') return run;
   await refuseQuarantined(session, env, run);
   await resetRetries(session, env.names, run.id);

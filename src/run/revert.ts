@@ -14,6 +14,7 @@ import { withTransaction } from '../postgres/transaction.ts';
 import type { RunEnvironment } from './environment.ts';
 import type { DataMigration, Plan } from './plan.ts';
 import { refuseQuarantined } from './retry.ts';
+import { refuseUnsound } from './soundness.ts';
 
 /**
  * Begins the rollback of a finished or half-done run, or takes up one that is half done (protocol D1 and
@@ -28,6 +29,7 @@ export async function registerDown(
 ): Promise<Run | null> {
   return await withTransaction(session, env.pinned, async () => {
     const live = await findLiveRun(session, env.names, migration.name, 'down');
+    await refuseUnsound(session, env, migration.name);
     if (live !== null) {
       if (live.state === 'running') return live;
       await refuseQuarantined(session, env, live);

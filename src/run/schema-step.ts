@@ -81,7 +81,7 @@ async function inTransaction(session: Session, env: RunEnvironment, turn: Turn):
     if (!(await isMyTurn(session, env, turn))) return false;
     await openGuard(session, env.names, token);
     await session.query(authorSearchPath(env.searchPath));
-    const guard = guardDatabase(session, env.knexConfig);
+    const guard = guardDatabase(session, env.knexConfig, { transaction: true, ddl: true });
     await runStep(guard, migration, direction, step);
     await session.query(emptySearchPath).catch((error: unknown) => {
       throw guard.explain(error);
@@ -109,7 +109,7 @@ async function withoutTransaction(session: Session, env: RunEnvironment, turn: T
       if (!(await isMyTurn(holder, env, turn))) return false;
       // The portal of the last statement with values keeps its snapshot; a simple statement closes it.
       await holder.query(emptySearchPath);
-      const guard = guardDatabase(session, env.knexConfig, { transaction: false });
+      const guard = guardDatabase(session, env.knexConfig, { transaction: false, ddl: true });
       await runStep(guard, migration, direction, step);
       await record(holder, env, migration, direction);
       return true;

@@ -114,11 +114,11 @@ describe('the command lines', () => {
     await withDatabase(async ({ url, client }) => {
       await client.query(tables);
       const source = `
-        export const select = (db) => db('people').select('id');
+        export const select = (db) => db('people').select('id').where('score', '>', 0);
         export const update = (db, rows) => db('people').whereIn('id', rows.map(({ id }) => id)).update({ score: 0 });
-        export const down = { select, update };`;
+        export const down = { select: (db) => db('people').select('id'), update };`;
       const place = { cwd: makeProject({ '1-a.ts': source }).dir, url };
-      if (line.startsWith('down')) expect(await run(['up'], place)).toMatchObject({ code: 0 });
+      if (/^(down|verify)/.test(line)) expect(await run(['up'], place)).toMatchObject({ code: 0 });
       const name = line.startsWith('create') ? 'a-name' : '1-a';
       const args = line.replace(/\bNAME\b/, name).split(' ');
       const { code, stdout, stderr } = await run(args, place);

@@ -60,8 +60,8 @@ const openings: Readonly<Record<Attack, readonly Patch[]>> = {
   'own-commit': [
     {
       file: 'migration/forbidden.js',
-      from: 'function forbiddenIn(sql) {',
-      to: 'function forbiddenIn(sql) { return null;',
+      from: 'function forbiddenIn(sql, { ddl }) {',
+      to: 'function forbiddenIn(sql, { ddl }) { return null;',
     },
   ],
 };

@@ -1,0 +1,58 @@
+import { number } from '../core/progress-line.ts';
+import { fail } from '../errors.ts';
+import type { VerifyReport } from '../migrator.ts';
+import { type Command, textOf } from './command.ts';
+import { printJson, printLine, table } from './output.ts';
+
+/** `verify`: that executed migrations left nothing behind, and that the ledger is sound. Writes nothing. */
+export const verify: Command = {
+  command: 'verify [name]',
+  describe: 'prove that executed migrations left no row behind, and that the ledger is sound',
+  options: {},
+  positionals: { name: 'only this migration' },
+  insteadOf: () => 'umzug-cluster verify NAME',
+  examples: [
+    ['verify', 'all executed migrations, before the old column is dropped'],
+    ['verify NAME --json', 'one migration, for a program'],
+  ],
+  run: async (flags) => {
+    const { withSession } = await import('./session.ts');
+    const { unsoundError } = await import('../run/soundness.ts');
+    await withSession(flags, async ({ migrator, config: { output } }) => {
+      const report = await migrator.verify(textOf(flags, 'name'));
+      const isSound = report.contradictions.length === 0;
+      const problem = isSound ? leftBehind(report) : unsoundError(report.contradictions, report);
+      if (!output.json) print(report);
+      else if (problem === null) printJson(report);
+      if (problem !== null) throw problem;
+    });
+  },
+};
+
+function print({ migrations }: VerifyReport): void {
+  if (migrations.length === 0) return printLine('nothing is executed');
+  for (const line of table(migrations.map(({ name, kind, left }) => [name, kind, said(left)]))) {
+    printLine(line);
+  }
+}
+
+function said(left: number | null): string {
+  if (left === null) return 'nothing to ask';
+  return left === 0 ? 'no row is left' : rows(left);
+}
+
+function rows(count: number): string {
+  return count === 1 ? '1 row is left' : `${number(count)} rows are left`;
+}
+
+function leftBehind(report: VerifyReport): Error | null {
+  const found = report.migrations.filter(({ left }) => left !== null && left > 0);
+  if (found.length === 0) return null;
+  return fail('MIGRATION_FAILED', {
+    message: found.map(({ name, left }) => `${name}: ${rows(left ?? 0)}`).join('; '),
+    detail:
+      'written after the run, or never changed: a select that matches what update wrote needs a verify(db) of its own',
+    hint: 'let the application write the new form, then migrate the rest with a new migration of the same select and update',
+    report,
+  });
+}

@@ -1,0 +1,101 @@
+import type { Control } from '../cluster/control.ts';
+import type { Config } from '../config.ts';
+import { UmzugClusterError, fail } from '../errors.ts';
+import { listExecuted } from '../ledger/migrations.ts';
+import type { Run } from '../ledger/rows.ts';
+import { liveRuns } from '../ledger/runs.ts';
+import { readLedgerVersion } from '../ledger/schema.ts';
+import { contradictions, misplacedCursors } from '../ledger/soundness.ts';
+import type { MigrationFile } from '../migration/folder.ts';
+import { loadMigration } from '../migration/loader.ts';
+import type { Session } from '../postgres/session.ts';
+import { plainSettings, withTransaction } from '../postgres/transaction.ts';
+import { type RunEnvironment, makeEnvironment, readServer } from '../run/environment.ts';
+import { countLeft } from '../run/left-behind.ts';
+import { unknownName } from './umzug.ts';
+
+/** One executed migration as `verify --json` prints it. */
+export interface VerifiedMigration {
+  readonly name: string;
+  readonly kind: 'data' | 'schema';
+  /** Rows that it left behind; null: nothing was asked, since it is a schema migration or its file is gone. */
+  readonly left: number | null;
+}
+
+export interface VerifyReport {
+  /** What contradicts itself in the ledger, in words. */
+  readonly contradictions: readonly string[];
+  readonly migrations: readonly VerifiedMigration[];
+}
+
+/** Asks of every executed migration, or of one, whether it left rows behind, and of the ledger whether it is sound. */
+export async function verifyReport(
+  files: readonly MigrationFile[],
+  config: Config,
+  control: Control,
+  only?: string,
+): Promise<VerifyReport> {
+  const env = makeEnvironment(config, await control.use(readServer));
+  const read = <T>(work: (session: Session) => Promise<T>): Promise<T> =>
+    control.use((session) => withTransaction(session, plainSettings, () => work(session)));
+  const exists = (await read((session) => readLedgerVersion(session, env.ledgerSchema))) !== null;
+  const executed = exists ? await read((session) => listExecuted(session, env.names)) : [];
+  const names = executed.map(({ name }) => name);
+  if (only !== undefined && !names.includes(only)) throw unknownName(only, names, 'executed');
+  const found = exists ? await read((session) => contradictions(session, env.names, only ?? null)) : [];
+  const runs = exists ? await read((session) => liveRuns(session, env.names)) : [];
+  const misplaced: string[] = [];
+  for (const run of runs) {
+    if (only === undefined || run.name === only) misplaced.push(...(await misplacedIn(read, env, run)));
+  }
+  const migrations: VerifiedMigration[] = [];
+  for (const { name, kind } of executed) {
+    if (only !== undefined && name !== only) continue;
+    const file = files.find((candidate) => candidate.name === name);
+    const left =
+      file === undefined
+        ? null
+        : await loadMigration(file).then((loaded) =>
+            control.use((session) => countLeft(session, env, loaded)),
+          );
+    migrations.push({ name, kind, left });
+  }
+  return { contradictions: [...found, ...misplaced], migrations };
+}
+
+/** A table that is not as it was when the run began has no key to compare by; `up` says so. */
+async function misplacedIn(
+  read: <T>(work: (session: Session) => Promise<T>) => Promise<T>,
+  env: RunEnvironment,
+  run: Run,
+): Promise<readonly string[]> {
+  try {
+    return await read((session) => misplacedCursors(session, env.names, run, run.plan.base));
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+    if (!(error instanceof UmzugClusterError) && code.startsWith('42')) return [];
+    throw error;
+  }
+}
+
+/** Throws where a migration of the folder is not executed, or one of `names` is not. */
+export function assertExecuted(
+  files: readonly MigrationFile[],
+  executed: readonly string[],
+  names: readonly string[] = files.map(({ name }) => name),
+): void {
+  const missing = names.filter((name) => !executed.includes(name));
+  if (missing.length === 0) return;
+  const unknown = missing.find((name) => !files.some((file) => file.name === name));
+  if (unknown !== undefined)
+    throw unknownName(
+      unknown,
+      files.map(({ name }) => name),
+      'known',
+    );
+  throw fail('NOT_EXECUTED', {
+    message: `${missing.join(', ')}: not executed`,
+    detail: 'this application expects it to be done',
+    hint: 'run umzug-cluster up first; umzug-cluster status shows what is under way',
+  });
+}
