@@ -1,16 +1,16 @@
 import { EventEmitter } from 'node:events';
 import { Control } from './cluster/control.ts';
-import { Primary } from './cluster/primary.ts';
+import type { Primary } from './cluster/primary.ts';
 import type { Config } from './config.ts';
 import type { Progress } from './core/progress.ts';
 import type { ErrorCode } from './errors.ts';
 import type { Logger } from './logger.ts';
-import { checkOrder, warnOfDrift } from './migrator/checks.ts';
-import { type Executor, makeExecutor } from './migrator/execute.ts';
+import { assertExecuted, checkOrder, warnOfDrift } from './migrator/checks.ts';
+import type { Executor } from './migrator/execute.ts';
 import { readState } from './migrator/state.ts';
 import type { LedgerState } from './migrator/state.ts';
 import { type StatusReport, statusReport } from './migrator/status.ts';
-import { type VerifyReport, assertExecuted, verifyReport } from './migrator/verify.ts';
+import type { VerifyReport } from './migrator/verify.ts';
 import { openUmzug, revertTargets, unknownName, unwrap } from './migrator/umzug.ts';
 import { listMigrations } from './migration/folder.ts';
 import type { MigrationFile } from './migration/folder.ts';
@@ -91,7 +91,8 @@ export class Migrator extends EventEmitter<MigratorEvents> {
     const files = await this.#files();
     const state = await this.#state();
     warnOfDrift(files, state, options.strict ?? false, this.#logger);
-    checkOrder(files, state, options);
+    const pending = checkOrder(files, state, options);
+    if (pending.length === 0 && options.names === undefined) return [];
     return await this.#run(files, options.rerun === 'ALLOW', async (executor) => {
       const umzug = await openUmzug(files, executor, () => this.#executedNames(), this);
       const { to, step, names, rerun } = options;
@@ -159,6 +160,7 @@ export class Migrator extends EventEmitter<MigratorEvents> {
     const options = { ...sessionOptions(this.#config), answerTimeoutMs: 0 };
     const control = new Control(options, this.#config.tuning.retryBudgetMs, this.#label);
     try {
+      const { verifyReport } = await import('./migrator/verify.ts');
       return await verifyReport(await this.#files(), this.#config, control, name);
     } finally {
       await control.close();
@@ -193,6 +195,9 @@ export class Migrator extends EventEmitter<MigratorEvents> {
   ): Promise<readonly MigrationOutcome[]> {
     let executor: Executor | null = null;
     const [config, logger, control] = [this.#config, this.#logger, this.#control] as const;
+    // With knex behind them: what only looks at the ledger does without.
+    const { Primary } = await import('./cluster/primary.ts');
+    const { makeExecutor } = await import('./migrator/execute.ts');
     const open = async (): Promise<{ primary: Primary; env: RunEnvironment }> => {
       const server: ServerFacts = await control.use(readServer);
       const env = makeEnvironment(config, server);

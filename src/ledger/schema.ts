@@ -1,4 +1,4 @@
-import pg from 'pg';
+import { pg } from '../postgres/pg.ts';
 import { fail } from '../errors.ts';
 import type { Session } from '../postgres/session.ts';
 import { type TurnOptions, takeTurn } from './turn.ts';

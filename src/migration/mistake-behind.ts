@@ -1,4 +1,4 @@
-import pg from 'pg';
+import { pg } from '../postgres/pg.ts';
 import { judge } from '../core/verdict.ts';
 import { messageOf } from '../errors.ts';
 import * as mistakes from './mistakes.ts';

@@ -5,8 +5,12 @@ import type { UpOptions } from '../migrator.ts';
 import type { LedgerState } from './state.ts';
 import { unknownName } from './umzug.ts';
 
-/** Refuses names that do not exist, and new files that sort before executed ones. */
-export function checkOrder(files: readonly MigrationFile[], state: LedgerState, options: UpOptions): void {
+/** Refuses names that do not exist, and new files that sort before executed ones; the pending files. */
+export function checkOrder(
+  files: readonly MigrationFile[],
+  state: LedgerState,
+  options: UpOptions,
+): readonly MigrationFile[] {
   const executed = new Set(state.executed.map(({ name }) => name));
   const pending = files.filter(({ name }) => !executed.has(name));
   const allNames = files.map(({ name }) => name);
@@ -28,7 +32,7 @@ export function checkOrder(files: readonly MigrationFile[], state: LedgerState, 
     .filter((name) => allNames.includes(name))
     .at(-1);
   const early = pending.find(({ name }) => lastExecuted !== undefined && name < lastExecuted);
-  if (early === undefined || options.allowOutOfOrder === true || options.names !== undefined) return;
+  if (early === undefined || options.allowOutOfOrder === true || options.names !== undefined) return pending;
   throw fail('ORDER', {
     message: `${early.name} is new, but sorts before ${lastExecuted}, which is executed`,
     detail: 'nothing was run',
@@ -51,4 +55,26 @@ export function warnOfDrift(
     throw fail('DRIFT', { message, hint: 'put the files back, or run without --strict' });
   }
   logger.warn({ event: 'migration.missing', missing }, message);
+}
+
+/** Throws where a migration of the folder is not executed, or one of `names` is not. */
+export function assertExecuted(
+  files: readonly MigrationFile[],
+  executed: readonly string[],
+  names: readonly string[] = files.map(({ name }) => name),
+): void {
+  const missing = names.filter((name) => !executed.includes(name));
+  if (missing.length === 0) return;
+  const unknown = missing.find((name) => !files.some((file) => file.name === name));
+  if (unknown !== undefined)
+    throw unknownName(
+      unknown,
+      files.map(({ name }) => name),
+      'known',
+    );
+  throw fail('NOT_EXECUTED', {
+    message: `${missing.join(', ')}: not executed`,
+    detail: 'this application expects it to be done',
+    hint: 'run umzug-cluster up first; umzug-cluster status shows what is under way',
+  });
 }

@@ -1,6 +1,6 @@
 import type { Control } from '../cluster/control.ts';
 import type { Config } from '../config.ts';
-import { UmzugClusterError, fail } from '../errors.ts';
+import { UmzugClusterError } from '../errors.ts';
 import { listExecuted } from '../ledger/migrations.ts';
 import type { Run } from '../ledger/rows.ts';
 import { liveRuns } from '../ledger/runs.ts';
@@ -76,26 +76,4 @@ async function misplacedIn(
     if (!(error instanceof UmzugClusterError) && code.startsWith('42')) return [];
     throw error;
   }
-}
-
-/** Throws where a migration of the folder is not executed, or one of `names` is not. */
-export function assertExecuted(
-  files: readonly MigrationFile[],
-  executed: readonly string[],
-  names: readonly string[] = files.map(({ name }) => name),
-): void {
-  const missing = names.filter((name) => !executed.includes(name));
-  if (missing.length === 0) return;
-  const unknown = missing.find((name) => !files.some((file) => file.name === name));
-  if (unknown !== undefined)
-    throw unknownName(
-      unknown,
-      files.map(({ name }) => name),
-      'known',
-    );
-  throw fail('NOT_EXECUTED', {
-    message: `${missing.join(', ')}: not executed`,
-    detail: 'this application expects it to be done',
-    hint: 'run umzug-cluster up first; umzug-cluster status shows what is under way',
-  });
 }

@@ -1,6 +1,7 @@
-import pg from 'pg';
+import type * as Pg from 'pg';
 import { withoutValues } from '../core/server-message.ts';
 import { ledgerTypes } from './parsers.ts';
+import { pg } from './pg.ts';
 
 /** How to reach the database: a URL, a pg client config, or a function that returns one of these. */
 export type Connection = string | object | (() => unknown);
@@ -32,11 +33,11 @@ const startupOnly = [
  * cost one round trip. It is destroyed, never reused, after any doubt.
  */
 export class Session {
-  readonly client: pg.Client;
+  readonly client: Pg.Client;
   /** Why the connection was lost; pg tells it on the `error` event, not on the rejected query. */
   lost: Error | null = null;
 
-  private constructor(client: pg.Client) {
+  private constructor(client: Pg.Client) {
     this.client = client;
     client.on('error', (error) => {
       this.lost ??= error;
@@ -71,7 +72,7 @@ export class Session {
 
   async #send(config: object): Promise<Result> {
     try {
-      const result: unknown = await this.client.query(config as pg.QueryConfig);
+      const result: unknown = await this.client.query(config as Pg.QueryConfig);
       return result as Result;
     } catch (error) {
       hideValues(error);
@@ -122,11 +123,11 @@ interface Stream {
   destroy(): void;
 }
 
-function streamOf(client: pg.Client): Stream {
+function streamOf(client: Pg.Client): Stream {
   return (client as unknown as { connection: { stream: Stream } }).connection.stream;
 }
 
-async function clientConfig(options: SessionOptions): Promise<pg.ClientConfig> {
+async function clientConfig(options: SessionOptions): Promise<Pg.ClientConfig> {
   const { connection } = options;
   const given: unknown = typeof connection === 'function' ? await connection() : connection;
   const base: Record<string, unknown> =
@@ -139,7 +140,7 @@ async function clientConfig(options: SessionOptions): Promise<pg.ClientConfig> {
     keepAlive: true,
     keepAliveInitialDelayMillis: 10_000,
     pipeline: true,
-  } as pg.ClientConfig;
+  } as Pg.ClientConfig;
 }
 
 /** Opens a session, hands it to `work`, and ends it whatever happens. */

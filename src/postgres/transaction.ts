@@ -1,4 +1,4 @@
-import pg from 'pg';
+import { pg } from './pg.ts';
 import type { Tuning } from '../core/settings.ts';
 import { messageOf } from '../errors.ts';
 import type { Result, Session } from './session.ts';
