@@ -3,6 +3,7 @@ import path from 'node:path';
 import { redact } from '../core/redact.ts';
 import { fail, messageOf } from '../errors.ts';
 import { didYouMean, nearest } from '../core/names.ts';
+import { typescriptLoader } from './typescript.ts';
 
 type Dictionary = Readonly<Record<string, unknown>>;
 
@@ -66,10 +67,8 @@ function findKnexfile({ cwd, file }: KnexfileInput): string | null {
 
 async function load(file: string, name: string): Promise<unknown> {
   try {
-    const { createJiti } = await import('jiti');
-    // No cache on disk: the working directory may not be writable, and the file is small.
-    const jiti = createJiti(import.meta.url, { fsCache: false, interopDefault: false });
-    let value: unknown = await jiti.import(file);
+    const loader = typescriptLoader(path.dirname(file), { interopDefault: false });
+    let value: unknown = await loader.import(file);
     // A CommonJS build of an ES module wraps its default twice.
     for (let depth = 0; depth < 2; depth += 1) {
       if (isDictionary(value) && value['default'] !== undefined) value = value['default'];

@@ -1,5 +1,6 @@
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { typescriptLoader } from '../config/typescript.ts';
 import { fail, messageOf } from '../errors.ts';
 import { nearest } from '../core/names.ts';
 import type { Options, SchemaStep, Select, Verify } from './contract.ts';
@@ -156,18 +157,17 @@ function notAFunction(label: string, name: string, value: unknown, siblings: rea
 }
 
 async function importFile(file: MigrationFile, sha256: string): Promise<unknown> {
-  const { createJiti } = await import('jiti');
   const index = import.meta.url.endsWith('.ts') ? '../index.ts' : '../index.js';
-  const jiti = createJiti(import.meta.url, {
+  const loader = typescriptLoader(path.dirname(file.path), {
     interopDefault: true,
     // Migrations get the copy of the package that runs them, installed beside them or not.
     alias: { 'umzug-cluster': fileURLToPath(new URL(index, import.meta.url)) },
   });
   // A process that lives on after an edit must not run the old code under the new hash.
-  if (cached.get(file.path) !== sha256) Reflect.deleteProperty(jiti.cache, file.path);
+  if (cached.get(file.path) !== sha256) Reflect.deleteProperty(loader.cache, file.path);
   cached.set(file.path, sha256);
   try {
-    return await jiti.import(file.path);
+    return await loader.import(file.path);
   } catch (error) {
     throw importError(file.path, error);
   }
