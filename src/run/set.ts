@@ -68,7 +68,9 @@ function refuseChangedKeys(chunk: object, base: BaseTable): void {
     readonly _single?: { readonly update?: object; readonly counter?: object };
   };
   const columns = Object.keys({ ...parts?.update, ...parts?.counter });
-  const changed = base.key.find((key) => columns.includes(key.name));
+  const changed = base.key.find(({ name, madeFrom = [] }) =>
+    [name, ...madeFrom].some((one) => columns.includes(one)),
+  );
   if (changed === undefined) return;
   throw fail('MIGRATION_FAILED', {
     message: `update changes the key column ${JSON.stringify(changed.name)}`,
