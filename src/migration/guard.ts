@@ -37,11 +37,13 @@ export interface Expectation {
   readonly allowNoQueries: boolean;
 }
 
+type Mode = Readonly<Record<'transaction' | 'ddl', boolean>>;
+
 /** Binds a knex handle to `session`, whose transaction must be open. One handle serves one chunk. */
 export function guardDatabase(
   session: Session,
   knexConfig: Knex.Config,
-  mode: { readonly transaction: boolean; readonly ddl: boolean } = { transaction: true, ddl: false },
+  mode: Mode = { transaction: true, ddl: false },
 ): GuardedDatabase {
   const guard = new Guard(session, knexConfig, mode);
   return {
@@ -77,11 +79,7 @@ class Guard {
   #refused: Error | null = null;
   #hasEnded = false;
 
-  constructor(
-    session: Session,
-    knexConfig: Knex.Config,
-    { transaction, ddl }: { readonly transaction: boolean; readonly ddl: boolean },
-  ) {
+  constructor(session: Session, knexConfig: Knex.Config, { transaction, ddl }: Mode) {
     this.#session = session;
     this.#isTransaction = transaction;
     this.#isDdlAllowed = ddl;
