@@ -1,4 +1,5 @@
 import type { BaseTable } from '../migration/key.ts';
+import type { ColumnSize } from '../migration/row-sizes.ts';
 
 /** A key as text, one element per key column; only Postgres compares keys. */
 export type Key = readonly string[];
@@ -10,6 +11,8 @@ export type RunState = 'running' | 'paused' | 'failed' | 'done' | 'reverting' | 
 export interface RunPlan {
   readonly base: BaseTable;
   readonly sql: string;
+  /** Of each selected column, where a chunk's rows have to be measured before they are read; else none. */
+  readonly sizes?: readonly ColumnSize[];
 }
 
 /** One execution of one migration, in one direction. */

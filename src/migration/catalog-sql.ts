@@ -19,6 +19,11 @@ export const relationSql = `
      where leaf.oid = c.oid and c.relkind = 'r'
         or c.relkind = 'p' and leaf.oid in (select relid from pg_catalog.pg_partition_tree(c.oid) where isleaf)
     )::text as bytes,
+    (exists (
+      select from pg_catalog.pg_class as leaf
+      where leaf.reltoastrelid <> 0 and pg_catalog.pg_relation_size(leaf.reltoastrelid) > 0
+        and (leaf.oid = c.oid or leaf.oid in (select relid from pg_catalog.pg_partition_tree(c.oid)))
+    ))::text as has_large,
     -- the planner's own way: the density that ANALYZE saw, times the size now
     (select case when sum(p.reltuples) filter (where p.relpages > 0) is null and sum(p.size) > 0 then -1
                  else coalesce(sum(p.reltuples / p.relpages * p.size) filter (where p.relpages > 0), 0) end

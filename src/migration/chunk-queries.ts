@@ -4,19 +4,16 @@ import type { BaseTable } from './key.ts';
 import {
   type KeyRange,
   type Statement,
-  after,
   asText,
-  below,
   comparedColumns,
   oneOf,
   oneOfQuery,
-  operator,
   orderBy,
   quote,
   tableName,
-  upTo,
   within,
 } from './key-sql.ts';
+import { type ColumnSize, lastFitting } from './row-sizes.ts';
 import { type SelectShape, groupWhere, hasColumns } from './select-shape.ts';
 
 /**
@@ -36,16 +33,46 @@ export interface ChunkRange extends KeyRange {
   readonly limit: number;
 }
 
+/** How large a chunk may be, where its columns can be large. */
+export interface ByteBound {
+  readonly sizes: readonly ColumnSize[];
+  readonly maxBytes: number;
+}
+
 /**
  * Locks and reads the next rows of a plain select, in key order: one statement. The range is a condition
  * of the author's own query, so that the planner walks the key's index and stops at the limit.
  */
 export function lockedChunk(shape: SelectShape, base: BaseTable, range: ChunkRange): Statement {
+  const { text, values } = nextRows(shape, base, range);
+  return { text: `${text} for no key update of ${quote(shape.table.alias)}`, values };
+}
+
+/** How far the next rows of a plain select reach within `maxBytes`: see `lastFitting`. */
+export function fittingChunk(
+  shape: SelectShape,
+  base: BaseTable,
+  range: ChunkRange,
+  { sizes, maxBytes }: ByteBound,
+): Statement {
+  return lastFitting(nextRows(shape, base, range), keyText, sizes, maxBytes);
+}
+
+/** The same for the rows of any select with these keys. */
+export function fittingKeys(
+  shape: SelectShape,
+  base: BaseTable,
+  keys: readonly Key[],
+  { sizes, maxBytes }: ByteBound,
+): Statement {
+  return lastFitting(rowsByKeys(shape, base, keys), keyText, sizes, maxBytes);
+}
+
+function nextRows(shape: SelectShape, base: BaseTable, range: ChunkRange): Statement {
   const { alias } = shape.table;
   const query = restrict(withKeyText(shape, base), within(alias, base.key, range, 1));
   query.orderByRaw(raw(query, orderBy(alias, base.key))).limit(range.limit);
-  const { text, values } = native(query);
-  return { text: `${text} for no key update of ${quote(alias)}`, values };
+  return native(query);
 }
 
 /** Keys of the next rows of any select, in key order, each once: rows of `key text[]`. Locks nothing. */
@@ -130,81 +157,6 @@ export function compiled(shape: SelectShape): {
 } {
   const { sql, bindings } = shape.builder.toSQL();
   return { sql, bindings };
-}
-
-/** All comparisons of keys in one statement, with `key` or nulls: what cannot be compared shows in its EXPLAIN. */
-export function comparisons(base: BaseTable, key: Key | null): Statement {
-  const chosen = oneOf('t', base.key, key === null ? [] : [key], base.key.length + 1);
-  const bounds = `${after('t', base.key, 1)} and ${upTo('t', base.key, 1)}`;
-  return {
-    text: `select from ${tableName(base)} as t where ${bounds} and ${chosen.text}`,
-    values: [...(key ?? base.key.map(() => null)), ...chosen.values],
-  };
-}
-
-/** The largest key of the table: no row, or one with `key text[]`. */
-export function maxKey(base: BaseTable): Statement {
-  const text = `select ${asText('t', base.key)} as key from ${tableName(base)} as t order by ${orderBy('t', base.key, 'desc')} limit 1`;
-  return { text, values: [] };
-}
-
-/** The key of the base row that `offset` others of the range precede: no row, or one with `key text[]`. */
-export function keyAtOffset(base: BaseTable, from: Key | null, to: Key, offset: number): Statement {
-  const range = within('t', base.key, { after: from, upTo: to }, 1);
-  return {
-    text: `select ${asText('t', base.key)} as key from ${tableName(base)} as t
-      where ${range.text}
-      order by ${orderBy('t', base.key)}
-      offset $${range.values.length + 1}::pg_catalog.int8 limit 1`,
-    values: [...range.values, offset],
-  };
-}
-
-/** The key of the `limit`-th base row of a range, whatever the author selects: no row where it has fewer. */
-export function upperKey(base: BaseTable, from: Key | null, to: Key, limit: number): Statement {
-  return keyAtOffset(base, from, to, limit - 1);
-}
-
-/** How many of the keys still exist: one row with `count`. */
-export function countKeys(base: BaseTable, keys: readonly Key[]): Statement {
-  const chosen = oneOf('t', base.key, keys, 1);
-  const text = `select pg_catalog.count(*) as count from ${tableName(base)} as t where ${chosen.text}`;
-  return { text, values: chosen.values };
-}
-
-/**
- * At most `count` existing keys below `stopKey` that cut the table into about equal parts: rows of
- * `key text[]`, strictly increasing. None without statistics.
- */
-export function layoutBounds(base: BaseTable, stopKey: Key, count: number): Statement {
-  const [first] = base.key;
-  if (first === undefined) throw new Error('a key has at least one column');
-  const leading = comparedColumns('t', [first]);
-  return {
-    text: `select cut.key
-      from (
-        select snapped.key, snapped.key is distinct from pg_catalog.lag(snapped.key) over (order by i) as is_new, i
-        from (
-          select s.histogram_bounds::pg_catalog.text::pg_catalog.text[] as bounds
-          from pg_catalog.pg_stats as s
-          where s.schemaname = $1 and s.tablename = $2 and s.attname = $3
-          order by s.inherited${base.only === true ? '' : ' desc'} -- with children there are two rows
-          limit 1
-        ) as histogram
-        cross join pg_catalog.generate_series(1, $4::pg_catalog.int4) as i
-        cross join lateral (
-          select ${asText('t', base.key)} as key from ${tableName(base)} as t
-          where ${leading} ${operator(first, '<=')} bounds[
-              1 + i * (pg_catalog.cardinality(bounds) - 1) / ($4::pg_catalog.int4 + 1)]::${first.type}
-            and ${below('t', base.key, 5)}
-          order by ${orderBy('t', base.key, 'desc')}
-          limit 1
-        ) as snapped
-      ) as cut
-      where cut.is_new
-      order by cut.i`,
-    values: [base.schema, base.name, first.name, count, ...stopKey],
-  };
 }
 
 function withKeyText(shape: SelectShape, base: BaseTable): Query {

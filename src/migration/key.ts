@@ -30,6 +30,8 @@ export interface BaseTable {
   readonly key: readonly KeyColumn[];
   /** The planner's row count for the table's present size, -1 where the table was never analysed. */
   readonly estimatedRows: number;
+  /** Some values are stored out of line: rows may be of any size. */
+  readonly hasLargeValues?: true;
   /** Bytes that a row takes on disk, on average; 0: not known. */
   readonly rowBytes: number;
 }

@@ -17,6 +17,8 @@ export interface Result {
   readonly rows: Record<string, unknown>[];
   readonly rowCount: number | null;
   readonly command: string;
+  /** The columns, as the server describes them. */
+  readonly fields?: readonly { readonly dataTypeID: number; readonly dataTypeSize: number }[];
 }
 
 // Startup parameters break or leak behind PgBouncer; the same limits are set inside each transaction.

@@ -1,9 +1,19 @@
 import { fail } from '../errors.ts';
-import type { Owned } from '../ledger/chunks.ts';
 import type { Key } from '../ledger/rows.ts';
-import { lockKeys, lockedChunk, pickKeys, rowsByKeys, splitRows } from '../migration/chunk-queries.ts';
+import {
+  type ByteBound,
+  type ChunkRange,
+  fittingChunk,
+  fittingKeys,
+  lockKeys,
+  lockedChunk,
+  pickKeys,
+  rowsByKeys,
+  splitRows,
+} from '../migration/chunk-queries.ts';
 import type { GuardedDatabase } from '../migration/guard.ts';
 import type { BaseTable } from '../migration/key.ts';
+import type { Statement } from '../migration/key-sql.ts';
 import type { SelectShape } from '../migration/select-shape.ts';
 import type { Session } from '../postgres/session.ts';
 
@@ -11,9 +21,18 @@ import type { Session } from '../postgres/session.ts';
 export interface Batch {
   readonly rows: object[];
   readonly keys: readonly Key[];
-  /** Matching keys that were passed; less than the limit means that the range is at its end. */
-  readonly picked: number;
-  readonly lastKey: Key | null;
+  /** The new cursor. */
+  readonly to: Key;
+  /** The range is at its end. */
+  readonly last: boolean;
+  /** It has fewer rows than it might, since they are large. */
+  readonly isCut: boolean;
+}
+
+/** What a chunk may take: rows by number and, where `bound` is not null, by size. */
+export interface BatchRequest {
+  readonly range: ChunkRange;
+  readonly bound: ByteBound | null;
 }
 
 /** Locks the next base rows, then reads the author's rows for them: one statement for a plain select. */
@@ -22,33 +41,69 @@ export async function readBatch(
   shape: SelectShape,
   base: BaseTable,
   guard: GuardedDatabase,
-  owned: Owned,
-  limit: number,
+  request: BatchRequest,
 ): Promise<Batch> {
-  const range = { after: owned.after, upTo: owned.hi, limit };
-  if (shape.plain) {
-    const statement = lockedChunk(shape, base, range);
-    const read = splitRows((await session.authorQuery(statement.text, statement.values)).rows, base);
-    return {
-      rows: asApplication(guard, shape, read.rows),
-      keys: read.keys,
-      picked: read.keys.length,
-      lastKey: read.keys.at(-1) ?? null,
-    };
-  }
+  const batch = shape.plain
+    ? await readPlain(session, shape, base, request)
+    : await readPicked(session, shape, base, request);
+  return { ...batch, rows: asApplication(guard, shape, batch.rows) };
+}
+
+async function readPlain(
+  session: Session,
+  shape: SelectShape,
+  base: BaseTable,
+  { range, bound }: BatchRequest,
+): Promise<Batch> {
+  const fitting = bound === null ? null : await firstOf(session, fittingChunk(shape, base, range, bound));
+  // Short of the limit by its bytes: the range goes on behind it.
+  const isCut = fitting !== null && bound !== null && Number(fitting['rows']) < range.limit;
+  const cut = isCut ? (fitting['key'] as Key) : null;
+  const statement = lockedChunk(shape, base, cut === null ? range : { ...range, upTo: cut });
+  const read = splitRows((await session.authorQuery(statement.text, statement.values)).rows, base);
+  const isFull = read.keys.length === range.limit;
+  const to = isFull ? read.keys.at(-1) : cut;
+  return { ...read, to: to ?? range.upTo, last: to == null, isCut };
+}
+
+async function readPicked(
+  session: Session,
+  shape: SelectShape,
+  base: BaseTable,
+  { range, bound }: BatchRequest,
+): Promise<Batch> {
   const pick = pickKeys(shape, base, range);
-  const picked = (await session.query(pick.text, pick.values)).rows.map((row) => row['key'] as Key);
-  if (picked.length === 0) return { rows: [], keys: [], picked: 0, lastKey: null };
+  const all = (await session.query(pick.text, pick.values)).rows.map((row) => row['key'] as Key);
+  if (all.length === 0) return { rows: [], keys: [], to: range.upTo, last: true, isCut: false };
+  const picked = bound === null ? all : await fittingOf(session, shape, base, all, bound);
   const lock = lockKeys(base, picked);
   const locked = (await session.query(lock.text, lock.values)).rows.map((row) => row['key'] as Key);
   const byKeys = rowsByKeys(shape, base, locked);
   const read = splitRows((await session.authorQuery(byKeys.text, byKeys.values)).rows, base);
-  return {
-    rows: asApplication(guard, shape, read.rows),
-    keys: read.keys,
-    picked: picked.length,
-    lastKey: picked.at(-1) ?? null,
-  };
+  const isCut = picked.length < all.length;
+  const last = all.length < range.limit && !isCut;
+  return { ...read, to: last ? range.upTo : (picked.at(-1) ?? range.upTo), last, isCut };
+}
+
+/** The first of these keys, at least one, whose rows fit together. */
+async function fittingOf(
+  session: Session,
+  shape: SelectShape,
+  base: BaseTable,
+  keys: readonly Key[],
+  bound: ByteBound,
+): Promise<readonly Key[]> {
+  const fitting = await firstOf(session, fittingKeys(shape, base, keys, bound));
+  const end = JSON.stringify(fitting?.['key']);
+  const index = keys.findIndex((key) => JSON.stringify(key) === end);
+  return index === -1 ? keys.slice(0, 1) : keys.slice(0, index + 1);
+}
+
+async function firstOf(
+  session: Session,
+  { text, values }: Statement,
+): Promise<Record<string, unknown> | null> {
+  return (await session.query(text, values)).rows[0] ?? null;
 }
 
 /** Rows as the application's own knex would give them. */

@@ -3,7 +3,7 @@ import { performance } from 'node:perf_hooks';
 import { fail } from '../errors.ts';
 import { type Owned, advance, own } from '../ledger/chunks.ts';
 import type { Key, Run } from '../ledger/rows.ts';
-import { countKeys } from '../migration/chunk-queries.ts';
+import { countKeys } from '../migration/key-queries.ts';
 import type { ChunkContext, ChunkLogger } from '../migration/contract.ts';
 import { type GuardedDatabase, guardDatabase } from '../migration/guard.ts';
 import { inspectSelect } from '../migration/select-shape.ts';
@@ -54,6 +54,8 @@ export type ChunkOutcome =
       readonly kind: 'advanced';
       readonly rows: number;
       readonly limit: number;
+      /** It has fewer rows than were asked for, since they are large. */
+      readonly isCut: boolean;
       readonly last: boolean;
       readonly durationMs: number;
       /** Bytes that the server sent: the rows, for the most part. */
@@ -103,7 +105,8 @@ export async function runChunk(
     await commit(session);
     const durationMs = performance.now() - startedAt;
     const bytes = session.bytesRead - bytesBefore;
-    return { kind: 'advanced', rows: done.rows, limit, last: done.last, durationMs, bytes };
+    const { rows, last, isCut = false } = done;
+    return { kind: 'advanced', rows, limit: isCut ? rows : limit, isCut, last, durationMs, bytes };
   } catch (error) {
     await rollback(session);
     const reason = watch.reason();
@@ -134,6 +137,7 @@ interface Migrated {
   readonly rows: number;
   readonly to: Key;
   readonly last: boolean;
+  readonly isCut?: boolean;
   readonly keys: readonly Key[];
 }
 
@@ -163,18 +167,21 @@ async function migrate(
     const range = { after: owned.after, hi: owned.hi, limit };
     return { ...(await updateSet(session, shape, base, guard, range, { call, trying })), keys: [] };
   }
-  const batch = await readBatch(session, shape, base, guard, owned, limit);
+  const { sizes = [] } = run.plan;
+  const bound = sizes.length === 0 ? null : { sizes, maxBytes: work.env.tuning.maxBytes };
+  const range = { after: owned.after, upTo: owned.hi, limit };
+  const batch = await readBatch(session, shape, base, guard, { range, bound });
   refuseDuplicates(batch.keys, migration.name);
   if (batch.rows.length > 0) {
     trying(batch.rows.length, batch.rows.length === 1 ? (batch.keys[0] ?? null) : null);
     const update = step.update as (db: unknown, rows: object[], context: ChunkContext) => unknown;
     await guard.settle(() => update(guard.db, batch.rows, context), expect);
   }
-  const last = batch.picked < limit || batch.lastKey === null;
   return {
     rows: batch.rows.length,
-    to: last ? owned.hi : (batch.lastKey as Key),
-    last,
+    to: batch.to,
+    last: batch.last,
+    isCut: batch.isCut,
     keys: migration.options.allowDelete === true ? [] : batch.keys,
   };
 }

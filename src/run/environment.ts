@@ -1,4 +1,5 @@
 import os from 'node:os';
+import { getHeapStatistics } from 'node:v8';
 import type { Knex } from 'knex';
 import type { Config } from '../config.ts';
 import type { Tuning } from '../core/settings.ts';
@@ -45,7 +46,7 @@ export function makeEnvironment(config: Config, server: ServerFacts): RunEnviron
   return {
     names: ledgerNames(config.ledgerSchema),
     ledgerSchema: config.ledgerSchema,
-    tuning: config.tuning,
+    tuning: { ...config.tuning, maxBytes: withinHeap(config.tuning) },
     knexConfig: config.knexConfig,
     searchPath: config.searchPath,
     session: sessionOptions(config),
@@ -53,6 +54,15 @@ export function makeEnvironment(config: Config, server: ServerFacts): RunEnviron
     unhurried: unhurried(server),
     process: `${os.hostname()}:${process.pid}`,
   };
+}
+
+// A parsed document takes several times its text, and update makes another of it.
+const heapPerByte = 8;
+
+/** The chunks of all lanes together stay within the heap that Node was given. */
+function withinHeap({ maxBytes, lanes }: Tuning): number {
+  const { heap_size_limit: heap } = getHeapStatistics();
+  return Math.min(maxBytes, Math.floor(heap / heapPerByte / lanes));
 }
 
 /** Asks the server for its version and platform; refuses what is too old, by name. */

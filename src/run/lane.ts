@@ -132,7 +132,7 @@ class Lane {
     const full = !outcome.last;
     onChunk({ rows: outcome.rows, size: outcome.limit, durationMs: outcome.durationMs, full });
     // A chunk that was held small says nothing about a large one.
-    if (full && outcome.limit < this.#size) return;
+    if (full && outcome.limit < this.#size && !outcome.isCut) return;
     const { tuning } = work.env;
     this.#size =
       this.#fixedSize() ??

@@ -1,5 +1,5 @@
 import type { Key } from '../ledger/rows.ts';
-import { layoutBounds, maxKey } from '../migration/chunk-queries.ts';
+import { layoutBounds, maxKey } from '../migration/key-queries.ts';
 import type { BaseTable } from '../migration/key.ts';
 import type { Session } from '../postgres/session.ts';
 

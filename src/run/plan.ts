@@ -2,11 +2,13 @@ import { createHash } from 'node:crypto';
 import { fail, messageOf } from '../errors.ts';
 import type { Direction, Key } from '../ledger/rows.ts';
 import { resolveBaseTable } from '../migration/base-table.ts';
-import { comparisons, compiled, maxKey } from '../migration/chunk-queries.ts';
+import { compiled } from '../migration/chunk-queries.ts';
+import { comparisons, maxKey } from '../migration/key-queries.ts';
 import { guardDatabase } from '../migration/guard.ts';
 import type { BaseTable } from '../migration/key.ts';
 import type { LoadedMigration } from '../migration/loader.ts';
-import { inspectSelect } from '../migration/select-shape.ts';
+import { type ColumnSize, sizesOf } from '../migration/row-sizes.ts';
+import { type SelectShape, inspectSelect } from '../migration/select-shape.ts';
 import type { Session } from '../postgres/session.ts';
 import { authorSearchPath, beginReadOnly, withTransaction } from '../postgres/transaction.ts';
 import type { RunEnvironment } from './environment.ts';
@@ -21,6 +23,8 @@ export type Step = Pick<DataMigration, 'select' | 'update' | 'setBased'>;
 export interface Plan {
   readonly base: BaseTable;
   readonly sql: string;
+  /** See `RunPlan`. */
+  readonly sizes: readonly ColumnSize[];
   readonly sha256: string;
   readonly warnings: readonly string[];
 }
@@ -63,9 +67,10 @@ export async function planStep(
       const { sql, bindings } = compiled(shape);
       await explain(session, migration, guard.builder, sql, bindings);
       await checkKey(session, migration, base);
+      const sizes = step.setBased ? [] : await largeColumns(session, shape, base);
       const identity = { sql, bindings, table: base.oid, key: base.key };
       const sha256 = createHash('sha256').update(JSON.stringify(identity, bigintAsText)).digest('hex');
-      return { base, sql, sha256, warnings: shape.warnings };
+      return { base, sql, sizes, sha256, warnings: shape.warnings };
     },
     beginReadOnly,
   );
@@ -96,6 +101,19 @@ async function explain(
     .toSQL()
     .toNative();
   await checked(migration, 'select', session.authorQuery(`explain ${text}`, values as unknown[]));
+}
+
+/** The selected columns by size; none where no row can be large, as in a table without values out of line. */
+async function largeColumns(
+  session: Session,
+  shape: SelectShape,
+  base: BaseTable,
+): Promise<readonly ColumnSize[]> {
+  if (shape.plain && base.hasLargeValues !== true) return [];
+  const { sql, bindings } = shape.builder.clone().limit(0).toSQL().toNative();
+  const { fields = [] } = await session.authorQuery(sql, bindings);
+  const sizes = sizesOf(fields);
+  return sizes.every((size) => size === 'fixed') ? [] : sizes;
 }
 
 /** Compares the largest key with the keys, as chunks will: nothing is written yet. */

@@ -42,7 +42,7 @@ export async function registerUp(
       name: migration.name,
       direction: 'up',
       reverts: null,
-      plan: { base: plan.base, sql: plan.sql },
+      plan: { base: plan.base, sql: plan.sql, sizes: plan.sizes },
       fileSha256: migration.sha256,
       planSha256: plan.sha256,
       stopKey: layout.stopKey,

@@ -1,6 +1,7 @@
 import { fail } from '../errors.ts';
 import type { Key } from '../ledger/rows.ts';
-import { setBasedChunk, upperKey } from '../migration/chunk-queries.ts';
+import { setBasedChunk } from '../migration/chunk-queries.ts';
+import { upperKey } from '../migration/key-queries.ts';
 import type { GuardedDatabase } from '../migration/guard.ts';
 import type { BaseTable } from '../migration/key.ts';
 import type { SelectShape } from '../migration/select-shape.ts';

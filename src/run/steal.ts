@@ -1,6 +1,6 @@
 import { lockLargest, markSmall, split } from '../ledger/ranges.ts';
 import type { Run } from '../ledger/rows.ts';
-import { keyAtOffset } from '../migration/chunk-queries.ts';
+import { keyAtOffset } from '../migration/key-queries.ts';
 import type { Session } from '../postgres/session.ts';
 import { withTransaction } from '../postgres/transaction.ts';
 import type { RunEnvironment } from './environment.ts';

@@ -1,16 +1,13 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
-  countKeys,
-  keyAtOffset,
-  layoutBounds,
   lockKeys,
   lockedChunk,
   pickKeys,
   rowsByKeys,
   setBasedChunk,
   splitRows,
-  upperKey,
 } from '../../src/migration/chunk-queries.ts';
+import { countKeys, keyAtOffset, layoutBounds, upperKey } from '../../src/migration/key-queries.ts';
 import { type KeyPart, createKeyed, keyTypes, prepareKeyTypes } from '../support/key-types.ts';
 import { SelectDatabase, db } from '../support/select-database.ts';
 

@@ -3,17 +3,14 @@ import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   compiled,
-  countKeys,
-  keyAtOffset,
-  layoutBounds,
   lockKeys,
   lockedChunk,
   pickKeys,
   rowsByKeys,
   setBasedChunk,
   splitRows,
-  upperKey,
 } from '../../src/migration/chunk-queries.ts';
+import { countKeys, keyAtOffset, layoutBounds, upperKey } from '../../src/migration/key-queries.ts';
 import { inspectSelect } from '../../src/migration/select-shape.ts';
 import { type Key, SelectDatabase, db } from '../support/select-database.ts';
 

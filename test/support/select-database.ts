@@ -1,6 +1,7 @@
 import knex, { type Knex } from 'knex';
 import { resolveBaseTable } from '../../src/migration/base-table.ts';
-import { lockedChunk, maxKey, splitRows } from '../../src/migration/chunk-queries.ts';
+import { lockedChunk, splitRows } from '../../src/migration/chunk-queries.ts';
+import { maxKey } from '../../src/migration/key-queries.ts';
 import type { BaseTable } from '../../src/migration/key.ts';
 import type { Statement } from '../../src/migration/key-sql.ts';
 import { type SelectShape, inspectSelect } from '../../src/migration/select-shape.ts';
