@@ -1,10 +1,10 @@
-import { createHash, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
 import { fail } from '../errors.ts';
 import { type Owned, advance, own } from '../ledger/chunks.ts';
-import type { Key, Run } from '../ledger/rows.ts';
+import type { Key } from '../ledger/rows.ts';
 import { countKeys } from '../migration/key-queries.ts';
-import type { ChunkContext, ChunkLogger } from '../migration/contract.ts';
+import type { ChunkContext } from '../migration/contract.ts';
 import { type GuardedDatabase, guardDatabase } from '../migration/guard.ts';
 import { inspectSelect } from '../migration/select-shape.ts';
 import type { Session } from '../postgres/session.ts';
@@ -17,19 +17,9 @@ import {
   rollback,
 } from '../postgres/transaction.ts';
 import { readBatch, refuseDuplicates } from './batch.ts';
-import type { RunEnvironment } from './environment.ts';
-import type { DataMigration, Step } from './plan.ts';
+import { type ChunkWork, chunkContext } from './chunk-work.ts';
 import { updateSet } from './set.ts';
 import { watchChunk } from './watch.ts';
-
-/** The work of a run as one lane sees it. */
-export interface ChunkWork {
-  readonly env: RunEnvironment;
-  readonly migration: DataMigration;
-  readonly step: Step;
-  readonly run: Run;
-  readonly logger: ChunkLogger;
-}
 
 export interface ChunkRequest {
   readonly no: number;
@@ -241,14 +231,4 @@ async function closeChunk(
 async function giveUp<Outcome>(session: Session, outcome: Outcome): Promise<Outcome> {
   await rollback(session);
   return outcome;
-}
-
-function chunkContext(
-  { run, migration, logger }: ChunkWork,
-  owned: Owned,
-  signal: AbortSignal,
-): ChunkContext {
-  const place = createHash('sha256').update(JSON.stringify(owned.after)).digest('hex').slice(0, 12);
-  const chunk = `${run.id}-${run.direction}-${place}`;
-  return { migration: migration.name, chunk, attempt: owned.attempt, signal, logger };
 }

@@ -1,6 +1,6 @@
 import { UmzugClusterError } from '../errors.ts';
 import { listenForStrays } from '../migration/strays.ts';
-import type { ChunkWork } from './chunk.ts';
+import type { ChunkWork } from './chunk-work.ts';
 import { strayed } from './failure.ts';
 import type { LaneProgress } from './isolator.ts';
 import { type ChunkReport, runLane } from './lane.ts';

@@ -3,7 +3,8 @@ import { type JudgedError, type Verdict, judge } from '../core/verdict.ts';
 import { UmzugClusterError, exitCodes, fail, messageOf } from '../errors.ts';
 import { astray, isThrown } from '../migration/mistakes.ts';
 import type { Session } from '../postgres/session.ts';
-import type { ChunkWork, FailedChunk } from './chunk.ts';
+import type { FailedChunk } from './chunk.ts';
+import type { ChunkWork } from './chunk-work.ts';
 
 /** What to do after a failed chunk. A mistake of the code, such as a missing await, fails everywhere. */
 export function verdictOf(failure: FailedChunk, session: Session | null): Verdict {

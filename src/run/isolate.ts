@@ -15,7 +15,7 @@ import {
   inOrder,
   rollback,
 } from '../postgres/transaction.ts';
-import type { ChunkWork } from './chunk.ts';
+import type { ChunkWork } from './chunk-work.ts';
 
 /** The row that is to be set aside: the next one of a range. */
 export interface Suspect {

@@ -3,7 +3,8 @@ import { afterDeaths, reasonToStop, recentResults, rowsAfterFailure } from '../c
 import { messageOf } from '../errors.ts';
 import type { ClaimedRange } from '../ledger/ranges.ts';
 import type { Session } from '../postgres/session.ts';
-import type { ChunkWork, FailedChunk } from './chunk.ts';
+import type { FailedChunk } from './chunk.ts';
+import type { ChunkWork } from './chunk-work.ts';
 import { codeOf, named, stopping } from './failure.ts';
 import { type Suspect, quarantineNext } from './isolate.ts';
 import type { RetryingSession } from './retrying-session.ts';

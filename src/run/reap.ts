@@ -1,7 +1,7 @@
 import { endOldHolders } from '../ledger/holders.ts';
 import type { Session } from '../postgres/session.ts';
 import { inOneTrip } from '../postgres/transaction.ts';
-import type { ChunkWork } from './chunk.ts';
+import type { ChunkWork } from './chunk-work.ts';
 
 // Often enough for a run that waits, rare enough to cost nothing.
 const everyMs = 1_000;
