@@ -182,7 +182,7 @@ class Guard {
     this.#inFlight += 1;
     try {
       const result = await this.#session.authorQuery(sql, bindings, harmless(options));
-      this.affected = Math.max(this.affected, result.rowCount ?? 0);
+      if (result.command !== 'SELECT') this.affected = Math.max(this.affected, result.rowCount ?? 0);
       // An aborted transaction runs nothing: an error before was handled, by going back to a savepoint.
       this.#firstError = null;
       return result;
