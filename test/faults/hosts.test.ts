@@ -14,7 +14,7 @@ const isLong = process.env['FAULTS_LONG'] === '1';
 const createOrdered = [
   `create table ordered (id bigint primary key, a int not null default 0, b int not null default 0,
                          c int not null default 0)`,
-  'insert into ordered (id) select generate_series(1, 6000)',
+  'insert into ordered (id) select generate_series(1, 4000)',
   'analyze ordered',
   'create table written (step text not null, id bigint not null)',
   'create table early (step text not null, behind text not null)',
@@ -62,7 +62,7 @@ async function expectOrdered(client: pg.Client): Promise<void> {
   const { rows } = await client.query(
     `select step, count(*)::int as writes, count(distinct id)::int as ids from written group by step order by step`,
   );
-  expect(rows).toEqual(['a', 'b', 'c'].map((step) => ({ step, writes: 6000, ids: 6000 })));
+  expect(rows).toEqual(['a', 'b', 'c'].map((step) => ({ step, writes: 4000, ids: 4000 })));
   const sums = await client.query('select distinct a, b, c from ordered');
   expect(sums.rows).toEqual([{ a: 1, b: 1, c: 1 }]);
   const executed = await client.query('select name from umzug_cluster.migrations order by name');

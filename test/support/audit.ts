@@ -5,7 +5,7 @@ import type { Outcome, Running } from './cli.ts';
 import { rowsMigration } from './project.ts';
 
 /** How many rows `createAudited` makes. */
-export const auditedRows = 6_000;
+export const auditedRows = 4_000;
 
 /**
  * A table of counters on which `rowsMigration` and `setMigration` run; a trigger writes down every change, as it
