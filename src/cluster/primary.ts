@@ -13,6 +13,7 @@ import type { ChunkReport } from '../run/lane.ts';
 import { runCrew } from '../run/crew.ts';
 import type { RunEnvironment } from '../run/environment.ts';
 import { failRun, finish } from '../run/finish.ts';
+import { noProgress } from '../run/isolator.ts';
 import { mostListed, quarantinedError } from '../run/retry.ts';
 import type { DataMigration } from '../run/plan.ts';
 import { stepOf } from '../run/plan.ts';
@@ -21,7 +22,7 @@ import { jobFor } from './job.ts';
 import type { Job } from './protocol.ts';
 import { ProgressMeter } from './progress-meter.ts';
 import { sayAndWaitForOlder } from './older.ts';
-import { stoppedElsewhere } from './stopped-elsewhere.ts';
+import { stoppedByUser, stoppedElsewhere } from './stopped.ts';
 import { Workers } from './workers.ts';
 
 // Often enough for a redrawn line, rare enough to cost nothing: one small query each.
@@ -75,7 +76,7 @@ export class Primary {
     try {
       await this.#workTogether(migration, run, job, meter);
     } catch (error) {
-      this.throwIfStopped(await this.#totals(run).catch(() => null), meter);
+      if (this.#stopCode !== null) this.throwIfStopped(await this.#totals(run).catch(() => null), meter);
       await this.#markFailed(run, error);
       throw error;
     }
@@ -107,12 +108,7 @@ export class Primary {
   /** Rejects with the way the user stopped this command, if it was. */
   throwIfStopped(sums: RunTotals | null, meter?: ProgressMeter): void {
     if (this.#stopCode === null) return;
-    const fraction = sums === null ? null : (meter?.fractionOf(sums) ?? null);
-    const where = fraction === null ? '' : ` at ${Math.floor(fraction * 100)} %`;
-    throw fail(this.#stopCode, {
-      message: `stopped${where}, nothing lost`,
-      hint: 'run `up` again to go on, or `down` to go back',
-    });
+    throw stoppedByUser(this.#stopCode, sums === null ? null : (meter?.fractionOf(sums) ?? null));
   }
 
   async #workTogether(
@@ -125,10 +121,16 @@ export class Primary {
     const halt = new AbortController();
     const drain = AbortSignal.any([this.#drain.signal, halt.signal]);
     const failures: unknown[] = [];
+    const progress = noProgress();
     const onChunk = (report: ChunkReport): void => meter.chunk(report);
     const events = {
-      onChunk,
+      onChunk: (report: ChunkReport): void => {
+        progress.lastAt = performance.now();
+        onChunk(report);
+      },
       onFailed: (error: { code: ErrorCode; message: string }): void => {
+        // The server may have no connection left for one more: the lanes here find out whether it is away.
+        if (error.code === 'DATABASE_UNAVAILABLE') return this.#goOnWithout(error.message);
         failures.push(fail(error.code, error));
         halt.abort();
       },
@@ -147,6 +149,7 @@ export class Primary {
       drain,
       abort: this.#abort.signal,
       onChunk,
+      progress,
     });
     let settled = false;
     let settledAt = Infinity;
@@ -165,9 +168,13 @@ export class Primary {
     while (!settled || this.#workers.busy > 0) {
       await Promise.race([settled ? sleep(20) : ended, sleep(tickMs)]);
       if (drain.aborted) this.#workers.drain();
-      const sums = await this.#totals(run).catch(() => null);
-      if (settled) this.#killStuck(settledAt, drain.aborted);
-      if (sums === null || settled) continue;
+      if (settled) {
+        this.#killStuck(settledAt, drain.aborted);
+        continue;
+      }
+      // Lanes may settle before a server that is silent is given up.
+      const sums = await Promise.race([this.#totals(run).catch(() => null), ended]);
+      if (!sums) continue;
       meter.update(sums, this.#workers.busy + 1);
       if (job !== null && !drain.aborted && this.#paysToFork(run, sums, performance.now() - startedAt)) {
         try {
@@ -226,9 +233,17 @@ export class Primary {
     if (found.count > 0) throw quarantinedError(run, found);
   }
 
+  #goOnWithout(why: string): void {
+    this.#input.logger.warn({ event: 'worker.idle', error: why }, `going on with a worker less: ${why}`);
+  }
+
   #destroyChunks(): void {
     this.#abortedAt = performance.now();
     this.#abort.abort();
     this.#workers.abort();
+    setTimeout(
+      () => this.#input.control.cut(stoppedByUser(this.#stopCode ?? 'STOPPED', null)),
+      leaveMs,
+    ).unref();
   }
 }

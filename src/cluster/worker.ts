@@ -8,6 +8,7 @@ import { reportStray } from '../migration/strays.ts';
 import { inOneTrip } from '../postgres/transaction.ts';
 import { runCrew } from '../run/crew.ts';
 import { makeEnvironment } from '../run/environment.ts';
+import { noProgress } from '../run/isolator.ts';
 import { stepOf } from '../run/plan.ts';
 import { Control } from './control.ts';
 import { endWithoutAWord, limitBlocking, wasBlocked, watchProcess } from './process-watch.ts';
@@ -66,6 +67,7 @@ async function work(job: Job): Promise<void> {
     drain: drain.signal,
     abort: abort.signal,
     onChunk: (report) => send({ type: 'chunk', report }),
+    progress: noProgress(),
   });
 }
 

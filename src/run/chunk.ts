@@ -8,7 +8,7 @@ import type { ChunkContext, ChunkLogger } from '../migration/contract.ts';
 import { type GuardedDatabase, guardDatabase } from '../migration/guard.ts';
 import { inspectSelect } from '../migration/select-shape.ts';
 import type { Session } from '../postgres/session.ts';
-import { authorSearchPath, begin, commit, emptySearchPath, rollback } from '../postgres/transaction.ts';
+import { authorSearchPath, beginWith, commit, emptySearchPath, rollback } from '../postgres/transaction.ts';
 import { readBatch, refuseChangedKeys, refuseDuplicates } from './batch.ts';
 import type { RunEnvironment } from './environment.ts';
 import type { DataMigration, Step } from './plan.ts';
@@ -71,7 +71,6 @@ export async function runChunk(
   work: ChunkWork,
   request: ChunkRequest,
 ): Promise<ChunkOutcome> {
-  const startedAt = performance.now();
   const bytesBefore = session.bytesRead;
   const token = randomUUID();
   const guard = guardDatabase(session, work.env.knexConfig);
@@ -79,6 +78,9 @@ export async function runChunk(
   const watch = watchChunk(session, work.env.tuning.ceilingMs, request);
   try {
     const owned = await openChunk(session, work, request.no, token);
+    // What went before was waiting, which says nothing about the chunk.
+    const startedAt = performance.now();
+    watch.opened();
     if (owned === null) return await giveUp(session, { kind: 'gone' });
     if (owned.runState !== 'running' || owned.epoch !== work.run.epoch) {
       return await giveUp(session, { kind: 'stopped' });
@@ -120,9 +122,8 @@ async function openChunk(
   no: number,
   token: string,
 ): Promise<Owned | null> {
-  const [, , owned] = await Promise.all([
-    session.query(begin),
-    session.query(env.pinned),
+  const [, owned] = await Promise.all([
+    beginWith(session, env.pinned),
     own(session, env.names, run.id, no, token),
     session.query(authorSearchPath(env.searchPath)),
   ]);

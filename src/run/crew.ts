@@ -13,6 +13,7 @@ export interface CrewOptions {
   readonly drain: AbortSignal;
   readonly abort: AbortSignal;
   readonly onChunk: (report: ChunkReport) => void;
+  readonly progress: LaneProgress;
 }
 
 /**
@@ -23,7 +24,6 @@ export interface CrewOptions {
 export async function runCrew(options: CrewOptions): Promise<void> {
   const failed = new AbortController();
   const drain = AbortSignal.any([options.drain, failed.signal]);
-  const progress: LaneProgress = { lastAt: performance.now(), nextReapAt: 0, recent: [] };
   const lanes: Promise<void>[] = [];
   let firstError: unknown;
 
@@ -33,7 +33,7 @@ export async function runCrew(options: CrewOptions): Promise<void> {
       options.onChunk(report);
       if (report.full && lanes.length < options.lanes && !drain.aborted) start();
     };
-    const { work, abort } = options;
+    const { work, abort, progress } = options;
     lanes.push(runLane({ work, worker, drain, abort, onChunk, progress }).catch(stop));
   };
   const stop = (error: unknown): void => {

@@ -6,11 +6,13 @@ import type { ChunkWork, FailedChunk } from './chunk.ts';
 
 /** What to do after a failed chunk. A mistake of the code, such as a missing await, fails everywhere. */
 export function verdictOf(failure: FailedChunk, session: Session | null): Verdict {
-  const { error, exceeded } = failure;
+  const { error, exceeded, tried } = failure;
   if (exceeded) return 'shrink';
   if (error instanceof UmzugClusterError) return 'stop';
   if (isThrown(error)) return 'shrink';
-  return judgeError(error, session);
+  const verdict = judgeError(error, session);
+  // Whoever has a transaction was let in: this is what author code raises.
+  return verdict === 'refused' && tried !== null ? 'stop' : verdict;
 }
 
 /** Judges what any statement of the product threw. */
@@ -28,6 +30,17 @@ function asJudged(error: unknown, session: Session | null): JudgedError {
 export function codeOf(error: unknown): string | undefined {
   if (typeof error !== 'object' || error === null || !('code' in error)) return undefined;
   return typeof error.code === 'string' ? error.code : undefined;
+}
+
+/** The error of a login that will not succeed however often it is tried. */
+export function refusedLogin(error: unknown): Error {
+  const code = codeOf(error);
+  return fail('DATABASE_UNAVAILABLE', {
+    message: `the database lets nobody in: ${messageOf(error)}`,
+    detail: code === undefined ? undefined : `code ${code}`,
+    hint: 'progress is safe; check user, password and database, also those of a pooler, then run `up` again',
+    cause: error,
+  });
 }
 
 /** The error with which a chunk stops its run: names the migration and the range. */

@@ -10,12 +10,17 @@ import type { RetryingSession } from './retrying-session.ts';
 
 /** What the lanes of a process share. */
 export interface LaneProgress {
-  /** When the run last made progress here. */
+  /** When the run last made progress, as far as this process knows. */
   lastAt: number;
   /** When stuck holders of ranges are looked for again. */
   nextReapAt: number;
   /** The latest results: true for a committed chunk, false for a row that was set aside. */
   readonly recent: boolean[];
+}
+
+/** The progress of a process that begins to work on a run. */
+export function noProgress(): LaneProgress {
+  return { lastAt: performance.now(), nextReapAt: 0, recent: [] };
 }
 
 /** Notes a committed chunk, or a row that was set aside. */

@@ -3,7 +3,7 @@ import { type ClaimedRange, claim, totals } from '../ledger/ranges.ts';
 import type { Session } from '../postgres/session.ts';
 import { inOneTrip } from '../postgres/transaction.ts';
 import { type ChunkOutcome, type ChunkWork, type FailedChunk, runChunk } from './chunk.ts';
-import { stopping, verdictOf } from './failure.ts';
+import { refusedLogin, stopping, verdictOf } from './failure.ts';
 import { Isolator, type LaneProgress, progressed } from './isolator.ts';
 import { reap } from './reap.ts';
 import { RetryingSession } from './retrying-session.ts';
@@ -55,7 +55,7 @@ class Lane {
 
   constructor(options: LaneOptions) {
     this.#options = options;
-    this.#session = new RetryingSession(options.work.env, options.drain, options.progress);
+    this.#session = new RetryingSession(options.work.env, options);
     this.#isolator = new Isolator({ ...options, session: this.#session });
     const { env, run } = options.work;
     this.#size = this.#fixedSize() ?? firstChunkSize(run.plan.base.rowBytes, env.tuning.maxBytes);
@@ -151,6 +151,7 @@ class Lane {
   async #failed(no: number, failure: FailedChunk): Promise<void> {
     const { error } = failure;
     const verdict = verdictOf(failure, this.#session.current);
+    if (verdict === 'refused') throw refusedLogin(error);
     if (verdict === 'stop') {
       await this.#isolator.record(no, error, { maxRows: null, waitMs: 0, transient: false });
       throw stopping(error, this.#options.work, no);
