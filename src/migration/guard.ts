@@ -8,6 +8,7 @@ import { forbiddenIn } from './forbidden.ts';
 import { codeOf, isTransient, mistakeBehind } from './mistake-behind.ts';
 import * as mistakes from './mistakes.ts';
 import { accountFor, listenForStrays, reportStray } from './strays.ts';
+import { type Written, nothingWritten, withStatement } from './written.ts';
 
 /**
  * The handle that author code gets: knex on the chunk's own connection, inside its open transaction. It
@@ -20,8 +21,8 @@ export interface GuardedDatabase {
   readonly builder: Knex;
   /** Waits for `work`, then checks what it did. Throws what the author should read. Once per handle. */
   settle(work: () => unknown, expect: Expectation): Promise<unknown>;
-  /** Rows that the largest statement changed. */
-  readonly affected: () => number;
+  /** What the statements so far say of the rows they wrote. */
+  readonly written: () => Written;
   /** Throws where `db` was used after `settle`: what was refused then is missing. */
   verify(): void;
   /** What a later error means where author code swallowed one before; else the error itself. */
@@ -48,7 +49,7 @@ export function guardDatabase(
     db: new Proxy(guard.knex.builder, {
       get: (target, property) => guard.property(target, property),
     }) as Database,
-    affected: () => guard.affected,
+    written: () => guard.written,
     explain: (error) => guard.explain(error),
     verify: () => guard.verify(),
     close: () => guard.close(),
@@ -61,7 +62,7 @@ type Phase = 'open' | 'over' | 'failed';
 
 class Guard {
   readonly knex;
-  affected = 0;
+  written: Written = nothingWritten;
   readonly #session: Session;
   readonly #isTransaction: boolean;
   /** Errors that the database answered with, as opposed to what author code threw by itself. */
@@ -176,7 +177,7 @@ class Guard {
     this.#inFlight += 1;
     try {
       const result = await this.#session.authorQuery(sql, bindings, harmless(options));
-      this.affected = Math.max(this.affected, result.rowCount ?? 0);
+      this.written = withStatement(this.written, sql, result);
       // An aborted transaction runs nothing: an error before was handled, by going back to a savepoint.
       this.#firstError = null;
       return result;

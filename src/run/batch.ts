@@ -73,24 +73,6 @@ export function refuseDuplicates(keys: readonly Key[], name: string): void {
   });
 }
 
-/**
- * A set-based update that moves its rows' keys would meet some of them again in the next chunk; its keys are not
- * at hand to be counted again. Sees what the chunk's own query sets.
- */
-export function refuseChangedKeys(chunk: object, base: BaseTable, name: string): void {
-  const { _single: parts } = chunk as {
-    readonly _single?: { readonly update?: object; readonly counter?: object };
-  };
-  const columns = Object.keys({ ...parts?.update, ...parts?.counter });
-  const changed = base.key.find((key) => columns.includes(key.name));
-  if (changed === undefined) return;
-  throw fail('MIGRATION_FAILED', {
-    message: `${name}: update changes the key column ${JSON.stringify(changed.name)}`,
-    detail: 'a row with a new key would be met again, or never',
-    hint: 'name a key that update does not change in options.key',
-  });
-}
-
 // A key may be a long text; its beginning is enough to find it.
 const shownKey = 80;
 

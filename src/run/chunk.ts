@@ -3,15 +3,16 @@ import { performance } from 'node:perf_hooks';
 import { fail } from '../errors.ts';
 import { type Owned, advance, own } from '../ledger/chunks.ts';
 import type { Key, Run } from '../ledger/rows.ts';
-import { countKeys, setBasedChunk, upperKey } from '../migration/chunk-queries.ts';
+import { countKeys } from '../migration/chunk-queries.ts';
 import type { ChunkContext, ChunkLogger } from '../migration/contract.ts';
 import { type GuardedDatabase, guardDatabase } from '../migration/guard.ts';
 import { inspectSelect } from '../migration/select-shape.ts';
 import type { Session } from '../postgres/session.ts';
 import { authorSearchPath, begin, commit, emptySearchPath, rollback } from '../postgres/transaction.ts';
-import { readBatch, refuseChangedKeys, refuseDuplicates } from './batch.ts';
+import { readBatch, refuseDuplicates } from './batch.ts';
 import type { RunEnvironment } from './environment.ts';
 import type { DataMigration, Step } from './plan.ts';
+import { updateSet } from './set.ts';
 import { watchChunk } from './watch.ts';
 
 /** The work of a run as one lane sees it. */
@@ -156,20 +157,11 @@ async function migrate(
   const what = run.direction === 'up' ? 'update' : 'down.update';
   const expect = { what, allowNoQueries: migration.options.allowNoQueries ?? false };
   if (step.setBased) {
-    const probe = upperKey(base, owned.after, owned.hi, limit);
-    const found = await session.query(probe.text, probe.values);
-    const upper = (found.rows[0]?.['key'] as Key | null | undefined) ?? null;
-    const to = upper ?? owned.hi;
-    if (limit === 1) {
-      if (upper === null) return { rows: 0, to, last: true, keys: [] };
-      trying(1, upper);
-    }
-    const chunk = setBasedChunk(shape, base, guard.builder, { after: owned.after, upTo: to });
     const update = step.update as (chunk: unknown, db: unknown, context: ChunkContext) => unknown;
-    const value = await guard.settle(() => update(chunk, guard.db, context), expect);
-    refuseChangedKeys(chunk, base, migration.name);
-    const rows = typeof value === 'number' ? value : guard.affected();
-    return { rows, to, last: upper === null, keys: [] };
+    const call = (chunk: unknown): Promise<unknown> =>
+      guard.settle(() => update(chunk, guard.db, context), expect);
+    const range = { after: owned.after, hi: owned.hi, limit };
+    return { ...(await updateSet(session, shape, base, guard, range, { call, trying })), keys: [] };
   }
   const batch = await readBatch(session, shape, base, guard, owned, limit);
   refuseDuplicates(batch.keys, migration.name);
