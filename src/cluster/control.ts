@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { backoffMs } from '../core/backoff.ts';
-import { judge } from '../core/verdict.ts';
 import { UmzugClusterError, fail, messageOf } from '../errors.ts';
 import { Session, type SessionOptions } from '../postgres/session.ts';
+import { codeOf, judgeError, unavailable } from '../run/failure.ts';
 
 /**
  * The primary's own connection, beside those of its lanes. Calls take turns on it; a lost connection is
@@ -43,29 +43,24 @@ export class Control {
         return await work(session);
       } catch (error) {
         if (error instanceof UmzugClusterError) throw error;
-        const code = codeOf(error) ?? codeOf(this.#session?.lost);
-        const verdict = judge({
-          ...(code === undefined ? {} : { code }),
-          message: messageOf(error),
-          isDatabase: true,
-        });
+        const verdict = judgeError(error, this.#session);
         const isOver = performance.now() - startedAt > this.#budgetMs;
         const isTransient = verdict === 'retry' || verdict === 'retry-slow';
         if (isTransient && !isOver)
           await sleep(backoffMs(attempt, Math.random, { baseMs: 100, capMs: 2_000 }));
-        else throw this.#explain(error, code, isTransient || !isConnected);
+        else throw this.#explain(error, isTransient || !isConnected);
       }
     }
   }
 
-  #explain(error: unknown, code: string | undefined, isUnavailable: boolean): unknown {
+  #explain(error: unknown, isUnavailable: boolean): unknown {
+    const code = codeOf(error) ?? codeOf(this.#session?.lost);
     if (isUnavailable || /^(28|3D000)/.test(code ?? '')) {
-      return fail('DATABASE_UNAVAILABLE', {
-        message: `cannot work with the database ${this.#label}: ${messageOf(error)}`,
-        detail: code === undefined ? undefined : `code ${code}`,
-        hint: 'progress is safe; check DATABASE_URL or the knexfile, then run the command again',
-        cause: error,
-      });
+      const advice = 'check DATABASE_URL or the knexfile';
+      const what = `cannot work with the database ${this.#label}`;
+      // The cause of a lost connection comes on its `error` event, and the rejected query has no code.
+      const cause = codeOf(error) === undefined ? (this.#session?.lost ?? error) : error;
+      return unavailable(what, cause, { again: 'the command', advice });
     }
     if (code === '42501') {
       return fail('PERMISSION', { message: `the role may not do this: ${messageOf(error)}`, cause: error });
@@ -74,12 +69,10 @@ export class Control {
   }
 
   async #connected(): Promise<Session> {
-    if (this.#session?.usable !== true) this.#session = await Session.open(this.#options);
+    if (this.#session?.usable === true) return this.#session;
+    // What a lost connection was lost for says nothing about the next one.
+    this.#session = null;
+    this.#session = await Session.open(this.#options);
     return this.#session;
   }
-}
-
-function codeOf(error: unknown): string | undefined {
-  if (typeof error !== 'object' || error === null || !('code' in error)) return undefined;
-  return typeof error.code === 'string' ? error.code : undefined;
 }

@@ -10,7 +10,7 @@ import type { Logger } from '../logger.ts';
 import type { Session } from '../postgres/session.ts';
 import { type ServerFacts, inOneTrip } from '../postgres/transaction.ts';
 import type { ChunkReport } from '../run/lane.ts';
-import { runCrew } from '../run/crew.ts';
+import { newProgress, runCrew } from '../run/crew.ts';
 import type { RunEnvironment } from '../run/environment.ts';
 import { failRun, finish } from '../run/finish.ts';
 import { mostListed, quarantinedError } from '../run/retry.ts';
@@ -125,6 +125,9 @@ export class Primary {
     const halt = new AbortController();
     const drain = AbortSignal.any([this.#drain.signal, halt.signal]);
     const failures: unknown[] = [];
+    let settled = false;
+    let chunks = 0;
+    const progress = newProgress();
     const onChunk = (report: ChunkReport): void => meter.chunk(report);
     const events = {
       onChunk,
@@ -132,6 +135,8 @@ export class Primary {
         failures.push(fail(error.code, error));
         halt.abort();
       },
+      mayTryAgain: (): boolean =>
+        !drain.aborted && (settled || performance.now() - progress.lastAt <= env.tuning.retryBudgetMs),
       onDeath: (pid: number): void => this.#releaseDead(run, pid),
     };
     const crew = runCrew({
@@ -147,8 +152,8 @@ export class Primary {
       drain,
       abort: this.#abort.signal,
       onChunk,
+      progress,
     });
-    let settled = false;
     let settledAt = Infinity;
     const ended = crew
       .catch((error: unknown) => {
@@ -169,6 +174,9 @@ export class Primary {
       if (settled) this.#killStuck(settledAt, drain.aborted);
       if (sums === null || settled) continue;
       meter.update(sums, this.#workers.busy + 1);
+      // Where others make progress, this process may wait longer for a connection.
+      if (sums.chunks > chunks) progress.lastAt = performance.now();
+      chunks = sums.chunks;
       if (job !== null && !drain.aborted && this.#paysToFork(run, sums, performance.now() - startedAt)) {
         try {
           this.#workers.fork(job, events);

@@ -6,7 +6,7 @@ import type { Logger } from '../logger.ts';
 import { loadMigration } from '../migration/loader.ts';
 import { reportStray } from '../migration/strays.ts';
 import { inOneTrip } from '../postgres/transaction.ts';
-import { runCrew } from '../run/crew.ts';
+import { newProgress, runCrew } from '../run/crew.ts';
 import { makeEnvironment } from '../run/environment.ts';
 import { stepOf } from '../run/plan.ts';
 import { Control } from './control.ts';
@@ -66,6 +66,7 @@ async function work(job: Job): Promise<void> {
     drain: drain.signal,
     abort: abort.signal,
     onChunk: (report) => send({ type: 'chunk', report }),
+    progress: newProgress(),
   });
 }
 

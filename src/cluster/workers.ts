@@ -11,6 +11,8 @@ import { type Job, type SentError, type ToPrimary, type ToWorker, workerExit } f
 export interface WorkersEvents {
   readonly onChunk: (report: Extract<ToPrimary, { type: 'chunk' }>['report']) => void;
   readonly onFailed: (error: SentError) => void;
+  /** Whether a worker that cannot reach the database is to go on trying. */
+  readonly mayTryAgain: () => boolean;
   /** A worker died without having been asked to leave. */
   readonly onDeath: (pid: number) => void;
 }
@@ -138,6 +140,16 @@ export class Workers {
     if (code === workerExit.byAuthor) events.onFailed(endedProcess(job.migration.name));
   }
 
+  /** Where there are fewer connections than workers, the others go on: whether anybody can is seen by the primary. */
+  #unavailable(member: Member, error: SentError): void {
+    const { job, events, worker } = member;
+    member.busy = events.mayTryAgain();
+    if (!member.busy) return events.onFailed(error);
+    const { pid } = worker.process;
+    this.#logger.warn({ event: 'worker.waiting', pid }, `worker ${pid} cannot work: ${error.message}`);
+    this.#send(member, { type: 'work', job });
+  }
+
   #listen(member: Member, message: ToPrimary): void {
     const { job, events } = member;
     switch (message.type) {
@@ -155,6 +167,7 @@ export class Workers {
         member.busy = false;
         return;
       case 'failed':
+        if (message.error.code === 'DATABASE_UNAVAILABLE') return this.#unavailable(member, message.error);
         member.busy = false;
         events.onFailed(message.error);
     }

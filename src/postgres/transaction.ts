@@ -123,16 +123,30 @@ export async function inOneTrip<T>(
   settings: string,
   statement: () => Promise<T>,
 ): Promise<T> {
-  const [began, set, done, committed] = await Promise.allSettled([
+  const [, , done, committed] = await inOrder([
     session.query(begin),
     session.query(settings),
     statement(),
     session.query('commit'),
   ]);
-  for (const step of [began, set, done, committed]) if (step.status === 'rejected') throw step.reason;
-  if (done.status === 'rejected' || committed.status === 'rejected') throw new Error(rolledBackMessage);
-  if (committed.value.command !== 'COMMIT') throw new Error(rolledBackMessage);
-  return done.value;
+  if (committed.command !== 'COMMIT') throw new Error(rolledBackMessage);
+  return done;
+}
+
+/**
+ * The answers to statements that were sent together. Rejects with the error of the first that failed: those
+ * behind it only say that the transaction is aborted, and their word may come first, since a promise that
+ * passes through more functions settles later.
+ */
+export async function inOrder<T extends readonly unknown[] | []>(
+  answers: T,
+): Promise<{ -readonly [Place in keyof T]: Awaited<T[Place]> }> {
+  const settled = await Promise.allSettled(answers);
+  const values = settled.map((answer) => {
+    if (answer.status === 'rejected') throw answer.reason;
+    return answer.value as unknown;
+  });
+  return values as { -readonly [Place in keyof T]: Awaited<T[Place]> };
 }
 
 /** Runs `work` in a transaction with pinned settings; commits, or rolls back and rethrows. */
@@ -143,7 +157,7 @@ export async function withTransaction<T>(
   beginStatement: string = begin,
 ): Promise<T> {
   try {
-    await Promise.all([session.query(beginStatement), session.query(settings)]);
+    await inOrder([session.query(beginStatement), session.query(settings)]);
     const value = await work();
     await commit(session);
     return value;

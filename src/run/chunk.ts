@@ -8,7 +8,14 @@ import type { ChunkContext, ChunkLogger } from '../migration/contract.ts';
 import { type GuardedDatabase, guardDatabase } from '../migration/guard.ts';
 import { inspectSelect } from '../migration/select-shape.ts';
 import type { Session } from '../postgres/session.ts';
-import { authorSearchPath, begin, commit, emptySearchPath, rollback } from '../postgres/transaction.ts';
+import {
+  authorSearchPath,
+  begin,
+  commit,
+  emptySearchPath,
+  inOrder,
+  rollback,
+} from '../postgres/transaction.ts';
 import { readBatch, refuseDuplicates } from './batch.ts';
 import type { RunEnvironment } from './environment.ts';
 import type { DataMigration, Step } from './plan.ts';
@@ -121,7 +128,7 @@ async function openChunk(
   no: number,
   token: string,
 ): Promise<Owned | null> {
-  const [, , owned] = await Promise.all([
+  const [, , owned] = await inOrder([
     session.query(begin),
     session.query(env.pinned),
     own(session, env.names, run.id, no, token),
@@ -187,7 +194,7 @@ async function closeChunk(
 ): Promise<'commit' | 'stopped'> {
   const { owned, done, request } = chunk;
   const recount = done.keys.length === 0 ? null : countKeys(run.plan.base, done.keys);
-  const [, counted, advanced] = await Promise.all([
+  const [, counted, advanced] = await inOrder([
     session.query(emptySearchPath),
     recount === null ? null : session.query(recount.text, recount.values),
     advance(session, env.names, {

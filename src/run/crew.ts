@@ -13,6 +13,12 @@ export interface CrewOptions {
   readonly drain: AbortSignal;
   readonly abort: AbortSignal;
   readonly onChunk: (report: ChunkReport) => void;
+  readonly progress: LaneProgress;
+}
+
+/** What the lanes of a process share, as a run begins. */
+export function newProgress(): LaneProgress {
+  return { lastAt: performance.now(), nextReapAt: 0, recent: [] };
 }
 
 /**
@@ -23,7 +29,6 @@ export interface CrewOptions {
 export async function runCrew(options: CrewOptions): Promise<void> {
   const failed = new AbortController();
   const drain = AbortSignal.any([options.drain, failed.signal]);
-  const progress: LaneProgress = { lastAt: performance.now(), nextReapAt: 0, recent: [] };
   const lanes: Promise<void>[] = [];
   let firstError: unknown;
 
@@ -33,7 +38,7 @@ export async function runCrew(options: CrewOptions): Promise<void> {
       options.onChunk(report);
       if (report.full && lanes.length < options.lanes && !drain.aborted) start();
     };
-    const { work, abort } = options;
+    const { work, abort, progress } = options;
     lanes.push(runLane({ work, worker, drain, abort, onChunk, progress }).catch(stop));
   };
   const stop = (error: unknown): void => {
@@ -46,9 +51,15 @@ export async function runCrew(options: CrewOptions): Promise<void> {
   // Lanes may be added while the first ones are awaited.
   for (let index = 0; index < lanes.length; index += 1) await lanes[index];
   stopListening();
-  if (firstError !== undefined) throw firstError;
+  // A lane that could not begin anything when it was told to begin nothing has not failed.
+  if (firstError === undefined || (options.drain.aborted && isStopped(firstError))) return;
+  throw firstError;
 }
 
 function isMoreTelling(error: unknown, than: unknown): boolean {
-  return error instanceof UmzugClusterError && than instanceof UmzugClusterError && than.code === 'STOPPED';
+  return error instanceof UmzugClusterError && isStopped(than);
+}
+
+function isStopped(error: unknown): boolean {
+  return error instanceof UmzugClusterError && error.code === 'STOPPED';
 }

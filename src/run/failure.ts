@@ -1,3 +1,4 @@
+import { type Shortage, shortageOf } from '../core/shortage.ts';
 import { type JudgedError, type Verdict, judge } from '../core/verdict.ts';
 import { UmzugClusterError, fail, messageOf } from '../errors.ts';
 import { astray, isThrown } from '../migration/mistakes.ts';
@@ -28,6 +29,39 @@ function asJudged(error: unknown, session: Session | null): JudgedError {
 export function codeOf(error: unknown): string | undefined {
   if (typeof error !== 'object' || error === null || !('code' in error)) return undefined;
   return typeof error.code === 'string' ? error.code : undefined;
+}
+
+/** The message of an error, and before it by name what the server has run out of. */
+export function named(error: unknown): string {
+  const shortage = shortageBehind(error);
+  return shortage === null ? messageOf(error) : `${shortage.what}: ${messageOf(error)}`;
+}
+
+/** What the server has run out of, where that is what an error tells. */
+export function shortageBehind(error: unknown): Shortage | null {
+  const code = codeOf(error);
+  if (code === undefined) return null;
+  const { hint } = error as { readonly hint?: unknown };
+  return shortageOf({ code, message: messageOf(error), hint: typeof hint === 'string' ? hint : undefined });
+}
+
+/**
+ * The end of patience with a database that does not work: `what` failed. `advice`: what to look at before
+ * `again` is run, where the server does not say what it has run out of.
+ */
+export function unavailable(
+  what: string,
+  error: unknown,
+  { again, advice }: { readonly again: string; readonly advice?: string },
+): UmzugClusterError {
+  const code = codeOf(error);
+  const todo = shortageBehind(error)?.remedy ?? advice;
+  return fail('DATABASE_UNAVAILABLE', {
+    message: `${what}: ${named(error)}`,
+    detail: code === undefined ? undefined : `code ${code}`,
+    hint: `progress is safe; ${todo === undefined ? '' : `${todo}, then `}run ${again} again`,
+    cause: error,
+  });
 }
 
 /** The error with which a chunk stops its run: names the migration and the range. */

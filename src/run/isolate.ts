@@ -6,7 +6,14 @@ import { pickKeys, upperKey } from '../migration/chunk-queries.ts';
 import { guardDatabase } from '../migration/guard.ts';
 import { inspectSelect } from '../migration/select-shape.ts';
 import type { Session } from '../postgres/session.ts';
-import { authorSearchPath, begin, commit, emptySearchPath, rollback } from '../postgres/transaction.ts';
+import {
+  authorSearchPath,
+  begin,
+  commit,
+  emptySearchPath,
+  inOrder,
+  rollback,
+} from '../postgres/transaction.ts';
 import type { ChunkWork } from './chunk.ts';
 
 /** The row that is to be set aside: the next one of a range. */
@@ -29,7 +36,7 @@ export async function quarantineNext(
   const { env, run } = work;
   const token = randomUUID();
   try {
-    const [, , owned] = await Promise.all([
+    const [, , owned] = await inOrder([
       session.query(begin),
       session.query(env.pinned),
       own(session, env.names, run.id, no, token),

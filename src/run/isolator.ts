@@ -4,7 +4,7 @@ import { messageOf } from '../errors.ts';
 import type { ClaimedRange } from '../ledger/ranges.ts';
 import type { Session } from '../postgres/session.ts';
 import type { ChunkWork, FailedChunk } from './chunk.ts';
-import { codeOf, stopping } from './failure.ts';
+import { codeOf, named, stopping } from './failure.ts';
 import { type Suspect, quarantineNext } from './isolate.ts';
 import type { RetryingSession } from './retrying-session.ts';
 
@@ -97,7 +97,7 @@ export class Isolator {
 
   /** Logs what becomes of a failing chunk. */
   warn(event: string, no: number, error: unknown, what: string): void {
-    const message = messageOf(error);
+    const message = named(error);
     const { logger } = this.#options.work;
     logger.warn({ event, range: no, error: message }, `chunk of range ${no} ${what}: ${message}`);
   }
@@ -109,7 +109,7 @@ export class Isolator {
     how: { readonly maxRows: number | null; readonly waitMs: number; readonly transient: boolean },
   ): Promise<void> {
     const { work, worker, drain } = this.#options;
-    const failure = { runId: work.run.id, no, worker, error: messageOf(error), ...how };
+    const failure = { runId: work.run.id, no, worker, error: named(error), ...how };
     const write = (session: Session): Promise<void> => recordFailure(session, work.env.names, failure);
     await this.#options.session.single(write).catch((reason: unknown) => {
       if (how.transient && !drain.aborted) throw reason;

@@ -55,9 +55,9 @@ class Lane {
 
   constructor(options: LaneOptions) {
     this.#options = options;
-    this.#session = new RetryingSession(options.work.env, options.drain, options.progress);
-    this.#isolator = new Isolator({ ...options, session: this.#session });
     const { env, run } = options.work;
+    this.#session = new RetryingSession(env, run.direction, options.drain, options.progress);
+    this.#isolator = new Isolator({ ...options, session: this.#session });
     this.#size = this.#fixedSize() ?? firstChunkSize(run.plan.base.rowBytes, env.tuning.maxBytes);
   }
 

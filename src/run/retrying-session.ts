@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { backoffMs } from '../core/backoff.ts';
-import { fail, messageOf } from '../errors.ts';
+import { fail } from '../errors.ts';
+import type { Direction } from '../ledger/rows.ts';
 import { Session } from '../postgres/session.ts';
 import { inOneTrip } from '../postgres/transaction.ts';
 import type { RunEnvironment } from './environment.ts';
-import { judgeError } from './failure.ts';
+import { codeOf, judgeError, unavailable } from './failure.ts';
 
 const retryBaseMs = 50;
 const retryCapMs = 2_000;
@@ -12,6 +13,7 @@ const retryCapMs = 2_000;
 /** The connection of one lane: opened again when it is lost, and patient within the budget. */
 export class RetryingSession {
   readonly #env: RunEnvironment;
+  readonly #direction: Direction;
   readonly #drain: AbortSignal;
   /** Shared by the lanes of a process: when the run last made progress here. */
   readonly #progress: { readonly lastAt: number };
@@ -19,8 +21,14 @@ export class RetryingSession {
   #failures = 0;
   #failingSince = Infinity;
 
-  constructor(env: RunEnvironment, drain: AbortSignal, progress: { readonly lastAt: number }) {
+  constructor(
+    env: RunEnvironment,
+    direction: Direction,
+    drain: AbortSignal,
+    progress: { readonly lastAt: number },
+  ) {
     this.#env = env;
+    this.#direction = direction;
     this.#drain = drain;
     this.#progress = progress;
   }
@@ -33,11 +41,16 @@ export class RetryingSession {
   /** A connection that works as far as is known; opens one where there is none. */
   async connected(): Promise<Session> {
     if (this.#session?.usable) return this.#session;
+    // What a lost connection was lost for says nothing about the next one.
+    this.#session = null;
     this.#session = await Session.open(this.#env.session);
     return this.#session;
   }
 
-  /** Runs `action`, again and again while it fails for what passes. It must bear being repeated. */
+  /**
+   * Runs `action`, again and again while it fails for what passes. It must bear being repeated. Throws STOPPED
+   * where nothing is to begin any more.
+   */
   async use<T>(action: (session: Session) => Promise<T>): Promise<T> {
     for (;;) {
       try {
@@ -46,7 +59,9 @@ export class RetryingSession {
         const verdict = judgeError(error, this.#session);
         if (verdict === 'stop' || verdict === 'shrink') throw error;
         await this.idle(this.backoff(error, verdict === 'retry-slow' ? 'slow' : 'quick'));
-        if (this.#drain.aborted) throw error;
+        if (this.#drain.aborted) {
+          throw fail('STOPPED', { message: 'stopped while the database did not answer', cause: error });
+        }
       }
     }
   }
@@ -62,11 +77,10 @@ export class RetryingSession {
     this.#failingSince = Math.min(this.#failingSince, now);
     const idleMs = now - Math.max(this.#progress.lastAt, this.#failingSince);
     if (idleMs > this.#env.tuning.retryBudgetMs) {
-      throw fail('DATABASE_UNAVAILABLE', {
-        message: `no progress for ${Math.round(idleMs / 1_000)} s: ${messageOf(this.#session?.lost ?? error)}`,
-        hint: 'progress is safe; run `up` again',
-        cause: error,
-      });
+      // The cause of a lost connection comes on its `error` event, and the rejected query has no code.
+      const cause = codeOf(error) === undefined ? (this.#session?.lost ?? error) : error;
+      const again = `\`${this.#direction}\``;
+      throw unavailable(`no progress for ${Math.round(idleMs / 1_000)} s`, cause, { again });
     }
     this.#failures += 1;
     const baseMs = pace === 'slow' ? retryBaseMs * 10 : retryBaseMs;

@@ -1,8 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { backoffMs } from '../core/backoff.ts';
-import { judge } from '../core/verdict.ts';
-import { UmzugClusterError, fail, messageOf } from '../errors.ts';
+import { UmzugClusterError, fail } from '../errors.ts';
 import { closeGuard, openGuard } from '../ledger/chunks.ts';
 import { forgetExecuted, isExecuted, recordExecuted } from '../ledger/migrations.ts';
 import type { Direction } from '../ledger/rows.ts';
@@ -12,8 +11,15 @@ import type { SchemaStep } from '../migration/contract.ts';
 import { type GuardedDatabase, guardDatabase } from '../migration/guard.ts';
 import type { LoadedMigration } from '../migration/loader.ts';
 import { type Session, withSession } from '../postgres/session.ts';
-import { authorSearchPath, emptySearchPath, setLocal, withTransaction } from '../postgres/transaction.ts';
+import {
+  authorSearchPath,
+  emptySearchPath,
+  inOrder,
+  setLocal,
+  withTransaction,
+} from '../postgres/transaction.ts';
 import type { RunEnvironment } from './environment.ts';
+import { codeOf, judgeError, named, shortageBehind, unavailable } from './failure.ts';
 
 /** A schema migration as loaded from its file. */
 export type SchemaMigration = Extract<LoadedMigration, { kind: 'schema' }>;
@@ -59,25 +65,34 @@ export async function runSchemaStep(
     });
   }
   const { again, abort, turn } = options;
-  // DDL answers when it is done, however long it takes.
-  return await withSession({ ...env.session, answerTimeoutMs: 0 }, async (session) => {
-    const giveUp = (): void => session.destroy();
-    abort.addEventListener('abort', giveUp, { once: true });
-    try {
-      return migration.transaction
-        ? await retried(env, () => inTransaction(session, env, { migration, direction, step, again, turn }))
-        : await withoutTransaction(session, env, { migration, direction, step, again, turn });
-    } finally {
-      abort.removeEventListener('abort', giveUp);
-    }
-  });
+  const work: Turn = { migration, direction, step, again, turn };
+  const tried: Tried = { isOpen: false, isRepeatable: true };
+  return await retried(env, work, tried, () =>
+    // DDL answers when it is done, however long it takes.
+    withSession({ ...env.session, answerTimeoutMs: 0 }, async (session) => {
+      tried.isOpen = true;
+      const giveUp = (): void => session.destroy();
+      abort.addEventListener('abort', giveUp, { once: true });
+      try {
+        return migration.transaction
+          ? await inTransaction(session, env, work)
+          : await withoutTransaction(session, env, work);
+      } catch (error) {
+        // On a lost connection it may have been committed; without a transaction part of it has.
+        tried.isRepeatable = migration.transaction && session.usable;
+        throw error;
+      } finally {
+        abort.removeEventListener('abort', giveUp);
+      }
+    }),
+  );
 }
 
 async function inTransaction(session: Session, env: RunEnvironment, turn: Turn): Promise<boolean> {
   const { migration, direction, step } = turn;
   const token = randomUUID();
   return await withTransaction(session, env.pinned, async () => {
-    await Promise.all([session.query(env.unhurried), session.query(withoutStatementLimits)]);
+    await inOrder([session.query(env.unhurried), session.query(withoutStatementLimits)]);
     if (!(await isMyTurn(session, env, turn))) return false;
     await openGuard(session, env.names, token);
     await session.query(authorSearchPath(env.searchPath));
@@ -105,7 +120,7 @@ async function withoutTransaction(session: Session, env: RunEnvironment, turn: T
   const { migration, direction, step } = turn;
   return await withSession({ ...env.session, answerTimeoutMs: 0 }, (holder) =>
     withTransaction(holder, env.pinned, async () => {
-      await Promise.all([holder.query(env.unhurried), holder.query(withoutStatementLimits)]);
+      await inOrder([holder.query(env.unhurried), holder.query(withoutStatementLimits)]);
       if (!(await isMyTurn(holder, env, turn))) return false;
       // The portal of the last statement with values keeps its snapshot; a simple statement closes it.
       await holder.query(emptySearchPath);
@@ -138,9 +153,9 @@ async function runStep(
     await guard.settle(() => step(guard.db), { what: direction, allowNoQueries: true });
   } catch (error) {
     if (error instanceof UmzugClusterError) throw error;
-    if (migration.transaction && judgedRetry(error)) throw error;
-    throw fail('MIGRATION_FAILED', {
-      message: `${migration.name}, ${direction}: ${messageOf(error)}`,
+    if (migration.transaction && passes(error)) throw error;
+    throw fail(shortageBehind(error) === null ? 'MIGRATION_FAILED' : 'DATABASE_UNAVAILABLE', {
+      message: `${migration.name}, ${direction}: ${named(error)}`,
       hint: migration.transaction
         ? `everything it did was rolled back; mend ${migration.path} and run \`${direction}\` again`
         : `what it did before the error stays, since it asked for no transaction; see ${migration.path}`,
@@ -161,21 +176,38 @@ async function record(
   await recordExecuted(session, env.names, { name, kind: 'schema', runId: null, fileSha256: sha256 });
 }
 
-function judgedRetry(error: unknown): boolean {
-  const code = typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : '';
-  return judge({ code, message: messageOf(error), isDatabase: true }) === 'retry' && !code.startsWith('08');
+/** How far a try came. */
+interface Tried {
+  isOpen: boolean;
+  isRepeatable: boolean;
 }
 
-/** Tries again while locks are not to be had, within the budget. */
-async function retried<T>(env: RunEnvironment, action: () => Promise<T>): Promise<T> {
+function passes(error: unknown, isOpen = true): boolean {
+  if (!judgeError(error, null).startsWith('retry')) return false;
+  // On an open connection the server means the statement by it, not the connection.
+  return !isOpen || codeOf(error)?.startsWith('08') !== true;
+}
+
+/** Tries again while connections, locks or space are not to be had, within the budget. */
+async function retried<T>(
+  env: RunEnvironment,
+  { migration, direction, turn }: Turn,
+  tried: Tried,
+  action: () => Promise<T>,
+): Promise<T> {
   const startedAt = performance.now();
   for (let attempt = 1; ; attempt += 1) {
+    tried.isOpen = false;
     try {
       return await action();
     } catch (error) {
+      if (error instanceof UmzugClusterError || !passes(error, tried.isOpen)) throw error;
       const isOver = performance.now() - startedAt > env.tuning.retryBudgetMs;
-      if (isOver || error instanceof UmzugClusterError || !judgedRetry(error)) throw error;
-      await sleep(backoffMs(attempt, Math.random, { baseMs: 100, capMs: 2_000 }));
+      if (isOver || !tried.isRepeatable) {
+        throw unavailable(`${migration.name}, ${direction}`, error, { again: `\`${direction}\`` });
+      }
+      const waitMs = backoffMs(attempt, Math.random, { baseMs: 100, capMs: 2_000 });
+      await sleep(waitMs, undefined, { signal: turn.signal }).catch(() => turn.signal.throwIfAborted());
     }
   }
 }

@@ -5,6 +5,7 @@ import type { GuardedDatabase } from '../migration/guard.ts';
 import type { BaseTable } from '../migration/key.ts';
 import type { SelectShape } from '../migration/select-shape.ts';
 import type { Session } from '../postgres/session.ts';
+import { inOrder } from '../postgres/transaction.ts';
 
 /** What became of a set-based chunk. */
 export interface UpdatedSet {
@@ -27,7 +28,7 @@ export async function updateSet(
   },
 ): Promise<UpdatedSet> {
   const probe = upperKey(base, after, hi, limit);
-  const [found, writtenBefore] = await Promise.all([
+  const [found, writtenBefore] = await inOrder([
     session.query(probe.text, probe.values),
     tuplesWritten(session, base),
   ]);

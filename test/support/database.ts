@@ -73,7 +73,8 @@ export async function onServer(sql: string): Promise<pg.QueryResult> {
   }
 }
 
-async function connect(connectionString: string): Promise<pg.Client> {
+/** A client that is connected, for as long as the test lets it. */
+export async function connect(connectionString: string): Promise<pg.Client> {
   const client = new pg.Client({ connectionString });
   // a test may end sessions and servers; the next query reports it, an event would end the test process
   client.on('error', () => undefined);
