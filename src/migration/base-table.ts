@@ -1,7 +1,7 @@
-import { nearest } from '../core/names.ts';
 import { fail } from '../errors.ts';
-import { columnsSql, indexesSql, relationSql } from './catalog-sql.ts';
+import { columnsSql, relationSql } from './catalog-sql.ts';
 import type { BaseTable, KeyColumn } from './key.ts';
+import { type Column, type ReadText, chooseKey } from './key-choice.ts';
 import { quote } from './key-sql.ts';
 import type { SelectedTable } from './select-shape.ts';
 
@@ -11,19 +11,7 @@ export type QueryFn = (
   values?: readonly unknown[],
 ) => Promise<{ readonly rows: Record<string, unknown>[] }>;
 
-interface Column extends KeyColumn {
-  readonly notNull: boolean;
-}
-
-interface UniqueIndex {
-  readonly name: string;
-  readonly columns: readonly Column[];
-  readonly primary: boolean;
-  /** Why it cannot identify rows; null: it can. */
-  readonly defect: string | null;
-}
-
-type Row = Record<string, string | null>;
+type Row = Readonly<Record<string, string | null>>;
 
 const refusedKinds: Readonly<Record<string, string>> = {
   v: 'a view: select from the table behind it',
@@ -45,7 +33,7 @@ export async function resolveBaseTable(
   table: SelectedTable,
   keyOption: readonly string[] | undefined,
 ): Promise<BaseTable> {
-  const read = async (text: string, values: readonly unknown[]) => (await query(text, values)).rows as Row[];
+  const read: ReadText = async (text, values) => (await query(text, values)).rows as Row[];
   const label = [table.schema, table.name].filter((part) => part !== null).join('.');
   const written = [table.schema, table.name]
     .filter((part) => part !== null)
@@ -59,16 +47,15 @@ export async function resolveBaseTable(
       'check its name and schema',
     );
   }
-  refuseRelation(label, found);
+  refuseRelation(label, found, table.only);
   const oid = found['oid'];
   const columns = (await read(columnsSql, [oid])).map(toColumn);
-  const indexes = (await read(indexesSql, [oid])).map((row) => toIndex(row, columns));
-  const key = chooseKey(label, columns, indexes, keyOption);
-  refuseOperators(label, key);
+  const key = await chooseKey(read, { oid, label }, columns, keyOption);
   return {
     oid,
     schema: found['schema'] ?? '',
     name: found['name'] ?? '',
+    ...(table.only ? { only: true } : {}),
     key: key.map(withoutNull),
     estimatedRows: Math.round(Number(found['rows'])),
     rowBytes: Number(found['rows']) > 0 ? Number(found['bytes']) / Number(found['rows']) : 0,
@@ -76,33 +63,24 @@ export async function resolveBaseTable(
 }
 
 function toColumn(row: Row): Column {
-  const operators = row['operators'];
+  const { operators, made_from: madeFrom } = row;
   return {
     name: row['name'] ?? '',
     type: `${quote(row['type_schema'] ?? '')}.${quote(row['type_name'] ?? '')}`,
+    ...(row['is_domain'] === 'true' ? { isDomain: true } : {}),
     attnum: Number(row['attnum']),
     collation: row['collation'] ?? '0',
-    ...(operators == null ? {} : { operatorSchema: operators }),
+    ...(operators == null ? {} : { operators: JSON.parse(operators) as Required<KeyColumn>['operators'] }),
+    ...(madeFrom == null ? {} : { madeFrom: JSON.parse(madeFrom) as string[] }),
     notNull: row['not_null'] === 'true',
   };
 }
 
-function toIndex(row: Row, columns: readonly Column[]): UniqueIndex {
-  const attnums = (row['attnums'] ?? '').split(' ').map(Number);
-  return {
-    name: row['name'] ?? '',
-    columns: attnums.flatMap((attnum) => columns.filter((column) => column.attnum === attnum)),
-    primary: row['primary'] === 'true',
-    defect: row['defect'] ?? null,
-  };
+function withoutNull({ notNull: _notNull, ...column }: Column): KeyColumn {
+  return column;
 }
 
-function withoutNull(column: Column): KeyColumn {
-  const { name, type, attnum, collation, operatorSchema } = column;
-  return { name, type, attnum, collation, ...(operatorSchema === undefined ? {} : { operatorSchema }) };
-}
-
-function refuseRelation(label: string, row: Row): void {
+function refuseRelation(label: string, row: Row, only: boolean): void {
   const isSystem = ['pg_catalog', 'information_schema', 'pg_toast'].includes(row['schema'] ?? '');
   const why = isSystem
     ? 'a system catalog'
@@ -110,11 +88,21 @@ function refuseRelation(label: string, row: Row): void {
       ? 'a temporary table: other workers do not see it'
       : refusedKinds[row['kind'] ?? ''];
   if (why !== undefined) throw refuse(`"${label}" cannot be migrated: it is ${why}`);
-  if (row['has_children'] === 'true') {
+  if (row['has_foreign'] === 'true') {
+    throw refuse(
+      `"${label}" cannot be migrated: it has a partition that is a foreign table`,
+      'its rows cannot be locked here, nor change together with the ledger',
+      'migrate each of its other partitions by itself',
+    );
+  }
+  if (only && row['kind'] === 'p') {
+    throw refuse(`"${label}" is partitioned: it has no rows of its own, leave only: true out`);
+  }
+  if (!only && row['has_children'] === 'true') {
     throw refuse(
       `"${label}" cannot be migrated: tables inherit from it`,
       'its key is not unique across them',
-      'migrate each table by itself',
+      `select its own rows with db('${label}', { only: true }), and migrate each of the others by itself`,
     );
   }
   if (row['may_select'] === 'true' && row['may_write'] === 'true') return;
@@ -122,60 +110,6 @@ function refuseRelation(label: string, row: Row): void {
     message: `no permission to ${row['may_select'] === 'true' ? 'update' : 'select from'} "${label}"`,
     hint: `grant select, update on ${quote(row['schema'] ?? '')}.${quote(row['name'] ?? '')} to ${quote(row['role'] ?? '')}`,
   });
-}
-
-function chooseKey(
-  label: string,
-  columns: readonly Column[],
-  indexes: readonly UniqueIndex[],
-  keyOption: readonly string[] | undefined,
-): readonly Column[] {
-  const needs = `table "${label}" needs a NOT NULL unique key`;
-  const advice = "set key: export const options = { key: ['column'] }";
-  if (keyOption === undefined) {
-    const primary = indexes.find((index) => index.primary);
-    if (primary?.defect === null) return primary.columns;
-    const found =
-      primary === undefined ? 'it has no primary key' : `its primary key is no help: ${primary.defect}`;
-    throw refuse(needs, found, advice);
-  }
-  const wanted = [...new Set(keyOption)].map((name) => named(label, columns, name));
-  const nullable = wanted.filter((column) => !column.notNull).map(({ name }) => name);
-  if (nullable.length > 0) {
-    throw refuse(
-      needs,
-      `found nullable: ${nullable.join(', ')}; rows with a null key would never be visited`,
-      advice,
-    );
-  }
-  const covering = indexes.filter(
-    (index) =>
-      index.columns.length === wanted.length && wanted.every((column) => index.columns.includes(column)),
-  );
-  const usable = covering.find(({ defect }) => defect === null);
-  if (usable !== undefined) return usable.columns;
-  const found = covering.map(({ name, defect }) => `unique index "${name}" does not do: ${defect ?? ''}`);
-  const names = wanted.map(({ name }) => name).join(', ');
-  throw refuse(needs, found.join('; ') || `no unique index covers exactly (${names})`, advice);
-}
-
-function named(label: string, columns: readonly Column[], name: string): Column {
-  const column = columns.find((candidate) => candidate.name === name);
-  if (column !== undefined) return column;
-  const all = columns.map((candidate) => candidate.name);
-  const similar = nearest(name, all);
-  const hint = similar === null ? undefined : `did you mean "${similar}"?`;
-  throw refuse(`key column "${name}" is not a column of "${label}"`, `its columns: ${all.join(', ')}`, hint);
-}
-
-function refuseOperators(label: string, key: readonly Column[]): void {
-  const schemas = new Set(key.map(({ operatorSchema }) => operatorSchema));
-  if (schemas.size < 2) return;
-  throw refuse(
-    `the key of "${label}" mixes types of an extension with others`,
-    'one row comparison cannot compare both',
-    'set options.key to another unique key',
-  );
 }
 
 function refuse(message: string, detail?: string, hint?: string): Error {

@@ -5,6 +5,10 @@ export const relationSql = `
   select c.oid::text as oid, n.nspname::text as schema, c.relname::text as name, c.relkind::text as kind,
     c.relpersistence::text as persistence,
     (c.relkind = 'r' and exists (select from pg_catalog.pg_inherits as i where i.inhparent = c.oid))::text as has_children,
+    (c.relkind = 'p' and exists (
+      select from pg_catalog.pg_partition_tree(c.oid) as part
+      join pg_catalog.pg_class as leaf on leaf.oid = part.relid and leaf.relkind = 'f'
+    ))::text as has_foreign,
     pg_catalog.has_any_column_privilege(c.oid, 'select')::text as may_select,
     (pg_catalog.has_any_column_privilege(c.oid, 'update')
       or pg_catalog.has_table_privilege(c.oid, 'delete'))::text as may_write,
@@ -33,26 +37,53 @@ export const relationSql = `
 
 /** The columns of a table by oid. */
 export const columnsSql = `
-  select a.attname::text as name, a.attnum::text as attnum, a.attnotnull::text as not_null,
-    n.nspname::text as type_schema, t.typname::text as type_name, operators.schema::text as operators,
+  with recursive kinds as (
+    select a.attnum, a.atttypid as type_oid, false as is_domain
+    from pg_catalog.pg_attribute as a
+    where a.attrelid = $1::oid and a.attnum > 0 and not a.attisdropped
+    union all
+    select kinds.attnum, t.typbasetype, true
+    from kinds
+    join pg_catalog.pg_type as t on t.oid = kinds.type_oid and t.typtype = 'd'
+  )
+  select a.attname::text as name, a.attnum::text as attnum,
+    -- one that is declared and not validated (Postgres 18) says nothing of the rows that are there
+    (a.attnotnull and not exists (
+      select from pg_catalog.pg_constraint as o
+      where o.conrelid = a.attrelid and o.contype = 'n' and o.conkey = array[a.attnum] and not o.convalidated
+    ))::text as not_null,
+    n.nspname::text as type_schema,
+    -- the collation of name itself would clash with the column's
+    case when t.oid = 'pg_catalog.name'::pg_catalog.regtype and not kinds.is_domain then 'text'
+         else t.typname::text end as type_name,
+    kinds.is_domain::text as is_domain, operators.names::text as operators,
     a.attcollation::text || coalesce('@' || case when a.attcollation <> 0
-      then pg_catalog.pg_collation_actual_version(a.attcollation) end, '') as collation
+      then pg_catalog.pg_collation_actual_version(a.attcollation) end, '') as collation,
+    (select pg_catalog.json_agg(source.attname order by source.attnum)
+     from pg_catalog.pg_attrdef as made
+     join pg_catalog.pg_depend as d on d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass
+       and d.objid = made.oid and d.refobjid = a.attrelid and d.refobjsubid not in (0, a.attnum)
+     join pg_catalog.pg_attribute as source on source.attrelid = a.attrelid and source.attnum = d.refobjsubid
+     where a.attgenerated <> '' and made.adrelid = a.attrelid and made.adnum = a.attnum)::text as made_from
   from pg_catalog.pg_attribute as a
-  join pg_catalog.pg_type as t on t.oid = a.atttypid
+  join kinds on kinds.attnum = a.attnum
+  join pg_catalog.pg_type as t on t.oid = kinds.type_oid and t.typtype <> 'd'
   join pg_catalog.pg_namespace as n on n.oid = t.typnamespace
   left join lateral (
     -- an extension's type (citext) is compared by operators that an empty search path does not find
-    select s.nspname as schema
+    select pg_catalog.json_object_agg(
+      case o.amopstrategy when 1 then '<' when 2 then '<=' when 3 then '=' when 4 then '>=' else '>' end,
+      pg_catalog.quote_ident(s.nspname) || '.' || g.oprname) as names
     from pg_catalog.pg_opclass as k
     join pg_catalog.pg_am as m on m.oid = k.opcmethod and m.amname = 'btree'
-    join pg_catalog.pg_amop as o on o.amopfamily = k.opcfamily and o.amopstrategy = 5
+    join pg_catalog.pg_amop as o on o.amopfamily = k.opcfamily and o.amopstrategy between 1 and 5
       and o.amoplefttype = k.opcintype and o.amoprighttype = k.opcintype
     join pg_catalog.pg_operator as g on g.oid = o.amopopr
-    join pg_catalog.pg_namespace as s on s.oid = g.oprnamespace and s.nspname <> 'pg_catalog'
-    where k.opcdefault and k.opcintype = case when t.typtype = 'd' then t.typbasetype else t.oid end
-    limit 1
+    join pg_catalog.pg_namespace as s on s.oid = g.oprnamespace
+    where k.opcdefault and k.opcintype = t.oid
+    having pg_catalog.bool_or(s.nspname <> 'pg_catalog')
   ) as operators on true
-  where a.attrelid = $1::oid and a.attnum > 0 and not a.attisdropped
+  where a.attrelid = $1::oid
   order by a.attnum`;
 
 /** The unique indexes of a table by oid. */
@@ -65,13 +96,22 @@ export const indexesSql = `
          when i.indpred is not null then 'it is partial'
          when i.indexprs is not null then 'it is over an expression'
          when not i.indisvalid then 'it is not valid'
+         when m.amname <> 'btree' then 'it is no btree index, which alone has an order'
          when exists (
            select from pg_catalog.unnest(i.indkey::int2[]) with ordinality as k (attnum, no)
            join pg_catalog.unnest(i.indcollation::oid[]) with ordinality as o (collation_oid, no) using (no)
            join pg_catalog.pg_attribute as a on a.attrelid = i.indrelid and a.attnum = k.attnum
            where k.no <= i.indnkeyatts and o.collation_oid <> a.attcollation
-         ) then 'it has another collation than its column' end as defect
+         ) then 'it has another collation than its column'
+         when exists (
+           select from pg_catalog.unnest(i.indclass::oid[]) as chosen (oid)
+           join pg_catalog.pg_opclass as k on k.oid = chosen.oid
+           where not exists (
+             select from pg_catalog.pg_opclass as usual
+             where usual.opcfamily = k.opcfamily and usual.opcintype = k.opcintype and usual.opcdefault)
+         ) then 'it has an operator class of its own' end as defect
   from pg_catalog.pg_index as i
   join pg_catalog.pg_class as c on c.oid = i.indexrelid
+  join pg_catalog.pg_am as m on m.oid = c.relam
   where i.indrelid = $1::oid and i.indisunique
   order by i.indisprimary desc, c.relname`;

@@ -4,13 +4,17 @@ import type { BaseTable } from './key.ts';
 import {
   type KeyRange,
   type Statement,
+  after,
   asText,
   below,
+  comparedColumns,
   oneOf,
+  oneOfQuery,
   operator,
   orderBy,
   quote,
   tableName,
+  upTo,
   within,
 } from './key-sql.ts';
 import { type SelectShape, groupWhere, hasColumns } from './select-shape.ts';
@@ -110,12 +114,11 @@ export function setBasedChunk(shape: SelectShape, base: BaseTable, db: Knex, ran
   const rangeOfKeys = within(alias, base.key, range, 1);
   const query = restrict(groupWhere(shape.builder).clearSelect(), rangeOfKeys);
   if (shape.plain) return query;
-  const key = orderBy(alias, base.key);
-  const inner = query.select(raw(query, key)).toSQL();
-  const sign = base.key[0]?.operatorSchema === undefined ? 'in' : `${operator(base.key[0], '=')} any`;
+  const inner = query.select(raw(query, comparedColumns(alias, base.key))).toSQL();
+  const [before, behind] = oneOfQuery(alias, base.key);
   const table = db.raw(escapeMarks(`${tableName(base)} as ${quote(alias)}`));
   return db(table as unknown as string).whereRaw(
-    `${escapeMarks(`(${key}) ${sign}`)} (${inner.sql})`,
+    `${escapeMarks(before)}${inner.sql}${escapeMarks(behind)}`,
     inner.bindings as Knex.RawBinding[],
   ) as Query;
 }
@@ -127,6 +130,16 @@ export function compiled(shape: SelectShape): {
 } {
   const { sql, bindings } = shape.builder.toSQL();
   return { sql, bindings };
+}
+
+/** All comparisons of keys in one statement, with `key` or nulls: what cannot be compared shows in its EXPLAIN. */
+export function comparisons(base: BaseTable, key: Key | null): Statement {
+  const chosen = oneOf('t', base.key, key === null ? [] : [key], base.key.length + 1);
+  const bounds = `${after('t', base.key, 1)} and ${upTo('t', base.key, 1)}`;
+  return {
+    text: `select from ${tableName(base)} as t where ${bounds} and ${chosen.text}`,
+    values: [...(key ?? base.key.map(() => null)), ...chosen.values],
+  };
 }
 
 /** The largest key of the table: no row, or one with `key text[]`. */
@@ -166,7 +179,7 @@ export function countKeys(base: BaseTable, keys: readonly Key[]): Statement {
 export function layoutBounds(base: BaseTable, stopKey: Key, count: number): Statement {
   const [first] = base.key;
   if (first === undefined) throw new Error('a key has at least one column');
-  const leading = `t.${quote(first.name)}`;
+  const leading = comparedColumns('t', [first]);
   return {
     text: `select cut.key
       from (
@@ -175,7 +188,7 @@ export function layoutBounds(base: BaseTable, stopKey: Key, count: number): Stat
           select s.histogram_bounds::pg_catalog.text::pg_catalog.text[] as bounds
           from pg_catalog.pg_stats as s
           where s.schemaname = $1 and s.tablename = $2 and s.attname = $3
-          order by s.inherited desc -- a partitioned table has its own row
+          order by s.inherited${base.only === true ? '' : ' desc'} -- with children there are two rows
           limit 1
         ) as histogram
         cross join pg_catalog.generate_series(1, $4::pg_catalog.int4) as i
@@ -212,7 +225,13 @@ function restrict(query: Query, condition: Statement): Query {
 
 function raw(query: Query, text: string, values: readonly unknown[] = []): Knex.Raw {
   const { client } = query as unknown as { client: Pick<Knex, 'raw'> };
-  return client.raw(toMarks(text), [...values] as Knex.RawBinding[]);
+  const bindings: unknown[] = [];
+  const marked = text.replace(/"(?:[^"]|"")*"|\$\d+/g, (part) => {
+    if (part.startsWith('"')) return escapeMarks(part);
+    bindings.push(values[Number(part.slice(1)) - 1]); // as often as the text names it
+    return '?';
+  });
+  return client.raw(marked, bindings as Knex.RawBinding[]);
 }
 
 function native(query: Query): Statement {
@@ -220,11 +239,7 @@ function native(query: Query): Statement {
   return { text: sql, values: bindings };
 }
 
-/** `$1` becomes knex's `?`, outside of quoted names; a `?` in a name is escaped. */
-function toMarks(text: string): string {
-  return text.replace(/"(?:[^"]|"")*"|\$\d+/g, (part) => (part.startsWith('"') ? escapeMarks(part) : '?'));
-}
-
+/** A `?` in a name is no binding of knex's. */
 function escapeMarks(text: string): string {
   return text.replaceAll('?', '\\?');
 }

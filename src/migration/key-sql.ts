@@ -1,4 +1,4 @@
-import type { BaseTable, KeyColumn } from './key.ts';
+import type { BaseTable, Comparison, KeyColumn } from './key.ts';
 
 /**
  * Keys in SQL. Keys travel as text and are compared by Postgres alone: as the column's own type, in the
@@ -27,7 +27,7 @@ export function quote(name: string): string {
 
 /** The table, qualified and quoted. */
 export function tableName(base: BaseTable): string {
-  return `${quote(base.schema)}.${quote(base.name)}`;
+  return `${base.only === true ? 'only ' : ''}${quote(base.schema)}.${quote(base.name)}`;
 }
 
 /** `"t"."a", "t"."b"`: the base columns, never their text, ready for `order by` or a select list. */
@@ -36,20 +36,24 @@ export function orderBy(alias: string, key: readonly KeyColumn[], direction?: 'd
   return key.map((column) => `${quote(alias)}.${quote(column.name)}${suffix}`).join(', ');
 }
 
-/** The key as one value: `"t"."a"`, or `row("t"."a", "t"."b")`. */
-export function rowExpr(alias: string, key: readonly KeyColumn[]): string {
-  return key.length === 1 ? orderBy(alias, key) : `row(${orderBy(alias, key)})`;
+/** The base columns as they are compared: `"t"."a", "t"."b"::"public"."mood"`. */
+export function comparedColumns(alias: string, key: readonly KeyColumn[]): string {
+  return key.map((column) => compared(alias, column)).join(', ');
+}
+
+// A domain over an enum has no operators of its own. An index on the domain serves the type beneath as well.
+function compared(alias: string, column: KeyColumn): string {
+  return `${orderBy(alias, [column])}${column.isDomain === true ? `::${column.type}` : ''}`;
+}
+
+/** Several columns, or placeholders, as one value. */
+function asRow(parts: string, key: readonly KeyColumn[]): string {
+  return key.length === 1 ? parts : `row(${parts})`;
 }
 
 /** `$3::"pg_catalog"."uuid", $4::…`: one placeholder per key column, from `first` on. */
 export function castParams(key: readonly KeyColumn[], first: number): string {
   return key.map((column, index) => `$${first + index}::${column.type}`).join(', ');
-}
-
-/** The placeholders from `first` on as one value, to compare with `rowExpr`. */
-export function placeholders(key: readonly KeyColumn[], first: number): string {
-  const params = castParams(key, first);
-  return key.length === 1 ? params : `row(${params})`;
 }
 
 /** The key as a `text[]`; JavaScript never sees another form of it. */
@@ -90,28 +94,64 @@ export function oneOf(
   const values = key.map((_, index) => keys.map((one) => one[index]));
   const [single] = key;
   if (key.length === 1 && single !== undefined && !isArrayType(single)) {
-    const equals = operator(single, '=');
-    return { text: `${orderBy(alias, key)} ${equals} any ($${first}::${single.type}[])`, values };
+    const text = `${compared(alias, single)} ${operator(single, '=')} any ($${first}::${single.type}[])`;
+    return { text, values };
   }
   const lists = key.map((_, index) => `pg_catalog.unnest($${first + index}::pg_catalog.text[])`).join(', ');
   const given = key.map((column, index) => `given.k${index}::${column.type}`).join(', ');
   const names = key.map((_, index) => `k${index}`).join(', ');
-  const set = `select ${given} from rows from (${lists}) as given (${names})`;
-  const left = key.length === 1 ? orderBy(alias, key) : `(${orderBy(alias, key)})`;
-  const isIn = single?.operatorSchema === undefined ? 'in' : `${operator(single, '=')} any`;
-  return { text: `${left} ${isIn} (${set})`, values };
+  const [before, behind] = oneOfQuery(alias, key);
+  return { text: `${before}select ${given} from rows from (${lists}) as given (${names})${behind}`, values };
 }
 
-/** `=`, or `operator("public".=)`: with an empty search path an extension's operators are not found. */
-export function operator(column: KeyColumn, name: '<' | '<=' | '=' | '>'): string {
-  if (column.operatorSchema === undefined) return name;
-  return `operator(${quote(column.operatorSchema)}.${name})`;
+/** What stands before and behind a query for `comparedColumns`: rows whose key is one of its. */
+export function oneOfQuery(
+  alias: string,
+  key: readonly KeyColumn[],
+): readonly [before: string, behind: string] {
+  const [leading] = key;
+  if (leading !== undefined && isUniform(key, '=')) {
+    return [`(${comparedColumns(alias, key)}) ${operator(leading, '=')} any (`, ')'];
+  }
+  const names = key.map((_, index) => `k${index}`).join(', ');
+  const equal = key.map(
+    (column, index) => `${compared(alias, column)} ${operator(column, '=')} "__umzug_chosen".k${index}`,
+  );
+  return ['exists (select from (', `) as "__umzug_chosen" (${names}) where ${equal.join(' and ')})`];
+}
+
+/**
+ * `operator(pg_catalog.=)`: qualified, because with an empty search path an extension's operators are not found,
+ * and those of another type would be taken in silence: citext would be compared as text.
+ */
+export function operator(column: KeyColumn, name: Comparison): string {
+  return `operator(${column.operators?.[name] ?? `pg_catalog.${name}`})`;
+}
+
+function isUniform(key: readonly KeyColumn[], name: Comparison): boolean {
+  return new Set(key.map((column) => operator(column, name))).size === 1;
 }
 
 function compare(alias: string, key: readonly KeyColumn[], name: '<' | '<=' | '>', first: number): string {
   const [leading] = key;
-  const sign = leading === undefined ? name : operator(leading, name);
-  return `${rowExpr(alias, key)} ${sign} ${placeholders(key, first)}`;
+  if (leading === undefined || !isUniform(key, name)) return spelledOut(alias, key, name, first);
+  const columns = asRow(comparedColumns(alias, key), key);
+  return `${columns} ${operator(leading, name)} ${asRow(castParams(key, first), key)}`;
+}
+
+/**
+ * A row comparison takes one operator for all columns. Where they need different ones: (a, b) > (x, y) is
+ * a > x or a = x and b > y. The bound on the first column is for its index.
+ */
+function spelledOut(alias: string, key: readonly KeyColumn[], name: '<' | '<=' | '>', first: number): string {
+  const strict = name === '>' ? '>' : '<';
+  const terms = key.map((column, index) => (sign: Comparison): string => {
+    return `${compared(alias, column)} ${operator(column, sign)} ${castParams([column], first + index)}`;
+  });
+  const whole = terms.reduceRight((rest, term, index) => {
+    return index === terms.length - 1 ? term(name) : `(${term(strict)} or ${term('=')} and ${rest})`;
+  }, '');
+  return `${terms[0]?.(name === '>' ? '>=' : '<=') ?? 'true'} and ${whole}`;
 }
 
 // Postgres names the array type of "x" "_x"; there is no array of arrays to cast to.

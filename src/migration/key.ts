@@ -1,13 +1,23 @@
+/** How two values of a column are compared. */
+export type Comparison = '<' | '<=' | '=' | '>=' | '>';
+
 /** A column of the key, as Postgres knows it. */
 export interface KeyColumn {
   readonly name: string;
-  /** Schema-qualified, quoted type without typmod, ready for a cast: `"pg_catalog"."uuid"`. */
+  /**
+   * Schema-qualified, quoted type without typmod, ready for a cast: `"pg_catalog"."uuid"`. Of a domain the type
+   * beneath it; `text` for `name`, whose own collation would clash with the column's.
+   */
   readonly type: string;
+  /** The column is of a domain over `type`. */
+  readonly isDomain?: true;
   readonly attnum: number;
   /** Oid and version of the column's collation, `100@2.36`; '0' for none: a changed order is refused. */
   readonly collation: string;
-  /** Schema of its comparison operators, where they are not Postgres's own (citext and other extensions). */
-  readonly operatorSchema?: string;
+  /** Its comparison operators, qualified, where they are not Postgres's own (citext and other extensions). */
+  readonly operators?: Readonly<Record<Comparison, string>>;
+  /** Columns that it is generated from. */
+  readonly madeFrom?: readonly string[];
 }
 
 /** The table whose rows a migration visits, and the key that identifies and orders them. */
@@ -15,6 +25,8 @@ export interface BaseTable {
   readonly oid: string;
   readonly schema: string;
   readonly name: string;
+  /** Its own rows alone, without those of tables that inherit from it. */
+  readonly only?: true;
   readonly key: readonly KeyColumn[];
   /** The planner's row count for the table's present size, -1 where the table was never analysed. */
   readonly estimatedRows: number;

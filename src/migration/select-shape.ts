@@ -12,6 +12,8 @@ export interface SelectedTable {
   readonly name: string;
   /** How the query refers to the table: its alias, or its name. */
   readonly alias: string;
+  /** Without the rows of tables that inherit from it: `db('t', { only: true })`. */
+  readonly only: boolean;
 }
 
 /** What the author selects, checked. */
@@ -215,6 +217,7 @@ function baseTable(inner: PrivateBuilder, file: string): SelectedTable {
     schema: parts.length === 2 ? (parts[0] ?? null) : null,
     name,
     alias: alias === null ? name : unwrapped(alias),
+    only: inner._single['only'] === true,
   };
 }
 

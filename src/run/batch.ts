@@ -82,7 +82,9 @@ export function refuseChangedKeys(chunk: object, base: BaseTable, name: string):
     readonly _single?: { readonly update?: object; readonly counter?: object };
   };
   const columns = Object.keys({ ...parts?.update, ...parts?.counter });
-  const changed = base.key.find((key) => columns.includes(key.name));
+  const changed = base.key.find(({ name: column, madeFrom = [] }) =>
+    [column, ...madeFrom].some((one) => columns.includes(one)),
+  );
   if (changed === undefined) return;
   throw fail('MIGRATION_FAILED', {
     message: `${name}: update changes the key column ${JSON.stringify(changed.name)}`,

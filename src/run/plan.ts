@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { fail, messageOf } from '../errors.ts';
-import type { Direction } from '../ledger/rows.ts';
+import type { Direction, Key } from '../ledger/rows.ts';
 import { resolveBaseTable } from '../migration/base-table.ts';
-import { compiled } from '../migration/chunk-queries.ts';
+import { comparisons, compiled, maxKey } from '../migration/chunk-queries.ts';
 import { guardDatabase } from '../migration/guard.ts';
 import type { BaseTable } from '../migration/key.ts';
 import type { LoadedMigration } from '../migration/loader.ts';
@@ -62,6 +62,7 @@ export async function planStep(
       );
       const { sql, bindings } = compiled(shape);
       await explain(session, migration, guard.builder, sql, bindings);
+      await checkKey(session, migration, base);
       const identity = { sql, bindings, table: base.oid, key: base.key };
       const sha256 = createHash('sha256').update(JSON.stringify(identity, bigintAsText)).digest('hex');
       return { base, sql, sha256, warnings: shape.warnings };
@@ -94,13 +95,30 @@ async function explain(
     .raw(sql, bindings as never)
     .toSQL()
     .toNative();
+  await checked(migration, 'select', session.authorQuery(`explain ${text}`, values as unknown[]));
+}
+
+/** Compares the largest key with the keys, as chunks will: nothing is written yet. */
+async function checkKey(session: Session, migration: DataMigration, base: BaseTable): Promise<void> {
+  const max = maxKey(base);
+  const compare = async (): Promise<void> => {
+    const found = await session.query(max.text, max.values);
+    const { text, values } = comparisons(base, (found.rows[0]?.['key'] as Key | undefined) ?? null);
+    await session.query(`explain ${text}`, values);
+  };
+  await checked(migration, 'the comparison of its keys', compare());
+}
+
+/** Waits for a check by Postgres; throws SELECT_REFUSED or PERMISSION with what it says. */
+async function checked(migration: DataMigration, what: string, check: Promise<unknown>): Promise<void> {
   try {
-    await session.authorQuery(`explain ${text}`, values as unknown[]);
+    await check;
   } catch (error) {
     if (!(error instanceof Error) || !('code' in error) || typeof error.code !== 'string') throw error;
-    if (!/^(42|25006|0A|22)/.test(error.code)) throw error;
+    // XX000: Postgres 18.4 cannot estimate a comparison of "char" (cache lookup failed for collation 0).
+    if (!/^(42|25006|0A|22|XX)/.test(error.code)) throw error;
     throw fail(error.code === '42501' ? 'PERMISSION' : 'SELECT_REFUSED', {
-      message: `${migration.name}: select is refused by Postgres: ${error.message}`,
+      message: `${migration.name}: ${what} is refused by Postgres: ${error.message}`,
       detail: `SQLSTATE ${error.code}`,
       hint: `see ${migration.path}`,
     });

@@ -27,6 +27,10 @@ export class SelectDatabase {
     return this.#database.url;
   }
 
+  get name(): string {
+    return this.#database.name;
+  }
+
   get client(): TestDatabase['client'] {
     return this.#database.client;
   }

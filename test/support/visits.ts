@@ -1,0 +1,105 @@
+import { randomBytes } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
+import type pg from 'pg';
+import { type Migrator, UmzugClusterError, createMigrator } from '../../src/index.ts';
+import { makeProject } from './project.ts';
+
+/**
+ * Migrations that count how often each row was visited, run in this process. A row is found again by its number
+ * `no`, which no key holds, and counts in `n`; both are plain integers, so that the key's type plays no part in it.
+ */
+export interface Visiting {
+  /** The table as an author writes it to knex: `t`, `schema.t`, `t as x`. */
+  readonly table: string;
+  /** The same in SQL. */
+  readonly written: string;
+  readonly style: 'rows' | 'sets';
+  readonly key?: readonly string[] | undefined;
+  readonly chunkSize?: number | undefined;
+  /** Condition of `select`, in SQL. Default: all rows. */
+  readonly where?: string;
+  /** Lanes that work at the same time, in one host. Default: 2. */
+  readonly lanes?: number;
+  /** Hosts that work at the same time. Default: 1. */
+  readonly hosts?: number;
+  /** After how many calls of `update` each try is aborted, one after the other; the last try goes to the end. */
+  readonly abortedAfter?: readonly number[];
+}
+
+/** The file of such a migration; it calls `globalThis[hook]` inside of each chunk, when its rows are written. */
+export function visitingSource(
+  { table, written, style, key, chunkSize, where = 'true' }: Visiting,
+  hook = '',
+): string {
+  const head = `
+    import { setBased } from 'umzug-cluster';
+    const visited = () => globalThis[${JSON.stringify(hook)}]?.();
+    export const options = ${JSON.stringify({ key, chunkSize })};`;
+  if (style === 'sets') {
+    return `${head}
+      export const select = (db) => db(${JSON.stringify(table)}).whereRaw(${JSON.stringify(where)});
+      export const update = setBased(async (chunk, db) => {
+        await chunk.update({ n: db.raw('n + 1') });
+        visited();
+      });`;
+  }
+  const counting = `update ${written} as counted set n = n + v.times
+    from (select no, count(*) as times from unnest(?::int[]) as no group by no) as v where counted.no = v.no`;
+  return `${head}
+    export const select = (db) => db(${JSON.stringify(table)}).select('no').whereRaw(${JSON.stringify(where)});
+    export const update = async (db, rows) => {
+      await db.raw(${JSON.stringify(counting)}, [rows.map(({ no }) => no)]);
+      visited();
+    };`;
+}
+
+let made = 0;
+
+/** Runs such a migration to its end, with the interruptions asked for; returns the rows that the run counted. */
+export async function visitAll(url: string, visiting: Visiting): Promise<number> {
+  made += 1;
+  const name = `m${String(made).padStart(6, '0')}`;
+  const hook = `visited_${randomBytes(6).toString('hex')}`;
+  const { dir } = makeProject({ [`${name}.ts`]: visitingSource(visiting, hook) });
+  const cluster = { lanes: visiting.lanes ?? 2, workers: 1 };
+  writeFileSync(
+    path.join(dir, 'knexfile.ts'),
+    `export default { client: 'pg', migrations: { cluster: ${JSON.stringify(cluster)} } };`,
+  );
+  const open = (): Promise<Migrator> => createMigrator({ cwd: dir, databaseUrl: url });
+  for (const calls of visiting.abortedAfter ?? []) await abortAfter(await open(), hook, calls);
+  const hosts = await Promise.all(Array.from({ length: visiting.hosts ?? 1 }, open));
+  try {
+    const outcomes = await Promise.all(hosts.map((migrator) => migrator.up()));
+    return Math.max(0, ...outcomes.flat().map(({ rows }) => rows));
+  } finally {
+    await Promise.all(hosts.map((migrator) => migrator.close()));
+  }
+}
+
+/** One try that is aborted inside of a chunk, unless it comes to its end before. */
+async function abortAfter(migrator: Migrator, hook: string, calls: number): Promise<void> {
+  const hooks = globalThis as Record<string, unknown>;
+  let left = calls;
+  hooks[hook] = () => {
+    left -= 1;
+    if (left <= 0) migrator.stop('deadline', 'abort');
+  };
+  try {
+    await migrator.up();
+  } catch (error) {
+    if (!(error instanceof UmzugClusterError) || error.code !== 'STOPPED') throw error;
+  } finally {
+    delete hooks[hook];
+    await migrator.close();
+  }
+}
+
+/** How many rows of a table were visited how often. */
+export async function visits(client: pg.Client, written: string): Promise<Record<string, number>> {
+  const { rows } = await client.query<{ n: number; count: number }>(
+    `select n, count(*)::int from ${written} group by n order by n`,
+  );
+  return Object.fromEntries(rows.map(({ n, count }) => [n, count]));
+}
