@@ -17,6 +17,7 @@ import {
   upTo,
   within,
 } from './key-sql.ts';
+import { escapeMarks, toMarks } from './marks.ts';
 import { type SelectShape, groupWhere, hasColumns } from './select-shape.ts';
 
 /**
@@ -225,21 +226,11 @@ function restrict(query: Query, condition: Statement): Query {
 
 function raw(query: Query, text: string, values: readonly unknown[] = []): Knex.Raw {
   const { client } = query as unknown as { client: Pick<Knex, 'raw'> };
-  const bindings: unknown[] = [];
-  const marked = text.replace(/"(?:[^"]|"")*"|\$\d+/g, (part) => {
-    if (part.startsWith('"')) return escapeMarks(part);
-    bindings.push(values[Number(part.slice(1)) - 1]); // as often as the text names it
-    return '?';
-  });
-  return client.raw(marked, bindings as Knex.RawBinding[]);
+  const { sql, bindings } = toMarks(text, values);
+  return client.raw(sql, [...bindings] as Knex.RawBinding[]);
 }
 
 function native(query: Query): Statement {
   const { sql, bindings } = query.toSQL().toNative();
   return { text: sql, values: bindings };
-}
-
-/** A `?` in a name is no binding of knex's. */
-function escapeMarks(text: string): string {
-  return text.replaceAll('?', '\\?');
 }

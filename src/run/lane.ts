@@ -116,7 +116,11 @@ class Lane {
     const { work, abort } = this.#options;
     try {
       const outcome = await runChunk(await this.#session.connected(), work, { no, size, signal: abort });
-      if (outcome.kind === 'failed' && abort.aborted) throw outcome.error;
+      if (outcome.kind === 'failed' && abort.aborted) {
+        // Or the row of a chunk that was stopped twice would be taken for one that kills its process.
+        await this.#isolator.record(no, outcome.error, { maxRows: null, waitMs: 0, transient: false });
+        throw outcome.error;
+      }
       return outcome;
     } catch (error) {
       if (abort.aborted) throw error;

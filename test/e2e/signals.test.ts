@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { groupMembers, rowsDone, run, start, until } from '../support/cli.ts';
 import { withDatabase } from '../support/database.ts';
 import { makeProject } from '../support/project.ts';
+import { visitAll, visits } from '../support/visits.ts';
 
 const table = 'create table t (id bigint primary key, n int not null default 0)';
 const slow = `
@@ -68,6 +69,16 @@ describe('a signal', () => {
       const outcome = await run([...args, '--max-time', '1s'], { cwd: dir, url });
       expect(outcome.code, outcome.stderr).toBe(5);
       expect(outcome.stderr).toMatch(/run `up` again/);
+    });
+  });
+
+  it('that destroys the same chunk again and again is not taken for a row that kills its process', async () => {
+    await withDatabase(async ({ url, client }) => {
+      await client.query('create table t (id int primary key, no int not null, n int not null default 0)');
+      await client.query('insert into t select i, i from generate_series(1, 3) as i');
+      const abortedAfter = [1, 1, 1, 1];
+      await visitAll(url, { table: 't', written: 't', style: 'rows', chunkSize: 1, abortedAfter });
+      expect(await visits(client, 't')).toEqual({ 1: 3 });
     });
   });
 });

@@ -45,7 +45,7 @@ const keys: readonly (readonly [what: string, key: readonly KeyPart[]])[] = [
   [
     'quoted names',
     parts(
-      ['int4', 3, '"Weird ""?$1 ?? \\ id"'],
+      ['int4', 3, '"Weird ""?$1 ?? \\ \\? id"'],
       ['uuid', rows, '"select"'],
       ['bool', 2, `"${'ü'.repeat(31)}x"`],
     ),

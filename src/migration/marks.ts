@@ -1,0 +1,24 @@
+/** SQL for knex, whose placeholder is `?`, which a quoted name may hold as well. */
+
+const quotedName = /"(?:[^"]|"")*"/g;
+
+/** `$1` becomes `?`; its value is given as often as the text names it. */
+export function toMarks(
+  text: string,
+  values: readonly unknown[],
+): { readonly sql: string; readonly bindings: readonly unknown[] } {
+  const bindings: unknown[] = [];
+  const sql = escapeMarks(text).replace(/"(?:[^"]|"")*"|\$\d+/g, (part) => {
+    if (part.startsWith('"')) return part;
+    bindings.push(values[Number(part.slice(1)) - 1]);
+    return '?';
+  });
+  return { sql, bindings };
+}
+
+/** Quoted names without `?`: knex's own escape `\?` takes a backslash before it for its own. */
+export function escapeMarks(text: string): string {
+  return text.replace(quotedName, (name) =>
+    name.includes('?') ? `U&${name.replaceAll('\\', '\\\\').replaceAll('?', '\\003F')}` : name,
+  );
+}
