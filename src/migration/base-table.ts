@@ -105,10 +105,22 @@ function refuseRelation(label: string, row: Row, only: boolean): void {
       `select its own rows with db('${label}', { only: true }), and migrate each of the others by itself`,
     );
   }
-  if (row['may_select'] === 'true' && row['may_write'] === 'true') return;
+  refuseForRole(label, row);
+}
+
+function refuseForRole(label: string, row: Row): void {
+  const role = quote(row['role'] ?? '');
+  if (row['may_select'] !== 'true' || row['may_write'] !== 'true') {
+    throw fail('PERMISSION', {
+      message: `no permission to ${row['may_select'] === 'true' ? 'update' : 'select from'} "${label}"`,
+      hint: `grant select, update on ${quote(row['schema'] ?? '')}.${quote(row['name'] ?? '')} to ${role}`,
+    });
+  }
+  if (row['hides_rows'] !== 'true') return;
   throw fail('PERMISSION', {
-    message: `no permission to ${row['may_select'] === 'true' ? 'update' : 'select from'} "${label}"`,
-    hint: `grant select, update on ${quote(row['schema'] ?? '')}.${quote(row['name'] ?? '')} to ${quote(row['role'] ?? '')}`,
+    message: `row-level security hides rows of "${label}" from ${role}`,
+    detail: 'a migration that passes over rows in silence would be called done',
+    hint: `run as a role that sees all rows: the table's owner, unless it is forced on the owner too, or: alter role ${role} bypassrls`,
   });
 }
 

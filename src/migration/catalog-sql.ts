@@ -9,6 +9,7 @@ export const relationSql = `
       select from pg_catalog.pg_partition_tree(c.oid) as part
       join pg_catalog.pg_class as leaf on leaf.oid = part.relid and leaf.relkind = 'f'
     ))::text as has_foreign,
+    pg_catalog.row_security_active(c.oid)::text as hides_rows,
     pg_catalog.has_any_column_privilege(c.oid, 'select')::text as may_select,
     (pg_catalog.has_any_column_privilege(c.oid, 'update')
       or pg_catalog.has_table_privilege(c.oid, 'delete'))::text as may_write,
