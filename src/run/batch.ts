@@ -1,8 +1,16 @@
 import { fail } from '../errors.ts';
 import type { Owned } from '../ledger/chunks.ts';
 import type { Key } from '../ledger/rows.ts';
-import { lockKeys, lockedChunk, pickKeys, rowsByKeys, splitRows } from '../migration/chunk-queries.ts';
+import {
+  type ChunkRange,
+  lockKeys,
+  lockedChunk,
+  pickKeys,
+  rowsByKeys,
+  splitRows,
+} from '../migration/chunk-queries.ts';
 import type { GuardedDatabase } from '../migration/guard.ts';
+import type { Statement } from '../migration/key-sql.ts';
 import type { BaseTable } from '../migration/key.ts';
 import type { SelectShape } from '../migration/select-shape.ts';
 import type { Session } from '../postgres/session.ts';
@@ -36,11 +44,8 @@ export async function readBatch(
       lastKey: read.keys.at(-1) ?? null,
     };
   }
-  const pick = pickKeys(shape, base, range);
-  const picked = (await session.query(pick.text, pick.values)).rows.map((row) => row['key'] as Key);
+  const { picked, locked } = await lockPicked(session, shape, base, range);
   if (picked.length === 0) return { rows: [], keys: [], picked: 0, lastKey: null };
-  const lock = lockKeys(base, picked);
-  const locked = (await session.query(lock.text, lock.values)).rows.map((row) => row['key'] as Key);
   const byKeys = rowsByKeys(shape, base, locked);
   const read = splitRows((await session.authorQuery(byKeys.text, byKeys.values)).rows, base);
   return {
@@ -49,6 +54,31 @@ export async function readBatch(
     picked: picked.length,
     lastKey: picked.at(-1) ?? null,
   };
+}
+
+/**
+ * Picks the next keys and locks their rows. Where one is gone meanwhile, its row was deleted, or has moved to
+ * another partition under another key, maybe one of this chunk: picks anew. What is locked stays; a key that is
+ * gone and picked again is none of the table's.
+ */
+async function lockPicked(
+  session: Session,
+  shape: SelectShape,
+  base: BaseTable,
+  range: ChunkRange,
+): Promise<{ readonly picked: readonly Key[]; readonly locked: readonly Key[] }> {
+  const keysOf = async ({ text, values }: Statement): Promise<readonly Key[]> =>
+    (await session.query(text, values)).rows.map((row) => row['key'] as Key);
+  const gone = new Set<string>();
+  for (;;) {
+    const picked = await keysOf(pickKeys(shape, base, range));
+    const locked = picked.length === 0 ? [] : await keysOf(lockKeys(base, picked));
+    if (locked.length === picked.length) return { picked, locked };
+    const there = new Set(locked.map((key) => JSON.stringify(key)));
+    const missing = picked.map((key) => JSON.stringify(key)).filter((key) => !there.has(key));
+    if (missing.some((key) => gone.has(key))) return { picked, locked };
+    for (const key of missing) gone.add(key);
+  }
 }
 
 /** Rows as the application's own knex would give them. */
