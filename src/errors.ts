@@ -6,6 +6,7 @@
 /** Exit code of the command line for each error code; the meaning of the numbers is in the README. */
 export const exitCodes = {
   MIGRATION_FAILED: 1,
+  VALUE_REFUSED: 1,
   USAGE: 2,
   CONFIG: 2,
   MIGRATION_FILE: 2,

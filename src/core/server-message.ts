@@ -27,7 +27,8 @@ const quotations: readonly [open: string, inside: RegExp, close: string][] = [
 const bytes = /\b0x[0-9a-f]{2}\b/gi;
 
 // Text search and its like say of a value that its syntax is wrong, with the code of wrong SQL.
-const valueSyntax = /syntax error in (tsquery|tsvector|ltree|lquery|ltxtquery|hstore)/i;
+const valueSyntax =
+  /syntax error in (tsquery|tsvector|ltree|lquery|ltxtquery|hstore)|of jsonpath input|no escaped character/i;
 
 /** The message of an error of the server without the values that it quotes. */
 export function withoutValues({ code, message, routine }: ServerError): string {

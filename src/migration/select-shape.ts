@@ -1,5 +1,6 @@
 import type { Knex } from 'knex';
 import { fail, messageOf } from '../errors.ts';
+import { type NamingClient, databaseName } from './identifier.ts';
 
 /**
  * The only place that reads knex's private fields (`_single`, `_statements`, `_method`), which is why the
@@ -40,7 +41,7 @@ interface PrivateBuilder {
   _statements: KnexStatement[];
   _method: string;
   _queryContext?: unknown;
-  client: { wrapIdentifier(name: string, context: unknown): string };
+  client: NamingClient;
 }
 
 const cutByTool = 'chunks are cut by the tool';
@@ -202,10 +203,7 @@ function baseTable(inner: PrivateBuilder, file: string): SelectedTable {
       `db('${text} as ${alias ?? text}').withSchema('${schema}')`,
     );
   }
-  const unwrapped = (part: string): string => {
-    const name = inner.client.wrapIdentifier(part.trim(), inner._queryContext);
-    return /^".*"$/s.test(name) ? name.slice(1, -1).replaceAll('""', '"') : name;
-  };
+  const unwrapped = (part: string): string => databaseName(inner.client, part, inner._queryContext);
   const parts = (
     typeof schema === 'string' ? [...schema.split('.'), ...text.split('.')] : text.split('.')
   ).map(unwrapped);

@@ -1,7 +1,10 @@
 import type { Knex } from 'knex';
 import { didYouMean } from '../core/names.ts';
 import { fail } from '../errors.ts';
+import { type NamingClient, databaseName } from './identifier.ts';
 import { quote } from './key-sql.ts';
+import { type TargetColumn, readTarget } from './target-columns.ts';
+import { refusedByColumn } from './value-errors.ts';
 import { toPostgresText } from './values.ts';
 
 export interface UpdateRowsColumns {
@@ -11,19 +14,17 @@ export interface UpdateRowsColumns {
   readonly set: readonly string[];
 }
 
-interface Column {
-  readonly name: string;
-  /** Base type, qualified, without typmod. */
-  readonly type: string;
-  /** `json`, `array` or `other`: how its values become text. */
-  readonly form: 'json' | 'array' | 'other';
-}
+/** The new values, column by column, as text. */
+type Texts = readonly (readonly (string | null)[])[];
 
 /**
  * Writes a different value to every row in one statement; returns how many rows it changed. Rows carry the
- * key and the new values. Types come from the catalog, so values are stored as a plain UPDATE would store
- * them. A new value may be null, a key may not, and undefined is refused, as is one key twice. Throws
- * MIGRATION_FAILED naming column and row number, never a value: in a transaction nothing was written. One UPDATE per row, the loop an author would write instead, took 10 to 50 times as long.
+ * key and the new values, under the names that the application has for the columns. Types come from the
+ * catalog, so values are stored as a plain UPDATE would store them. A new value may be null, a key may not,
+ * and undefined is refused, as is one key twice: MIGRATION_FAILED names column and row number. A value that
+ * does not fit its column is VALUE_REFUSED, or the error of Postgres with the column's name. No message holds
+ * a value; in a transaction nothing was written. One UPDATE per row, the loop an author would write instead,
+ * took 10 to 50 times as long.
  */
 export async function updateRows(
   db: Knex,
@@ -34,27 +35,39 @@ export async function updateRows(
   if (key.length === 0 || set.length === 0) {
     throw mistake(table, 'key and set must name at least one column each');
   }
+  const both = key.find((name) => set.includes(name));
+  if (both !== undefined) throw mistake(table, `"${both}" is in key and in set: a row has one value for it`);
   if (rows.length === 0) return 0;
-  const written = table.split('.').map(quote).join('.');
-  const columns = await readColumns(db, table, written, [...key, ...set]);
-  const values = columns.map((column) => rows.map((row, index) => valueOf(table, row, index, column)));
-  const keys = values.slice(0, key.length);
+  const client = db.client as NamingClient;
+  const written = table
+    .split('.')
+    .map((part) => quote(databaseName(client, part)))
+    .join('.');
+  const columns = await targetColumns(db, table, written, [...key, ...set]);
+  const texts = columns.map((column) => rows.map((row, index) => textOf(table, row, index, column)));
+  const keys = texts.slice(0, key.length);
   refuseNullKeys(table, keys, key);
   refuseTwins(table, keys, rows.length);
-  const alias = (index: number): string => `c${index}`;
-  const names = columns.map((_column, index) => alias(index)).join(', ');
-  // Text in, cast per column: an array of arrays would be flattened by unnest.
-  const assignments = set.map(
-    (name, index) => `${quote(name)} = v.${alias(key.length + index)}::${columns[key.length + index]?.type}`,
-  );
-  const matches = key.map((name, index) => `t.${quote(name)} = v.${alias(index)}::${columns[index]?.type}`);
-  const sql = `update ${written} as t set ${assignments.join(', ')}
-    from unnest(${columns.map(() => '?::text[]').join(', ')}) as v(${names})
-    where ${matches.join(' and ')}`;
-  const result: unknown = await db.raw(escapeMarks(sql), values as never);
+  const sql = updateSql(written, columns, key.length);
+  let result: unknown;
+  try {
+    result = await db.raw(escapeMarks(sql), texts as never);
+  } catch (error) {
+    throw refusedByColumn(error, { table, sql, columns, texts });
+  }
   const changed = (result as { rowCount: number | null }).rowCount ?? 0;
   if (changed < rows.length) await refuseEqualKeys(db, table, keys, columns);
   return changed;
+}
+
+function updateSql(written: string, columns: readonly TargetColumn[], keyLength: number): string {
+  const value = (column: TargetColumn, index: number): string => `v.c${index}::${column.type}`;
+  // Text in, cast per column: an array of arrays would be flattened by unnest.
+  const pairs = columns.map((column, index) => `${quote(column.name)} = ${value(column, index)}`);
+  const matches = pairs.slice(0, keyLength).map((pair) => `t.${pair}`);
+  return `update ${written} as t set ${pairs.slice(keyLength).join(', ')}
+    from unnest(${columns.map(() => '?::text[]').join(', ')}) as v(${columns.map((_column, index) => `c${index}`).join(', ')})
+    where ${matches.join(' and ')}`;
 }
 
 /** knex reads `?` as a binding; a quoted name may hold one. */
@@ -62,67 +75,53 @@ function escapeMarks(sql: string): string {
   return sql.replaceAll(/\?(?!::text\[\])/g, '\\?');
 }
 
-async function readColumns(
+async function targetColumns(
   db: Knex,
   table: string,
   written: string,
   wanted: readonly string[],
-): Promise<readonly Column[]> {
-  // The base type of a domain, without typmod: the assignment then checks lengths as a plain UPDATE does,
-  // where an explicit cast would truncate in silence.
-  const result: unknown = await db.raw(
-    `with recursive kinds as (
-       select a.attname, a.atttypid as oid from pg_catalog.pg_attribute as a
-       where a.attrelid = pg_catalog.to_regclass(?) and a.attnum > 0 and not a.attisdropped
-       union all
-       select kinds.attname, t.typbasetype from kinds join pg_catalog.pg_type as t on t.oid = kinds.oid
-       where t.typtype = 'd'
-     )
-     select kinds.attname::text as name, t.typname in ('json', 'jsonb') as is_json, t.typcategory = 'A' as is_array,
-            pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(t.typname) as type
-     from kinds
-     join pg_catalog.pg_type as t on t.oid = kinds.oid
-     join pg_catalog.pg_namespace as n on n.oid = t.typnamespace
-     where t.typtype <> 'd'`,
-    [written],
-  );
-  const { rows } = result as {
-    rows: { name: string; is_json: boolean; is_array: boolean; type: string }[];
-  };
-  if (rows.length === 0) throw mistake(table, `table "${table}" does not exist, or has no columns`);
-  return wanted.map((name) => {
-    const found = rows.find((row) => row.name === name);
-    if (found === undefined) {
-      const similar = didYouMean(
-        name,
-        rows.map((row) => row.name),
-      );
-      throw mistake(table, `"${name}" is not a column of "${table}"${similar}`);
-    }
-    return { name, type: found.type, form: found.is_json ? 'json' : found.is_array ? 'array' : 'other' };
+): Promise<readonly TargetColumn[]> {
+  const found = await readTarget(db, written);
+  if (found.length === 0) throw mistake(table, `table "${table}" does not exist, or has no columns`);
+  return wanted.map((property) => {
+    const name = databaseName(db.client as NamingClient, property);
+    const column = found.find((one) => one.name === name);
+    if (column !== undefined) return { ...column, property };
+    const similar = didYouMean(
+      name,
+      found.map((one) => one.name),
+    );
+    throw mistake(table, `"${name}" is not a column of "${table}"${similar}`);
   });
 }
 
-function valueOf(table: string, row: object, index: number, column: Column): string | null {
+function textOf(table: string, row: object, index: number, column: TargetColumn): string | null {
   if (typeof row !== 'object' || row === null) throw mistake(table, `row ${index + 1} is not an object`);
-  const value = (row as Record<string, unknown>)[column.name];
-  if (value === undefined) {
-    throw mistake(table, `row ${index + 1} has no value for column "${column.name}" (undefined)`);
-  }
-  if (value === null) return null;
-  const text = toPostgresText(value, column.form);
-  if (text !== null) return text;
-  throw mistake(
-    table,
-    `row ${index + 1} has a value that does not fit column "${column.name}" (${column.type})`,
-  );
+  const value = (row as Record<string, unknown>)[column.property];
+  if (value === undefined) throw noValue(table, row, index, column);
+  const text = converted(value, column);
+  if (typeof text === 'string' || text === null) return text;
+  throw fail('VALUE_REFUSED', {
+    message: `updateRows: row ${index + 1} has a value that does not fit column "${column.name}" (${column.shown}) of "${table}": ${text.misfit}`,
+    hint: 'give null, or a value of the column’s type',
+  });
 }
 
-function refuseNullKeys(
-  table: string,
-  keys: readonly (readonly (string | null)[])[],
-  names: readonly string[],
-): void {
+function converted(value: unknown, column: TargetColumn): ReturnType<typeof toPostgresText> {
+  try {
+    return toPostgresText(value, column.form);
+  } catch {
+    return { misfit: 'it cannot be written as text; it may hold itself, or its toPostgres throws' };
+  }
+}
+
+function noValue(table: string, row: object, index: number, { property }: TargetColumn): Error {
+  const similar = property in row ? '' : didYouMean(property, Object.keys(row));
+  const what = `has no value for column "${property}" (undefined)`;
+  return mistake(table, `row ${index + 1} ${what}${similar}`);
+}
+
+function refuseNullKeys(table: string, keys: Texts, names: readonly string[]): void {
   for (const [column, texts] of keys.entries()) {
     const index = texts.indexOf(null);
     if (index === -1) continue;
@@ -134,8 +133,8 @@ function refuseNullKeys(
 async function refuseEqualKeys(
   db: Knex,
   table: string,
-  keys: readonly (readonly (string | null)[])[],
-  columns: readonly Column[],
+  keys: Texts,
+  columns: readonly TargetColumn[],
 ): Promise<void> {
   const casts = keys.map((_texts, index) => `v.c${index}::${columns[index]?.type}`).join(', ');
   const sql = `select min(v.row)::int as first, max(v.row)::int as last
@@ -148,12 +147,13 @@ async function refuseEqualKeys(
   throw mistake(table, `row ${twin.last} has the key of row ${twin.first}, written differently`);
 }
 
-function refuseTwins(table: string, keys: readonly (readonly (string | null)[])[], count: number): void {
-  const seen = new Set<string>();
+function refuseTwins(table: string, keys: Texts, count: number): void {
+  const seen = new Map<string, number>();
   for (let index = 0; index < count; index += 1) {
     const key = JSON.stringify(keys.map((column) => column[index]));
-    if (seen.has(key)) throw mistake(table, `row ${index + 1} has the key of an earlier row`);
-    seen.add(key);
+    const first = seen.get(key);
+    if (first !== undefined) throw mistake(table, `row ${index + 1} has the key of row ${first}`);
+    seen.set(key, index + 1);
   }
 }
 

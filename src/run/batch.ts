@@ -30,7 +30,7 @@ export async function readBatch(
     const statement = lockedChunk(shape, base, range);
     const read = splitRows((await session.authorQuery(statement.text, statement.values)).rows, base);
     return {
-      rows: asApplication(guard, read.rows),
+      rows: asApplication(guard, shape, read.rows),
       keys: read.keys,
       picked: read.keys.length,
       lastKey: read.keys.at(-1) ?? null,
@@ -44,7 +44,7 @@ export async function readBatch(
   const byKeys = rowsByKeys(shape, base, locked);
   const read = splitRows((await session.authorQuery(byKeys.text, byKeys.values)).rows, base);
   return {
-    rows: asApplication(guard, read.rows),
+    rows: asApplication(guard, shape, read.rows),
     keys: read.keys,
     picked: picked.length,
     lastKey: picked.at(-1) ?? null,
@@ -52,9 +52,9 @@ export async function readBatch(
 }
 
 /** Rows as the application's own knex would give them. */
-function asApplication(guard: GuardedDatabase, rows: object[]): object[] {
+function asApplication(guard: GuardedDatabase, { builder }: SelectShape, rows: object[]): object[] {
   const client = guard.builder.client as { postProcessResponse(rows: unknown, context: unknown): unknown };
-  return client.postProcessResponse(rows, undefined) as object[];
+  return client.postProcessResponse(rows, builder.queryContext()) as object[];
 }
 
 /** A join that multiplies rows would migrate a base row more than once. Names an example by its key alone. */

@@ -1,5 +1,5 @@
 import { type JudgedError, type Verdict, judge } from '../core/verdict.ts';
-import { UmzugClusterError, fail, messageOf } from '../errors.ts';
+import { UmzugClusterError, exitCodes, fail, messageOf } from '../errors.ts';
 import { astray, isThrown } from '../migration/mistakes.ts';
 import type { Session } from '../postgres/session.ts';
 import type { ChunkWork, FailedChunk } from './chunk.ts';
@@ -8,7 +8,8 @@ import type { ChunkWork, FailedChunk } from './chunk.ts';
 export function verdictOf(failure: FailedChunk, session: Session | null): Verdict {
   const { error, exceeded } = failure;
   if (exceeded) return 'shrink';
-  if (error instanceof UmzugClusterError) return 'stop';
+  // A value that does not fit is bad data, of some row.
+  if (error instanceof UmzugClusterError) return error.code === 'VALUE_REFUSED' ? 'shrink' : 'stop';
   if (isThrown(error)) return 'shrink';
   return judgeError(error, session);
 }
@@ -27,13 +28,15 @@ function asJudged(error: unknown, session: Session | null): JudgedError {
 /** SQLSTATE or system code of anything that was thrown. */
 export function codeOf(error: unknown): string | undefined {
   if (typeof error !== 'object' || error === null || !('code' in error)) return undefined;
+  if (error instanceof UmzugClusterError) return undefined;
   return typeof error.code === 'string' ? error.code : undefined;
 }
 
 /** The error with which a chunk stops its run: names the migration and the range. */
 export function stopping(error: unknown, { migration, run }: ChunkWork, no: number, why?: string): Error {
   const where = `${migration.name}, ${run.direction}, range ${no}`;
-  if (error instanceof UmzugClusterError && error.code !== 'MIGRATION_FAILED') return error;
+  if (error instanceof UmzugClusterError && exitCodes[error.code] !== exitCodes.MIGRATION_FAILED)
+    return error;
   const known = error instanceof UmzugClusterError ? error : null;
   const code = known === null ? codeOf(error) : undefined;
   return fail('MIGRATION_FAILED', {
