@@ -10,6 +10,8 @@ export type RunState = 'running' | 'paused' | 'failed' | 'done' | 'reverting' | 
 export interface RunPlan {
   readonly base: BaseTable;
   readonly sql: string;
+  /** Under which names a select that is taken as it stands returns the key. */
+  readonly keyAs?: readonly string[];
 }
 
 /** One execution of one migration, in one direction. */

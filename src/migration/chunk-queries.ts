@@ -13,7 +13,8 @@ import {
   tableName,
   within,
 } from './key-sql.ts';
-import { type SelectShape, groupWhere, hasColumns } from './select-shape.ts';
+import { type SelectShape, type TableSelect, groupWhere, hasColumns } from './select-shape.ts';
+import { escapeMarks, keysInRange, native, toMarks, wholeInRange, wholeRows } from './whole-select.ts';
 
 /**
  * The author's `select` turned into the statements of a chunk. Hidden columns are raw fragments, so that an
@@ -36,7 +37,7 @@ export interface ChunkRange extends KeyRange {
  * Locks and reads the next rows of a plain select, in key order: one statement. The range is a condition
  * of the author's own query, so that the planner walks the key's index and stops at the limit.
  */
-export function lockedChunk(shape: SelectShape, base: BaseTable, range: ChunkRange): Statement {
+export function lockedChunk(shape: TableSelect, base: BaseTable, range: ChunkRange): Statement {
   const { alias } = shape.table;
   const query = restrict(withKeyText(shape, base), within(alias, base.key, range, 1));
   query.orderByRaw(raw(query, orderBy(alias, base.key))).limit(range.limit);
@@ -46,19 +47,29 @@ export function lockedChunk(shape: SelectShape, base: BaseTable, range: ChunkRan
 
 /** Keys of the next rows of any select, in key order, each once: rows of `key text[]`. Locks nothing. */
 export function pickKeys(shape: SelectShape, base: BaseTable, range: ChunkRange): Statement {
-  const { alias } = shape.table;
-  const query = restrict(groupWhere(shape.builder).clearSelect(), within(alias, base.key, range, 1));
-  selectKeyColumns(query, alias, base);
-  const { text, values } = native(query);
-  const names = base.key.map((_, index) => quote(keyColumn(index))).join(', ');
-  const texts = base.key.map((_, index) => `${quote(keyColumn(index))}::pg_catalog.text`).join(', ');
+  const { text, values, keyAs } =
+    shape.kind === 'whole' ? wholeInRange(shape, base, range) : tableInRange(shape, base, range);
+  const names = keyAs.map(quote).join(', ');
+  const texts = keyAs.map((name) => `${quote(name)}::pg_catalog.text`).join(', ');
   return {
     text: `select array[${texts}] as key
-      from (select distinct ${names} from (${text}) as matching
+      from (select distinct ${names} from ${text}
             order by ${names} limit $${values.length + 1}::pg_catalog.int8) as picked
       order by ${names}`,
     values: [...values, range.limit],
   };
+}
+
+function tableInRange(
+  shape: TableSelect,
+  base: BaseTable,
+  range: KeyRange,
+): Statement & { readonly keyAs: readonly string[] } {
+  const { alias } = shape.table;
+  const query = restrict(groupWhere(shape.query).clearSelect(), within(alias, base.key, range, 1));
+  selectKeyColumns(query, alias, base);
+  const { text, values } = native(query);
+  return { text: `(${text}) as matching`, values, keyAs: base.key.map((_, index) => keyColumn(index)) };
 }
 
 /** Locks the base rows of `keys` in key order; rows of `key text[]` for those that still exist. */
@@ -75,10 +86,10 @@ export function lockKeys(base: BaseTable, keys: readonly Key[]): Statement {
 
 /** The author's rows of exactly these base rows, in key order; for `splitRows`. */
 export function rowsByKeys(shape: SelectShape, base: BaseTable, keys: readonly Key[]): Statement {
+  if (shape.kind === 'whole') return wholeRows(shape, base, keys, keyText);
   const query = withKeyText(shape, base);
   selectKeyColumns(query, shape.table.alias, base);
   const { text, values } = native(query);
-  // Around the author's query, not inside: a window function sees the same rows in every chunk.
   const key = base.key.map((column, index) => ({ ...column, name: keyColumn(index) }));
   const chosen = oneOf('s', key, keys, values.length + 1);
   return {
@@ -106,27 +117,21 @@ export function splitRows(
 
 /** The author's query on one range, ready for `.update()` or `.delete()`. */
 export function setBasedChunk(shape: SelectShape, base: BaseTable, db: Knex, range: KeyRange): Query {
+  if (shape.kind === 'whole') return ofBase(base, base.name, db, keysInRange(shape, base, range));
   const { alias } = shape.table;
-  const rangeOfKeys = within(alias, base.key, range, 1);
-  const query = restrict(groupWhere(shape.builder).clearSelect(), rangeOfKeys);
+  const query = restrict(groupWhere(shape.query).clearSelect(), within(alias, base.key, range, 1));
   if (shape.plain) return query;
-  const key = orderBy(alias, base.key);
-  const inner = query.select(raw(query, key)).toSQL();
-  const sign = base.key[0]?.operatorSchema === undefined ? 'in' : `${operator(base.key[0], '=')} any`;
-  const table = db.raw(escapeMarks(`${tableName(base)} as ${quote(alias)}`));
-  return db(table as unknown as string).whereRaw(
-    `${escapeMarks(`(${key}) ${sign}`)} (${inner.sql})`,
-    inner.bindings as Knex.RawBinding[],
-  ) as Query;
+  const { sql, bindings } = query.select(raw(query, orderBy(alias, base.key))).toSQL();
+  return ofBase(base, alias, db, { text: sql, values: bindings });
 }
 
-/** SQL with `?` marks and its bindings, for hashing and for EXPLAIN; the same on every host. */
-export function compiled(shape: SelectShape): {
-  readonly sql: string;
-  readonly bindings: readonly unknown[];
-} {
-  const { sql, bindings } = shape.builder.toSQL();
-  return { sql, bindings };
+/** The rows of the base table whose keys a query with `?` marks returns. */
+function ofBase(base: BaseTable, alias: string, db: Knex, keys: Statement): Query {
+  const sign = base.key[0]?.operatorSchema === undefined ? 'in' : `${operator(base.key[0], '=')} any`;
+  const table = db.raw(escapeMarks(`${tableName(base)} as ${quote(alias)}`));
+  const key = escapeMarks(`(${orderBy(alias, base.key)}) ${sign}`);
+  const values = keys.values as Knex.RawBinding[];
+  return db(table as unknown as string).whereRaw(`${key} (${keys.text})`, values) as Query;
 }
 
 /** The largest key of the table: no row, or one with `key text[]`. */
@@ -194,8 +199,8 @@ export function layoutBounds(base: BaseTable, stopKey: Key, count: number): Stat
   };
 }
 
-function withKeyText(shape: SelectShape, base: BaseTable): Query {
-  const query = groupWhere(shape.builder);
+function withKeyText(shape: TableSelect, base: BaseTable): Query {
+  const query = groupWhere(shape.query);
   if (!hasColumns(query)) query.select(raw(query, '*'));
   return query.select(raw(query, `${asText(shape.table.alias, base.key)} as ${quote(keyText)}`));
 }
@@ -213,18 +218,4 @@ function restrict(query: Query, condition: Statement): Query {
 function raw(query: Query, text: string, values: readonly unknown[] = []): Knex.Raw {
   const { client } = query as unknown as { client: Pick<Knex, 'raw'> };
   return client.raw(toMarks(text), [...values] as Knex.RawBinding[]);
-}
-
-function native(query: Query): Statement {
-  const { sql, bindings } = query.toSQL().toNative();
-  return { text: sql, values: bindings };
-}
-
-/** `$1` becomes knex's `?`, outside of quoted names; a `?` in a name is escaped. */
-function toMarks(text: string): string {
-  return text.replace(/"(?:[^"]|"")*"|\$\d+/g, (part) => (part.startsWith('"') ? escapeMarks(part) : '?'));
-}
-
-function escapeMarks(text: string): string {
-  return text.replaceAll('?', '\\?');
 }

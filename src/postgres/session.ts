@@ -16,6 +16,8 @@ export interface Result {
   readonly rows: Record<string, unknown>[];
   readonly rowCount: number | null;
   readonly command: string;
+  /** Of a column that is one of a table, its place in the catalog; else 0. */
+  readonly fields: readonly { readonly name: string; readonly tableID: number; readonly columnID: number }[];
 }
 
 // Startup parameters break or leak behind PgBouncer; the same limits are set inside each transaction.

@@ -52,9 +52,9 @@ export async function readBatch(
 }
 
 /** Rows as the application's own knex would give them. */
-function asApplication(guard: GuardedDatabase, { builder }: SelectShape, rows: object[]): object[] {
+function asApplication(guard: GuardedDatabase, { query }: SelectShape, rows: object[]): object[] {
   const client = guard.builder.client as { postProcessResponse(rows: unknown, context: unknown): unknown };
-  return client.postProcessResponse(rows, builder.queryContext()) as object[];
+  return client.postProcessResponse(rows, query.queryContext()) as object[];
 }
 
 /** A join that multiplies rows would migrate a base row more than once. Names an example by its key alone. */

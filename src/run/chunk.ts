@@ -6,6 +6,7 @@ import type { Key, Run } from '../ledger/rows.ts';
 import { countKeys, setBasedChunk, upperKey } from '../migration/chunk-queries.ts';
 import type { ChunkContext, ChunkLogger } from '../migration/contract.ts';
 import { type GuardedDatabase, guardDatabase } from '../migration/guard.ts';
+import { identity, otherSelect } from '../migration/select-identity.ts';
 import { inspectSelect } from '../migration/select-shape.ts';
 import type { Session } from '../postgres/session.ts';
 import { authorSearchPath, begin, commit, emptySearchPath, rollback } from '../postgres/transaction.ts';
@@ -152,7 +153,8 @@ async function migrate(
 ): Promise<Migrated> {
   const { step, migration, run } = work;
   const { base } = run.plan;
-  const shape = inspectSelect(step.select(guard.builder), migration.path);
+  const shape = inspectSelect(step.select(guard.builder), migration.path, run.plan.keyAs);
+  if (identity(shape, base) !== run.planSha256) throw otherSelect(migration.name);
   const what = run.direction === 'up' ? 'update' : 'down.update';
   const expect = { what, allowNoQueries: migration.options.allowNoQueries ?? false };
   if (step.setBased) {

@@ -64,7 +64,11 @@ async function nextKey(
 ): Promise<Key | null> {
   const { base } = run.plan;
   await session.query(authorSearchPath(env.searchPath));
-  const shape = inspectSelect(step.select(guardDatabase(session, env.knexConfig).builder), migration.path);
+  const shape = inspectSelect(
+    step.select(guardDatabase(session, env.knexConfig).builder),
+    migration.path,
+    run.plan.keyAs,
+  );
   const statement = step.setBased
     ? upperKey(base, after, hi, 1)
     : pickKeys(shape, base, { after, upTo: hi, limit: 1 });

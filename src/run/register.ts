@@ -6,6 +6,7 @@ import { failureFacts } from '../ledger/quarantine.ts';
 import type { Run } from '../ledger/rows.ts';
 import { changeState, findLiveRun, insertRun, resetRetries } from '../ledger/runs.ts';
 import { isExecuted } from '../ledger/migrations.ts';
+import { otherSelect } from '../migration/select-identity.ts';
 import { ensureLedger } from '../ledger/schema.ts';
 import type { TurnOptions } from '../ledger/turn.ts';
 import type { Session } from '../postgres/session.ts';
@@ -40,7 +41,7 @@ export async function registerUp(
       name: migration.name,
       direction: 'up',
       reverts: null,
-      plan: { base: plan.base, sql: plan.sql },
+      plan: plan.stored,
       fileSha256: migration.sha256,
       planSha256: plan.sha256,
       stopKey: layout.stopKey,
@@ -84,13 +85,7 @@ async function resume(
       hint: `put the file back, or revert the run with: umzug-cluster down --name ${migration.name}`,
     });
   }
-  if (run.planSha256 !== plan.sha256) {
-    throw fail('DRIFT', {
-      message: `${migration.name}: select does not mean what it meant when the run began`,
-      detail: `plan ${run.planSha256} then, ${plan.sha256} now: its SQL, bindings, table or key differ`,
-      hint: 'a select must not depend on the time, on chance or on the host',
-    });
-  }
+  if (run.planSha256 !== plan.sha256) throw otherSelect(migration.name);
   if (run.state === 'running') return run;
   await refuseQuarantined(session, env, run);
   await resetRetries(session, env.names, run.id);

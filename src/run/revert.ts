@@ -43,7 +43,7 @@ export async function registerDown(
       name: migration.name,
       direction: 'down',
       reverts: upRun.id,
-      plan: { base: plan.base, sql: plan.sql },
+      plan: plan.stored,
       fileSha256: migration.sha256,
       planSha256: plan.sha256,
       stopKey: upRun.stopKey,

@@ -2,7 +2,6 @@ import knex, { type Knex } from 'knex';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
-  compiled,
   countKeys,
   keyAtOffset,
   layoutBounds,
@@ -14,6 +13,7 @@ import {
   splitRows,
   upperKey,
 } from '../../src/migration/chunk-queries.ts';
+import { compiled } from '../../src/migration/select-identity.ts';
 import { inspectSelect } from '../../src/migration/select-shape.ts';
 import { type Key, SelectDatabase, db } from '../support/select-database.ts';
 

@@ -3,7 +3,7 @@ import { resolveBaseTable } from '../../src/migration/base-table.ts';
 import { lockedChunk, maxKey, splitRows } from '../../src/migration/chunk-queries.ts';
 import type { BaseTable } from '../../src/migration/key.ts';
 import type { Statement } from '../../src/migration/key-sql.ts';
-import { type SelectShape, inspectSelect } from '../../src/migration/select-shape.ts';
+import { type TableSelect, inspectSelect } from '../../src/migration/select-shape.ts';
 import { type TestDatabase, createDatabase } from './database.ts';
 
 export type Key = readonly string[];
@@ -43,8 +43,9 @@ export class SelectDatabase {
     return (await this.run(statement)).map((row) => row['key'] as Key);
   }
 
-  async prepare(query: Knex.QueryBuilder): Promise<{ shape: SelectShape; base: BaseTable }> {
+  async prepare(query: Knex.QueryBuilder): Promise<{ shape: TableSelect; base: BaseTable }> {
     const shape = inspectSelect(query, '0001_x.ts');
+    if (shape.kind !== 'table') throw new Error('begins with no table by name');
     const ask = async (text: string, values?: readonly unknown[]) =>
       await this.run({ text, values: values ?? [] });
     const base = await resolveBaseTable(
@@ -60,7 +61,7 @@ export class SelectDatabase {
   }
 
   /** Every row of a plain select, chunk by chunk. */
-  async visit(shape: SelectShape, base: BaseTable, limit: number): Promise<{ rows: object[]; keys: Key[] }> {
+  async visit(shape: TableSelect, base: BaseTable, limit: number): Promise<{ rows: object[]; keys: Key[] }> {
     const rows: object[] = [];
     const keys: Key[] = [];
     const upTo = await this.stopKey(base);
