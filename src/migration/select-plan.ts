@@ -126,7 +126,7 @@ function refusedOn(path: Path, relations: readonly Relation[]): RefusedClause | 
     const refused = refusedNodes[node['Node Type']];
     if (refused !== undefined) return refused;
     if (next === undefined) continue;
-    if (/Append$/.test(node['Node Type']) && !isPartitioned(node, relations)) return refusedClauses.union;
+    if (node['Node Type'].endsWith('Append') && !isPartitioned(node, relations)) return refusedClauses.union;
     if (isOuterSide(node, next)) return refusedClauses.outerSide;
   }
   return null;

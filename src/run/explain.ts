@@ -19,8 +19,8 @@ export async function explain(
   const { rows } = await ask(author, asked, () =>
     author.session.authorQuery(explained, values, { types: ledgerTypes }),
   );
-  const [found] = rows[0]?.['QUERY PLAN'] as [{ readonly Plan: PlanNode }];
-  return found.Plan;
+  const [row] = rows as [{ readonly 'QUERY PLAN': [{ readonly Plan: PlanNode }] }];
+  return row['QUERY PLAN'][0].Plan;
 }
 
 /** The columns of a select that is taken as it stands; reads no row. */
