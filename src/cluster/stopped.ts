@@ -1,5 +1,14 @@
-import { fail } from '../errors.ts';
+import { type ErrorCode, fail } from '../errors.ts';
 import type { Run } from '../ledger/rows.ts';
+
+/** The end that the user asked for. `fraction`: how much of the run is done, where that is known. */
+export function stoppedByUser(code: ErrorCode, fraction: number | null): Error {
+  const where = fraction === null ? '' : ` at ${Math.floor(fraction * 100)} %`;
+  return fail(code, {
+    message: `stopped${where}, nothing lost`,
+    hint: 'run `up` again to go on, or `down` to go back',
+  });
+}
 
 /** Why this host's `up` or `down` ends before the run is done: somebody else moved the run on. */
 export function stoppedElsewhere(name: string, run: Run): Error {
