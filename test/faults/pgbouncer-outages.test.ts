@@ -1,10 +1,12 @@
+import { randomBytes } from 'node:crypto';
+import pg from 'pg';
 import { describe, expect, it } from 'vitest';
 import { behindPgBouncer, expectDone, expectEachOnce, progress } from '../support/behind-pgbouncer.ts';
-import { groupMembers, run, start } from '../support/cli.ts';
-import { withDatabase } from '../support/database.ts';
+import { groupMembers, run, start, until } from '../support/cli.ts';
+import { onServer, withDatabase } from '../support/database.ts';
 import { startPgBouncer } from '../support/pgbouncer.ts';
 import type { PgBouncer } from '../support/pgbouncer.ts';
-import { makeProject, rowsMigration } from '../support/project.ts';
+import { createCounters, makeProject, rowsMigration } from '../support/project.ts';
 
 const isLong = process.env['FAULTS_LONG'] === '1';
 const timeout = 120_000;
@@ -57,6 +59,50 @@ describe('an outage that lasts past the budget', () => {
   );
 });
 
+describe('a limit of PgBouncer', () => {
+  it('on the wait for a session is met again until there is one', async ({ skip }) => {
+    const settings = { query_wait_timeout: 0.3 };
+    await behindPgBouncer(skip, { poolSize: 1, settings }, async ({ client, pooler, pooled }) => {
+      const other = new pg.Client(pooled);
+      await other.connect();
+      await other.query('begin');
+      const up = start(args, { cwd: makeProject({ 'a.ts': rowsMigration() }).dir, url: pooled });
+      await until('it has waited in vain', () => pooler.log().split('query_wait_timeout').length > 3);
+      await other.end();
+      await expectDone(up);
+      await expectEachOnce(client);
+    });
+  });
+
+  it('on the clients is met again until one has gone', async ({ skip }) => {
+    const settings = { max_client_conn: 1 };
+    await behindPgBouncer(skip, { settings }, async ({ client, pooler, pooled }) => {
+      const other = new pg.Client(pooled);
+      await other.connect();
+      const up = start(['up'], { cwd: makeProject({ 'a.ts': rowsMigration() }).dir, url: pooled });
+      await until('it was refused', () => pooler.log().split('no more connections allowed').length > 3);
+      await pooler.admin('set max_client_conn = 100');
+      await expectDone(up);
+      await expectEachOnce(client);
+      await other.end();
+    });
+  });
+
+  it('on the clients, below the number of lanes, only slows the run down', async ({ skip }) => {
+    // the primary's own connection and one lane; all the others are refused for longer than their budget
+    const settings = { max_client_conn: 2 };
+    await behindPgBouncer(skip, { settings }, async ({ client, pooler, pooled }) => {
+      const place = { cwd: makeProject({ 'a.ts': rowsMigration(0.02) }).dir, url: pooled };
+      const budget = { UMZUG_CLUSTER_RETRY_BUDGET_MS: '500' };
+      const up = start(['up', '--workers', '3', '--chunk-size', '250'], { ...place, env: budget });
+      await expectDone(up);
+      await expectEachOnce(client);
+      expect((await up.outcome).stderr).toMatch(/going on with a worker less: .*no more connections allowed/);
+      expect(pooler.log()).toContain('no more connections allowed');
+    });
+  });
+});
+
 describe('credentials', () => {
   // A refusal that is waited out would run into the limit of the test.
   const env = { UMZUG_CLUSTER_RETRY_BUDGET_MS: '3600000' };
@@ -102,4 +148,33 @@ describe('credentials', () => {
       await expectRefused(pooler.url('nope'), /database "nope" does not exist/);
     });
   });
+
+  it(
+    'that change in the middle of a run end it with 4, and the next up goes on',
+    async () => {
+      const role = `role_${randomBytes(6).toString('hex')}`;
+      await withDatabase(async ({ client, url }) => {
+        await client.query(`${createCounters}; create role ${role} superuser login password 'before'`);
+        const own = new URL(url);
+        own.username = role;
+        own.password = 'before';
+        const place = { cwd: makeProject({ 'a.ts': rowsMigration(0.03) }).dir, url: own.href };
+        const up = start(args, { ...place, env });
+        await progress(client);
+        await client.query(`alter role ${role} password 'after'`);
+        await client.query(
+          `select pg_terminate_backend(pid) from pg_stat_activity where usename = '${role}'`,
+        );
+        const { code, stderr } = await up.outcome;
+        expect(code, stderr).toBe(4);
+        expect(stderr).toMatch(/^error: .*password authentication failed/m);
+        expect(stderr).toContain('progress is safe');
+        await client.query(`alter role ${role} password 'before'`);
+        await expectDone(start(args, place));
+        await expectEachOnce(client);
+      });
+      await onServer(`drop role ${role}`);
+    },
+    timeout,
+  );
 });

@@ -2,15 +2,17 @@ import pg from 'pg';
 import { describe, expect, it } from 'vitest';
 import { writeAllTheWhile } from '../support/application.ts';
 import { behindPgBouncer, expectDone, expectEachOnce, progress } from '../support/behind-pgbouncer.ts';
-import { rowsDone, start } from '../support/cli.ts';
+import { childrenOf, kill, killGroup, rowsDone, start, until } from '../support/cli.ts';
 import type { PgBouncer } from '../support/pgbouncer.ts';
 import { counterRows, makeProject, rowsMigration, setMigration } from '../support/project.ts';
 
-// FAULTS_LONG=1: more rounds of each interruption.
+// FAULTS_LONG=1: each interruption in a run of its own, again and again, and more kills.
 const isLong = process.env['FAULTS_LONG'] === '1';
-const rounds = isLong ? 10 : 2;
+const rounds = isLong ? 10 : 1;
+const kills = isLong ? 60 : 4;
 const timeout = isLong ? 600_000 : 120_000;
-const args = ['up', '--workers', '2', '--chunk-size', '250'];
+const args = ['up', '--workers', '2', '--chunk-size', '100'];
+const coarse = ['up', '--workers', '2', '--chunk-size', '500'];
 
 describe('other clients of the pool', () => {
   const poolSize = 4;
@@ -42,7 +44,6 @@ describe('other clients of the pool', () => {
 
   const source = `
     import { setBased } from 'umzug-cluster';
-    export const options = { chunkSize: 250 };
     export const select = (db) => db('counters').select('id');
     export const update = async (db, rows) => {
       await db.raw("set local work_mem = '7MB'");
@@ -68,7 +69,7 @@ describe('other clients of the pool', () => {
           expect(byPid.size, 'each client had a session of its own').toBe(poolSize);
           expect(before[0]).toMatchObject({ locks: 0, prepared: 0, cursors: 0, channels: 0, tables: 0 });
 
-          const up = start(args, { cwd: makeProject({ 'a.ts': schema, 'b.ts': source }).dir, url: pooled });
+          const up = start(coarse, { cwd: makeProject({ 'a.ts': schema, 'b.ts': source }).dir, url: pooled });
           let isOver = false;
           void up.outcome.then(() => (isOver = true));
           const seen = new Set<unknown>();
@@ -91,16 +92,17 @@ describe('other clients of the pool', () => {
 });
 
 describe('a pool of one session', () => {
-  it.for([
+  const styles = [
     ['rows', rowsMigration(0.01)],
     ['sets', setMigration(0.01)],
-  ])(
+  ];
+  it.for(isLong ? styles : styles.slice(0, 1))(
     'is enough for more workers, and for another client now and then, by %s',
     { timeout },
     async ([, source = ''], { skip }) => {
       await behindPgBouncer(skip, { poolSize: 1 }, async ({ client, pooled }) => {
         const application = writeAllTheWhile(pooled, 1);
-        const up = start(args, { cwd: makeProject({ 'a.ts': source }).dir, url: pooled });
+        const up = start(coarse, { cwd: makeProject({ 'a.ts': source }).dir, url: pooled });
         await expectDone(up);
         await expectEachOnce(client, await application.stop());
       });
@@ -108,8 +110,11 @@ describe('a pool of one session', () => {
   );
 });
 
-describe('a run is exactly once and finishes unattended', () => {
-  const interruptions: [string, (pooler: PgBouncer, database: string) => Promise<unknown>][] = [
+describe('a run is exactly once', () => {
+  const interruptions: readonly [
+    what: string,
+    interrupt: (pooler: PgBouncer, database: string) => Promise<unknown>,
+  ][] = [
     ['RECONNECT', (pooler) => pooler.admin('reconnect')],
     [
       'KILL and RESUME',
@@ -141,17 +146,52 @@ describe('a run is exactly once and finishes unattended', () => {
       },
     ],
   ];
+  // each in a run of its own, or one run that meets them all
+  const courses = isLong ? interruptions.map((one) => [one]) : [interruptions];
 
-  it.for(interruptions)('through %s', { timeout }, async ([, interrupt], { skip }) => {
-    await behindPgBouncer(skip, { poolSize: 4 }, async ({ client, name, pooler, pooled }) => {
-      const up = start(args, { cwd: makeProject({ 'a.ts': rowsMigration(0.03) }).dir, url: pooled });
-      for (let round = 0; round < rounds; round += 1) {
-        await progress(client);
-        await interrupt(pooler, name);
-      }
-      expect(await rowsDone(client), 'there is work left').toBeLessThan(counterRows);
-      await expectDone(up);
-      await expectEachOnce(client);
-    });
-  });
+  it.for(courses.map((course) => [course.map(([what]) => what).join(', '), course] as const))(
+    'and finishes unattended through %s',
+    { timeout },
+    async ([, course], { skip }) => {
+      await behindPgBouncer(skip, { poolSize: 4 }, async ({ client, name, pooler, pooled }) => {
+        const up = start(args, { cwd: makeProject({ 'a.ts': rowsMigration(0.03) }).dir, url: pooled });
+        for (let round = 0; round < rounds; round += 1) {
+          for (const [, interrupt] of course) {
+            await progress(client);
+            await interrupt(pooler, name);
+          }
+        }
+        expect(await rowsDone(client), 'there is work left').toBeLessThan(counterRows);
+        await expectDone(up);
+        await expectEachOnce(client);
+      });
+    },
+  );
+
+  it(
+    `though its processes are killed ${kills} times`,
+    async ({ skip }) => {
+      await behindPgBouncer(skip, { poolSize: 4 }, async ({ client, pooled }) => {
+        const place = { cwd: makeProject({ 'a.ts': rowsMigration(0.03) }).dir, url: pooled };
+        const flags = ['up', '--workers', '2', '--chunk-size', isLong ? '20' : '50'];
+        for (let round = 0; round < kills / 2; round += 1) {
+          const up = start(flags, place);
+          await progress(client);
+          kill(await until('there is a worker', () => childrenOf(up.pid)[0]));
+          await progress(client);
+          expect(await rowsDone(client), 'there is work left').toBeLessThan(counterRows);
+          killGroup(up.pid);
+          await up.outcome;
+        }
+        await expectDone(start(args, place));
+        await expectEachOnce(client);
+        const { rows } = await client.query(
+          `select state, query from pg_stat_activity
+           where datname = current_database() and pid <> pg_backend_pid() and xact_start is not null`,
+        );
+        expect(rows, 'no session of the pool has a transaction open').toEqual([]);
+      });
+    },
+    timeout,
+  );
 });
