@@ -152,6 +152,48 @@ describe('a network that goes dead in the middle of a chunk', () => {
   );
 });
 
+describe('a connection that goes dead', () => {
+  async function violationAt(mode: Fate, k: number): Promise<{ messages: number; violation: string | null }> {
+    return await withDatabase(async (db) => {
+      await db.client.query(smallTables);
+      await db.client.query(resetSmallTables);
+      const proxy = await startProxy(db.url, ({ no }) => (no === k ? mode : 'pass'));
+      try {
+        const { dir } = makeProject({ 'a.ts': smallMigration });
+        const violation = await migrateHere(dir, proxy.url(db.url)).then(
+          () => violationIn(db.client),
+          String,
+        );
+        return { messages: proxy.messages, violation };
+      } finally {
+        await proxy.close();
+      }
+    });
+  }
+
+  it(
+    `at ${isLong ? 'any' : 'every tenth'} message, with it or with its answer, leaves every row written once`,
+    async () => {
+      const whole = await violationAt('pass', 0);
+      expect(whole.violation, 'undisturbed').toBeNull();
+      const positions = Array.from({ length: whole.messages }, (_, index) => index + 1);
+      const tried = positions.filter((k) => isLong || k % 10 === 0);
+      const left = tried.flatMap((k) => [['swallow', k] as const, ['swallow-answers', k] as const]);
+      const wrong: string[] = [];
+      const trying = Array.from({ length: 12 }, async () => {
+        for (let next = left.pop(); next !== undefined; next = left.pop()) {
+          const { violation } = await violationAt(...next);
+          if (violation !== null) wrong.push(`${next.join(' ')}: ${violation}`);
+        }
+      });
+      await Promise.all(trying);
+      expect(wrong).toEqual([]);
+      expect(positions.length).toBeGreaterThan(40);
+    },
+    timeout,
+  );
+});
+
 describe('a network that stays dead', () => {
   it(
     'ends the command with 4 after its budget; the next up goes on where it stopped',
