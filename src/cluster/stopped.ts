@@ -15,7 +15,15 @@ export function stoppedElsewhere(name: string, run: Run): Error {
   if (run.state === 'reverting') {
     return fail('REVERTING', {
       message: `${name}: another host began to roll it back`,
-      hint: `finish it with: umzug-cluster down --name ${name}`,
+      detail: 'no chunk of this host was committed after that',
+      hint: `let it finish, or finish it with: umzug-cluster down --name ${name}`,
+    });
+  }
+  if (run.state === 'reverted') {
+    return fail('REVERTING', {
+      message: `${name}: another host has rolled it back`,
+      detail: 'no chunk of this host was committed after that',
+      hint: 'run it again with: umzug-cluster up',
     });
   }
   if (run.state === 'failed') {
@@ -25,7 +33,8 @@ export function stoppedElsewhere(name: string, run: Run): Error {
     });
   }
   return fail('STOPPED', {
-    message: `${name} is ${run.state}`,
+    message:
+      run.state === 'running' ? `${name}: another host has taken it up anew` : `${name} is ${run.state}`,
     hint: 'progress is safe; run `up` again to go on',
   });
 }
