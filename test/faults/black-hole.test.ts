@@ -182,7 +182,7 @@ describe('a connection that goes dead', () => {
       const wrong: string[] = [];
       const trying = Array.from({ length: 12 }, async () => {
         for (let next = left.pop(); next !== undefined; next = left.pop()) {
-          const { violation } = await violationAt(...next);
+          const { violation } = await violationAt(next[0], next[1]);
           if (violation !== null) wrong.push(`${next.join(' ')}: ${violation}`);
         }
       });
