@@ -24,7 +24,13 @@ interface Twin {
 const twins: readonly Twin[] = [
   {
     lacks: 'the row locks',
-    patches: [{ file: 'migration/chunk-queries.js', from: ' for no key update of ${quote(alias)}', to: '' }],
+    patches: [
+      {
+        file: 'migration/chunk-queries.js',
+        from: ' for no key update of ${quote(shape.table.alias)}',
+        to: '',
+      },
+    ],
     attack: 'application',
   },
   {
