@@ -6,7 +6,7 @@ import type { Progress } from './core/progress.ts';
 import type { ErrorCode } from './errors.ts';
 import type { Logger } from './logger.ts';
 import { assertExecuted, checkOrder, warnOfDrift } from './migrator/checks.ts';
-import type { Executor } from './migrator/execute.ts';
+import type { Executor, ExecutorInput } from './migrator/execute.ts';
 import { readState } from './migrator/state.ts';
 import type { LedgerState } from './migrator/state.ts';
 import { type StatusReport, statusReport } from './migrator/status.ts';
@@ -93,8 +93,10 @@ export class Migrator extends EventEmitter<MigratorEvents> {
     warnOfDrift(files, state, options.strict ?? false, this.#logger);
     const pending = checkOrder(files, state, options);
     if (pending.length === 0 && options.names === undefined) return [];
-    return await this.#run(files, options.rerun === 'ALLOW', async (executor) => {
-      const umzug = await openUmzug(files, executor, () => this.#executedNames(), this);
+    const executed = state.executed.map(({ name }) => name);
+    const again = options.rerun === 'ALLOW';
+    return await this.#run({ files, again, found: executed }, async (executor) => {
+      const umzug = await openUmzug(files, executor, executed, this);
       const { to, step, names, rerun } = options;
       if (names !== undefined) await umzug.up({ migrations: [...names], rerun: (rerun ?? 'THROW') as never });
       else if (to !== undefined) await umzug.up({ to });
@@ -105,12 +107,10 @@ export class Migrator extends EventEmitter<MigratorEvents> {
   /** Reverts the last migration, or as told; a half-done run counts as the last one. */
   async down(options: DownOptions = {}): Promise<readonly MigrationOutcome[]> {
     const files = await this.#files();
-    const begun = async (): Promise<string[]> => {
-      const state = await this.#state();
-      return [...state.executed.map(({ name }) => name), ...state.live];
-    };
-    const targets = revertTargets(files, await begun(), options);
-    return await this.#run(files, false, async (executor) => {
+    const state = await this.#state();
+    const begun = [...state.executed.map(({ name }) => name), ...state.live];
+    const targets = revertTargets(files, begun, options);
+    return await this.#run({ files, again: false, found: begun }, async (executor) => {
       // Refused before anything changes: a migration without `down` in the middle would stop half way.
       for (const target of targets) await executor.checkDown(target);
       const umzug = await openUmzug(files, executor, begun, this);
@@ -126,13 +126,13 @@ export class Migrator extends EventEmitter<MigratorEvents> {
       const known = files.map((candidate) => candidate.name);
       throw unknownName(name, known, 'known');
     }
-    if (!(await this.#state()).exists) return [];
-    return await this.#run(files, false, async (executor) => {
+    const state = await this.#state();
+    if (!state.exists) return [];
+    const executed = state.executed.map((migration) => migration.name);
+    return await this.#run({ files, again: false, found: executed }, async (executor) => {
       const direction = await executor.putBack(file);
       if (direction === null) return;
-      const names = async (): Promise<string[]> =>
-        direction === 'down' ? [name] : await this.#executedNames();
-      const umzug = await openUmzug(files, executor, names, this);
+      const umzug = await openUmzug(files, executor, direction === 'down' ? [name] : executed, this);
       await (direction === 'down' ? umzug.down({ migrations: [name] }) : umzug.up({ migrations: [name] }));
     });
   }
@@ -189,8 +189,7 @@ export class Migrator extends EventEmitter<MigratorEvents> {
   }
 
   async #run(
-    files: readonly MigrationFile[],
-    again: boolean,
+    input: Pick<ExecutorInput, 'files' | 'again' | 'found'>,
     work: (executor: Executor) => Promise<unknown>,
   ): Promise<readonly MigrationOutcome[]> {
     let executor: Executor | null = null;
@@ -208,7 +207,7 @@ export class Migrator extends EventEmitter<MigratorEvents> {
     };
     try {
       const { primary, env } = await open();
-      executor = makeExecutor({ files, env, control, primary, logger, again });
+      executor = makeExecutor({ ...input, env, control, primary, logger });
       await work(executor);
       return executor.outcomes;
     } catch (error) {

@@ -12,6 +12,7 @@ export class Control {
   readonly #options: SessionOptions;
   readonly #budgetMs: number;
   readonly #label: string;
+  readonly #cut = new AbortController();
   #session: Session | null = null;
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -28,34 +29,49 @@ export class Control {
     return mine;
   }
 
+  /** Cuts the connection: what waits for it rejects, and so does every later call. For the end of a command. */
+  cut(reason: Error): void {
+    this.#cut.abort(reason);
+    this.#session?.destroy(reason);
+  }
+
   async close(): Promise<void> {
     await this.#turn;
     await this.#session?.end();
   }
 
   async #retried<T>(work: (session: Session) => Promise<T>): Promise<T> {
-    const startedAt = performance.now();
+    const { signal } = this.#cut;
+    let failingSince = Infinity;
     for (let attempt = 1; ; attempt += 1) {
+      signal.throwIfAborted();
+      const triedAt = performance.now();
       let isConnected = false;
       try {
         const session = await this.#connected();
         isConnected = true;
         return await work(session);
       } catch (error) {
+        signal.throwIfAborted();
         if (error instanceof UmzugClusterError) throw error;
         const verdict = judgeError(error, this.#session);
-        const isOver = performance.now() - startedAt > this.#budgetMs;
+        const now = performance.now();
+        // A call may wait for others for hours: what cuts it off then is the first failure, not the last.
+        const hasWorked = (this.#session?.answeredAt ?? 0) - triedAt > this.#budgetMs;
+        failingSince = hasWorked ? now : Math.min(failingSince, now);
         const isTransient = verdict === 'retry' || verdict === 'retry-slow';
-        if (isTransient && !isOver)
-          await sleep(backoffMs(attempt, Math.random, { baseMs: 100, capMs: 2_000 }));
-        else throw this.#explain(error, isTransient || !isConnected);
+        if (!isTransient || now - failingSince > this.#budgetMs) {
+          throw this.#explain(error, isTransient || verdict === 'refused' || !isConnected);
+        }
+        const waitMs = backoffMs(attempt, Math.random, { baseMs: 100, capMs: 2_000 });
+        await sleep(waitMs, undefined, { signal }).catch(() => signal.throwIfAborted());
       }
     }
   }
 
   #explain(error: unknown, isUnavailable: boolean): unknown {
     const code = codeOf(error) ?? codeOf(this.#session?.lost);
-    if (isUnavailable || /^(28|3D000)/.test(code ?? '')) {
+    if (isUnavailable) {
       const advice = 'check DATABASE_URL or the knexfile';
       const what = `cannot work with the database ${this.#label}`;
       // The cause of a lost connection comes on its `error` event, and the rejected query has no code.
@@ -72,7 +88,7 @@ export class Control {
     if (this.#session?.usable === true) return this.#session;
     // What a lost connection was lost for says nothing about the next one.
     this.#session = null;
-    this.#session = await Session.open(this.#options);
+    this.#session = await Session.open(this.#options, this.#cut.signal);
     return this.#session;
   }
 }

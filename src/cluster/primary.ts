@@ -21,7 +21,7 @@ import { jobFor } from './job.ts';
 import type { Job } from './protocol.ts';
 import { ProgressMeter } from './progress-meter.ts';
 import { sayAndWaitForOlder } from './older.ts';
-import { stoppedElsewhere } from './stopped-elsewhere.ts';
+import { stoppedByUser, stoppedElsewhere } from './stopped.ts';
 import { Workers } from './workers.ts';
 
 // Often enough for a redrawn line, rare enough to cost nothing: one small query each.
@@ -75,7 +75,7 @@ export class Primary {
     try {
       await this.#workTogether(migration, run, job, meter);
     } catch (error) {
-      this.throwIfStopped(await this.#totals(run).catch(() => null), meter);
+      if (this.#stopCode !== null) this.throwIfStopped(await this.#totals(run).catch(() => null), meter);
       await this.#markFailed(run, error);
       throw error;
     }
@@ -107,12 +107,7 @@ export class Primary {
   /** Rejects with the way the user stopped this command, if it was. */
   throwIfStopped(sums: RunTotals | null, meter?: ProgressMeter): void {
     if (this.#stopCode === null) return;
-    const fraction = sums === null ? null : (meter?.fractionOf(sums) ?? null);
-    const where = fraction === null ? '' : ` at ${Math.floor(fraction * 100)} %`;
-    throw fail(this.#stopCode, {
-      message: `stopped${where}, nothing lost`,
-      hint: 'run `up` again to go on, or `down` to go back',
-    });
+    throw stoppedByUser(this.#stopCode, sums === null ? null : (meter?.fractionOf(sums) ?? null));
   }
 
   async #workTogether(
@@ -130,8 +125,13 @@ export class Primary {
     const progress = newProgress();
     const onChunk = (report: ChunkReport): void => meter.chunk(report);
     const events = {
-      onChunk,
+      onChunk: (report: ChunkReport): void => {
+        progress.lastAt = performance.now();
+        onChunk(report);
+      },
       onFailed: (error: { code: ErrorCode; message: string }): void => {
+        // The server may have no connection left for one more: the lanes here find out whether it is away.
+        if (error.code === 'DATABASE_UNAVAILABLE') return this.#goOnWithout(error.message);
         failures.push(fail(error.code, error));
         halt.abort();
       },
@@ -170,9 +170,13 @@ export class Primary {
     while (!settled || this.#workers.busy > 0) {
       await Promise.race([settled ? sleep(20) : ended, sleep(tickMs)]);
       if (drain.aborted) this.#workers.drain();
-      const sums = await this.#totals(run).catch(() => null);
-      if (settled) this.#killStuck(settledAt, drain.aborted);
-      if (sums === null || settled) continue;
+      if (settled) {
+        this.#killStuck(settledAt, drain.aborted);
+        continue;
+      }
+      // Lanes may settle before a server that is silent is given up.
+      const sums = await Promise.race([this.#totals(run).catch(() => null), ended]);
+      if (!sums) continue;
       meter.update(sums, this.#workers.busy + 1);
       // Where others make progress, this process may wait longer for a connection.
       if (sums.chunks > chunks) progress.lastAt = performance.now();
@@ -234,9 +238,17 @@ export class Primary {
     if (found.count > 0) throw quarantinedError(run, found);
   }
 
+  #goOnWithout(why: string): void {
+    this.#input.logger.warn({ event: 'worker.idle', error: why }, `going on with a worker less: ${why}`);
+  }
+
   #destroyChunks(): void {
     this.#abortedAt = performance.now();
     this.#abort.abort();
     this.#workers.abort();
+    setTimeout(
+      () => this.#input.control.cut(stoppedByUser(this.#stopCode ?? 'STOPPED', null)),
+      leaveMs,
+    ).unref();
   }
 }

@@ -7,6 +7,7 @@ import { loadMigration } from '../migration/loader.ts';
 import { reportStray } from '../migration/strays.ts';
 import { inOneTrip } from '../postgres/transaction.ts';
 import { newProgress, runCrew } from '../run/crew.ts';
+import { refuseOtherFile } from '../run/drift.ts';
 import { makeEnvironment } from '../run/environment.ts';
 import { stepOf } from '../run/plan.ts';
 import { Control } from './control.ts';
@@ -58,6 +59,8 @@ async function work(job: Job): Promise<void> {
     inOneTrip(session, env.pinned, () => readRun(session, env.names, job.runId)),
   );
   await control.close();
+  // The file may have been replaced since the primary has read it.
+  refuseOtherFile(run, migration.sha256);
   const logger = sendingLogger({ migration: migration.name });
   await runCrew({
     work: { env, migration, step: stepOf(migration, job.direction), run, logger: logger as never },

@@ -1,5 +1,8 @@
-/** What to do after a failed statement or chunk. */
-export type Verdict = 'retry' | 'retry-slow' | 'once-then-shrink' | 'shrink' | 'stop';
+/**
+ * What to do after a failed statement or chunk. `refused`: the server lets nobody in with this user, password or
+ * database name; waiting does not help, and no migration is to blame.
+ */
+export type Verdict = 'retry' | 'retry-slow' | 'once-then-shrink' | 'shrink' | 'stop' | 'refused';
 
 export interface JudgedError {
   /** SQLSTATE, or a system code such as ECONNRESET. */
@@ -35,16 +38,23 @@ const slow = new Set(['53100', '53200']);
 const lostConnection =
   /connection terminated|client has encountered a connection error|client was closed|timeout expired|query read timeout|timeout exceeded when trying to connect|knex: timeout|server conn crashed|query_wait_timeout|server login (has been )?failed|server_login_retry|connection destroyed|socket hang up|answered ROLLBACK to COMMIT/i;
 
-const stopping = /^(42|3D|3F|28|0A)/;
+// PgBouncer reports what refuses a login, its own rules or the server behind it, with the general 08P01.
+const refusedLogin =
+  /authentication failed|no such (user|database)|(role|user|database) ".*" does not exist|pg_hba\.conf|login rejected|not permitted to log in|permission denied for database|wrong password type|SASL authentication mechanism|server signature|(SSL|TLS)( connection)?( is)? required|unsupported startup parameter|no username supplied/i;
+
+const refusing = /^(3D|28)/;
+const stopping = /^(42|3F|0A)/;
 const shrinking = /^(22|23)/;
 
 /** Judges an error by SQLSTATE, system code and message, as the table in ARCHITECTURE.md says. */
 export function judge({ code, message, isDatabase }: JudgedError): Verdict {
   if (!isDatabase) return 'shrink';
   if (code !== undefined) {
+    if (code.startsWith('08') && refusedLogin.test(message)) return 'refused';
     if (transient.has(code) || /^(08|ECONN)/.test(code)) return 'retry';
     if (slow.has(code)) return 'retry-slow';
     if (code === '57014') return 'once-then-shrink';
+    if (refusing.test(code)) return 'refused';
     if (stopping.test(code)) return 'stop';
     if (shrinking.test(code)) return 'shrink';
   }

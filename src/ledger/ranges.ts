@@ -25,8 +25,9 @@ export async function claim(
        where run_id = $1::bigint and state = 'open' and next_try <= clock_timestamp()
          and (worker is null or worker = $2
               or touched_at < clock_timestamp() - ${untouchedMs} * interval '1 millisecond')
-       -- what killed its workers comes last, so that it does not keep the others from their turn
-       order by stalls >= 2, stalls, attempts, worker is null desc, no
+       -- what fails or killed its workers comes last, so that it does not keep the others from their turn; what
+       -- a dead worker has left comes first, since it may be the last that a host waits for
+       order by stalls >= 2, attempts, worker is null desc, touched_at = '-infinity', no
        limit 1
        for update skip locked -- a locked range has a chunk in flight
      )

@@ -112,14 +112,18 @@ export async function changeState(
   return toRun(result.rows[0] ?? {});
 }
 
-/** Notes that a run goes on with another file of the same plan. */
-export async function adoptFile(
+/** Notes that a run goes on with another file. */
+export async function adopt(
   session: Session,
   names: LedgerNames,
   id: string,
-  fileSha256: string,
+  { fileSha256, planSha256 }: { readonly fileSha256: string; readonly planSha256: string },
 ): Promise<void> {
-  await session.query(`update ${names.runs} set file_sha256 = $2 where id = $1::bigint`, [id, fileSha256]);
+  await session.query(`update ${names.runs} set file_sha256 = $2, plan_sha256 = $3 where id = $1::bigint`, [
+    id,
+    fileSha256,
+    planSha256,
+  ]);
 }
 
 /** Makes all open ranges claimable at once, for a run that is taken up again. */
@@ -166,7 +170,7 @@ export async function layOutDone(
   );
 }
 
-/** The run that `down` goes back over: the newest `up` run that is done or live, locked; or null. */
+/** The run that `down` goes back over: the newest `up` run if it is done or live, locked; or null. */
 export async function findRunToRevert(
   session: Session,
   names: LedgerNames,
@@ -174,9 +178,8 @@ export async function findRunToRevert(
 ): Promise<Run | null> {
   const result = await session.query(
     `select ${runColumns} from ${names.runs}
-     where name = $1 and direction = 'up' and state in ('done', ${live})
-     order by ${names.runs}.id desc
-     limit 1
+     where id = (select max(id) from ${names.runs} where name = $1 and direction = 'up')
+       and state in ('done', ${live})
      for update -- waits for chunks between their check and their commit`,
     [name],
   );

@@ -3,14 +3,14 @@ import { workOn } from '../cluster/own-process.ts';
 import type { Primary } from '../cluster/primary.ts';
 import { fail } from '../errors.ts';
 import type { Direction, Run } from '../ledger/rows.ts';
-import type { TurnOptions } from '../ledger/turn.ts';
 import type { Logger } from '../logger.ts';
 import type { MigrationFile } from '../migration/folder.ts';
 import { type LoadedMigration, loadMigration } from '../migration/loader.ts';
 import type { MigrationOutcome } from '../migrator.ts';
 import type { RunEnvironment } from '../run/environment.ts';
 import { type DataMigration, planStep, stepOf } from '../run/plan.ts';
-import { registerUp } from '../run/register.ts';
+import { refuseBuiltUpon, refuseWithoutGround } from '../run/order.ts';
+import { type Turn, registerUp } from '../run/register.ts';
 import { withTransaction } from '../postgres/transaction.ts';
 import { findRetriable, retryQuarantined } from '../run/retry.ts';
 import { registerDown } from '../run/revert.ts';
@@ -35,6 +35,8 @@ export interface ExecutorInput {
   readonly logger: Logger;
   /** Run a migration that is executed already once more. */
   readonly again: boolean;
+  /** What was executed, for `down` also what was begun, when the command chose what to run. */
+  readonly found: readonly string[];
 }
 
 type Counts = Pick<MigrationOutcome, 'rows' | 'chunks' | 'retries'>;
@@ -45,6 +47,7 @@ const nothingCounted: Counts = { rows: 0, chunks: 0, retries: 0 };
 export function makeExecutor(input: ExecutorInput): Executor {
   const outcomes: MigrationOutcome[] = [];
   const { env, control, primary, logger, again } = input;
+  const found = new Set(input.found);
 
   const execute = async (file: MigrationFile, direction: Direction): Promise<void> => {
     primary.throwIfStopped(null);
@@ -59,6 +62,8 @@ export function makeExecutor(input: ExecutorInput): Executor {
       migration.kind === 'schema'
         ? await executeSchema(migration, direction)
         : await executeData(migration, direction);
+    if (direction === 'up') found.add(file.name);
+    else found.delete(file.name);
     const durationMs = performance.now() - startedAt;
     const { rows, chunks, retries } = counts;
     outcomes.push({ name: file.name, kind: migration.kind, rows, chunks, retries, durationMs });
@@ -73,12 +78,18 @@ export function makeExecutor(input: ExecutorInput): Executor {
     logger.info({ event: 'migration.done', ...fields }, `${file.name}: ${direction} done`);
   };
 
-  const turnOf = (name: string): TurnOptions => ({
-    waiting: (reason) => {
-      if (reason === null) return;
-      logger.info({ event: 'run.waiting', migration: name, reason }, `${name}: waiting for ${reason}`);
+  const turnOf = (name: string, direction: Direction): Turn => ({
+    turn: {
+      waiting: (reason) => {
+        if (reason === null) return;
+        logger.info({ event: 'run.waiting', migration: name, reason }, `${name}: waiting for ${reason}`);
+      },
+      signal: primary.drainSignal,
     },
-    signal: primary.drainSignal,
+    refuse: (session) =>
+      direction === 'up'
+        ? refuseWithoutGround(session, env.names, name, found)
+        : refuseBuiltUpon(session, env.names, name, found),
   });
 
   const executeSchema = async (migration: SchemaMigration, direction: Direction): Promise<Counts> => {
@@ -86,7 +97,7 @@ export function makeExecutor(input: ExecutorInput): Executor {
       await runSchemaStep(env, migration, direction, {
         again,
         abort: primary.abortSignal,
-        turn: turnOf(migration.name),
+        ...turnOf(migration.name, direction),
       });
     } catch (error) {
       primary.throwIfStopped(null);
@@ -115,9 +126,10 @@ export function makeExecutor(input: ExecutorInput): Executor {
     for (const warning of plan.warnings) {
       logger.warn({ event: 'plan.warning', migration: migration.name }, `${migration.name}: ${warning}`);
     }
+    const turn = turnOf(migration.name, direction);
     return direction === 'up'
-      ? await registerUp(session, env, migration, plan, again, turnOf(migration.name))
-      : await registerDown(session, env, migration, plan);
+      ? await registerUp(session, env, migration, plan, { ...turn, again })
+      : await registerDown(session, env, migration, plan, turn);
   };
 
   return {
@@ -125,13 +137,19 @@ export function makeExecutor(input: ExecutorInput): Executor {
     up: (file) => execute(file, 'up'),
     down: (file) => execute(file, 'down'),
     putBack: async (file) => {
-      const found = await control.use((session) =>
+      const retriable = await control.use((session) =>
         withTransaction(session, env.pinned, () => findRetriable(session, env, file.name)),
       );
-      if (found === null || found.quarantined === 0) return null;
-      const { sha256 } = await loadMigration(file);
-      await control.use((session) => retryQuarantined(session, env, found.run, sha256));
-      return found.run.direction;
+      if (retriable === null || retriable.quarantined === 0) return null;
+      const { run } = retriable;
+      const migration = await loadMigration(file);
+      if (migration.kind !== 'data') return null;
+      const isBack = await control.use(async (session) => {
+        const plan = await planStep(session, env, migration, stepOf(migration, run.direction));
+        const now = { fileSha256: migration.sha256, planSha256: plan.sha256 };
+        return await retryQuarantined(session, env, run, now);
+      });
+      return isBack ? run.direction : null;
     },
     checkDown: async (file) => refuseWithoutDown(await loadMigration(file)),
   };

@@ -9,12 +9,13 @@ type Umzug = import('umzug').Umzug<object>;
 
 /**
  * The Umzug instance: it decides order and what is pending. Its storage only reads: the ledger has recorded
- * a migration in the transaction that ended it. Loaded only where something is pending.
+ * a migration in the transaction that ended it, and what it reads is what the command has seen: what other hosts
+ * have done since is found where a migration is begun. Loaded only where something is pending.
  */
 export async function openUmzug(
   files: readonly MigrationFile[],
   executor: Executor,
-  executed: () => Promise<string[]>,
+  executed: readonly string[],
   events: Migrator,
 ): Promise<Umzug> {
   postponeCli();
@@ -30,7 +31,7 @@ export async function openUmzug(
     context: {},
     logger: undefined,
     storage: {
-      executed,
+      executed: () => Promise.resolve([...executed]),
       logMigration: () => Promise.resolve(),
       unlogMigration: () => Promise.resolve(),
     },

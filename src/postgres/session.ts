@@ -30,17 +30,24 @@ const startupOnly = [
   'application_name',
 ];
 
+// A goodbye is answered at once, unless the network swallows it.
+const goodbyeMs = 1_000;
+
 /**
  * One connection, owned by one lane of one process. Statements are pipelined: those sent in one tick
  * cost one round trip. It is destroyed, never reused, after any doubt.
  */
 export class Session {
   readonly client: Pg.Client;
+  /** When the server last answered a statement without an error, by `performance.now()`; 0: never. */
+  answeredAt = 0;
+  readonly #answerTimeoutMs: number;
   /** Why the connection was lost; pg tells it on the `error` event, not on the rejected query. */
   lost: Error | null = null;
 
-  private constructor(client: Pg.Client) {
+  private constructor(client: Pg.Client, answerTimeoutMs: number) {
     this.client = client;
+    this.#answerTimeoutMs = answerTimeoutMs;
     client.on('error', (error) => {
       this.lost ??= error;
     });
@@ -49,13 +56,23 @@ export class Session {
     });
   }
 
-  /** Opens a connection. Rejects with pg's own error, which `core/verdict` can judge. */
-  static async open(options: SessionOptions): Promise<Session> {
+  /** Opens a connection, unless `signal` aborts. Rejects with pg's own error, which `core/verdict` can judge. */
+  static async open(options: SessionOptions, signal?: AbortSignal): Promise<Session> {
     const config = await clientConfig(options);
     const client = new pg.Client(config);
-    const session = new Session(client);
-    await client.connect();
-    return session;
+    const session = new Session(client, options.answerTimeoutMs);
+    const giveUp = (): void => session.destroy();
+    signal?.addEventListener('abort', giveUp, { once: true });
+    try {
+      await client.connect();
+      return session;
+    } catch (error) {
+      session.destroy();
+      sayHowLong(error, options.connectTimeoutMs);
+      throw error;
+    } finally {
+      signal?.removeEventListener('abort', giveUp);
+    }
   }
 
   /** Runs one of the product's own statements; with `values` it goes through the extended protocol. */
@@ -75,9 +92,12 @@ export class Session {
   async #send(config: object): Promise<Result> {
     try {
       const result: unknown = await this.client.query(config as Pg.QueryConfig);
+      this.answeredAt = performance.now();
       return result as Result;
     } catch (error) {
       hideValues(error);
+      // pg cuts the connection then, and would tell of that alone.
+      if (sayHowLong(error, this.#answerTimeoutMs)) this.lost ??= error;
       throw error;
     }
   }
@@ -103,11 +123,21 @@ export class Session {
     streamOf(this.client).destroy();
   }
 
-  /** Ends the connection politely; never rejects. */
+  /** Ends the connection politely, or cuts it where that takes long; never rejects. */
   async end(): Promise<void> {
     if (!this.usable) return;
+    const timer = setTimeout(() => this.destroy(), goodbyeMs);
     await this.client.end().catch(() => undefined);
+    clearTimeout(timer);
   }
+}
+
+/** Completes pg's own words for a server that did not answer, by which `core/verdict` knows them; false: others. */
+function sayHowLong(error: unknown, ms: number): error is Error {
+  if (!(error instanceof Error) || !/^(timeout expired|Query read timeout)$/.test(error.message))
+    return false;
+  error.message += `: the server did not answer within ${ms / 1_000} s`;
+  return true;
 }
 
 /** Takes row values out of an error of the server: its message and stack may end in a log or in the ledger. */

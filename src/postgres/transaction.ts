@@ -8,8 +8,16 @@ import type { Result, Session } from './session.ts';
  * database sets by default; everything else is local to the transaction, so nothing leaks through a
  * pooler.
  */
-export const begin = 'begin isolation level read committed read write not deferrable';
+const begin = 'begin isolation level read committed read write not deferrable';
 export const beginReadOnly = 'begin isolation level read committed read only not deferrable';
+
+/**
+ * Begins a transaction with its settings, in one message: of two, a network that goes dead may let the first one
+ * pass, and the server would hold a transaction that no timeout of ours ends.
+ */
+export async function beginWith(session: Session, settings: string, how: string = begin): Promise<void> {
+  await session.query(`${how}; ${settings}`);
+}
 
 /** What `pinned` needs to know of the server. */
 export interface ServerFacts {
@@ -123,9 +131,8 @@ export async function inOneTrip<T>(
   settings: string,
   statement: () => Promise<T>,
 ): Promise<T> {
-  const [, , done, committed] = await inOrder([
-    session.query(begin),
-    session.query(settings),
+  const [, done, committed] = await inOrder([
+    beginWith(session, settings),
     statement(),
     session.query('commit'),
   ]);
@@ -157,7 +164,7 @@ export async function withTransaction<T>(
   beginStatement: string = begin,
 ): Promise<T> {
   try {
-    await inOrder([session.query(beginStatement), session.query(settings)]);
+    await beginWith(session, settings, beginStatement);
     const value = await work();
     await commit(session);
     return value;

@@ -10,7 +10,7 @@ import { inspectSelect } from '../migration/select-shape.ts';
 import type { Session } from '../postgres/session.ts';
 import {
   authorSearchPath,
-  begin,
+  beginWith,
   commit,
   emptySearchPath,
   inOrder,
@@ -71,7 +71,6 @@ export async function runChunk(
   work: ChunkWork,
   request: ChunkRequest,
 ): Promise<ChunkOutcome> {
-  const startedAt = performance.now();
   const bytesBefore = session.bytesRead;
   const token = randomUUID();
   const guard = guardDatabase(session, work.env.knexConfig);
@@ -79,6 +78,9 @@ export async function runChunk(
   const watch = watchChunk(session, work.env.tuning.ceilingMs, request);
   try {
     const owned = await openChunk(session, work, request.no, token);
+    // What went before was waiting, which says nothing about the chunk.
+    const startedAt = performance.now();
+    watch.opened();
     if (owned === null) return await giveUp(session, { kind: 'gone' });
     if (owned.runState !== 'running' || owned.epoch !== work.run.epoch) {
       return await giveUp(session, { kind: 'stopped' });
@@ -121,9 +123,8 @@ async function openChunk(
   no: number,
   token: string,
 ): Promise<Owned | null> {
-  const [, , owned] = await inOrder([
-    session.query(begin),
-    session.query(env.pinned),
+  const [, owned] = await inOrder([
+    beginWith(session, env.pinned),
     own(session, env.names, run.id, no, token),
     session.query(authorSearchPath(env.searchPath)),
   ]);

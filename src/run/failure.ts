@@ -8,12 +8,14 @@ import type { ChunkWork } from './chunk-work.ts';
 
 /** What to do after a failed chunk. A mistake of the code, such as a missing await, fails everywhere. */
 export function verdictOf(failure: FailedChunk, session: Session | null): Verdict {
-  const { error, exceeded } = failure;
+  const { error, exceeded, tried } = failure;
   if (exceeded) return 'shrink';
   // A value that does not fit is bad data, of some row.
   if (error instanceof UmzugClusterError) return error.code === 'VALUE_REFUSED' ? 'shrink' : 'stop';
   if (isThrown(error)) return 'shrink';
-  return judgeError(error, session);
+  const verdict = judgeError(error, session);
+  // Whoever has a transaction was let in: this is what author code raises.
+  return verdict === 'refused' && tried !== null ? 'stop' : verdict;
 }
 
 /** Judges what any statement of the product threw. */
@@ -46,6 +48,12 @@ export function shortageBehind(error: unknown): Shortage | null {
   if (code === undefined) return null;
   const { hint } = error as { readonly hint?: unknown };
   return shortageOf({ code, message: messageOf(error), hint: typeof hint === 'string' ? hint : undefined });
+}
+
+/** The error of a login that will not succeed however often it is tried. */
+export function refusedLogin(error: unknown): Error {
+  const advice = 'check user, password and database, also those of a pooler';
+  return unavailable('the database lets nobody in', error, { again: '`up`', advice });
 }
 
 /**

@@ -9,7 +9,7 @@ import { inspectSelect } from '../migration/select-shape.ts';
 import type { Session } from '../postgres/session.ts';
 import {
   authorSearchPath,
-  begin,
+  beginWith,
   commit,
   emptySearchPath,
   inOrder,
@@ -37,9 +37,8 @@ export async function quarantineNext(
   const { env, run } = work;
   const token = randomUUID();
   try {
-    const [, , owned] = await inOrder([
-      session.query(begin),
-      session.query(env.pinned),
+    const [, owned] = await inOrder([
+      beginWith(session, env.pinned),
       own(session, env.names, run.id, no, token),
     ]);
     const isSame =

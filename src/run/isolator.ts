@@ -11,7 +11,7 @@ import type { RetryingSession } from './retrying-session.ts';
 
 /** What the lanes of a process share. */
 export interface LaneProgress {
-  /** When the run last made progress here. */
+  /** When the run last made progress, as far as this process knows. */
   lastAt: number;
   /** When stuck holders of ranges are looked for again. */
   nextReapAt: number;

@@ -4,7 +4,7 @@ import type { Session } from '../postgres/session.ts';
 import { inOneTrip } from '../postgres/transaction.ts';
 import { type ChunkOutcome, type FailedChunk, runChunk } from './chunk.ts';
 import type { ChunkWork } from './chunk-work.ts';
-import { stopping, verdictOf } from './failure.ts';
+import { refusedLogin, stopping, verdictOf } from './failure.ts';
 import { Isolator, type LaneProgress, progressed } from './isolator.ts';
 import { reap } from './reap.ts';
 import { RetryingSession } from './retrying-session.ts';
@@ -57,7 +57,7 @@ class Lane {
   constructor(options: LaneOptions) {
     this.#options = options;
     const { env, run } = options.work;
-    this.#session = new RetryingSession(env, run.direction, options.drain, options.progress);
+    this.#session = new RetryingSession(env, run.direction, options);
     this.#isolator = new Isolator({ ...options, session: this.#session });
     this.#size = this.#fixedSize() ?? firstChunkSize(run.plan.base.rowBytes, env.tuning.maxBytes);
   }
@@ -156,6 +156,7 @@ class Lane {
   async #failed(no: number, failure: FailedChunk): Promise<void> {
     const { error } = failure;
     const verdict = verdictOf(failure, this.#session.current);
+    if (verdict === 'refused') throw refusedLogin(error);
     if (verdict === 'stop') {
       await this.#isolator.record(no, error, { maxRows: null, waitMs: 0, transient: false });
       throw stopping(error, this.#options.work, no);

@@ -1,5 +1,4 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fail } from '../errors.ts';
 import { olderTransactions } from '../ledger/old-transactions.ts';
 import { layOut } from '../ledger/ranges.ts';
 import { failureFacts } from '../ledger/quarantine.ts';
@@ -10,11 +9,19 @@ import { ensureLedger } from '../ledger/schema.ts';
 import type { TurnOptions } from '../ledger/turn.ts';
 import type { Session } from '../postgres/session.ts';
 import { inOneTrip, plainSettings, withTransaction } from '../postgres/transaction.ts';
+import { refuseOtherFile, refuseOtherPlan, revertingError } from './drift.ts';
 import type { RunEnvironment } from './environment.ts';
 import { makeLayout } from './layout.ts';
 import { refuseQuarantined } from './retry.ts';
 import type { DataMigration, Plan } from './plan.ts';
 import { refuseMisplaced, refuseUnsound } from './soundness.ts';
+
+/** How work on a migration is begun: one host after another. */
+export interface Turn {
+  readonly turn: TurnOptions;
+  /** Throws where the order of migrations forbids it, once it is this host's turn. */
+  readonly refuse: (session: Session) => Promise<void>;
+}
 
 /**
  * Opens the run of a migration, or takes up the one that is live (protocol T0). Null where another host has
@@ -25,13 +32,13 @@ export async function registerUp(
   env: RunEnvironment,
   migration: DataMigration,
   plan: Plan,
-  again: boolean,
-  turn: TurnOptions,
+  { again, turn, refuse }: Turn & { readonly again: boolean },
 ): Promise<Run | null> {
   return await withTransaction(session, env.pinned, async () => {
     await session.query(env.unhurried);
     await ensureLedger(session, env.ledgerSchema, turn);
     if (!again && (await isExecuted(session, env.names, migration.name))) return null;
+    await refuse(session);
     const live = await findLiveRun(session, env.names, migration.name, 'up');
     await refuseUnsound(session, env, migration.name);
     if (live !== null && !(await isSpent(session, env, live, migration))) {
@@ -79,34 +86,13 @@ async function resume(
   plan: Plan,
 ): Promise<Run> {
   if (run.state === 'reverting') throw revertingError(migration.name);
-  if (run.fileSha256 !== migration.sha256) {
-    throw fail('DRIFT', {
-      message: `${migration.name} was changed while its run is in progress`,
-      detail: `the run began with file ${run.fileSha256}, this host has ${migration.sha256}`,
-      hint: `put the file back, or revert the run with: umzug-cluster down --name ${migration.name}`,
-    });
-  }
-  if (run.planSha256 !== plan.sha256) {
-    throw fail('DRIFT', {
-      message: `${migration.name}: select does not mean what it meant when the run began`,
-      detail: `plan ${run.planSha256} then, ${plan.sha256} now: its SQL, bindings, table or key differ`,
-      hint: 'a select must not depend on the time, on chance or on the host',
-    });
-  }
+  refuseOtherFile(run, migration.sha256);
+  refuseOtherPlan(run, plan.sha256);
   await refuseMisplaced(session, env, run, plan);
   if (run.state === 'running') return run;
   await refuseQuarantined(session, env, run);
   await resetRetries(session, env.names, run.id);
   return await changeState(session, env.names, run.id, 'running');
-}
-
-/** The refusal of `up` while a rollback is half done. */
-export function revertingError(name: string): Error {
-  return fail('REVERTING', {
-    message: `${name} is being rolled back`,
-    detail: 'its rollback was begun and is not finished',
-    hint: `finish it first: umzug-cluster down --name ${name}`,
-  });
 }
 
 const pollMs = 50;

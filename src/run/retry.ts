@@ -1,9 +1,10 @@
 import { fail } from '../errors.ts';
 import { type QuarantinedRow, listQuarantined, putBack } from '../ledger/quarantine.ts';
 import type { Run } from '../ledger/rows.ts';
-import { adoptFile, changeState, findLiveRun, lockRun, resetRetries } from '../ledger/runs.ts';
+import { adopt, changeState, findLiveRun, lockRun, resetRetries } from '../ledger/runs.ts';
 import type { Session } from '../postgres/session.ts';
 import { withTransaction } from '../postgres/transaction.ts';
+import { refuseOtherFile, refuseOtherPlan } from './drift.ts';
 import type { RunEnvironment } from './environment.ts';
 
 /** How many quarantined rows an error or a status names. */
@@ -51,23 +52,26 @@ export async function findRetriable(
 }
 
 /**
- * Puts the quarantined rows of a run back into their turn and lets it run again; how many. The file may have
- * been mended for them: its new hash is the run's from now on, while its plan must be the same.
+ * Puts the quarantined rows of a run back into their turn and lets it run again; false where another host has
+ * moved it on meanwhile. The file may have been mended for them: its new hash is the run's from now on, while
+ * its plan must be the same. A run that is under way goes on with the file that it has.
  */
 export async function retryQuarantined(
   session: Session,
   env: RunEnvironment,
   run: Run,
-  fileSha256: string,
-): Promise<number> {
+  { fileSha256, planSha256 }: { readonly fileSha256: string; readonly planSha256: string },
+): Promise<boolean> {
   return await withTransaction(session, env.pinned, async () => {
     const { run: locked } = await lockRun(session, env.names, run.id);
-    const count = await putBack(session, env.names, run.id);
-    await adoptFile(session, env.names, run.id, fileSha256);
-    if (locked.state === 'failed') {
-      await resetRetries(session, env.names, run.id);
-      await changeState(session, env.names, run.id, 'running');
-    }
-    return count;
+    if (locked.state !== 'running' && locked.state !== 'failed') return false;
+    refuseOtherPlan(locked, planSha256);
+    if (locked.state === 'running') refuseOtherFile(locked, fileSha256);
+    await putBack(session, env.names, run.id);
+    if (locked.state === 'running') return true;
+    await adopt(session, env.names, run.id, { fileSha256, planSha256 });
+    await resetRetries(session, env.names, run.id);
+    await changeState(session, env.names, run.id, 'running');
+    return true;
   });
 }

@@ -5,32 +5,39 @@ import type { Direction } from '../ledger/rows.ts';
 import { Session } from '../postgres/session.ts';
 import { inOneTrip } from '../postgres/transaction.ts';
 import type { RunEnvironment } from './environment.ts';
-import { codeOf, judgeError, unavailable } from './failure.ts';
+import { codeOf, judgeError, refusedLogin, unavailable } from './failure.ts';
 
 const retryBaseMs = 50;
 const retryCapMs = 2_000;
+
+export interface SessionLimits {
+  /** Aborts when nothing is to be tried again. */
+  readonly drain: AbortSignal;
+  /** Aborts when the connection is to be destroyed. */
+  readonly abort: AbortSignal;
+  /** Shared by the lanes of a process: when the run last made progress. */
+  readonly progress: { readonly lastAt: number };
+}
 
 /** The connection of one lane: opened again when it is lost, and patient within the budget. */
 export class RetryingSession {
   readonly #env: RunEnvironment;
   readonly #direction: Direction;
   readonly #drain: AbortSignal;
-  /** Shared by the lanes of a process: when the run last made progress here. */
+  readonly #abort: AbortSignal;
   readonly #progress: { readonly lastAt: number };
   #session: Session | null = null;
   #failures = 0;
   #failingSince = Infinity;
 
-  constructor(
-    env: RunEnvironment,
-    direction: Direction,
-    drain: AbortSignal,
-    progress: { readonly lastAt: number },
-  ) {
+  constructor(env: RunEnvironment, direction: Direction, { drain, abort, progress }: SessionLimits) {
     this.#env = env;
     this.#direction = direction;
     this.#drain = drain;
+    this.#abort = abort;
     this.#progress = progress;
+    // What waits for an answer now would wait for the server, or for a network that swallows it.
+    abort.addEventListener('abort', this.#destroy, { once: true });
   }
 
   /** The connection as it is now, for judging an error. */
@@ -43,7 +50,7 @@ export class RetryingSession {
     if (this.#session?.usable) return this.#session;
     // What a lost connection was lost for says nothing about the next one.
     this.#session = null;
-    this.#session = await Session.open(this.#env.session);
+    this.#session = await Session.open(this.#env.session, this.#abort);
     return this.#session;
   }
 
@@ -57,6 +64,7 @@ export class RetryingSession {
         return await action(await this.connected());
       } catch (error) {
         const verdict = judgeError(error, this.#session);
+        if (verdict === 'refused') throw refusedLogin(error);
         if (verdict === 'stop' || verdict === 'shrink') throw error;
         await this.idle(this.backoff(error, verdict === 'retry-slow' ? 'slow' : 'quick'));
         if (this.#drain.aborted) {
@@ -98,6 +106,9 @@ export class RetryingSession {
   }
 
   async close(): Promise<void> {
+    this.#abort.removeEventListener('abort', this.#destroy);
     await this.#session?.end();
   }
+
+  readonly #destroy = (): void => this.#session?.destroy();
 }

@@ -2,6 +2,7 @@ import { fail } from '../errors.ts';
 import { forgetExecuted } from '../ledger/migrations.ts';
 import type { Run } from '../ledger/rows.ts';
 import {
+  adopt,
   changeState,
   findLiveRun,
   findRunToRevert,
@@ -9,10 +10,13 @@ import {
   layOutDone,
   resetRetries,
 } from '../ledger/runs.ts';
+import { ensureLedger } from '../ledger/schema.ts';
 import type { Session } from '../postgres/session.ts';
 import { withTransaction } from '../postgres/transaction.ts';
+import { refuseOtherFile, refuseOtherPlan } from './drift.ts';
 import type { RunEnvironment } from './environment.ts';
 import type { DataMigration, Plan } from './plan.ts';
+import type { Turn } from './register.ts';
 import { refuseQuarantined } from './retry.ts';
 import { refuseUnsound } from './soundness.ts';
 
@@ -26,16 +30,16 @@ export async function registerDown(
   env: RunEnvironment,
   migration: DataMigration,
   plan: Plan,
+  { turn, refuse }: Turn,
 ): Promise<Run | null> {
   return await withTransaction(session, env.pinned, async () => {
+    await session.query(env.unhurried);
+    // Without it two hosts would begin the same rollback, or `up` would take up a run that this one reverts.
+    await ensureLedger(session, env.ledgerSchema, turn);
     const live = await findLiveRun(session, env.names, migration.name, 'down');
     await refuseUnsound(session, env, migration.name);
-    if (live !== null) {
-      if (live.state === 'running') return live;
-      await refuseQuarantined(session, env, live);
-      await resetRetries(session, env.names, live.id);
-      return await changeState(session, env.names, live.id, 'running');
-    }
+    if (live !== null) return await resume(session, env, live, migration, plan);
+    await refuse(session);
     const upRun = await findRunToRevert(session, env.names, migration.name);
     if (upRun === null) return null;
     refuseOtherTable(migration.name, upRun, plan);
@@ -56,8 +60,28 @@ export async function registerDown(
   });
 }
 
-function refuseOtherTable(name: string, upRun: Run, plan: Plan): void {
-  const before = upRun.plan.base;
+/** A rollback that has failed may be mended; what is under way goes on as it began, on all hosts. */
+async function resume(
+  session: Session,
+  env: RunEnvironment,
+  run: Run,
+  migration: DataMigration,
+  plan: Plan,
+): Promise<Run> {
+  if (run.state === 'running') {
+    refuseOtherFile(run, migration.sha256);
+    refuseOtherPlan(run, plan.sha256);
+    return run;
+  }
+  await refuseQuarantined(session, env, run);
+  refuseOtherTable(migration.name, run, plan);
+  await adopt(session, env.names, run.id, { fileSha256: migration.sha256, planSha256: plan.sha256 });
+  await resetRetries(session, env.names, run.id);
+  return await changeState(session, env.names, run.id, 'running');
+}
+
+function refuseOtherTable(name: string, earlier: Run, plan: Plan): void {
+  const before = earlier.plan.base;
   const same = before.oid === plan.base.oid && JSON.stringify(before.key) === JSON.stringify(plan.base.key);
   if (same) return;
   throw fail('NO_DOWN', {

@@ -6,7 +6,6 @@ import { closeGuard, openGuard } from '../ledger/chunks.ts';
 import { forgetExecuted, isExecuted, recordExecuted } from '../ledger/migrations.ts';
 import type { Direction } from '../ledger/rows.ts';
 import { ensureLedger } from '../ledger/schema.ts';
-import type { TurnOptions } from '../ledger/turn.ts';
 import type { SchemaStep } from '../migration/contract.ts';
 import { type GuardedDatabase, guardDatabase } from '../migration/guard.ts';
 import type { LoadedMigration } from '../migration/loader.ts';
@@ -20,17 +19,17 @@ import {
 } from '../postgres/transaction.ts';
 import type { RunEnvironment } from './environment.ts';
 import { codeOf, judgeError, named, shortageBehind, unavailable } from './failure.ts';
+import type { Turn } from './register.ts';
 
 /** A schema migration as loaded from its file. */
 export type SchemaMigration = Extract<LoadedMigration, { kind: 'schema' }>;
 
-interface Turn {
+interface Work extends Turn {
   readonly migration: SchemaMigration;
   readonly direction: Direction;
   readonly step: SchemaStep;
   /** Run it even where it is executed. */
   readonly again: boolean;
-  readonly turn: TurnOptions;
 }
 
 // DDL may rewrite a table: only locks are bounded, so that it never blocks the application for long.
@@ -48,12 +47,11 @@ export async function runSchemaStep(
   env: RunEnvironment,
   migration: SchemaMigration,
   direction: Direction,
-  options: {
+  options: Turn & {
     /** Run it even where it is executed. */
     readonly again: boolean;
     /** Aborts when the migration is to be given up; its transaction is then rolled back. */
     readonly abort: AbortSignal;
-    readonly turn: TurnOptions;
   },
 ): Promise<boolean> {
   const step = direction === 'up' ? migration.up : migration.down;
@@ -64,8 +62,8 @@ export async function runSchemaStep(
       hint: 'export function down(db) in the migration file',
     });
   }
-  const { again, abort, turn } = options;
-  const work: Turn = { migration, direction, step, again, turn };
+  const { abort } = options;
+  const work = { ...options, migration, direction, step };
   const tried: Tried = { isOpen: false, isRepeatable: true };
   return await retried(env, work, tried, () =>
     // DDL answers when it is done, however long it takes.
@@ -88,12 +86,12 @@ export async function runSchemaStep(
   );
 }
 
-async function inTransaction(session: Session, env: RunEnvironment, turn: Turn): Promise<boolean> {
-  const { migration, direction, step } = turn;
+async function inTransaction(session: Session, env: RunEnvironment, work: Work): Promise<boolean> {
+  const { migration, direction, step } = work;
   const token = randomUUID();
   return await withTransaction(session, env.pinned, async () => {
     await inOrder([session.query(env.unhurried), session.query(withoutStatementLimits)]);
-    if (!(await isMyTurn(session, env, turn))) return false;
+    if (!(await isMyTurn(session, env, work))) return false;
     await openGuard(session, env.names, token);
     await session.query(authorSearchPath(env.searchPath));
     const guard = guardDatabase(session, env.knexConfig, { transaction: true, ddl: true });
@@ -116,12 +114,12 @@ async function inTransaction(session: Session, env: RunEnvironment, turn: Turn):
  * The turn is held by a second connection in an idle transaction, which has neither a snapshot nor a row
  * lock: CREATE INDEX CONCURRENTLY does not wait for it.
  */
-async function withoutTransaction(session: Session, env: RunEnvironment, turn: Turn): Promise<boolean> {
-  const { migration, direction, step } = turn;
+async function withoutTransaction(session: Session, env: RunEnvironment, work: Work): Promise<boolean> {
+  const { migration, direction, step } = work;
   return await withSession({ ...env.session, answerTimeoutMs: 0 }, (holder) =>
     withTransaction(holder, env.pinned, async () => {
       await inOrder([holder.query(env.unhurried), holder.query(withoutStatementLimits)]);
-      if (!(await isMyTurn(holder, env, turn))) return false;
+      if (!(await isMyTurn(holder, env, work))) return false;
       // The portal of the last statement with values keeps its snapshot; a simple statement closes it.
       await holder.query(emptySearchPath);
       const guard = guardDatabase(session, env.knexConfig, { transaction: false, ddl: true });
@@ -135,12 +133,14 @@ async function withoutTransaction(session: Session, env: RunEnvironment, turn: T
 async function isMyTurn(
   session: Session,
   env: RunEnvironment,
-  { migration, direction, again, turn }: Turn,
+  { migration, direction, again, turn, refuse }: Work,
 ): Promise<boolean> {
   // Another host may be at this migration for as long as it takes.
   await ensureLedger(session, env.ledgerSchema, turn);
   const done = await isExecuted(session, env.names, migration.name);
-  return direction === 'up' ? again || !done : done;
+  const isLeft = direction === 'up' ? again || !done : done;
+  if (isLeft) await refuse(session);
+  return isLeft;
 }
 
 async function runStep(
@@ -191,7 +191,7 @@ function passes(error: unknown, isOpen = true): boolean {
 /** Tries again while connections, locks or space are not to be had, within the budget. */
 async function retried<T>(
   env: RunEnvironment,
-  { migration, direction, turn }: Turn,
+  { migration, direction, turn }: Work,
   tried: Tried,
   action: () => Promise<T>,
 ): Promise<T> {

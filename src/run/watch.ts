@@ -6,6 +6,8 @@ import { pulse } from './pulse.ts';
 export interface ChunkWatch {
   /** What `update` gets as `context.signal`. */
   readonly signal: AbortSignal;
+  /** Starts the clock. Before that the chunk waits for its connection, in a pooler's queue perhaps. */
+  readonly opened: () => void;
   /** Settles with `work`, or rejects when the chunk is given up. */
   readonly race: <T>(work: Promise<T>) => Promise<T>;
   /** Why the chunk was given up, or null. */
@@ -34,17 +36,21 @@ export function watchChunk(
     session.destroy(error);
     abort(error);
   };
-  const timer = setTimeout(() => {
+  let timer: NodeJS.Timeout | undefined;
+  const exceed = (): void => {
     const message = `the chunk of range ${request.no} exceeded ${ceilingMs / 1_000} s: update did not settle`;
     const hint = 'let every promise of update settle, or do less in a chunk; see the setting ceilingMs';
     giveUpFor(fail('MIGRATION_FAILED', { message, hint }));
-  }, ceilingMs);
+  };
   const onSignal = (): void => giveUpFor(fail('STOPPED', { message: 'stopped before the chunk was done' }));
   if (request.signal.aborted) onSignal();
   request.signal.addEventListener('abort', onSignal, { once: true });
   Atomics.add(pulse.openChunks, 0, 1);
   return {
     signal: controller.signal,
+    opened: () => {
+      timer = setTimeout(exceed, ceilingMs);
+    },
     race: (work) => Promise.race([work, aborted]),
     reason: () => reason,
     stop: () => {

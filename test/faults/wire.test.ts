@@ -1,68 +1,31 @@
-import type pg from 'pg';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { createMigrator } from '../../src/application.ts';
 import { withDatabase } from '../support/database.ts';
 import type { TestDatabase } from '../support/database.ts';
 import { startPgBouncer } from '../support/pgbouncer.ts';
 import { makeProject } from '../support/project.ts';
 import { startProxy } from '../support/proxy.ts';
 import type { ClientMessage, Fate } from '../support/proxy.ts';
+import {
+  migrateHere,
+  resetSmallTables,
+  smallEnv,
+  smallMigration,
+  smallTables,
+  violationIn,
+} from '../support/small-run.ts';
 
 // FAULTS_LONG=1: every position through PgBouncer too, and 200 lost commits of each kind.
 const isLong = process.env['FAULTS_LONG'] === '1';
 const lostCommits = isLong ? 200 : 20;
 const timeout = isLong ? 900_000 : 240_000;
-const rows = 30;
-
-const schema = `
-  create table t (id int primary key, n int not null default 0);
-  create table writes (id int not null);
-  create function note_write() returns trigger language plpgsql as
-    $$ begin insert into writes values (new.id); return null; end $$;
-  create trigger note_write after update on t for each row execute function note_write();`;
-
-const reset = `
-  drop schema if exists umzug_cluster cascade;
-  truncate t, writes;
-  insert into t (id) select generate_series(1, ${rows});
-  analyze t`;
-
-const migration = `
-  export const select = (db) => db('t').select('id');
-  export const update = (db, rows) =>
-    db('t').whereRaw('id = any (?)', [rows.map(({ id }) => id)]).update({ n: db.raw('n + 1') });`;
 
 // One process with one lane: messages come in one order, and three chunks of ten rows.
 beforeEach(() => {
-  vi.stubEnv('UMZUG_CLUSTER_LANES', '1');
-  vi.stubEnv('UMZUG_CLUSTER_CHUNK_SIZE', '10');
+  for (const [name, value] of Object.entries(smallEnv)) vi.stubEnv(name, value);
 });
 afterEach(() => {
   vi.unstubAllEnvs();
 });
-
-async function migrate(cwd: string, databaseUrl: string): Promise<void> {
-  const migrator = await createMigrator({ cwd, databaseUrl, workers: 1 });
-  try {
-    await migrator.up();
-  } finally {
-    await migrator.close();
-  }
-}
-
-/** What is wrong after a run; null: every row was written once, and the run is done. */
-async function violation(client: pg.Client): Promise<string | null> {
-  const { rows: found } = await client.query<Record<string, unknown>>(
-    `select (select array_agg(distinct n) from t)::text as n, (select count(*)::int from writes) as writes,
-            (select count(distinct id)::int from writes) as ids,
-            (select string_agg(state, ',') from umzug_cluster.runs) as runs,
-            (select count(*)::int from umzug_cluster.migrations) as executed,
-            (select count(*)::int from umzug_cluster.guard_open) as tokens`,
-  );
-  const right = { n: '{1}', writes: rows, ids: rows, runs: 'done', executed: 1, tokens: 0 };
-  const seen = JSON.stringify(found[0]);
-  return seen === JSON.stringify(right) ? null : seen;
-}
 
 /** One run from an empty ledger in which the messages of clients meet the given fate. */
 async function runOnce(
@@ -71,11 +34,11 @@ async function runOnce(
   fate: (message: ClientMessage) => Fate,
   upstream = url,
 ): Promise<{ messages: number; violation: string | null }> {
-  await client.query(reset);
+  await client.query(resetSmallTables);
   const proxy = await startProxy(upstream, fate);
   try {
-    await migrate(cwd, proxy.url(upstream));
-    return { messages: proxy.messages, violation: await violation(client) };
+    await migrateHere(cwd, proxy.url(upstream));
+    return { messages: proxy.messages, violation: await violationIn(client) };
   } catch (error) {
     return { messages: proxy.messages, violation: String(error) };
   } finally {
@@ -84,7 +47,7 @@ async function runOnce(
 }
 
 async function sweep(db: TestDatabase, upstream: string): Promise<{ positions: number; wrong: string[] }> {
-  const { dir } = makeProject({ 'a.ts': migration });
+  const { dir } = makeProject({ 'a.ts': smallMigration });
   const whole = await runOnce(db, dir, () => 'pass', upstream);
   expect(whole.violation, 'undisturbed').toBeNull();
   const wrong: string[] = [];
@@ -101,7 +64,7 @@ it(
   'is exactly once though the connection is cut at any message, before or after the server has seen it',
   async () => {
     await withDatabase(async (db) => {
-      await db.client.query(schema);
+      await db.client.query(smallTables);
       const { positions, wrong } = await sweep(db, db.url);
       expect(wrong).toEqual([]);
       expect(positions).toBeGreaterThan(50);
@@ -117,7 +80,7 @@ it.runIf(isLong)(
       const pooler = await startPgBouncer({ url: db.url, poolMode: 'transaction', poolSize: 4 });
       if (pooler === null) return skip('no PgBouncer on this machine');
       try {
-        await db.client.query(schema);
+        await db.client.query(smallTables);
         expect((await sweep(db, pooler.url(db.name))).wrong).toEqual([]);
       } finally {
         await pooler.stop();
@@ -135,8 +98,8 @@ describe('a commit', () => {
     `whose connection is lost ${lostCommits} times leaves every row written once: %s`,
     async (mode) => {
       await withDatabase(async (db) => {
-        await db.client.query(schema);
-        const { dir } = makeProject({ 'a.ts': migration });
+        await db.client.query(smallTables);
+        const { dir } = makeProject({ 'a.ts': smallMigration });
         let lost = 0;
         const wrong: string[] = [];
         while (lost < lostCommits) {

@@ -13,8 +13,27 @@ export interface PgBouncer {
   /** Connection string of a database, through the pooler. */
   url(database: string): string;
   /** Runs a statement such as `show pools` on its console. */
-  admin(sql: string): Promise<readonly Record<string, unknown>[]>;
+  admin(sql: string): Promise<Rows>;
+  /** Hands one session of its console to `work`; a suspended pooler lets nobody else in. */
+  withConsole<T>(work: (admin: (sql: string) => Promise<Rows>) => Promise<T>): Promise<T>;
+  /** What it has written to its log. */
+  log(): string;
+  /** Ends it with SIGKILL. */
+  kill(): Promise<void>;
+  /** Starts it again on the same port after `kill`. */
+  restart(): Promise<void>;
   stop(): Promise<void>;
+}
+
+type Rows = readonly Record<string, unknown>[];
+
+interface PgBouncerOptions {
+  /** Connection string of the server, by whose user and password clients log in too. */
+  readonly url: string;
+  readonly poolMode?: 'transaction' | 'session';
+  readonly poolSize?: number;
+  /** Further lines of its section of settings. */
+  readonly settings?: Readonly<Record<string, string | number>>;
 }
 
 const cache = path.resolve(import.meta.dirname, '../../.cache/pgbouncer');
@@ -24,11 +43,7 @@ const packages = ['pgbouncer', 'libc-ares2', 'libevent-2.1-7'];
 const defaultPoolSize = 20;
 
 /** Starts a PgBouncer before the server of `url`; null where it can neither be found nor fetched. */
-export async function startPgBouncer(options: {
-  readonly url: string;
-  readonly poolMode?: 'transaction' | 'session';
-  readonly poolSize?: number;
-}): Promise<PgBouncer | null> {
+export async function startPgBouncer(options: PgBouncerOptions): Promise<PgBouncer | null> {
   const program = await findProgram();
   if (program === null) return null;
   const upstream = new URL(options.url);
@@ -47,7 +62,9 @@ export async function startPgBouncer(options: {
         await chown(path.join(folder, file), account.uid, account.gid);
       await chown(folder, account.uid, account.gid);
     }
-    const stop = await launch(folder, account);
+    let log = '';
+    const noteLog = (text: string): void => void (log += text);
+    let running = await launch(folder, account, noteLog);
     const url = (database: string) => {
       const through = new URL(options.url);
       through.hostname = '127.0.0.1';
@@ -55,7 +72,26 @@ export async function startPgBouncer(options: {
       through.pathname = `/${database}`;
       return through.href;
     };
-    return { port, url, stop, admin: (sql) => onConsole(url('pgbouncer'), sql) };
+    const withConsole: PgBouncer['withConsole'] = (work) =>
+      onConsole(url('pgbouncer'), work).catch((error: unknown) => {
+        throw new Error(`PgBouncer's console: ${String(error)}\n${log}`, { cause: error });
+      });
+    return {
+      port,
+      url,
+      withConsole,
+      admin: (sql) => withConsole((admin) => admin(sql)),
+      log: () => log,
+      kill: () => running.end('SIGKILL'),
+      async restart() {
+        running = await launch(folder, account, noteLog);
+      },
+      async stop() {
+        // SIGTERM: at once, unlike SIGINT, which waits for clients
+        await running.end('SIGTERM');
+        await rm(folder, { recursive: true, force: true });
+      },
+    };
   } catch (error) {
     await rm(folder, { recursive: true, force: true });
     throw error;
@@ -67,7 +103,7 @@ function configuration(
   folder: string,
   port: number,
   user: string,
-  options: { readonly poolMode?: string; readonly poolSize?: number },
+  options: PgBouncerOptions,
 ): string {
   return [
     '[databases]',
@@ -82,15 +118,17 @@ function configuration(
     `pool_mode = ${options.poolMode ?? 'transaction'}`,
     `default_pool_size = ${options.poolSize ?? defaultPoolSize}`,
     'max_client_conn = 500',
+    ...Object.entries(options.settings ?? {}).map(([name, value]) => `${name} = ${value}`),
     '',
   ].join('\n');
 }
 
-/** Starts the program and waits for the line that says it is up. Returns how to stop it. */
+/** Starts the program and waits for the line that says it is up. Returns how to end it. */
 async function launch(
   folder: string,
   account: ReturnType<typeof serverAccount>,
-): Promise<() => Promise<void>> {
+  note: (log: string) => void,
+): Promise<{ end(signal: NodeJS.Signals): Promise<void> }> {
   const base = spawnOptionsOf(account);
   const child = spawn(path.join(folder, 'pgbouncer'), [path.join(folder, 'ini')], {
     ...base,
@@ -105,26 +143,29 @@ async function launch(
     let log = '';
     child.stderr.on('data', (text: Buffer) => {
       log += text.toString();
+      note(text.toString());
       if (log.includes('process up')) resolve();
     });
     child.once('error', reject);
     child.once('close', (code) => reject(new Error(`pgbouncer exited with ${code}:\n${log}`)));
   });
-  return async () => {
-    process.off('exit', kill);
-    // SIGTERM: at once, unlike SIGINT, which waits for clients
-    child.kill('SIGTERM');
-    await ended;
-    await rm(folder, { recursive: true, force: true });
+  return {
+    async end(signal) {
+      process.off('exit', kill);
+      child.kill(signal);
+      await ended;
+    },
   };
 }
 
-async function onConsole(connectionString: string, sql: string): Promise<readonly Record<string, unknown>[]> {
+async function onConsole<T>(
+  connectionString: string,
+  work: (admin: (sql: string) => Promise<Rows>) => Promise<T>,
+): Promise<T> {
   const client = new pg.Client({ connectionString });
   await client.connect();
   try {
-    const { rows } = await client.query<Record<string, unknown>>(sql);
-    return rows;
+    return await work(async (sql) => (await client.query<Record<string, unknown>>(sql)).rows);
   } finally {
     await client.end();
   }

@@ -50,13 +50,23 @@ describe('the verdict on a failed chunk', () => {
     expect(withCode(code)).toBe('retry-slow'),
   );
 
-  it.each([['server conn crashed?'], ['query_wait_timeout'], ['server login has been failing']])(
-    'is to retry after the 08P01 of PgBouncer: "%s"',
-    (message) => expect(withCode('08P01', message)).toBe('retry'),
+  it.each([
+    ['server conn crashed?'],
+    ['query_wait_timeout'],
+    ['no more connections allowed (max_client_conn)'],
+    ['client_login_timeout (server down)'],
+    ['database removed'],
+    ['pgbouncer cannot connect to server'],
+    ['server login has been failing, try again later (server_login_retry)'],
+    ['server login has been failing, cached error: connect failed (server_login_retry)'],
+    ['server login failed: FATAL the database system is starting up'],
+    ['server login failed: FATAL sorry, too many clients already'],
+  ])('is to retry after the 08P01 of PgBouncer: "%s"', (message) =>
+    expect(withCode('08P01', message)).toBe('retry'),
   );
 
   it('goes by the code where the message says otherwise', () => {
-    expect(withCode('28P01', 'Connection terminated')).toBe('stop');
+    expect(withCode('28P01', 'Connection terminated')).toBe('refused');
     expect(withCode('23505', 'timeout expired')).toBe('shrink');
   });
 
@@ -69,10 +79,43 @@ describe('the verdict on a failed chunk', () => {
     expect(withCode(code)).toBe('shrink'),
   );
 
-  it.each([['42P01'], ['42703'], ['42501'], ['3D000'], ['3F000'], ['28P01'], ['28000'], ['0A000']])(
-    'is to stop after %s',
-    (code) => expect(withCode(code)).toBe('stop'),
+  it.each([['42P01'], ['42703'], ['42501'], ['3F000'], ['0A000']])('is to stop after %s', (code) =>
+    expect(withCode(code)).toBe('stop'),
   );
+
+  it.each([['28P01'], ['28000'], ['3D000']])('is that nobody is let in after %s', (code) =>
+    expect(withCode(code)).toBe('refused'),
+  );
+
+  it.each([
+    ['SASL authentication failed'],
+    ['password authentication failed'],
+    ['password authentication failed for user "app"'],
+    ['"trust" authentication failed'],
+    ['certificate authentication failed'],
+    ['no such user: app'],
+    ['no such database: shop'],
+    ['database "shop" does not exist'],
+    ['role "app" does not exist'],
+    ['no pg_hba.conf entry for host "10.0.0.7", user "app", database "shop", no encryption'],
+    ['login rejected'],
+    ['role "app" is not permitted to log in'],
+    ['server login failed: FATAL password authentication failed for user "app"'],
+    ['server login failed: wrong password type'],
+    ["server login failed: none of the server's SASL authentication mechanisms are supported"],
+    ['server login failed: invalid server signature'],
+    [
+      'server login has been failing, cached error: password authentication failed for user "app" (server_login_retry)',
+    ],
+    ['SSL required'],
+    ['TLS connection required'],
+    ['Unsupported startup parameter: options'],
+  ])('is that nobody is let in after the 08P01 of PgBouncer: "%s"', (message) =>
+    expect(withCode('08P01', message)).toBe('refused'),
+  );
+
+  it('goes by the code where author code raises what a login could', () =>
+    expect(withCode('P0001', 'role "app" does not exist')).toBe('shrink'));
 
   it('is to shrink after what author code threw, whatever it says', () => {
     expect(judge({ message: 'timeout expired', isDatabase: false })).toBe('shrink');
