@@ -1,6 +1,7 @@
 import type { Config, ConfigInput } from './config.ts';
 import { fail } from './errors.ts';
-import type { LogFields, Logger } from './logger.ts';
+import type { LogRecord } from './core/log-events.ts';
+import type { Logger } from './logger.ts';
 import type { Migrator } from './migrator.ts';
 
 /** How an application that migrates at its start says what to run, and where. */
@@ -22,11 +23,10 @@ export interface CreateMigratorInput {
 }
 
 const silent: Logger = {
-  debug: (_fields: LogFields) => undefined,
-  info: (_fields: LogFields) => undefined,
-  warn: (_fields: LogFields) => undefined,
-  error: (_fields: LogFields) => undefined,
-  child: () => silent,
+  debug: (_record: LogRecord) => undefined,
+  info: (_record: LogRecord) => undefined,
+  warn: (_record: LogRecord) => undefined,
+  error: (_record: LogRecord) => undefined,
 };
 
 /**

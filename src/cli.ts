@@ -11,7 +11,7 @@ import { down } from './commands/down.ts';
 import { executed } from './commands/executed.ts';
 import { globalOptions } from './commands/globals.ts';
 import { pending } from './commands/pending.ts';
-import { reportError } from './commands/report.ts';
+import { reportError, wishesIn } from './commands/report.ts';
 import { retry } from './commands/retry.ts';
 import { status } from './commands/status.ts';
 import { up } from './commands/up.ts';
@@ -26,10 +26,7 @@ const verbs = [...commands.map(({ command }) => command.split(' ')[0]), 'complet
 const lingerMs = 500;
 
 const args = hideBin(process.argv);
-const wants = {
-  json: args.some((arg) => arg === '--json' || arg === '--json=true'),
-  verbose: args.includes('--verbose'),
-};
+const wants = wishesIn(args);
 
 // The reader of stdout or stderr may go away (`| head`): no reason to stop a run half-way.
 process.stdout.on('error', () => undefined);

@@ -1,31 +1,22 @@
 import { createRequire } from 'node:module';
 import type { DestinationStream, Logger as Pino } from 'pino';
 import type { LogLevel, Output } from './config.ts';
+import type { LogRecord } from './core/log-events.ts';
+import { loggable } from './core/loggable.ts';
 import { redact } from './core/redact.ts';
 
-/** A record: what happened, and its values. Never a row's values, never a secret. */
-export interface LogFields {
-  /** `noun.verb`, stable: `chunk.done`, `run.progress`. */
-  readonly event: string;
-  readonly [field: string]: unknown;
-}
-
-/** Writes structured records to stderr. */
+/** Writes the records of `core/log-events` to stderr. */
 export interface Logger {
-  debug(fields: LogFields, message?: string): void;
-  info(fields: LogFields, message?: string): void;
-  warn(fields: LogFields, message?: string): void;
-  error(fields: LogFields, message?: string): void;
-  /** A logger whose records all have these fields. */
-  child(fields: Readonly<Record<string, unknown>>): Logger;
+  debug(record: LogRecord, message?: string): void;
+  info(record: LogRecord, message?: string): void;
+  warn(record: LogRecord, message?: string): void;
+  error(record: LogRecord, message?: string): void;
 }
 
-type WrittenLevel = Exclude<LogLevel, 'silent'>;
+/** The level of a record. */
+export type WrittenLevel = Exclude<LogLevel, 'silent'>;
 
 const severity: Readonly<Record<LogLevel, number>> = { debug: 20, info: 30, warn: 40, error: 50, silent: 99 };
-
-// Deep enough for { error: { cause: { … } } }; a record that is deeper was not meant for a log.
-const deepest = 5;
 
 /**
  * A logger for the process. pino is loaded with the first record that is written (some 40 ms), so a command
@@ -40,41 +31,21 @@ export function createLogger(
 ): Logger {
   let opened: Pino | null = null;
   const open = (): Pino => (opened ??= openPino(output, writePretty));
-  return loggerOf(open, severity[output.logLevel], output.verbose, {});
-}
-
-function loggerOf(open: () => Pino, threshold: number, verbose: boolean, bound: object): Logger {
-  const write = (level: WrittenLevel, fields: LogFields, message?: string): void => {
-    if (severity[level] < threshold) return;
-    const record = clean({ ...bound, ...fields }, verbose, 0) as object;
-    open()[level](record, message === undefined ? undefined : redact(message));
+  const write = (level: WrittenLevel, fields: LogRecord, message?: string): void => {
+    if (!isLogged(level, output.logLevel)) return;
+    open()[level](loggable(fields, output.verbose), message === undefined ? undefined : redact(message));
   };
   return {
-    debug: (fields, message) => write('debug', fields, message),
-    info: (fields, message) => write('info', fields, message),
-    warn: (fields, message) => write('warn', fields, message),
-    error: (fields, message) => write('error', fields, message),
-    child: (fields) => loggerOf(open, threshold, verbose, { ...bound, ...fields }),
+    debug: (record, message) => write('debug', record, message),
+    info: (record, message) => write('info', record, message),
+    warn: (record, message) => write('warn', record, message),
+    error: (record, message) => write('error', record, message),
   };
 }
 
-/** Secrets and control characters out of every text; errors as code and message, with a stack if verbose. */
-function clean(value: unknown, verbose: boolean, depth: number): unknown {
-  if (typeof value === 'string') return redact(value);
-  if (typeof value === 'bigint') return String(value);
-  if (typeof value !== 'object' || value === null || value instanceof Date) return value;
-  if (depth >= deepest) return '…';
-  if (value instanceof Error) {
-    const { code } = value as { code?: unknown };
-    const stack = verbose && value.stack !== undefined ? redact(value.stack) : undefined;
-    return { code: typeof code === 'string' ? code : undefined, message: redact(value.message), stack };
-  }
-  if (Array.isArray(value)) return value.map((item) => clean(item, verbose, depth + 1));
-  const entries = Object.entries(value).map(([key, inner]) => [
-    key,
-    /password|secret/i.test(key) ? '***' : clean(inner, verbose, depth + 1),
-  ]);
-  return Object.fromEntries(entries);
+/** Whether records of a level are written where `least` is the least level. */
+export function isLogged(level: WrittenLevel, least: LogLevel): boolean {
+  return severity[level] >= severity[least];
 }
 
 /** `createRequire`, because the first record must be written before anything else happens: no `await`. */

@@ -139,9 +139,8 @@ export class Primary {
         !drain.aborted && (settled || performance.now() - progress.lastAt <= env.tuning.retryBudgetMs),
       onDeath: (pid: number): void => this.#releaseDead(run, pid),
     };
-    const log = logger.child({ migration: migration.name });
     const crew = runCrew({
-      work: { env, migration, step: stepOf(migration, run.direction), run, logger: log as never },
+      work: { env, migration, step: stepOf(migration, run.direction), run, logger },
       process: env.process,
       lanes: env.tuning.lanes,
       drain,

@@ -1,7 +1,8 @@
 import type { Config } from '../config.ts';
+import type { LogRecord } from '../core/log-events.ts';
 import type { ErrorCode, ErrorParts } from '../errors.ts';
 import type { Direction } from '../ledger/rows.ts';
-import type { LogFields } from '../logger.ts';
+import type { WrittenLevel } from '../logger.ts';
 import type { ServerFacts } from '../postgres/transaction.ts';
 import type { ChunkReport } from '../run/lane.ts';
 
@@ -34,8 +35,8 @@ export type ToPrimary =
   | { readonly type: 'chunk'; readonly report: ChunkReport }
   | {
       readonly type: 'log';
-      readonly level: 'debug' | 'info' | 'warn' | 'error';
-      readonly fields: LogFields;
+      readonly level: WrittenLevel;
+      readonly record: LogRecord;
       readonly message: string | undefined;
     }
   | { readonly type: 'finished' }

@@ -1,8 +1,9 @@
 import { loadConfig } from '../config.ts';
-import type { Config } from '../config.ts';
+import type { Config, LogLevel } from '../config.ts';
+import type { LogRecord } from '../core/log-events.ts';
 import { UmzugClusterError, messageOf } from '../errors.ts';
 import { readRun } from '../ledger/runs.ts';
-import type { Logger } from '../logger.ts';
+import { type Logger, type WrittenLevel, isLogged } from '../logger.ts';
 import { loadMigration } from '../migration/loader.ts';
 import { reportStray } from '../migration/strays.ts';
 import { inOneTrip } from '../postgres/transaction.ts';
@@ -26,18 +27,14 @@ function send(message: ToPrimary): void {
   if (process.connected) process.send?.(message);
 }
 
-function sendingLogger(bound: object): Logger {
+/** The primary writes all records: lines of several processes would run into each other in a pipe. */
+function sendingLogger(least: LogLevel): Logger {
   const write =
-    (level: 'debug' | 'info' | 'warn' | 'error') =>
-    (fields: Parameters<Logger['info']>[0], message?: string): void =>
-      send({ type: 'log', level, fields: { ...bound, ...fields }, message });
-  return {
-    debug: write('debug'),
-    info: write('info'),
-    warn: write('warn'),
-    error: write('error'),
-    child: (fields) => sendingLogger({ ...bound, ...fields }),
-  };
+    (level: WrittenLevel) =>
+    (record: LogRecord, message?: string): void => {
+      if (isLogged(level, least)) send({ type: 'log', level, record, message });
+    };
+  return { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') };
 }
 
 async function configOf(job: Job): Promise<Config> {
@@ -61,9 +58,14 @@ async function work(job: Job): Promise<void> {
   await control.close();
   // The file may have been replaced since the primary has read it.
   refuseOtherFile(run, migration.sha256);
-  const logger = sendingLogger({ migration: migration.name });
   await runCrew({
-    work: { env, migration, step: stepOf(migration, job.direction), run, logger: logger as never },
+    work: {
+      env,
+      migration,
+      step: stepOf(migration, job.direction),
+      run,
+      logger: sendingLogger(job.config.output.logLevel),
+    },
     process: env.process,
     lanes: env.tuning.lanes,
     drain: drain.signal,

@@ -77,7 +77,7 @@ export class Workers {
       this.#members.delete(pid);
       if (!member.leaving) this.#bury(member, pid, code, signal);
     });
-    this.#logger.debug({ event: 'worker.forked', pid });
+    this.#logger.debug({ event: 'worker.forked', worker: pid });
   }
 
   /** Hands a job to the workers that are there and idle. */
@@ -102,8 +102,8 @@ export class Workers {
     for (const member of this.#members.values()) {
       if (!member.busy || member.leaving) continue;
       member.leaving = true;
-      const { pid } = member.worker.process;
-      this.#logger.warn({ event: 'worker.killed', pid }, `worker ${pid} does not answer: killed`);
+      const { pid = 0 } = member.worker.process;
+      this.#logger.warn({ event: 'worker.killed', worker: pid }, `worker ${pid} does not answer: killed`);
       member.worker.process.kill('SIGKILL');
     }
   }
@@ -133,7 +133,7 @@ export class Workers {
     this.#deaths += 1;
     this.#lastDeath = causeOfDeath(code, signal, job);
     this.#logger.warn(
-      { event: 'worker.died', pid, code, signal },
+      { event: 'worker.died', worker: pid, code, signal },
       `worker ${pid} died (${this.#lastDeath}); its chunk was rolled back`,
     );
     events.onDeath(pid);
@@ -145,8 +145,9 @@ export class Workers {
     const { job, events, worker } = member;
     member.busy = events.mayTryAgain();
     if (!member.busy) return events.onFailed(error);
-    const { pid } = worker.process;
-    this.#logger.warn({ event: 'worker.waiting', pid }, `worker ${pid} cannot work: ${error.message}`);
+    const { pid = 0 } = worker.process;
+    const record = { event: 'worker.waiting', worker: pid, error: error.message } as const;
+    this.#logger.warn(record, `worker ${pid} cannot work: ${error.message}`);
     this.#send(member, { type: 'work', job });
   }
 
@@ -161,7 +162,7 @@ export class Workers {
         events.onChunk(message.report);
         return;
       case 'log':
-        this.#logger[message.level](message.fields, message.message);
+        this.#logger[message.level](message.record, message.message);
         return;
       case 'finished':
         member.busy = false;

@@ -1,6 +1,7 @@
 import { UmzugClusterError, exitCodes, messageOf } from '../errors.ts';
 import type { ErrorCode } from '../errors.ts';
 import { redact } from '../core/redact.ts';
+import { createLogger } from '../logger.ts';
 import { printJson, printNote } from './output.ts';
 
 interface Report {
@@ -13,19 +14,52 @@ interface Report {
 /** Stopped on request, resumable: a person at a terminal is told even when stdout goes to a program. */
 const stops: ReadonlySet<ErrorCode> = new Set(['STOPPED', 'HANGUP', 'INTERRUPTED', 'TERMINATED']);
 
+/** What the command line asks for, known before it is parsed: it may be what is wrong. */
+export interface Wishes {
+  readonly json: boolean;
+  readonly verbose: boolean;
+  /** `--log-format json`: every line on stderr is a record. */
+  readonly jsonLog: boolean;
+}
+
+/** Reads the wishes from a command line that may be wrong. */
+export function wishesIn(args: readonly string[]): Wishes {
+  const logFormat = args.indexOf('--log-format');
+  return {
+    json: args.some((arg) => arg === '--json' || arg === '--json=true'),
+    verbose: args.some((arg) => arg === '--verbose' || arg === '--verbose=true'),
+    jsonLog: args.includes('--log-format=json') || (logFormat >= 0 && args[logFormat + 1] === 'json'),
+  };
+}
+
 /**
  * Says what went wrong, once, and returns the exit code: as one JSON document on stdout, or as message, detail
  * and hint on stderr. A stack is shown only with `verbose`.
  */
-export function reportError(
-  thrown: unknown,
-  { json, verbose }: { readonly json: boolean; readonly verbose: boolean },
-): number {
+export function reportError(thrown: unknown, { json, verbose, jsonLog }: Wishes): number {
   const report = describe(thrown);
-  if (verbose) printNote(redact(stackOf(thrown)));
+  const stack = verbose ? redact(stackOf(thrown)) : null;
   if (json) printJson({ ...(thrown instanceof UmzugClusterError ? thrown.report : {}), error: report });
-  if (!json || stops.has(report.code)) printNote(asText(report));
+  if (jsonLog) {
+    logFailure(report, stack);
+  } else {
+    if (stack !== null) printNote(stack);
+    if (!json || stops.has(report.code)) printNote(asText(report));
+  }
   return exitCodes[report.code];
+}
+
+function logFailure({ code, message, detail, hint }: Report, stack: string | null): void {
+  const output = {
+    json: false,
+    logFormat: 'json',
+    logLevel: 'error',
+    progress: false,
+    color: false,
+  } as const;
+  const logger = createLogger({ ...output, verbose: stack !== null });
+  const exitCode = exitCodes[code];
+  logger.error({ event: 'command.failed', code, exitCode, detail, hint, stack }, message);
 }
 
 function describe(thrown: unknown): Report {

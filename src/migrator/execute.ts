@@ -124,7 +124,10 @@ export function makeExecutor(input: ExecutorInput): Executor {
   ): Promise<Run | null> => {
     const plan = await planStep(session, env, migration, stepOf(migration, direction));
     for (const warning of plan.warnings) {
-      logger.warn({ event: 'plan.warning', migration: migration.name }, `${migration.name}: ${warning}`);
+      logger.warn(
+        { event: 'plan.warning', migration: migration.name, warning },
+        `${migration.name}: ${warning}`,
+      );
     }
     const turn = turnOf(migration.name, direction);
     return direction === 'up'

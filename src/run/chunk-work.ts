@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto';
+import { loggable } from '../core/loggable.ts';
 import type { Owned } from '../ledger/chunks.ts';
 import type { ChunkContext, ChunkLogger } from '../migration/contract.ts';
 import type { Run } from '../ledger/rows.ts';
+import type { Logger } from '../logger.ts';
 import type { RunEnvironment } from './environment.ts';
 import type { DataMigration, Step } from './plan.ts';
 
@@ -11,7 +13,7 @@ export interface ChunkWork {
   readonly migration: DataMigration;
   readonly step: Step;
   readonly run: Run;
-  readonly logger: ChunkLogger;
+  readonly logger: Logger;
 }
 
 /** What `update` is told about its chunk; the chunk's id is the same on every attempt. */
@@ -22,5 +24,23 @@ export function chunkContext(
 ): ChunkContext {
   const place = createHash('sha256').update(JSON.stringify(owned.after)).digest('hex').slice(0, 12);
   const chunk = `${run.id}-${run.direction}-${place}`;
-  return { migration: migration.name, chunk, attempt: owned.attempt, signal, logger };
+  const about = { migration: migration.name, chunk, attempt: owned.attempt };
+  return { ...about, signal, logger: chunkLogger(logger, about) };
+}
+
+/** What the author says is `data` of the record: none of its names can clash with those of the product. */
+function chunkLogger(
+  logger: Logger,
+  about: Pick<ChunkContext, 'migration' | 'chunk' | 'attempt'>,
+): ChunkLogger {
+  const write =
+    (level: keyof ChunkLogger) =>
+    (fields: unknown, message?: unknown): void => {
+      const said = typeof fields === 'string' ? fields : message;
+      const given = typeof fields === 'object' ? loggable(fields, true) : null;
+      const data = typeof given === 'object' ? given : { value: given };
+      const text = typeof said === 'string' ? said : undefined;
+      logger[level]({ event: 'update.logged', ...about, data }, text);
+    };
+  return { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') };
 }

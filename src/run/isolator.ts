@@ -97,10 +97,18 @@ export class Isolator {
   }
 
   /** Logs what becomes of a failing chunk. */
-  warn(event: string, no: number, error: unknown, what: string): void {
+  warn(
+    event: 'chunk.retry' | 'chunk.shrunk' | 'row.quarantined',
+    no: number,
+    error: unknown,
+    what: string,
+  ): void {
     const message = named(error);
-    const { logger } = this.#options.work;
-    logger.warn({ event, range: no, error: message }, `chunk of range ${no} ${what}: ${message}`);
+    const { logger, migration } = this.#options.work;
+    logger.warn(
+      { event, migration: migration.name, range: no, error: message },
+      `chunk of range ${no} ${what}: ${message}`,
+    );
   }
 
   /** Best effort: a claim that is not accounted for counts as a stall, no more. */

@@ -106,7 +106,7 @@ class Lane {
         await this.#failed(range.no, outcome);
         return 'next';
       }
-      this.#succeeded(outcome);
+      this.#succeeded(range.no, outcome);
       isProbe = false;
       if (outcome.last) return 'next';
     }
@@ -129,13 +129,16 @@ class Lane {
     }
   }
 
-  #succeeded(outcome: Extract<ChunkOutcome, { kind: 'advanced' }>): void {
+  #succeeded(no: number, outcome: Extract<ChunkOutcome, { kind: 'advanced' }>): void {
     const { work, onChunk } = this.#options;
+    const { rows, limit: size, durationMs } = outcome;
+    const migration = work.migration.name;
+    work.logger.debug({ event: 'chunk.done', migration, range: no, rows, size, durationMs });
     this.#session.succeeded();
     this.#timedOut = null;
     progressed(this.#options.progress, true);
     const full = !outcome.last;
-    onChunk({ rows: outcome.rows, size: outcome.limit, durationMs: outcome.durationMs, full });
+    onChunk({ rows, size, durationMs, full });
     // A chunk that was held small says nothing about a large one.
     if (full && outcome.limit < this.#size && !outcome.isCut) return;
     const { tuning } = work.env;

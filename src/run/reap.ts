@@ -23,6 +23,6 @@ export async function reap(session: Session, work: ChunkWork, clock: { nextReapA
   const find = (): Promise<readonly number[]> => endOldHolders(session, env.names, run.id, olderThanMs);
   for (const pid of await inOneTrip(session, env.pinned, find)) {
     const message = `ended the transaction of pid ${pid}, which held a range for longer than the ceiling`;
-    logger.warn({ event: 'range.reaped', pid }, message);
+    logger.warn({ event: 'range.reaped', migration: run.name, backend: pid }, message);
   }
 }

@@ -1,0 +1,168 @@
+/**
+ * Every record that the product logs: its event, what it means, and its fields. One table: the logger's types,
+ * the documentation and the tests all read it. Names are `noun.verb` and stable: a pipeline may match on them.
+ * No field holds a row's values or a secret.
+ */
+
+/** What a field holds, by the word that the table and the documentation have for it. */
+interface FieldTypes {
+  readonly text: string;
+  readonly number: number;
+  readonly texts: readonly string[];
+  readonly 'text or null': string | null;
+  readonly 'number or null': number | null;
+  readonly 'object or null': object | null;
+}
+
+export type FieldKind = keyof FieldTypes;
+
+interface EventShape {
+  /** The level of its records; `any`: the author of a migration chooses. */
+  readonly level: 'debug' | 'info' | 'warn' | 'error' | 'any';
+  /** When it is logged: the end of "one record when …". */
+  readonly when: string;
+  readonly fields: Readonly<Record<string, FieldKind>>;
+}
+
+const direction = 'text';
+const failing = { migration: 'text', range: 'number', error: 'text' } as const;
+
+/** By event, in the order of a run. */
+export const logEvents = {
+  'embedded.started': {
+    level: 'info',
+    when: 'no database is configured: the embedded server is used',
+    fields: { database: 'text' },
+  },
+  'migration.missing': {
+    level: 'warn',
+    when: 'executed migrations have no file any more',
+    fields: { missing: 'texts' },
+  },
+  'migration.started': {
+    level: 'info',
+    when: 'this host begins, resumes or joins a migration',
+    fields: { migration: 'text', direction },
+  },
+  'plan.warning': {
+    level: 'warn',
+    when: 'a migration may be slow, or its code looks wrong',
+    fields: { migration: 'text', warning: 'text' },
+  },
+  'run.waiting': {
+    level: 'info',
+    when: 'an older transaction, a lock or another host is waited for',
+    fields: { migration: 'text', reason: 'text' },
+  },
+  'run.progress': {
+    level: 'info',
+    when: 'a migration begins, its reason to wait changes, and every 10 s; not where a bar is drawn',
+    fields: {
+      migration: 'text',
+      direction,
+      rowsDone: 'number',
+      rowsEstimated: 'number or null',
+      fraction: 'number or null',
+      rowsPerSecond: 'number or null',
+      etaSeconds: 'number or null',
+      chunks: 'number',
+      chunkSize: 'number',
+      workers: 'number',
+      waiting: 'text or null',
+      elapsedMs: 'number',
+    },
+  },
+  'chunk.done': {
+    level: 'debug',
+    when: 'a chunk of this host is committed; `size` is how many rows it might have had',
+    fields: { migration: 'text', range: 'number', rows: 'number', size: 'number', durationMs: 'number' },
+  },
+  'chunk.retry': {
+    level: 'warn',
+    when: 'a chunk failed for what passes (lost connection, deadlock, timeout) and is tried again',
+    fields: failing,
+  },
+  'chunk.shrunk': {
+    level: 'warn',
+    when: 'a chunk failed for its code or data and is tried again with fewer rows',
+    fields: failing,
+  },
+  'row.quarantined': {
+    level: 'warn',
+    when: 'a row failed alone and is set aside; `status NAME` shows its key',
+    fields: failing,
+  },
+  'range.reaped': {
+    level: 'warn',
+    when: 'a transaction that held a range for longer than any chunk may take was ended',
+    fields: { migration: 'text', backend: 'number' },
+  },
+  'update.logged': {
+    level: 'any',
+    when: '`update` wrote to `context.logger`; `data` is what it gave',
+    fields: { migration: 'text', chunk: 'text', attempt: 'number', data: 'object or null' },
+  },
+  'worker.forked': { level: 'debug', when: 'a worker process was started', fields: { worker: 'number' } },
+  'worker.waiting': {
+    level: 'warn',
+    when: 'a worker gets no connection and goes on trying',
+    fields: { worker: 'number', error: 'text' },
+  },
+  'worker.idle': {
+    level: 'warn',
+    when: 'a worker gets no connection and is given up; the others go on',
+    fields: { error: 'text' },
+  },
+  'worker.died': {
+    level: 'warn',
+    when: 'a worker process died; its chunk was rolled back',
+    fields: { worker: 'number', code: 'number or null', signal: 'text or null' },
+  },
+  'worker.killed': {
+    level: 'warn',
+    when: 'a worker process did not answer and was killed',
+    fields: { worker: 'number' },
+  },
+  'run.stopping': {
+    level: 'info',
+    when: 'a signal or `--max-time` stops the command; running chunks are finished',
+    fields: { code: 'text' },
+  },
+  'migration.done': {
+    level: 'info',
+    when: 'a migration is done',
+    fields: {
+      migration: 'text',
+      direction,
+      rows: 'number',
+      chunks: 'number',
+      retries: 'number',
+      durationMs: 'number',
+    },
+  },
+  'command.failed': {
+    level: 'error',
+    when: 'the command ends with another exit code than 0; only with `--log-format json`, in place of the text',
+    fields: {
+      code: 'text',
+      exitCode: 'number',
+      detail: 'text or null',
+      hint: 'text or null',
+      stack: 'text or null',
+    },
+  },
+} as const satisfies Readonly<Record<string, EventShape>>;
+
+export type LogEvent = keyof typeof logEvents;
+
+/** The fields of an event, without its name. */
+export type EventFields<Event extends LogEvent> = {
+  readonly [
+    Field in keyof (typeof logEvents)[Event]['fields']
+  ]: FieldTypes[(typeof logEvents)[Event]['fields'][Field] & FieldKind];
+};
+
+/** A record as it is handed to a logger. Time, level, process and host are added where it is written. */
+export type LogRecord = {
+  [Event in LogEvent]: { readonly event: Event } & EventFields<Event>;
+}[LogEvent];
