@@ -45,6 +45,21 @@ export async function claim(
   return row === undefined ? null : { ...toRange(row), onlyFailed: row.only_failed === true };
 }
 
+/** Gives a claimed range back untried: its claim is no stall. */
+export async function giveBack(
+  session: Session,
+  names: LedgerNames,
+  runId: string,
+  no: number,
+  worker: string,
+): Promise<void> {
+  await session.query(
+    `update ${names.ranges} set worker = null, stalls = greatest(stalls - 1, 0)
+     where run_id = $1::bigint and no = $2::integer and state = 'open' and worker = $3`,
+    [runId, no, worker],
+  );
+}
+
 /** Gives up the ranges of a worker that is known to be gone, or of all workers of its process. */
 export async function release(
   session: Session,

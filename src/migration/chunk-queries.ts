@@ -27,6 +27,7 @@ type Key = readonly string[];
 type Query = Knex.QueryBuilder;
 
 const keyText = '__umzug_key';
+const moved = '__umzug_moved';
 const keyColumn = (index: number): string => `__umzug_k${index}`;
 
 /** A range, and the most rows to take from it. */
@@ -42,11 +43,19 @@ export interface ByteBound {
 
 /**
  * Locks and reads the next rows of a plain select, in key order: one statement. The range is a condition
- * of the author's own query, so that the planner walks the key's index and stops at the limit.
+ * of the author's own query, so that the planner walks the key's index and stops at the limit. A row that was
+ * changed while the statement waited for its lock comes as it is now, in its old place: it is marked, since it
+ * may have got another key.
  */
 export function lockedChunk(shape: SelectShape, base: BaseTable, range: ChunkRange): Statement {
-  const { text, values } = nextRows(shape, base, range);
-  return { text: `${text} for no key update of ${quote(shape.table.alias)}`, values };
+  const { alias } = shape.table;
+  const query = nextRows(shape, base, range);
+  // Younger than all that was complete when the statement began. A column of nulls costs next to nothing.
+  const isYoung = `pg_catalog.age(${quote(alias)}.xmin) <= (
+    select pg_catalog.age(pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::pg_catalog.xid))`;
+  query.select(raw(query, `case when ${isYoung} then 1 end as ${quote(moved)}`));
+  const { text, values } = native(query);
+  return { text: `${text} for no key update of ${quote(alias)}`, values };
 }
 
 /** How far the next rows of a plain select reach within `maxBytes`: see `lastFitting`. */
@@ -56,7 +65,7 @@ export function fittingChunk(
   range: ChunkRange,
   { sizes, maxBytes }: ByteBound,
 ): Statement {
-  return lastFitting(nextRows(shape, base, range), keyText, sizes, maxBytes);
+  return lastFitting(native(nextRows(shape, base, range)), keyText, sizes, maxBytes);
 }
 
 /** The same for the rows of any select with these keys. */
@@ -69,11 +78,10 @@ export function fittingKeys(
   return lastFitting(rowsByKeys(shape, base, keys), keyText, sizes, maxBytes);
 }
 
-function nextRows(shape: SelectShape, base: BaseTable, range: ChunkRange): Statement {
+function nextRows(shape: SelectShape, base: BaseTable, range: ChunkRange): Query {
   const { alias } = shape.table;
   const query = restrict(withKeyText(shape, base), within(alias, base.key, range, 1));
-  query.orderByRaw(raw(query, orderBy(alias, base.key))).limit(range.limit);
-  return native(query);
+  return query.orderByRaw(raw(query, orderBy(alias, base.key))).limit(range.limit);
 }
 
 /** Keys of the next rows of any select, in key order, each once: rows of `key text[]`. Locks nothing. */
@@ -123,17 +131,22 @@ export function rowsByKeys(shape: SelectShape, base: BaseTable, keys: readonly K
 export function splitRows(
   rows: readonly object[],
   base: BaseTable,
-): { readonly rows: object[]; readonly keys: Key[] } {
+): { readonly rows: object[]; readonly keys: Key[]; readonly mayHaveMoved: boolean } {
+  let mayHaveMoved = false;
   const hidden = base.key.map((_, index) => keyColumn(index)).reverse();
   const keys = rows.map((row) => {
     const fields = row as Record<string, unknown>;
     const key = fields[keyText];
     // Last column first: V8 keeps an object fast only where its last property is deleted.
+    if (moved in fields) {
+      mayHaveMoved ||= fields[moved] !== null;
+      delete fields[moved];
+    }
     for (const name of hidden) if (name in fields) delete fields[name];
     delete fields[keyText];
     return (Array.isArray(key) ? key : parseTextArray(String(key))) as Key;
   });
-  return { rows: [...rows], keys };
+  return { rows: [...rows], keys, mayHaveMoved };
 }
 
 /** The author's query on one range, ready for `.update()` or `.delete()`. */

@@ -4,18 +4,15 @@ import {
   type ByteBound,
   type ChunkRange,
   fittingChunk,
-  fittingKeys,
-  lockKeys,
   lockedChunk,
-  pickKeys,
   rowsByKeys,
   splitRows,
 } from '../migration/chunk-queries.ts';
 import type { GuardedDatabase } from '../migration/guard.ts';
 import type { BaseTable } from '../migration/key.ts';
-import type { Statement } from '../migration/key-sql.ts';
 import type { SelectShape } from '../migration/select-shape.ts';
 import type { Session } from '../postgres/session.ts';
+import { lockPicked } from './pick.ts';
 
 /** The rows a chunk has in hand before `update` is called. */
 export interface Batch {
@@ -55,12 +52,14 @@ async function readPlain(
   base: BaseTable,
   { range, bound }: BatchRequest,
 ): Promise<Batch> {
-  const fitting = bound === null ? null : await firstOf(session, fittingChunk(shape, base, range, bound));
+  const probe = bound === null ? null : fittingChunk(shape, base, range, bound);
+  const [fitting] = probe === null ? [] : (await session.query(probe.text, probe.values)).rows;
   // Short of the limit by its bytes: the range goes on behind it.
-  const isCut = fitting !== null && bound !== null && Number(fitting['rows']) < range.limit;
+  const isCut = fitting !== undefined && Number(fitting['rows']) < range.limit;
   const cut = isCut ? (fitting['key'] as Key) : null;
   const statement = lockedChunk(shape, base, cut === null ? range : { ...range, upTo: cut });
   const read = splitRows((await session.authorQuery(statement.text, statement.values)).rows, base);
+  if (read.mayHaveMoved) return await readPicked(session, shape, base, { range, bound });
   const isFull = read.keys.length === range.limit;
   const to = isFull ? read.keys.at(-1) : cut;
   return { ...read, to: to ?? range.upTo, last: to == null, isCut };
@@ -72,38 +71,12 @@ async function readPicked(
   base: BaseTable,
   { range, bound }: BatchRequest,
 ): Promise<Batch> {
-  const pick = pickKeys(shape, base, range);
-  const all = (await session.query(pick.text, pick.values)).rows.map((row) => row['key'] as Key);
-  if (all.length === 0) return { rows: [], keys: [], to: range.upTo, last: true, isCut: false };
-  const picked = bound === null ? all : await fittingOf(session, shape, base, all, bound);
-  const lock = lockKeys(base, picked);
-  const locked = (await session.query(lock.text, lock.values)).rows.map((row) => row['key'] as Key);
+  const { picked, locked, last, isCut } = await lockPicked(session, shape, base, range, bound);
+  const to = last ? range.upTo : (picked.at(-1) ?? range.upTo);
+  if (locked.length === 0) return { rows: [], keys: [], to, last, isCut };
   const byKeys = rowsByKeys(shape, base, locked);
   const read = splitRows((await session.authorQuery(byKeys.text, byKeys.values)).rows, base);
-  const isCut = picked.length < all.length;
-  const last = all.length < range.limit && !isCut;
-  return { ...read, to: last ? range.upTo : (picked.at(-1) ?? range.upTo), last, isCut };
-}
-
-/** The first of these keys, at least one, whose rows fit together. */
-async function fittingOf(
-  session: Session,
-  shape: SelectShape,
-  base: BaseTable,
-  keys: readonly Key[],
-  bound: ByteBound,
-): Promise<readonly Key[]> {
-  const fitting = await firstOf(session, fittingKeys(shape, base, keys, bound));
-  const end = JSON.stringify(fitting?.['key']);
-  const index = keys.findIndex((key) => JSON.stringify(key) === end);
-  return index === -1 ? keys.slice(0, 1) : keys.slice(0, index + 1);
-}
-
-async function firstOf(
-  session: Session,
-  { text, values }: Statement,
-): Promise<Record<string, unknown> | null> {
-  return (await session.query(text, values)).rows[0] ?? null;
+  return { ...read, to, last, isCut };
 }
 
 /** Rows as the application's own knex would give them. */

@@ -1,5 +1,5 @@
 import { firstChunkSize, nextChunkSize } from '../core/chunk-size.ts';
-import { type ClaimedRange, claim, totals } from '../ledger/ranges.ts';
+import { type ClaimedRange, claim, giveBack, totals } from '../ledger/ranges.ts';
 import type { Session } from '../postgres/session.ts';
 import { inOneTrip } from '../postgres/transaction.ts';
 import { type ChunkOutcome, type FailedChunk, runChunk } from './chunk.ts';
@@ -98,6 +98,7 @@ class Lane {
     const { drain } = this.#options;
     if (await this.#isolator.isKilling(range, this.#size)) return 'next';
     let isProbe = range.onlyFailed;
+    if (drain.aborted) await this.#giveBack(range.no);
     while (!drain.aborted) {
       const outcome = await this.#tryChunk(range.no, isProbe ? 1 : this.#size);
       if (outcome.kind === 'stopped') return 'stopped';
@@ -111,6 +112,14 @@ class Lane {
       if (outcome.last) return 'next';
     }
     return 'next';
+  }
+
+  /** Best effort: a claim that is not given back counts as a stall. */
+  async #giveBack(no: number): Promise<void> {
+    const { work, worker } = this.#options;
+    const write = (session: Session): Promise<void> =>
+      giveBack(session, work.env.names, work.run.id, no, worker);
+    await this.#session.single(write).catch(() => undefined);
   }
 
   async #tryChunk(no: number, size: number): Promise<ChunkOutcome> {

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
+import { until } from './cli.ts';
 import { counterRows } from './project.ts';
 
 /** Clients that increment `hits` of random rows all the while. Returns how to stop them, with what was acknowledged. */
@@ -28,4 +29,28 @@ export function writeAllTheWhile(url: string, clients: number): { stop(): Promis
       return counts.reduce((sum, count) => sum + count, 0);
     },
   };
+}
+
+/** Gives `work` a further connection, as of an application. */
+export async function withApplication<T>(
+  url: string,
+  work: (application: pg.Client) => Promise<T>,
+): Promise<T> {
+  const application = new pg.Client({ connectionString: url });
+  await application.connect();
+  try {
+    return await work(application);
+  } finally {
+    await application.end();
+  }
+}
+
+/** Waits until some session of the client's database waits for a lock. */
+export async function somebodyWaits(client: pg.Client): Promise<void> {
+  await until('somebody waits for a lock', async () => {
+    const { rowCount } = await client.query(
+      `select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`,
+    );
+    return rowCount;
+  });
 }
