@@ -13,7 +13,7 @@ LOCKED := $(shell command -v flock >/dev/null 2>&1 && echo flock .make.lock)
 # A build that failed must not pass for one that is done.
 .DELETE_ON_ERROR:
 
-.PHONY: help migrate down status create test test-faults bench check format clean ready build
+.PHONY: help migrate down plan status create test test-faults bench check format clean ready build
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -23,6 +23,9 @@ migrate: build ## install what is missing, build, run pending migrations
 
 down: build ## revert the last migration
 	@$(CLI) down $(ARGS)
+
+plan: build ## what migrate would do: a sample of each pending migration, rolled back
+	@$(CLI) plan $(ARGS)
 
 status: build ## what is executed, running, failed, missing
 	@$(CLI) status $(ARGS)

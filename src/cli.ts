@@ -11,6 +11,7 @@ import { down } from './commands/down.ts';
 import { executed } from './commands/executed.ts';
 import { globalOptions } from './commands/globals.ts';
 import { pending } from './commands/pending.ts';
+import { plan } from './commands/plan.ts';
 import { reportError, wishesIn } from './commands/report.ts';
 import { retry } from './commands/retry.ts';
 import { status } from './commands/status.ts';
@@ -19,7 +20,7 @@ import { verify } from './commands/verify.ts';
 import { refuseWhatYargsPassesOver, usageError } from './commands/usage.ts';
 import { reportStray } from './migration/strays.ts';
 
-const commands: readonly Command[] = [up, down, pending, executed, create, status, retry, verify];
+const commands: readonly Command[] = [up, down, plan, pending, executed, create, status, retry, verify];
 const verbs = [...commands.map(({ command }) => command.split(' ')[0]), 'completion'].join(', ');
 
 // A finished command whose connection or child lingers must not hold up a deploy.

@@ -21,6 +21,7 @@ export type {
   MigrationOutcome,
   MigrationRef,
   Migrator,
+  PlanReport,
   StatusReport,
   UpOptions,
   VerifyReport,

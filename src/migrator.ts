@@ -3,21 +3,20 @@ import { Control } from './cluster/control.ts';
 import type { Primary } from './cluster/primary.ts';
 import type { Config } from './config.ts';
 import type { Progress } from './core/progress.ts';
-import type { ErrorCode } from './errors.ts';
+import type { ErrorCode, UmzugClusterError } from './errors.ts';
 import type { Logger } from './logger.ts';
 import { assertExecuted, checkOrder, warnOfDrift } from './migrator/checks.ts';
 import type { Executor, ExecutorInput } from './migrator/execute.ts';
-import { readState } from './migrator/state.ts';
-import type { LedgerState } from './migrator/state.ts';
+import { type LedgerState, readState } from './migrator/state.ts';
+import type { PlanReport } from './migrator/plan-report.ts';
 import { type StatusReport, statusReport } from './migrator/status.ts';
 import type { VerifyReport } from './migrator/verify.ts';
 import { openUmzug, revertTargets, unknownName, unwrap } from './migrator/umzug.ts';
-import { listMigrations } from './migration/folder.ts';
-import type { MigrationFile } from './migration/folder.ts';
-import { makeEnvironment, readServer, sessionOptions } from './run/environment.ts';
-import type { RunEnvironment } from './run/environment.ts';
+import { type MigrationFile, listMigrations } from './migration/folder.ts';
+import { type RunEnvironment, makeEnvironment, readServer, sessionOptions } from './run/environment.ts';
 import { type ServerFacts, plainSettings, withTransaction } from './postgres/transaction.ts';
 
+export type { PlanReport } from './migrator/plan-report.ts';
 export type { StatusReport } from './migrator/status.ts';
 export type { VerifyReport } from './migrator/verify.ts';
 
@@ -165,6 +164,12 @@ export class Migrator extends EventEmitter<MigratorEvents> {
     } finally {
       await control.close();
     }
+  }
+
+  /** What `up` would do, by samples that are run and rolled back; `problem`: what it would refuse first. */
+  async plan(name?: string): Promise<{ report: PlanReport; problem: UmzugClusterError | null }> {
+    const { planReport } = await import('./migrator/plan.ts');
+    return await planReport(await this.#files(), name, await this.#state(), this.#config, this.#control);
   }
 
   /** Throws NOT_EXECUTED where this migration is not done: for the start of an application that needs it. */

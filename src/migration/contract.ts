@@ -16,6 +16,11 @@ export interface ChunkContext {
   readonly chunk: string;
   /** 1 for the first try of this chunk, counted up by one for each further one. */
   readonly attempt: number;
+  /**
+   * True where `plan` tries the migration on a few rows and rolls it back: what `update` does outside `db`, such
+   * as sending a mail, should then be left out.
+   */
+  readonly isSample: boolean;
   /** Aborts when the chunk is to be given up: the grace is over, or it takes too long. */
   readonly signal: AbortSignal;
   /** Writes structured records that name the migration and the chunk. */

@@ -41,6 +41,8 @@ export class Session {
   readonly client: Pg.Client;
   /** When the server last answered a statement without an error, by `performance.now()`; 0: never. */
   answeredAt = 0;
+  /** Is told of every statement that is sent, unless it is null. */
+  onStatement: ((text: string, values: readonly unknown[]) => void) | null = null;
   readonly #answerTimeoutMs: number;
   /** Why the connection was lost; pg tells it on the `error` event, not on the rejected query. */
   lost: Error | null = null;
@@ -77,6 +79,7 @@ export class Session {
 
   /** Runs one of the product's own statements; with `values` it goes through the extended protocol. */
   async query(text: string, values?: readonly unknown[]): Promise<Result> {
+    this.onStatement?.(text, values ?? []);
     return await this.#send({
       text,
       types: ledgerTypes,
@@ -86,6 +89,7 @@ export class Session {
 
   /** Runs an author's statement with the application's type parsers; one statement only. */
   async authorQuery(text: string, values: readonly unknown[], options?: object): Promise<Result> {
+    this.onStatement?.(text, values);
     return await this.#send({ text, values: [...values], ...options, queryMode: 'extended' });
   }
 
@@ -110,6 +114,16 @@ export class Session {
   /** Bytes received so far. */
   get bytesRead(): number {
     return streamOf(this.client).bytesRead;
+  }
+
+  /** The port of this end; undefined on a local socket. */
+  get localPort(): number | undefined {
+    return streamOf(this.client).localPort;
+  }
+
+  /** The port of the server's end; undefined on a local socket. */
+  get remotePort(): number | undefined {
+    return streamOf(this.client).remotePort;
   }
 
   /** True while the connection can be used. */
@@ -152,6 +166,8 @@ function hideValues(error: unknown): void {
 
 interface Stream {
   readonly bytesRead: number;
+  readonly localPort?: number;
+  readonly remotePort?: number;
   destroy(): void;
 }
 

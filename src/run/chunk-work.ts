@@ -7,6 +7,9 @@ import type { Logger } from '../logger.ts';
 import type { RunEnvironment } from './environment.ts';
 import type { DataMigration, Step } from './plan.ts';
 
+/** What stands for the id of a run where there is none: `plan` tries a migration. */
+export const sampleRunId = 'plan';
+
 /** The work of a run as one lane sees it. */
 export interface ChunkWork {
   readonly env: RunEnvironment;
@@ -19,13 +22,13 @@ export interface ChunkWork {
 /** What `update` is told about its chunk; the chunk's id is the same on every attempt. */
 export function chunkContext(
   { run, migration, logger }: ChunkWork,
-  owned: Owned,
+  owned: Pick<Owned, 'after' | 'attempt'>,
   signal: AbortSignal,
 ): ChunkContext {
   const place = createHash('sha256').update(JSON.stringify(owned.after)).digest('hex').slice(0, 12);
   const chunk = `${run.id}-${run.direction}-${place}`;
   const about = { migration: migration.name, chunk, attempt: owned.attempt };
-  return { ...about, signal, logger: chunkLogger(logger, about) };
+  return { ...about, isSample: run.id === sampleRunId, signal, logger: chunkLogger(logger, about) };
 }
 
 /** What the author says is `data` of the record: none of its names can clash with those of the product. */

@@ -131,7 +131,8 @@ async function openChunk(
   return owned;
 }
 
-interface Migrated {
+/** What became of a chunk's rows; `keys`: those that must still exist. */
+export interface Migrated {
   readonly rows: number;
   readonly to: Key;
   readonly last: boolean;
@@ -139,15 +140,20 @@ interface Migrated {
   readonly keys: readonly Key[];
 }
 
-interface Taken {
+/** The rows that a chunk is to take. */
+export interface Taken {
   readonly context: ChunkContext;
-  readonly owned: Owned;
+  readonly owned: Pick<Owned, 'after' | 'hi'>;
   readonly limit: number;
   /** Is told how many rows there are before `update` gets them. */
   readonly trying: (rows: number, key: Key | null) => void;
 }
 
-async function migrate(
+/**
+ * Reads and locks the next rows, and has `update` migrate them. In an open transaction under the author's search
+ * path; neither its beginning nor its end is done here, so that a sample can do the same and roll it back.
+ */
+export async function migrate(
   session: Session,
   work: ChunkWork,
   guard: GuardedDatabase,
@@ -209,12 +215,7 @@ async function closeChunk(
     }),
   ]);
   const left = counted === null ? done.keys.length : Number(counted.rows[0]?.['count']);
-  if (left !== done.keys.length) {
-    throw fail('MIGRATION_FAILED', {
-      message: `${migration.name}: update moved or deleted ${done.keys.length - left} of its rows' keys`,
-      hint: 'choose a key that update does not change, or set options.allowDelete',
-    });
-  }
+  refuseMovedKeys(migration.name, done.keys.length - left);
   if (!advanced.guarded) {
     throw fail('MIGRATION_FAILED', {
       message: `${migration.name}: update ended the transaction of its chunk`,
@@ -226,6 +227,15 @@ async function closeChunk(
   throw fail('LEDGER_DAMAGED', {
     message: `${migration.name}: the cursor of range ${request.no} moved while its row was locked`,
     hint: 'this is a bug: please report it',
+  });
+}
+
+/** Refuses an `update` after which so many of its rows' keys are not there any more. */
+export function refuseMovedKeys(name: string, moved: number): void {
+  if (moved === 0) return;
+  throw fail('MIGRATION_FAILED', {
+    message: `${name}: update moved or deleted ${moved} of its rows' keys`,
+    hint: 'choose a key that update does not change, or set options.allowDelete',
   });
 }
 

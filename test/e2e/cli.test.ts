@@ -43,7 +43,7 @@ describe('usage', () => {
   it('--help lists every command, and `up --help` its flags and examples', async () => {
     const all = await run(['--help']);
     expect(all).toMatchObject({ code: 0, stderr: '' });
-    for (const verb of ['up', 'down', 'pending', 'executed', 'create', 'status', 'completion']) {
+    for (const verb of ['up', 'down', 'plan', 'pending', 'executed', 'create', 'status', 'completion']) {
       expect(all.stdout).toContain(`umzug-cluster ${verb}`);
     }
     const one = await run(['up', '-h']);
@@ -59,7 +59,7 @@ describe('usage', () => {
   });
 
   it.each<[string, RegExp]>([
-    ['', /a command is missing: up, down, pending/],
+    ['', /a command is missing: up, down, plan, pending/],
     ['upp', /unknown command "upp", did you mean "up"\?/],
     ['frobnicate', /unknown command "frobnicate"/],
     ['up nope', /up does not take the argument "nope"\n.*up --to nope/],

@@ -1,0 +1,108 @@
+import { type PlanNode, sorts, wholeScans } from './query-plan.ts';
+
+/** What a sample has shown, as far as it may be a reason to worry. */
+export interface Observed {
+  /** The table, without its schema, and its rows by the planner's count; -1: never counted. */
+  readonly table: string;
+  readonly tableRows: number;
+  readonly key: readonly string[];
+  /** Rows that match, by the planner's estimate. */
+  readonly matching: number;
+  readonly largeTables: readonly string[];
+  readonly sampledRows: number;
+  /** The statements of a chunk; the first finds its rows. */
+  readonly statements: readonly { readonly times: number; readonly plan: PlanNode | null }[];
+  readonly changed: readonly string[];
+  /** Rows that were written, in all tables, and updates of the table's rows: all, and those without index entries. */
+  readonly written: number;
+  readonly updated: number;
+  readonly hot: number;
+  readonly indexes: readonly string[];
+  readonly triggers: readonly string[];
+  readonly foreignKeys: readonly string[];
+  readonly locks: readonly string[];
+  readonly ownConnections: number;
+}
+
+/** Reasons to think twice, in words. */
+export function warningsOf(seen: Observed): readonly string[] {
+  return [
+    ...aboutReading(seen),
+    ...aboutWriting(seen),
+    ...seen.triggers.map((trigger) => `trigger ${trigger} fires in every chunk`),
+    ...(seen.foreignKeys.length === 0
+      ? []
+      : [`foreign keys are checked for every row: ${seen.foreignKeys.join(', ')}`]),
+    ...seen.locks.map((lock) => `update takes ${lock}: the application waits for every chunk`),
+    ...(seen.ownConnections === 0
+      ? []
+      : [
+          'the migration has a connection of its own to this server: what it writes there is not in the chunk’s transaction',
+        ]),
+  ];
+}
+
+// Where fewer rows than this match, most of what a chunk reads is thrown away.
+const sparse = 0.01;
+
+function aboutReading({ statements, table, tableRows, key, matching, largeTables }: Observed): string[] {
+  const [first, ...others] = statements;
+  const warnings: string[] = [];
+  const isLarge = largeTables.includes(table);
+  const reading = first?.plan ?? null;
+  if (tableRows < 0) {
+    warnings.push(
+      `"${table}" was never analysed: rows and times are guesses, and it is not cut into ranges beforehand; run analyze`,
+    );
+  }
+  if (reading !== null) {
+    const order = key.join(', ');
+    const whole = wholeScans(reading).filter((scan) => largeTables.includes(scan.table));
+    for (const name of new Set(whole.map((scan) => scan.table))) {
+      warnings.push(
+        `every chunk reads all of "${name}": the planner finds no use for the index of its key (${order})`,
+      );
+    }
+    if (whole.length === 0 && isLarge && sorts(reading)) {
+      warnings.push(
+        `every chunk sorts all rows that match by the key (${order}), though it takes only the first: an index on (${order}) with the condition of select gives them in order`,
+      );
+    }
+    if (isLarge && matching < tableRows * sparse) {
+      warnings.push(
+        `few rows match, about ${Math.round(tableRows / Math.max(1, matching))} are read for each; an index on (${order}) with the condition of select spares that`,
+      );
+    }
+  }
+  const scanned = others.flatMap(({ plan }) => (plan === null ? [] : wholeScans(plan)));
+  for (const name of new Set(scanned.map((scan) => scan.table))) {
+    if (largeTables.includes(name)) {
+      warnings.push(
+        `a statement of every chunk reads all of "${name}": an index on what it looks up is missing`,
+      );
+    }
+  }
+  return warnings;
+}
+
+// Fewer rows cannot tell a statement a row from a few statements.
+const tellingRows = 5;
+
+function aboutWriting(seen: Observed): string[] {
+  const warnings: string[] = [];
+  const [, ...others] = seen.statements;
+  const sent = others.reduce((sum, { times }) => sum + times, 0);
+  if (seen.sampledRows >= tellingRows && sent >= seen.sampledRows) {
+    warnings.push(
+      'update runs a statement for every row: updateRows writes a whole chunk in one, 10 to 50 times faster',
+    );
+  }
+  if (seen.written === 0 && seen.changed.length === 0)
+    warnings.push('update has written nothing in this database');
+  if (seen.updated > seen.hot && seen.indexes.length > 0) {
+    warnings.push(
+      `every change makes new entries in all indexes of "${seen.table}" (no HOT update), since ${seen.indexes.join(', ')} ${seen.indexes.length === 1 ? 'holds' : 'hold'} a changed column`,
+    );
+  }
+  return warnings;
+}

@@ -1,0 +1,69 @@
+/** A plan of Postgres, as EXPLAIN (VERBOSE, FORMAT JSON) tells it: what is looked at, and how it is shown. */
+export interface PlanNode {
+  readonly type: string;
+  /** The table that it reads or writes, without its schema. */
+  readonly table: string | null;
+  readonly schema: string | null;
+  readonly index: string | null;
+  /** Rows that the planner expects it to give, each time it runs. */
+  readonly rows: number;
+  readonly children: readonly PlanNode[];
+}
+
+/** Reads the answer to EXPLAIN: the JSON document, or its text. Null where it is none. */
+export function readPlan(answer: unknown): PlanNode | null {
+  const document: unknown = typeof answer === 'string' ? JSON.parse(answer) : answer;
+  const [first] = Array.isArray(document) ? (document as unknown[]) : [];
+  const plan = fieldsOf(first)['Plan'];
+  return plan === undefined ? null : toNode(fieldsOf(plan));
+}
+
+function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
+}
+
+function toNode(fields: Readonly<Record<string, unknown>>): PlanNode {
+  const text = (name: string): string | null => (typeof fields[name] === 'string' ? fields[name] : null);
+  const children = Array.isArray(fields['Plans']) ? (fields['Plans'] as unknown[]) : [];
+  const operation = text('Node Type') === 'ModifyTable' ? text('Operation') : null;
+  return {
+    type: operation ?? text('Node Type') ?? '',
+    table: text('Relation Name'),
+    schema: text('Schema'),
+    index: text('Index Name'),
+    rows: Number(fields['Plan Rows'] ?? 0),
+    children: children.map((child) => toNode(fieldsOf(child))),
+  };
+}
+
+/** A node with all below it, from above. */
+export function nodesOf(node: PlanNode): readonly PlanNode[] {
+  return [node, ...node.children.flatMap(nodesOf)];
+}
+
+// A plan over many partitions is as long as there are partitions.
+const mostChildren = 4;
+
+/** One line a node, indented: `Index Scan using t_pkey on t`. Conditions hold values and are left out. */
+export function planLines(node: PlanNode, depth = 0): readonly string[] {
+  const using = node.index === null ? '' : ` using ${node.index}`;
+  const on = node.table === null ? '' : ` on ${node.table}`;
+  const more = node.children.length - mostChildren;
+  return [
+    `${'  '.repeat(depth)}${node.type}${using}${on}`,
+    ...node.children.slice(0, mostChildren).flatMap((child) => planLines(child, depth + 1)),
+    ...(more > 0 ? [`${'  '.repeat(depth + 1)}… and ${more} more`] : []),
+  ];
+}
+
+/** Tables that a plan reads from beginning to end. */
+export function wholeScans(root: PlanNode): readonly { readonly schema: string; readonly table: string }[] {
+  return nodesOf(root).flatMap(({ type, schema, table }) =>
+    type.endsWith('Seq Scan') && table !== null ? [{ schema: schema ?? '', table }] : [],
+  );
+}
+
+/** Whether a plan puts rows in order that no index gives in order. */
+export function sorts(root: PlanNode): boolean {
+  return nodesOf(root).some(({ type }) => type === 'Sort' || type === 'Incremental Sort');
+}

@@ -1,0 +1,144 @@
+import os from 'node:os';
+import { type Estimate, estimateRun } from '../core/estimate.ts';
+import type { Observed } from '../core/plan-warnings.ts';
+import { planLines } from '../core/query-plan.ts';
+import type { RunEnvironment } from '../run/environment.ts';
+import type { Example } from '../run/images.ts';
+import type { Plan } from '../run/plan.ts';
+import type { Back, Twice } from '../run/repeats.ts';
+import type { Outlook, Sample } from '../run/sample.ts';
+import type { TableWrites } from '../run/side-effects.ts';
+
+/** What `up` would do with one pending migration, as `plan --json` prints it. */
+export interface MigrationPlan {
+  readonly name: string;
+  /** Null: the file cannot be loaded. */
+  readonly kind: 'data' | 'schema' | null;
+  /** Name of an earlier pending migration that has to run before this one can be planned, or null. */
+  readonly blockedBy: string | null;
+  /** The table whose rows it visits, and the key that orders them; null where neither is known. */
+  readonly table: string | null;
+  readonly key: readonly string[];
+  /** The compiled `select`. */
+  readonly select: string | null;
+  /** Rows that match, and rows of the table, by the planner's counts; null: not known. */
+  readonly rows: { readonly estimated: number | null; readonly table: number | null };
+  /** The run is begun; what is planned is the rest. */
+  readonly isBegun: boolean;
+  readonly sample: SampleReport | null;
+  readonly estimate: Estimate | null;
+  readonly warnings: readonly string[];
+  readonly error: {
+    readonly code: string;
+    readonly message: string;
+    readonly detail: string | null;
+    readonly hint: string | null;
+  } | null;
+}
+
+/** What running a few chunks and rolling them back has shown. */
+export interface SampleReport {
+  readonly rows: number;
+  /** The statements of a chunk, with how often each ran, and its plan line by line. */
+  readonly statements: readonly {
+    readonly sql: string;
+    readonly times: number;
+    readonly plan: readonly string[];
+  }[];
+  readonly writes: readonly Omit<TableWrites, 'oid'>[];
+  readonly changedColumns: readonly string[];
+  /** Values are cut to their beginning. */
+  readonly examples: readonly Example[];
+  readonly twice: Twice;
+  readonly down: Back;
+  readonly chunks: number;
+  readonly rowsPerSecond: number | null;
+  readonly walBytesPerRow: number | null;
+}
+
+export interface PlanReport {
+  readonly migrations: readonly MigrationPlan[];
+}
+
+// Transactions that were begun just now are over before anybody waits for them.
+const oldSeconds = 1;
+
+/** What `up` and its chunks would wait for. */
+export function waits({ locks, older }: Outlook): readonly string[] {
+  const old = older.filter(({ ageSeconds }) => ageSeconds === null || ageSeconds >= oldSeconds);
+  return [
+    ...locks.map((lock) => `chunks would wait for a lock: ${lock}`),
+    ...old.map(({ pid, ageSeconds }) => {
+      const who = pid === null ? 'a prepared transaction' : `the transaction of pid ${pid}`;
+      const age = ageSeconds === null ? '' : `, ${Math.round(ageSeconds)} s old`;
+      return `up would wait at its beginning for ${who}${age}`;
+    }),
+  ];
+}
+
+/** What a sample has shown, in the form in which it is printed. */
+export function reportOf({ proof, pace }: Sample): SampleReport {
+  return {
+    rows: proof.rows,
+    statements: proof.statements.map(({ sql, times, plan }) => ({
+      sql,
+      times,
+      plan: plan === null ? [] : planLines(plan),
+    })),
+    writes: proof.writes.map(({ oid: _oid, ...written }) => written),
+    changedColumns: proof.changed,
+    examples: proof.examples,
+    twice: proof.twice,
+    down: proof.down,
+    chunks: pace?.chunks ?? 0,
+    rowsPerSecond: pace === null ? null : Math.round(pace.rowsPerSecond),
+    walBytesPerRow: pace === null ? null : Math.round(pace.walBytesPerRow),
+  };
+}
+
+/** What the whole run will take, by its sample; null where no chunk was measured. */
+export function estimateOf(
+  { proof, pace }: Sample,
+  rows: number,
+  { tuning }: RunEnvironment,
+  rowBytes: number,
+): Estimate | null {
+  if (pace === null) return null;
+  const versions = proof.writes.reduce((sum, { updated }) => sum + updated, 0) / proof.rows;
+  return estimateRun({
+    rows,
+    rowsPerSecond: pace.rowsPerSecond,
+    walBytesPerRow: pace.walBytesPerRow,
+    rowBytes,
+    versionsPerRow: Math.min(1, versions),
+    // More chunks at once than this only wait for each other.
+    lanes: Math.min(tuning.workers * tuning.lanes, 2 * os.availableParallelism()),
+  });
+}
+
+/** What a sample has shown, as far as it may be a reason for a warning. */
+export function observed({ base }: Plan, matching: number, { proof, largeTables }: Sample): Observed {
+  const own = proof.writes.find(({ oid }) => oid === base.oid);
+  const { triggers, foreignKeys, indexes } = proof.consequences;
+  return {
+    table: base.name,
+    tableRows: base.estimatedRows,
+    key: base.key.map(({ name }) => name),
+    matching,
+    largeTables,
+    sampledRows: proof.rows,
+    statements: proof.statements,
+    changed: proof.changed,
+    written: proof.writes.reduce(
+      (sum, { inserted, updated, deleted }) => sum + inserted + updated + deleted,
+      0,
+    ),
+    updated: own?.updated ?? 0,
+    hot: own?.hot ?? 0,
+    indexes,
+    triggers,
+    foreignKeys,
+    locks: proof.locks,
+    ownConnections: proof.ownConnections,
+  };
+}

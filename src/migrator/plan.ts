@@ -1,0 +1,175 @@
+import type { Control } from '../cluster/control.ts';
+import { workOn } from '../cluster/own-process.ts';
+import type { Config } from '../config.ts';
+import { warningsOf } from '../core/plan-warnings.ts';
+import { UmzugClusterError } from '../errors.ts';
+import type { Run } from '../ledger/rows.ts';
+import { findLiveRun } from '../ledger/runs.ts';
+import type { MigrationFile } from '../migration/folder.ts';
+import { loadMigration } from '../migration/loader.ts';
+import { withTransaction } from '../postgres/transaction.ts';
+import { refuseOtherFile, refuseOtherPlan, revertingError } from '../run/drift.ts';
+import { type RunEnvironment, makeEnvironment, readServer } from '../run/environment.ts';
+import { type DataMigration, type Plan, planStep, stepOf } from '../run/plan.ts';
+import { lookAhead, takeSample } from '../run/sample.ts';
+import { checkOrder } from './checks.ts';
+import { explained, isAboutWhatIsMissing } from './plan-errors.ts';
+import { type MigrationPlan, type PlanReport, estimateOf, observed, reportOf, waits } from './plan-report.ts';
+import type { LedgerState } from './state.ts';
+import { unknownName } from './umzug.ts';
+
+interface Planned {
+  readonly plan: MigrationPlan;
+  readonly problem: UmzugClusterError | null;
+}
+
+/**
+ * Plans the pending ones of these files, in order, or one of them. `problem`: the first refusal or failure, as `up`
+ * would say it. Throws what `up` would refuse as a whole.
+ */
+export async function planReport(
+  all: readonly MigrationFile[],
+  only: string | undefined,
+  state: LedgerState,
+  config: Config,
+  control: Control,
+): Promise<{ report: PlanReport; problem: UmzugClusterError | null }> {
+  const files = checkOrder(all, state, {});
+  const names = files.map(({ name }) => name);
+  if (only !== undefined && !names.includes(only)) throw unknownName(only, names, 'pending');
+  const env = makeEnvironment(config, await control.use(readServer));
+  const planned: Planned[] = [];
+  let schemaBefore: string | null = null;
+  for (const file of files) {
+    if (only === undefined || file.name === only) {
+      planned.push(await planFile(file, env, control, { schemaBefore, hasLedger: state.exists }));
+    }
+    if (await isSchema(file)) schemaBefore = file.name;
+  }
+  const problem = planned.find((one) => one.problem !== null)?.problem ?? null;
+  return { report: { migrations: planned.map(({ plan }) => plan) }, problem };
+}
+
+async function isSchema(file: MigrationFile): Promise<boolean> {
+  return await loadMigration(file).then(
+    ({ kind }) => kind === 'schema',
+    () => false,
+  );
+}
+
+interface Before {
+  /** The last pending schema migration before this one: what is missing now may be there then. */
+  readonly schemaBefore: string | null;
+  readonly hasLedger: boolean;
+}
+
+async function planFile(
+  file: MigrationFile,
+  env: RunEnvironment,
+  control: Control,
+  before: Before,
+): Promise<Planned> {
+  let plan: MigrationPlan = { ...nothingKnown, name: file.name };
+  try {
+    workOn(file.name, env.tuning.ceilingMs);
+    const migration = await loadMigration(file);
+    plan = { ...plan, kind: migration.kind };
+    if (migration.kind === 'schema') return { plan, problem: null };
+    await planData(migration, env, control, before, (known) => {
+      plan = { ...plan, ...known };
+    });
+    return { plan, problem: null };
+  } catch (error) {
+    if (before.schemaBefore !== null && isAboutWhatIsMissing(error)) {
+      return { plan: { ...plan, blockedBy: before.schemaBefore }, problem: null };
+    }
+    const problem = explained(file.name, error);
+    const { code, message, detail = null, hint = null } = problem;
+    return { plan: { ...plan, error: { code, message, detail, hint } }, problem };
+  }
+}
+
+const nothingKnown: Omit<MigrationPlan, 'name'> = {
+  kind: null,
+  blockedBy: null,
+  table: null,
+  key: [],
+  select: null,
+  rows: { estimated: null, table: null },
+  isBegun: false,
+  sample: null,
+  estimate: null,
+  warnings: [],
+  error: null,
+};
+
+async function planData(
+  migration: DataMigration,
+  env: RunEnvironment,
+  control: Control,
+  { hasLedger }: Before,
+  learn: (known: Partial<MigrationPlan>) => void,
+): Promise<void> {
+  const plan = await control.use((session) => planStep(session, env, migration, migration));
+  const { base } = plan;
+  learn({
+    table: `${base.schema}.${base.name}`,
+    key: base.key.map(({ name }) => name),
+    select: plan.sql,
+    rows: { estimated: null, table: base.estimatedRows < 0 ? null : base.estimatedRows },
+    warnings: plan.warnings,
+  });
+  const live = hasLedger ? await liveRun(control, env, migration, plan) : null;
+  const back = await planBack(control, env, migration);
+  const outlook = await control.use((session) => lookAhead(session, env, migration, plan, live));
+  const first = [...plan.warnings, ...back.warnings, ...waits(outlook)];
+  learn({
+    rows: { estimated: outlook.rows, table: base.estimatedRows < 0 ? null : base.estimatedRows },
+    isBegun: live !== null,
+    warnings: first,
+  });
+  const plans = { up: plan, down: back.plan };
+  const sample = await control.use((session) => takeSample(session, env, migration, plans, outlook));
+  if (sample === null) return learn({ rows: { estimated: 0, table: Math.max(0, base.estimatedRows) } });
+  // Where the sample has met them all, they are counted.
+  const rows = sample.proof.isAll && outlook.places.length === 1 ? sample.proof.rows : outlook.rows;
+  learn({
+    rows: { estimated: rows, table: base.estimatedRows < 0 ? null : base.estimatedRows },
+    sample: reportOf(sample),
+    estimate: estimateOf(sample, rows, env, base.rowBytes),
+    warnings: [...first, ...warningsOf(observed(plan, rows, sample))],
+  });
+}
+
+/** The half-done run, which `up` would go on with; refused where `up` would refuse it. */
+async function liveRun(
+  control: Control,
+  env: RunEnvironment,
+  migration: DataMigration,
+  plan: Plan,
+): Promise<Run | null> {
+  const run = await control.use((session) =>
+    withTransaction(session, env.pinned, () => findLiveRun(session, env.names, migration.name, 'up')),
+  );
+  if (run === null) return null;
+  if (run.state === 'reverting') throw revertingError(migration.name);
+  refuseOtherFile(run, migration.sha256);
+  refuseOtherPlan(run, plan.sha256);
+  return run;
+}
+
+/** What `down` means; that it cannot work is no reason not to plan `up`, but one to say so. */
+async function planBack(
+  control: Control,
+  env: RunEnvironment,
+  migration: DataMigration,
+): Promise<{ readonly plan: Plan | null; readonly warnings: readonly string[] }> {
+  if (migration.down === null) return { plan: null, warnings: [] };
+  try {
+    const step = stepOf(migration, 'down');
+    return { plan: await control.use((session) => planStep(session, env, migration, step)), warnings: [] };
+  } catch (error) {
+    if (!(error instanceof UmzugClusterError) || error.code !== 'SELECT_REFUSED') throw error;
+    return { plan: null, warnings: [`down would be refused: ${error.message}`] };
+  }
+}

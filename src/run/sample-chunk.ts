@@ -1,0 +1,95 @@
+import type { Key } from '../ledger/rows.ts';
+import { guardDatabase } from '../migration/guard.ts';
+import { countKeys } from '../migration/key-queries.ts';
+import { inspectSelect } from '../migration/select-shape.ts';
+import type { Session } from '../postgres/session.ts';
+import { authorSearchPath } from '../postgres/transaction.ts';
+import { migrate, refuseMovedKeys } from './chunk.ts';
+import { type ChunkWork, chunkContext } from './chunk-work.ts';
+import { refuseSelfWait } from './outside.ts';
+import { lockPicked } from './pick.ts';
+
+/** A part of the table: the first rows after `after` that match, at most up to `upTo`. */
+export interface Place {
+  readonly after: Key | null;
+  readonly upTo: Key;
+}
+
+/** Finds and locks the rows, so that what is compared with them afterwards is nobody else's doing. */
+export async function nextKeys(
+  session: Session,
+  work: ChunkWork,
+  place: Place,
+  limit: number,
+): Promise<readonly Key[]> {
+  const { base } = work.run.plan;
+  const guard = guardDatabase(session, work.env.knexConfig);
+  const shape = inspectSelect(work.step.select(guard.builder), work.migration.path);
+  return (await lockPicked(session, shape, base, { ...place, limit }, null)).locked;
+}
+
+export interface Applying {
+  /** Most rows; of a set-based chunk, most rows of the table, matching or not. */
+  readonly limit: number;
+  readonly signal: AbortSignal;
+  /** Process of the server, where its locks are to be watched. */
+  readonly pid?: number;
+}
+
+/** The chunk itself, by the product's own path, with the checks that stand at its end. */
+export async function applied(
+  session: Session,
+  work: ChunkWork,
+  { after, upTo }: Place,
+  { limit, pid, signal }: Applying,
+): Promise<number> {
+  const guard = guardDatabase(session, work.env.knexConfig);
+  const over = new AbortController();
+  try {
+    const owned = { after, hi: upTo, attempt: 1 };
+    const context = chunkContext(work, owned, signal);
+    const done = migrate(session, work, guard, { context, owned, limit, trying: () => undefined });
+    const waits = { name: work.migration.name, signal: over.signal };
+    const { keys, rows } = await (pid === undefined
+      ? done
+      : Promise.race([done, refuseSelfWait(session, work.env, pid, waits)]));
+    session.onStatement = null;
+    guard.verify();
+    if (keys.length > 0) {
+      const recount = countKeys(work.run.plan.base, keys);
+      const counted = (await session.query(recount.text, recount.values)).rows[0]?.['count'];
+      refuseMovedKeys(work.migration.name, keys.length - Number(counted));
+    }
+    return rows;
+  } catch (error) {
+    throw guard.explain(error);
+  } finally {
+    over.abort();
+    guard.close();
+  }
+}
+
+/** The limit for all matching rows of a place, of which there are `rows`. */
+export function limitFor(work: ChunkWork, rows: number): number {
+  return work.step.setBased ? wholePlace : rows;
+}
+
+// A set-based chunk counts the rows of the table: more than a place can have.
+const wholePlace = 1e9;
+
+/** Does `work` and takes it back; the author's search path is in force again afterwards. */
+export async function inSavepoint<T>(
+  session: Session,
+  searchPath: readonly string[] | null,
+  work: () => Promise<T>,
+): Promise<T> {
+  await session.query('savepoint umzug_cluster_sample');
+  try {
+    return await work();
+  } finally {
+    if (session.usable) {
+      await session.query('rollback to savepoint umzug_cluster_sample');
+      await session.query(authorSearchPath(searchPath));
+    }
+  }
+}

@@ -1,0 +1,177 @@
+import { type PlanNode, nodesOf, readPlan } from '../core/query-plan.ts';
+import { openParts } from '../ledger/open-ranges.ts';
+import { totals } from '../ledger/ranges.ts';
+import type { Direction, Run } from '../ledger/rows.ts';
+import { guardDatabase } from '../migration/guard.ts';
+import { inspectSelect } from '../migration/select-shape.ts';
+import { olderTransactions } from '../ledger/old-transactions.ts';
+import type { Session } from '../postgres/session.ts';
+import { authorSearchPath, beginReadOnly, withTransaction } from '../postgres/transaction.ts';
+import { type ChunkWork, sampleRunId } from './chunk-work.ts';
+import type { RunEnvironment } from './environment.ts';
+import { makeLayout } from './layout.ts';
+import { type Pace, measurePace } from './pace.ts';
+import { type DataMigration, type Plan, stepOf } from './plan.ts';
+import { type Proof, proveChunk } from './proof.ts';
+import type { Place } from './sample-chunk.ts';
+import { foreignLocks } from './side-effects.ts';
+
+/** What is known of a run before any of its chunks is tried. */
+export interface Outlook {
+  /** Rows that it will pass to `update`, by the planner's estimate, or what a half-done run has left. */
+  readonly rows: number;
+  /** Parts of the table to try chunks in; none where nothing is left or the table is empty. */
+  readonly places: readonly Place[];
+  /** Who holds or wants a lock for which chunks would wait. */
+  readonly locks: readonly string[];
+  /** Transactions that are writing, for which `up` would wait at its beginning. */
+  readonly older: readonly { readonly pid: number | null; readonly ageSeconds: number | null }[];
+}
+
+/** A chunk that was run and rolled back, and the pace of a few more. */
+export interface Sample {
+  readonly proof: Proof;
+  readonly pace: Pace | null;
+  /** Tables of its statements that a scan from beginning to end takes long. */
+  readonly largeTables: readonly string[];
+}
+
+// One at the beginning of the table, the others further on: rows differ with their age.
+const mostPlaces = 3;
+
+// Enough rows to tell, few enough to compare all their columns, to change them twice and back.
+const provenRows = 100;
+
+/** Looks at a run from outside; reads only. `live`: its half-done run, if there is one. */
+export async function lookAhead(
+  session: Session,
+  env: RunEnvironment,
+  migration: DataMigration,
+  plan: Plan,
+  live: Run | null,
+): Promise<Outlook> {
+  return await withTransaction(
+    session,
+    env.pinned,
+    async () => {
+      const { base } = plan;
+      const places = await placesOf(session, env, plan, live);
+      const locks = await foreignLocks(session, base);
+      const { rows: now } = await session.query(
+        'select pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text as xid',
+      );
+      const older = await olderTransactions(session, String(now[0]?.['xid']));
+      const left = live === null ? null : (await totals(session, env.names, live.id)).estimatedLeft;
+      await session.query(authorSearchPath(env.searchPath));
+      const root = await explainSelect(session, env, migration);
+      const matching = root?.rows ?? base.estimatedRows;
+      return { rows: Math.round(Math.min(left ?? matching, matching)), places, locks, older };
+    },
+    beginReadOnly,
+  );
+}
+
+async function placesOf(
+  session: Session,
+  env: RunEnvironment,
+  { base }: Plan,
+  live: Run | null,
+): Promise<readonly Place[]> {
+  if (live !== null) return await openParts(session, env.names, live.id, mostPlaces);
+  const { stopKey, bounds } = await makeLayout(session, base, env.tuning.workers);
+  if (stopKey === null) return [];
+  const starts = [null, ...bounds.slice(0, -1)];
+  const step = Math.max(1, Math.floor(starts.length / mostPlaces));
+  return starts
+    .filter((_, index) => index % step === 0)
+    .slice(0, mostPlaces)
+    .map((after) => ({ after, upTo: stopKey }));
+}
+
+async function explainSelect(
+  session: Session,
+  env: RunEnvironment,
+  migration: DataMigration,
+): Promise<PlanNode | null> {
+  const { builder } = guardDatabase(session, env.knexConfig);
+  const { sql, bindings } = inspectSelect(migration.select(builder), migration.path)
+    .builder.toSQL()
+    .toNative();
+  const answer = await session.authorQuery(`explain (verbose, format json) ${sql}`, bindings);
+  return readPlan(answer.rows[0]?.['QUERY PLAN']);
+}
+
+// A table of fewer rows is read from beginning to end faster than through an index.
+const largeTableRows = 10_000;
+
+/** Those of the tables of these names that are large by the planner's count. */
+async function largeOf(session: Session, names: readonly string[]): Promise<readonly string[]> {
+  const { rows } = await session.query(
+    `select distinct c.relname::text as name from pg_catalog.pg_class as c
+     where c.relname = any ($1::text[]) and c.relkind = 'r' and c.reltuples >= $2::float8`,
+    [names, largeTableRows],
+  );
+  return rows.map((row) => String(row['name']));
+}
+
+/** Tries the migration: null where no row matches at any of the places. Throws what `update` throws. */
+export async function takeSample(
+  session: Session,
+  env: RunEnvironment,
+  migration: DataMigration,
+  plans: { readonly up: Plan; readonly down: Plan | null },
+  { places, rows }: Outlook,
+): Promise<Sample | null> {
+  const work = workFor(env, migration, 'up', plans.up);
+  const down = plans.down === null ? null : workFor(env, migration, 'down', plans.down);
+  const { rowBytes } = plans.up.base;
+  const most = rowBytes > 0 ? Math.floor(env.tuning.maxBytes / rowBytes) : provenRows;
+  const limit = Math.max(1, Math.min(provenRows, migration.options.chunkSize ?? provenRows, most));
+  for (const place of places) {
+    const proof = await proveChunk(session, work, down, place, limit);
+    if (proof === null) continue;
+    const pace = await measurePace(session, work, places, rows);
+    const nodes = proof.statements.flatMap(({ plan }) => (plan === null ? [] : nodesOf(plan)));
+    const tables = nodes.flatMap(({ table }) => (table === null ? [] : [table]));
+    const largeTables = await withTransaction(
+      session,
+      env.pinned,
+      () => largeOf(session, tables),
+      beginReadOnly,
+    );
+    return { proof, pace, largeTables };
+  }
+  return null;
+}
+
+const silent = {
+  debug: () => undefined,
+  info: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
+};
+
+function workFor(env: RunEnvironment, migration: DataMigration, direction: Direction, plan: Plan): ChunkWork {
+  const { base, sql, sizes } = plan;
+  return {
+    env,
+    migration,
+    step: stepOf(migration, direction),
+    logger: silent,
+    run: {
+      id: sampleRunId,
+      name: migration.name,
+      direction,
+      state: 'running',
+      epoch: 1,
+      reverts: null,
+      startXid: '0',
+      plan: { base, sql, sizes },
+      fileSha256: migration.sha256,
+      planSha256: plan.sha256,
+      stopKey: null,
+      estimatedRows: base.estimatedRows,
+      error: null,
+    },
+  };
+}

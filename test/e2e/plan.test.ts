@@ -1,0 +1,248 @@
+import type pg from 'pg';
+import { describe, expect, it } from 'vitest';
+import { run } from '../support/cli.ts';
+import { withDatabase } from '../support/database.ts';
+import { makeProject } from '../support/project.ts';
+
+const longText = 'x'.repeat(500);
+
+const tables = `
+  create table cities (id int primary key);
+  insert into cities values (1), (2);
+  create table people (
+    id bigint primary key, name text not null, slug text, score int not null default 0,
+    city int references cities default 1, note text);
+  create index people_score on people (score);
+  insert into people (id, name, note) select i, 'Secret ' || i, '${longText}' from generate_series(1, 3000) as i;
+  create table visits (id bigint not null);
+  create function note_visit() returns trigger language plpgsql as
+    $$ begin insert into visits values (new.id); return null; end $$;
+  create trigger note_visit after update of slug on people for each row execute function note_visit();
+  analyze people`;
+
+const slugs = `
+  export const select = (db) => db('people').select('id', 'name').whereNull('slug');
+  export const update = (db, rows) =>
+    db('people').whereIn('id', rows.map(({ id }) => id)).update({ slug: db.raw('lower(name)') });
+  export const down = {
+    select: (db) => db('people').select('id').whereNotNull('slug'),
+    update: (db, rows) => db('people').whereIn('id', rows.map(({ id }) => id)).update({ slug: null }),
+  };`;
+
+/** Not idempotent; its way back takes one too few away. */
+const scores = `
+  import { setBased } from 'umzug-cluster';
+  export const select = (db) => db('people');
+  export const update = setBased((chunk, db) => chunk.update({ score: db.raw('score + 2'), city: 2 }));
+  export const down = { select, update: setBased((chunk, db) => chunk.update({ score: db.raw('score - 1') })) };`;
+
+const oneByOne = `
+  export const select = (db) => db('people').select('id');
+  export const update = async (db, rows) => {
+    for (const { id } of rows) await db('people').where({ id }).update({ note: '${longText}y' });
+  };`;
+
+const makeLater = `export const up = (db) => db.schema.createTable('later', (t) => t.increments());`;
+const fillLater = `
+  export const select = (db) => db('later').select('id');
+  export const update = (db, rows) => db('later').whereIn('id', rows.map(({ id }) => id)).update({ id: 1 });`;
+
+interface Plan {
+  readonly name: string;
+  readonly sample: Readonly<Record<string, unknown>> | null;
+  readonly warnings: readonly string[];
+  readonly [field: string]: unknown;
+}
+
+const plansOf = (stdout: string): readonly Plan[] =>
+  (JSON.parse(stdout) as { migrations: readonly Plan[] }).migrations;
+
+/** All that a plan could leave behind. */
+async function everything(client: pg.Client): Promise<unknown> {
+  const { rows } = await client.query(
+    `select (select md5(string_agg(p::text, ',' order by id)) from people as p) as people,
+            (select count(*)::int from visits) as visits,
+            (select count(*)::int from pg_class where relname not like 'pg\\_%') as relations`,
+  );
+  return rows[0];
+}
+
+describe('plan', () => {
+  it('shows a sample of every pending migration, and leaves nothing: no row, no ledger, no table', async () => {
+    await withDatabase(async ({ url, client }) => {
+      await client.query(tables);
+      const files = {
+        '1-slugs.ts': slugs,
+        '2-scores.ts': scores,
+        '3-later.ts': makeLater,
+        '4-fill.ts': fillLater,
+      };
+      const place = { cwd: makeProject(files).dir, url };
+      const before = await everything(client);
+      const { code, stdout, stderr } = await run(['plan'], place);
+      expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+      const [first = '', second = '', third = '', fourth = ''] = stdout.split('\n\n');
+      expect(first).toMatch(/^1-slugs \(data\)$/m);
+      expect(first).toMatch(/table +public\.people, by id$/m);
+      expect(first).toMatch(/rows +about 3,000 of 3,000$/m);
+      expect(first).toMatch(/Index Scan using people_pkey on people/);
+      expect(first).toMatch(
+        /sample +100 rows, rolled back: nothing of it is left\n +id +column +before +after\n +1 +slug +null +secret 1$/m,
+      );
+      expect(first).toMatch(/writes +public\.people: 100 updated\n +writes +public\.visits: 100 inserted$/m);
+      expect(first).toMatch(
+        /twice +rows that are done no longer match select\n +down +restores the sample$/m,
+      );
+      expect(first).toMatch(/measured +[\d,]+ rows\/s in \d chunks?, \d+ bytes of WAL a row$/m);
+      expect(first).toMatch(/whole run +.* s, .*B of WAL; the table grows by up to .*B until vacuum$/m);
+      expect(first).toMatch(/warning +trigger note_visit on people \(after update, each row\) fires/);
+      expect(second).toMatch(/twice +not idempotent: the second time it changes 100 of 100 rows again$/m);
+      expect(second).toMatch(/down +does not restore 100 of 100 rows: score, city$/m);
+      expect(second).toMatch(/warning +foreign keys are checked for every row: people_city_fkey$/m);
+      expect(second).toMatch(
+        /warning +every change makes new entries in all indexes of "people".*people_score holds/,
+      );
+      expect(second).not.toContain('note_visit');
+      expect(third).toBe('3-later (schema)\n  runs       once, in its own transaction: nothing to sample');
+      expect(fourth).toBe('4-fill (data)\n  sample     cannot be planned before 3-later has run\n');
+      expect(await everything(client)).toEqual(before);
+      const only = await run(['plan', '3-later'], place);
+      expect(only).toMatchObject({ code: 0, stdout: `${third}\n` });
+      expect((await run(['plan', '3-late'], place)).stderr).toMatch(
+        /no pending migration is named "3-late"[^]*did you mean "3-later"/,
+      );
+    });
+  });
+
+  it('prints JSON, and keeps values of rows out of the log and short on the terminal', async () => {
+    await withDatabase(async ({ url, client }) => {
+      await client.query(tables);
+      const place = { cwd: makeProject({ 'a.ts': oneByOne, 'b.ts': slugs }).dir, url };
+      const { code, stdout, stderr } = await run(['plan', '--json', '--log-level', 'debug'], place);
+      expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+      const [a, b] = plansOf(stdout);
+      expect(a).toMatchObject({
+        kind: 'data',
+        blockedBy: null,
+        table: 'public.people',
+        key: ['id'],
+        rows: { estimated: 3_000, table: 3_000 },
+        isBegun: false,
+        error: null,
+        sample: {
+          rows: 100,
+          changedColumns: ['note'],
+          statements: [{ times: 1 }, { sql: 'update "people" set "note" = $1 where "id" = $2', times: 100 }],
+          twice: { kind: 'same' },
+          down: { kind: 'none' },
+        },
+      });
+      expect(a?.warnings).toEqual([
+        expect.stringMatching(/^update runs a statement for every row: updateRows/),
+      ]);
+      expect(b?.sample).toMatchObject({
+        examples: [{ key: ['1'], before: { slug: null }, after: { slug: 'secret 1' } }, {}, {}],
+      });
+      expect(stdout).not.toContain(longText.slice(0, 100));
+      const text = await run(['plan', 'a', '--verbose'], place);
+      expect(text.stderr).toBe('');
+      expect(text.stdout).not.toContain('x'.repeat(41));
+    });
+  });
+
+  it('refuses what up refuses, with the same message and code, and plans the others', async () => {
+    await withDatabase(async ({ url, client }) => {
+      await client.query(tables);
+      const limited = slugs.replace(`whereNull('slug')`, `whereNull('slug').limit(5)`);
+      const project = makeProject({ 'a.ts': limited, 'b.ts': slugs });
+      const place = { cwd: project.dir, url };
+      const planned = await run(['plan', '--json'], place);
+      const up = await run(['up', '--json'], place);
+      const errorOf = (stdout: string): unknown => (JSON.parse(stdout) as { error: unknown }).error;
+      expect(planned.code).toBe(2);
+      expect(errorOf(planned.stdout)).toEqual(errorOf(up.stdout));
+      expect(plansOf(planned.stdout)[0]).toMatchObject({ sample: null, error: { code: 'SELECT_REFUSED' } });
+      expect(plansOf(planned.stdout)[1]).toMatchObject({ sample: { rows: 100 }, error: null });
+      project.write('a.ts', slugs.replace('lower(name)', 'lower(nme)'));
+      const wrong = await run(['plan', 'a'], place);
+      expect(wrong.code).toBe(1);
+      expect(wrong.stderr).toMatch(
+        /^error: a: the sample failed: .*column "nme" does not exist\n[^]*up` would stop/,
+      );
+      project.write('a.ts', slugs.replace('db(', 'nothing(').replace(/db\('people'\)\.whereIn/, '[].concat'));
+      expect((await run(['plan', 'a'], place)).code).toBe(2);
+      expect(await everything(client)).toMatchObject({ visits: 0 });
+    });
+  });
+
+  it('finds an update that writes through a connection of its own, whether it waits for itself or not', async () => {
+    await withDatabase(async ({ url, client }) => {
+      await client.query(tables);
+      const outside = (rest: string): string => `
+        import { createRequire } from 'node:module';
+        const pg = createRequire(${JSON.stringify(import.meta.filename)})('pg');
+        const own = new pg.Client({ connectionString: process.env.DATABASE_URL });
+        await own.connect();
+        ${rest}`;
+      const awaited = outside(`
+        export const select = (db) => db('people').select('id');
+        export const update = async (db, rows) => {
+          await db.raw('select 1');
+          await own.query('update people set score = 7 where id = any ($1)', [rows.map(({ id }) => id)]);
+        };`);
+      const first = outside(`
+        import { setBased } from 'umzug-cluster';
+        export const select = (db) => db('people').where('id', '<', 900);
+        export const update = setBased(async (chunk) => {
+          own.query('update people set score = 8 where id = 1').catch(() => undefined);
+          await chunk.update({ score: 8 });
+        });`);
+      const project = makeProject({ 'a.ts': awaited });
+      for (const source of [awaited, first]) {
+        project.write('a.ts', source);
+        const { code, stderr } = await run(['plan'], { cwd: project.dir, url });
+        expect(stderr).toMatch(/^error: a: update wrote outside its transaction\n/);
+        expect(code).toBe(1);
+      }
+    });
+  });
+
+  it('plans the rest of a run that is begun, refuses it with another file, and leaves the ledger as it was', async () => {
+    await withDatabase(async ({ url, client }) => {
+      await client.query(tables);
+      const breaking = slugs
+        .replace(
+          '(db, rows) =>',
+          `async (db, rows) => {
+          if (process.env.BREAKS && rows.some(({ id }) => id > 1000)) await db.raw('select nowhere');
+          await `,
+        )
+        .replace(`db.raw('lower(name)') });`, `db.raw('lower(name)') }); };`);
+      const project = makeProject({ 'a.ts': breaking });
+      const place = { cwd: project.dir, url };
+      const env = { BREAKS: '1', UMZUG_CLUSTER_LANES: '1' };
+      expect((await run(['up', '--workers', '1', '--chunk-size', '100'], { ...place, env })).code).toBe(1);
+      const ledger = async (): Promise<unknown> =>
+        (
+          await client.query(
+            `select (select jsonb_agg(to_jsonb(r) order by id) from umzug_cluster.runs as r) as runs,
+                    (select jsonb_agg(to_jsonb(r) order by no) from umzug_cluster.ranges as r) as ranges,
+                    (select count(*) from umzug_cluster.guard_open) as tokens,
+                    (select count(*) from umzug_cluster.migrations) as executed`,
+          )
+        ).rows;
+      const before = await ledger();
+      const { code, stdout } = await run(['plan', '--json'], place);
+      expect(code).toBe(0);
+      expect(plansOf(stdout)[0]).toMatchObject({
+        isBegun: true,
+        sample: { examples: [{ key: ['1001'] }, {}, {}] },
+      });
+      project.write('a.ts', `${breaking} // changed`);
+      const changed = await run(['plan'], place);
+      expect(changed.code).toBe(3);
+      expect(changed.stderr).toMatch(/a was changed while its run is in progress/);
+      expect(await ledger()).toEqual(before);
+    });
+  });
+});
