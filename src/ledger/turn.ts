@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { pg } from '../postgres/pg.ts';
 import type { Session } from '../postgres/session.ts';
 
 /** How a turn is waited for. */
@@ -7,6 +8,8 @@ export interface TurnOptions {
   readonly waiting: (reason: string | null) => void;
   /** Aborts the wait; it then rejects with the signal's reason. */
   readonly signal: AbortSignal;
+  /** A statement to run once the turn has come. */
+  readonly begin?: string;
 }
 
 const pollMs = 50;
@@ -24,9 +27,10 @@ export async function takeTurn(session: Session, schema: string, on: TurnOptions
   const startedAt = performance.now();
   let isSaid = false;
   for (;;) {
+    // Without values it is one message: of several, a network that goes dead may let the first ones pass.
     const tried = await session.query(
-      'select pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtextextended($1, 0)) as mine',
-      [name],
+      `select pg_catalog.pg_try_advisory_xact_lock(
+         pg_catalog.hashtextextended(${pg.escapeLiteral(name)}, 0)) as mine`,
     );
     if (tried.rows[0]?.mine === true) break;
     if (!isSaid && performance.now() - startedAt > sayAfterMs) {
@@ -36,6 +40,7 @@ export async function takeTurn(session: Session, schema: string, on: TurnOptions
     }
     await sleep(pollMs, undefined, { signal: on.signal }).catch(() => on.signal.throwIfAborted());
   }
+  if (on.begin !== undefined) await session.query(on.begin);
   if (isSaid) on.waiting(null);
 }
 

@@ -33,6 +33,9 @@ const startupOnly = [
 // A goodbye is answered at once, unless the network swallows it.
 const goodbyeMs = 1_000;
 
+// `core/verdict` knows it.
+const destroyed = 'connection destroyed';
+
 /**
  * One connection, owned by one lane of one process. Statements are pipelined: those sent in one tick
  * cost one round trip. It is destroyed, never reused, after any doubt.
@@ -61,6 +64,8 @@ export class Session {
   /** Opens a connection, unless `signal` aborts. Rejects with pg's own error, which `core/verdict` can judge. */
   static async open(options: SessionOptions, signal?: AbortSignal): Promise<Session> {
     const config = await clientConfig(options);
+    // One that has aborted already calls nobody.
+    if (signal?.aborted === true) throw new Error(destroyed);
     const client = new pg.Client(config);
     const session = new Session(client, options.answerTimeoutMs);
     const giveUp = (): void => session.destroy();
@@ -133,7 +138,7 @@ export class Session {
 
   /** Cuts the connection at once; the server rolls back what was open. */
   destroy(reason?: Error): void {
-    this.lost ??= reason ?? new Error('connection destroyed');
+    this.lost ??= reason ?? new Error(destroyed);
     streamOf(this.client).destroy();
   }
 
@@ -191,15 +196,19 @@ async function clientConfig(options: SessionOptions): Promise<Pg.ClientConfig> {
   } as Pg.ClientConfig;
 }
 
-/** Opens a session, hands it to `work`, and ends it whatever happens. */
+/** Opens a session, hands it to `work`, and ends it whatever happens; destroys it when `signal` aborts. */
 export async function withSession<T>(
   options: SessionOptions,
   work: (session: Session) => Promise<T>,
+  signal?: AbortSignal,
 ): Promise<T> {
-  const session = await Session.open(options);
+  const session = await Session.open(options, signal);
+  const destroy = (): void => session.destroy();
+  signal?.addEventListener('abort', destroy, { once: true });
   try {
     return await work(session);
   } finally {
+    signal?.removeEventListener('abort', destroy);
     await session.end();
   }
 }

@@ -61,9 +61,28 @@ export function pinned(tuning: Tuning, server: ServerFacts, applicationName: str
 const triggersOn = `case when pg_catalog.current_setting('session_replication_role') <> 'origin'
   then pg_catalog.set_config('session_replication_role', 'origin', true) end`;
 
-/** The statement that lets a transaction last as long as it takes: one that waits for its turn, or runs DDL. */
+/**
+ * The statement that lets a transaction last as long as it takes: one that waits for its turn, or runs DDL. A
+ * client whose network is dead is noticed all the same, by probes: 10 s after its last word, and 3 times 5 s.
+ */
 export function unhurried(server: ServerFacts): string {
-  return server.versionNum >= 170_000 ? setLocal([['transaction_timeout', '0']]) : 'select';
+  const settings: [string, string][] = [];
+  if (server.versionNum >= 170_000) settings.push(['transaction_timeout', '0']);
+  if (server.linux) {
+    settings.push(['tcp_keepalives_idle', '10'], ['tcp_keepalives_interval', '5']);
+    settings.push(['tcp_keepalives_count', '3']);
+  }
+  return settings.length === 0 ? 'select' : setLocal(settings);
+}
+
+/**
+ * The statement that limits the rest of an unhurried transaction. A network that swallows half of a request
+ * leaves the server waiting inside of it, where no other limit ticks.
+ */
+export function hurried(tuning: Tuning, server: ServerFacts): string {
+  return server.versionNum >= 170_000
+    ? setLocal([['transaction_timeout', `${tuning.ceilingMs}ms`]])
+    : 'select';
 }
 
 /** One `select set_config(name, value, true), …` statement. */

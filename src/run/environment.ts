@@ -6,7 +6,7 @@ import type { Tuning } from '../core/settings.ts';
 import { fail } from '../errors.ts';
 import { type LedgerNames, ledgerNames } from '../ledger/schema.ts';
 import { Session, type SessionOptions } from '../postgres/session.ts';
-import { type ServerFacts, pinned, unhurried } from '../postgres/transaction.ts';
+import { type ServerFacts, hurried, pinned, unhurried } from '../postgres/transaction.ts';
 
 /** What every step of a run needs and none of them changes. One per process. */
 export interface RunEnvironment {
@@ -20,6 +20,8 @@ export interface RunEnvironment {
   readonly pinned: string;
   /** The statement that lifts the time limit of a whole transaction. */
   readonly unhurried: string;
+  /** The statement that sets it again. */
+  readonly hurried: string;
   /** `host:pid`, what the ledger shows as a range's worker, before the lane's number. */
   readonly process: string;
 }
@@ -52,6 +54,7 @@ export function makeEnvironment(config: Config, server: ServerFacts): RunEnviron
     session: sessionOptions(config),
     pinned: pinned(config.tuning, server, 'umzug-cluster'),
     unhurried: unhurried(server),
+    hurried: hurried(config.tuning, server),
     process: `${os.hostname()}:${process.pid}`,
   };
 }

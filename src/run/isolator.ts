@@ -1,4 +1,5 @@
-import { type FailureFacts, failureFacts, recordFailure, shrinkRange } from '../ledger/quarantine.ts';
+import { failureFacts, recordFailure, shrinkRange } from '../ledger/quarantine.ts';
+import type { FailureFacts, RangeFailure } from '../ledger/quarantine.ts';
 import { afterDeaths, reasonToStop, recentResults, rowsAfterFailure } from '../core/isolation.ts';
 import { messageOf } from '../errors.ts';
 import type { ClaimedRange } from '../ledger/ranges.ts';
@@ -25,6 +26,9 @@ export function progressed(progress: LaneProgress, isCommitted: boolean): void {
   progress.recent.push(isCommitted);
   if (progress.recent.length > recentResults) progress.recent.shift();
 }
+
+/** What is written down of a failure: rows of the next try at most, and when it may begin. */
+type Recording = Pick<RangeFailure, 'maxRows' | 'waitMs' | 'transient'>;
 
 export interface IsolatorOptions {
   readonly work: ChunkWork;
@@ -112,16 +116,25 @@ export class Isolator {
   }
 
   /** Best effort: a claim that is not accounted for counts as a stall, no more. */
-  async record(
-    no: number,
-    error: unknown,
-    how: { readonly maxRows: number | null; readonly waitMs: number; readonly transient: boolean },
-  ): Promise<void> {
-    const { work, worker, drain } = this.#options;
-    const failure = { runId: work.run.id, no, worker, error: named(error), ...how };
-    const write = (session: Session): Promise<void> => recordFailure(session, work.env.names, failure);
-    await this.#options.session.single(write).catch((reason: unknown) => {
+  async record(no: number, error: unknown, how: Recording): Promise<void> {
+    const { drain, session } = this.#options;
+    await session.single(this.#recording(no, error, how)).catch((reason: unknown) => {
       if (how.transient && !drain.aborted) throw reason;
     });
+  }
+
+  /**
+   * Gives the range of a chunk back that was stopped by `abort`; best effort. Or the row of a chunk that was
+   * stopped twice would be taken for one that kills its process.
+   */
+  async stopped(no: number, error: unknown): Promise<void> {
+    const write = this.#recording(no, error, { maxRows: null, waitMs: 0, transient: false });
+    await this.#options.session.lastWord(write).catch(() => undefined);
+  }
+
+  #recording(no: number, error: unknown, how: Recording): (session: Session) => Promise<void> {
+    const { work, worker } = this.#options;
+    const failure = { runId: work.run.id, no, worker, error: named(error), ...how };
+    return (session) => recordFailure(session, work.env.names, failure);
   }
 }

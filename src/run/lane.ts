@@ -127,8 +127,7 @@ class Lane {
     try {
       const outcome = await runChunk(await this.#session.connected(), work, { no, size, signal: abort });
       if (outcome.kind === 'failed' && abort.aborted) {
-        // Or the row of a chunk that was stopped twice would be taken for one that kills its process.
-        await this.#isolator.record(no, outcome.error, { maxRows: null, waitMs: 0, transient: false });
+        await this.#isolator.stopped(no, outcome.error);
         throw outcome.error;
       }
       return outcome;

@@ -36,7 +36,7 @@ export async function registerUp(
 ): Promise<Run | null> {
   return await withTransaction(session, env.pinned, async () => {
     await session.query(env.unhurried);
-    await ensureLedger(session, env.ledgerSchema, turn);
+    await ensureLedger(session, env.ledgerSchema, { ...turn, begin: env.hurried });
     if (!again && (await isExecuted(session, env.names, migration.name))) return null;
     await refuse(session);
     const live = await findLiveRun(session, env.names, migration.name, 'up');

@@ -2,13 +2,16 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { backoffMs } from '../core/backoff.ts';
 import { fail } from '../errors.ts';
 import type { Direction } from '../ledger/rows.ts';
-import { Session } from '../postgres/session.ts';
+import { Session, withSession } from '../postgres/session.ts';
 import { inOneTrip } from '../postgres/transaction.ts';
 import type { RunEnvironment } from './environment.ts';
 import { codeOf, judgeError, refusedLogin, unavailable } from './failure.ts';
 
 const retryBaseMs = 50;
 const retryCapMs = 2_000;
+
+// Less than what a stopped process gets to leave; a server that works answers in a few.
+const lastWordMs = 500;
 
 export interface SessionLimits {
   /** Aborts when nothing is to be tried again. */
@@ -77,6 +80,14 @@ export class RetryingSession {
   /** Runs one statement in a transaction of its own, in one round trip; retried as with `use`. */
   async single<T>(statement: (session: Session) => Promise<T>): Promise<T> {
     return await this.use((session) => inOneTrip(session, this.#env.pinned, () => statement(session)));
+  }
+
+  /** Runs one statement when `abort` has destroyed the connection: on another one, which gets little time. */
+  async lastWord(statement: (session: Session) => Promise<unknown>): Promise<void> {
+    const { session: options, pinned } = this.#env;
+    const write = (session: Session): Promise<unknown> =>
+      inOneTrip(session, pinned, () => statement(session));
+    await withSession(options, write, AbortSignal.timeout(lastWordMs));
   }
 
   /** Milliseconds to wait before the next try; throws DATABASE_UNAVAILABLE when the budget is used up. */

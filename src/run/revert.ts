@@ -35,7 +35,7 @@ export async function registerDown(
   return await withTransaction(session, env.pinned, async () => {
     await session.query(env.unhurried);
     // Without it two hosts would begin the same rollback, or `up` would take up a run that this one reverts.
-    await ensureLedger(session, env.ledgerSchema, turn);
+    await ensureLedger(session, env.ledgerSchema, { ...turn, begin: env.hurried });
     const live = await findLiveRun(session, env.names, migration.name, 'down');
     await refuseUnsound(session, env, migration.name);
     if (live !== null) return await resume(session, env, live, migration, plan);

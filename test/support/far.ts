@@ -11,6 +11,8 @@ export const shortTimers = {
   UMZUG_CLUSTER_IDLE_TIMEOUT_MS: '500',
   UMZUG_CLUSTER_CONNECT_TIMEOUT_MS: '1000',
   UMZUG_CLUSTER_TCP_USER_TIMEOUT_MS: '1000',
+  // Where a hole swallows the rest of a pipelined request, the server waits inside of it: no other limit ticks.
+  UMZUG_CLUSTER_CEILING_MS: '1500',
 };
 
 /** Where the proxy stands: between the product and the server, or on either side of a pooler. */
