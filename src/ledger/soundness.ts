@@ -1,5 +1,5 @@
 import type { BaseTable } from '../migration/key.ts';
-import { fromText, operator } from '../migration/key-sql.ts';
+import { isAtMost } from '../migration/key-sql.ts';
 import type { Session } from '../postgres/session.ts';
 import { type LedgerNames, liveStates } from './schema.ts';
 
@@ -80,15 +80,13 @@ export async function misplacedCursors(
   run: { readonly id: string; readonly name: string },
   base: BaseTable,
 ): Promise<readonly string[]> {
-  const [lo, hi, cursor] = ['p.lo', 'p.hi', 'p.cursor'].map((list) => fromText(list, base));
-  const [leading] = base.key;
-  const atMost = leading === undefined ? '<=' : operator(leading, '<=');
+  const inOrder = (one: string, other: string): string => `(${isAtMost(`p.${one}`, `p.${other}`, base)})`;
   const result = await session.query(
     `select p.no from ${names.ranges} as p
      where p.run_id = $1::bigint and not (
-       (p.lo is null or ${lo} ${atMost} ${hi})
-       and (p.cursor is null or ${cursor} ${atMost} ${hi})
-       and (p.cursor is null or p.lo is null or ${lo} ${atMost} ${cursor}))
+       (p.lo is null or ${inOrder('lo', 'hi')})
+       and (p.cursor is null or ${inOrder('cursor', 'hi')})
+       and (p.cursor is null or p.lo is null or ${inOrder('lo', 'cursor')}))
      order by p.no`,
     [run.id],
   );

@@ -62,16 +62,18 @@ export function asText(alias: string, key: readonly KeyColumn[]): string {
   return `array[${columns.join(', ')}]`;
 }
 
-/**
- * A key that stands in the `text[]` expression `list`, as one value. The table's own columns, of no row, lend
- * the comparison their collation.
- */
-export function fromText(list: string, base: BaseTable): string {
-  const columns = base.key.map(
-    (column, index) =>
-      `coalesce((select t.${quote(column.name)} from ${tableName(base)} as t where false), (${list})[${index + 1}]::${column.type})`,
-  );
-  return columns.length === 1 ? columns.join('') : `row(${columns.join(', ')})`;
+/** Whether the key in the `text[]` expression `one` comes before that in `other`, or is the same. */
+export function isAtMost(one: string, other: string, base: BaseTable): string {
+  return spelledOut(base.key, '<=', (column, index, sign) => {
+    const [left, right] = [one, other].map((list) => partOf(list, column, index, base));
+    return `${left} ${operator(column, sign)} ${right}`;
+  });
+}
+
+/** A part of a key. The table's own column, of no row, lends the comparison its collation. */
+function partOf(list: string, column: KeyColumn, index: number, base: BaseTable): string {
+  const own = `select t.${quote(column.name)} from ${tableName(base)} as t where false`;
+  return `coalesce((${own}), (${list})[${index + 1}]::${column.type})`;
 }
 
 /** Rows behind the key in the placeholders from `first` on. */
@@ -146,7 +148,14 @@ function isUniform(key: readonly KeyColumn[], name: Comparison): boolean {
 
 function compare(alias: string, key: readonly KeyColumn[], name: '<' | '<=' | '>', first: number): string {
   const [leading] = key;
-  if (leading === undefined || !isUniform(key, name)) return spelledOut(alias, key, name, first);
+  if (leading === undefined || !isUniform(key, name)) {
+    return spelledOut(
+      key,
+      name,
+      (column, index, sign) =>
+        `${compared(alias, column)} ${operator(column, sign)} ${castParams([column], first + index)}`,
+    );
+  }
   const columns = asRow(comparedColumns(alias, key), key);
   return `${columns} ${operator(leading, name)} ${asRow(castParams(key, first), key)}`;
 }
@@ -155,11 +164,13 @@ function compare(alias: string, key: readonly KeyColumn[], name: '<' | '<=' | '>
  * A row comparison takes one operator for all columns. Where they need different ones: (a, b) > (x, y) is
  * a > x or a = x and b > y. The bound on the first column is for its index.
  */
-function spelledOut(alias: string, key: readonly KeyColumn[], name: '<' | '<=' | '>', first: number): string {
+function spelledOut(
+  key: readonly KeyColumn[],
+  name: '<' | '<=' | '>',
+  compareOne: (column: KeyColumn, index: number, sign: Comparison) => string,
+): string {
   const strict = name === '>' ? '>' : '<';
-  const terms = key.map((column, index) => (sign: Comparison): string => {
-    return `${compared(alias, column)} ${operator(column, sign)} ${castParams([column], first + index)}`;
-  });
+  const terms = key.map((column, index) => (sign: Comparison) => compareOne(column, index, sign));
   const whole = terms.reduceRight((rest, term, index) => {
     return index === terms.length - 1 ? term(name) : `(${term(strict)} or ${term('=')} and ${rest})`;
   }, '');

@@ -7,6 +7,9 @@ import {
   setBasedChunk,
   splitRows,
 } from '../../src/migration/chunk-queries.ts';
+import { isAtMost } from '../../src/migration/key-sql.ts';
+import type { BaseTable } from '../../src/migration/key.ts';
+import type { Key } from '../../src/ledger/rows.ts';
 import { countKeys, keyAtOffset, layoutBounds, upperKey } from '../../src/migration/key-queries.ts';
 import { type KeyPart, createKeyed, keyTypes, prepareKeyTypes } from '../support/key-types.ts';
 import { SelectDatabase, db } from '../support/select-database.ts';
@@ -65,6 +68,13 @@ describe('chunks visit every row exactly once, with a key of', () => {
   });
 });
 
+/** What the ledger's own check says of two keys. */
+async function isInOrder(base: BaseTable, one: Key, other: Key): Promise<unknown> {
+  const text = `select ${isAtMost('$1::pg_catalog.text[]', '$2::pg_catalog.text[]', base)} as is_at_most`;
+  const [row] = await select.run({ text, values: [one, other] });
+  return row?.['is_at_most'];
+}
+
 /** Visits `app.visited` in every way in which the runner walks its key. */
 async function visitAll(): Promise<void> {
   const { client } = select;
@@ -84,6 +94,11 @@ async function visitAll(): Promise<void> {
     expect(await select.keysOf(keyAtOffset(base, one, stop, 0))).toEqual(next);
     expect(await select.keysOf(pickKeys(shape, base, { after: one, upTo: stop, limit: 1 }))).toEqual(next);
   }
+  // A ledger's cursors are compared with its bounds as the visit is ordered.
+  const [first = stop] = visited;
+  expect(await isInOrder(base, first, stop)).toBe(true);
+  expect(await isInOrder(base, stop, stop)).toBe(true);
+  expect(await isInOrder(base, stop, first)).toBe(total === 1);
   expect(await select.keysOf(upperKey(base, null, stop, total))).toEqual([stop]);
   expect(await select.keysOf(upperKey(base, null, stop, total + 1))).toEqual([]);
   const [counted] = await select.run(countKeys(base, visited));
