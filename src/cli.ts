@@ -6,21 +6,39 @@ import { endedEarly, ownProcess } from './cluster/own-process.ts';
 import { endWithoutAWord, wasBlocked } from './cluster/process-watch.ts';
 import type { Command } from './commands/command.ts';
 import { toYargs } from './commands/command.ts';
+import { cancel } from './commands/cancel.ts';
 import { create } from './commands/create.ts';
 import { down } from './commands/down.ts';
 import { executed } from './commands/executed.ts';
 import { globalOptions } from './commands/globals.ts';
+import { pause } from './commands/pause.ts';
 import { pending } from './commands/pending.ts';
 import { plan } from './commands/plan.ts';
 import { reportError, wishesIn } from './commands/report.ts';
+import { resume } from './commands/resume.ts';
 import { retry } from './commands/retry.ts';
+import { set } from './commands/set.ts';
 import { status } from './commands/status.ts';
 import { up } from './commands/up.ts';
 import { verify } from './commands/verify.ts';
 import { refuseWhatYargsPassesOver, usageError } from './commands/usage.ts';
 import { reportStray } from './migration/strays.ts';
 
-const commands: readonly Command[] = [up, down, plan, pending, executed, create, status, retry, verify];
+const commands: readonly Command[] = [
+  up,
+  down,
+  plan,
+  pending,
+  executed,
+  create,
+  status,
+  pause,
+  resume,
+  cancel,
+  set,
+  retry,
+  verify,
+];
 const verbs = [...commands.map(({ command }) => command.split(' ')[0]), 'completion'].join(', ');
 
 // A finished command whose connection or child lingers must not hold up a deploy.

@@ -48,6 +48,7 @@ export type FlagName =
   | 'workers'
   | 'chunk-size'
   | 'target-ms'
+  | 'pace'
   | 'max-time'
   | 'grace'
   | 'json'

@@ -17,10 +17,13 @@ export { updateRows } from './migration/update-rows.ts';
 export { createMigrator } from './application.ts';
 export type { CreateMigratorInput } from './application.ts';
 export type {
+  AdjustedRun,
   DownOptions,
   MigrationOutcome,
   MigrationRef,
   Migrator,
+  OperatedRun,
+  Operator,
   PlanReport,
   StatusReport,
   UpOptions,

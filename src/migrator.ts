@@ -4,11 +4,14 @@ import type { Primary } from './cluster/primary.ts';
 import type { Config } from './config.ts';
 import type { Progress } from './core/progress.ts';
 import type { ErrorCode, UmzugClusterError } from './errors.ts';
+import type { Direction } from './ledger/rows.ts';
 import type { Logger } from './logger.ts';
 import { assertExecuted, checkOrder, warnOfDrift } from './migrator/checks.ts';
 import type { Executor, ExecutorInput } from './migrator/execute.ts';
 import { type LedgerState, readState } from './migrator/state.ts';
+import { Operator } from './migrator/operator.ts';
 import type { PlanReport } from './migrator/plan-report.ts';
+import type { DownOptions, MigrationOutcome, MigrationRef, UpOptions } from './migrator/requests.ts';
 import { type StatusReport, statusReport } from './migrator/status.ts';
 import type { VerifyReport } from './migrator/verify.ts';
 import { openUmzug, revertTargets, unknownName, unwrap } from './migrator/umzug.ts';
@@ -17,39 +20,10 @@ import { type RunEnvironment, makeEnvironment, readServer, sessionOptions } from
 import { type ServerFacts, plainSettings, withTransaction } from './postgres/transaction.ts';
 
 export type { PlanReport } from './migrator/plan-report.ts';
+export type { DownOptions, MigrationOutcome, MigrationRef, UpOptions } from './migrator/requests.ts';
+export type { AdjustedRun, OperatedRun, Operator } from './migrator/operator.ts';
 export type { StatusReport } from './migrator/status.ts';
 export type { VerifyReport } from './migrator/verify.ts';
-
-export interface MigrationRef {
-  readonly name: string;
-  readonly path: string;
-}
-
-export interface UpOptions {
-  readonly to?: string;
-  readonly step?: number;
-  readonly names?: readonly string[];
-  readonly rerun?: 'THROW' | 'SKIP' | 'ALLOW';
-  readonly allowOutOfOrder?: boolean;
-  readonly strict?: boolean;
-}
-
-export interface DownOptions {
-  readonly to?: string | 0;
-  readonly step?: number;
-  readonly names?: readonly string[];
-}
-
-/** What became of one migration. `rows` and `chunks` are those of the whole run, on all hosts. */
-export interface MigrationOutcome {
-  readonly name: string;
-  readonly kind: 'data' | 'schema';
-  readonly rows: number;
-  readonly chunks: number;
-  /** Chunks that were tried again for what passes: lost connections, deadlocks, timeouts. */
-  readonly retries: number;
-  readonly durationMs: number;
-}
 
 export type StopReason = 'SIGINT' | 'SIGTERM' | 'SIGHUP' | 'deadline';
 
@@ -119,21 +93,20 @@ export class Migrator extends EventEmitter<MigratorEvents> {
 
   /** Puts the quarantined rows of a migration back and runs them; `[]` where none are quarantined. */
   async retry(name: string): Promise<readonly MigrationOutcome[]> {
-    const files = await this.#files();
-    const file = files.find((candidate) => candidate.name === name);
-    if (file === undefined) {
-      const known = files.map((candidate) => candidate.name);
-      throw unknownName(name, known, 'known');
-    }
-    const state = await this.#state();
-    if (!state.exists) return [];
-    const executed = state.executed.map((migration) => migration.name);
-    return await this.#run({ files, again: false, found: executed }, async (executor) => {
-      const direction = await executor.putBack(file);
-      if (direction === null) return;
-      const umzug = await openUmzug(files, executor, direction === 'down' ? [name] : executed, this);
-      await (direction === 'down' ? umzug.down({ migrations: [name] }) : umzug.up({ migrations: [name] }));
-    });
+    const file = await this.#file(name);
+    if (!(await this.#state()).exists) return [];
+    return await this.#takeUp(file, (executor) => executor.putBack(file));
+  }
+
+  /** Takes up a run that was paused or cancelled, or joins it where it goes on already. */
+  async resume(name: string): Promise<readonly MigrationOutcome[]> {
+    const file = await this.#file(name);
+    return await this.#takeUp(file, () => this.operator.direction(name));
+  }
+
+  /** What an operator may say to a run of any host. */
+  get operator(): Operator {
+    return new Operator(this.#config, this.#control);
   }
 
   /** Migrations that `up` would run, in order. Reads only. */
@@ -193,8 +166,23 @@ export class Migrator extends EventEmitter<MigratorEvents> {
     await this.#control.close();
   }
 
+  /** Runs one migration in the direction that its run has; null: there is nothing to run. */
+  async #takeUp(
+    { name }: MigrationFile,
+    find: (executor: Executor) => Promise<Direction | null>,
+  ): Promise<readonly MigrationOutcome[]> {
+    const files = await this.#files();
+    const executed = await this.#executedNames();
+    return await this.#run({ files, again: false, lift: true, found: executed }, async (executor) => {
+      const direction = await find(executor);
+      if (direction === null) return;
+      const umzug = await openUmzug(files, executor, direction === 'down' ? [name] : executed, this);
+      await (direction === 'down' ? umzug.down({ migrations: [name] }) : umzug.up({ migrations: [name] }));
+    });
+  }
+
   async #run(
-    input: Pick<ExecutorInput, 'files' | 'again' | 'found'>,
+    input: Pick<ExecutorInput, 'files' | 'again' | 'lift' | 'found'>,
     work: (executor: Executor) => Promise<unknown>,
   ): Promise<readonly MigrationOutcome[]> {
     let executor: Executor | null = null;
@@ -221,6 +209,14 @@ export class Migrator extends EventEmitter<MigratorEvents> {
       await this.#primary?.close();
       this.#primary = null;
     }
+  }
+
+  async #file(name: string): Promise<MigrationFile> {
+    const files = await this.#files();
+    const file = files.find((candidate) => candidate.name === name);
+    if (file !== undefined) return file;
+    const known = files.map((candidate) => candidate.name);
+    throw unknownName(name, known, 'known');
   }
 
   async #files(): Promise<MigrationFile[]> {

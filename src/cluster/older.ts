@@ -23,5 +23,5 @@ export async function sayAndWaitForOlder(
     }
     meter.waiting(reason);
   };
-  await control.use((session) => waitForOlder(session, run, { waiting, signal }));
+  await control.use((session) => waitForOlder(session, env.names, run, { waiting, signal }));
 }

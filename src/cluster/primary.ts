@@ -2,26 +2,23 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../config.ts';
 import { shouldFork } from '../core/fork.ts';
 import type { Progress } from '../core/progress.ts';
-import { type ErrorCode, UmzugClusterError, fail } from '../errors.ts';
-import { release, totals } from '../ledger/ranges.ts';
+import { steer } from '../core/steering.ts';
+import { type ErrorCode, fail } from '../errors.ts';
 import type { Run, RunTotals } from '../ledger/rows.ts';
-import { listQuarantined } from '../ledger/quarantine.ts';
 import type { Logger } from '../logger.ts';
-import type { Session } from '../postgres/session.ts';
-import { type ServerFacts, inOneTrip } from '../postgres/transaction.ts';
+import type { ServerFacts } from '../postgres/transaction.ts';
 import type { ChunkReport } from '../run/lane.ts';
 import { newProgress, runCrew } from '../run/crew.ts';
 import type { RunEnvironment } from '../run/environment.ts';
-import { failRun, finish } from '../run/finish.ts';
-import { mostListed, quarantinedError } from '../run/retry.ts';
 import type { DataMigration } from '../run/plan.ts';
 import { stepOf } from '../run/plan.ts';
 import type { Control } from './control.ts';
 import { jobFor } from './job.ts';
 import type { Job } from './protocol.ts';
 import { ProgressMeter } from './progress-meter.ts';
+import { RunLedger } from './run-ledger.ts';
 import { sayAndWaitForOlder } from './older.ts';
-import { stoppedByUser, stoppedElsewhere } from './stopped.ts';
+import { isTakenAway, stoppedByUser, stoppedElsewhere } from './stopped.ts';
 import { Workers } from './workers.ts';
 
 // Often enough for a redrawn line, rare enough to cost nothing: one small query each.
@@ -71,21 +68,22 @@ export class Primary {
       this.throwIfStopped(null);
       throw error;
     });
+    const ledger = new RunLedger(this.#input.control, this.#input.env, run);
     const job = jobFor(this.#input.config, this.#input.server, migration, run);
     try {
-      await this.#workTogether(migration, run, job, meter);
+      await this.#workTogether(migration, run, { ledger, job, meter });
     } catch (error) {
-      if (this.#stopCode !== null) this.throwIfStopped(await this.#totals(run).catch(() => null), meter);
-      await this.#markFailed(run, error);
+      if (this.#stopCode !== null) this.throwIfStopped(await ledger.totals().catch(() => null), meter);
+      await ledger.markFailed(error);
       throw error;
     }
-    const sums = await this.#totals(run);
+    const sums = await ledger.totals();
     meter.update(sums, this.#workers.busy + 1);
-    const after = await this.#input.control.use((session) => finish(session, this.#input.env, run.id));
+    const after = await ledger.finish();
     if (after.state === 'done') return sums;
     this.throwIfStopped(sums, meter);
-    if (after.state === 'failed') await this.#throwQuarantined(after);
-    throw stoppedElsewhere(migration.name, after);
+    if (after.state === 'failed') await ledger.throwQuarantined();
+    throw stoppedElsewhere(migration.name, after, meter.fractionOf(sums));
   }
 
   /** Begins no chunk from now on; running chunks are destroyed when the grace is over. */
@@ -113,8 +111,7 @@ export class Primary {
   async #workTogether(
     migration: DataMigration,
     run: Run,
-    job: Job | null,
-    meter: ProgressMeter,
+    { ledger, job, meter }: { ledger: RunLedger; job: Job | null; meter: ProgressMeter },
   ): Promise<void> {
     const { env, logger } = this.#input;
     const halt = new AbortController();
@@ -137,7 +134,7 @@ export class Primary {
       },
       mayTryAgain: (): boolean =>
         !drain.aborted && (settled || performance.now() - progress.lastAt <= env.tuning.retryBudgetMs),
-      onDeath: (pid: number): void => this.#releaseDead(run, pid),
+      onDeath: (pid: number): void => ledger.releaseDead(pid),
     };
     const crew = runCrew({
       work: { env, migration, step: stepOf(migration, run.direction), run, logger },
@@ -169,13 +166,22 @@ export class Primary {
         continue;
       }
       // Lanes may settle before a server that is silent is given up.
-      const sums = await Promise.race([this.#totals(run).catch(() => null), ended]);
-      if (!sums) continue;
+      const read = await Promise.race([ledger.read().catch(() => null), ended]);
+      if (!read) continue;
+      const { sums, reading } = read;
+      // Lanes find out with their next claim or chunk, and those that wait for something not before.
+      if (isTakenAway(reading, run)) halt.abort();
+      const { workers } = steer(env.tuning, {}, reading.overrides);
+      this.#workers.keep(workers - 1);
       meter.update(sums, this.#workers.busy + 1);
       // Where others make progress, this process may wait longer for a connection.
       if (sums.chunks > chunks) progress.lastAt = performance.now();
       chunks = sums.chunks;
-      if (job !== null && !drain.aborted && this.#paysToFork(run, sums, performance.now() - startedAt)) {
+      if (
+        job !== null &&
+        !drain.aborted &&
+        this.#paysToFork(run, sums, { workers, elapsedMs: performance.now() - startedAt })
+      ) {
         try {
           this.#workers.fork(job, events);
         } catch (error) {
@@ -194,42 +200,14 @@ export class Primary {
     if (performance.now() - Math.max(settledAt, this.#abortedAt) > patienceMs) this.#workers.killBusy();
   }
 
-  #paysToFork(run: Run, sums: RunTotals, elapsedMs: number): boolean {
+  #paysToFork(run: Run, sums: RunTotals, now: { workers: number; elapsedMs: number }): boolean {
     return shouldFork({
-      elapsedMs,
+      ...now,
       rowsDone: sums.rows,
       rowsEstimated: run.estimatedRows > 0 ? sums.rows + sums.estimatedLeft : null,
       openRanges: sums.rangesOpen,
-      workers: this.#input.env.tuning.workers,
       forked: this.#workers.count,
     });
-  }
-
-  #single<T>(statement: (session: Session) => Promise<T>): Promise<T> {
-    const { control, env } = this.#input;
-    return control.use((session) => inOneTrip(session, env.pinned, () => statement(session)));
-  }
-
-  #totals(run: Run): Promise<RunTotals> {
-    return this.#single((session) => totals(session, this.#input.env.names, run.id));
-  }
-
-  #releaseDead(run: Run, pid: number): void {
-    const { env } = this.#input;
-    const prefix = env.process.replace(/:\d+$/, `:${pid}:`);
-    this.#single((session) => release(session, env.names, run.id, prefix)).catch(() => undefined);
-  }
-
-  async #markFailed(run: Run, error: unknown): Promise<void> {
-    const { control, env } = this.#input;
-    if (!(error instanceof UmzugClusterError) || error.code !== 'MIGRATION_FAILED') return;
-    await control.use((session) => failRun(session, env, run, error.message)).catch(() => undefined);
-  }
-
-  async #throwQuarantined(run: Run): Promise<void> {
-    const { env } = this.#input;
-    const found = await this.#single((session) => listQuarantined(session, env.names, run.id, mostListed));
-    if (found.count > 0) throw quarantinedError(run, found);
   }
 
   #goOnWithout(why: string): void {

@@ -3,15 +3,25 @@ import type { Run } from '../ledger/rows.ts';
 
 /** The end that the user asked for. `fraction`: how much of the run is done, where that is known. */
 export function stoppedByUser(code: ErrorCode, fraction: number | null): Error {
-  const where = fraction === null ? '' : ` at ${Math.floor(fraction * 100)} %`;
   return fail(code, {
-    message: `stopped${where}, nothing lost`,
+    message: `stopped${where(fraction)}, nothing lost`,
     hint: 'run `up` again to go on, or `down` to go back',
   });
 }
 
+function where(fraction: number | null): string {
+  return fraction === null ? '' : ` at ${Math.floor(fraction * 100)} %`;
+}
+
+/** Whether somebody has paused, cancelled, reverted or taken up anew what this host works on. */
+export function isTakenAway(now: Pick<Run, 'state' | 'epoch'>, run: Pick<Run, 'epoch'>): boolean {
+  // Done by another host: the lanes here find nothing more to do.
+  if (now.state === 'done' || now.state === 'reverted') return false;
+  return now.state !== 'running' || now.epoch !== run.epoch;
+}
+
 /** Why this host's `up` or `down` ends before the run is done: somebody else moved the run on. */
-export function stoppedElsewhere(name: string, run: Run): Error {
+export function stoppedElsewhere(name: string, run: Run, fraction: number | null): Error {
   if (run.state === 'reverting') {
     return fail('REVERTING', {
       message: `${name}: another host began to roll it back`,
@@ -30,6 +40,20 @@ export function stoppedElsewhere(name: string, run: Run): Error {
     return fail('MIGRATION_FAILED', {
       message: `${name} failed on another host`,
       detail: run.error ?? undefined,
+    });
+  }
+  const again = `umzug-cluster resume ${name}`;
+  if (run.state === 'paused') {
+    const command = run.direction === 'up' ? 'umzug-cluster up' : `umzug-cluster down --name ${name}`;
+    return fail('STOPPED', {
+      message: `${name} was paused${where(fraction)}, nothing lost`,
+      hint: `go on with: ${again}, or simply ${command}`,
+    });
+  }
+  if (run.state === 'cancelled') {
+    return fail('STOPPED', {
+      message: `${name} was cancelled${where(fraction)}; what is done stays done`,
+      hint: `take it back with: umzug-cluster down --name ${name}, or go on after all with: ${again}`,
     });
   }
   return fail('STOPPED', {

@@ -25,6 +25,8 @@ interface Member {
   busy: boolean;
   /** Set once the worker was told to go. */
   leaving: boolean;
+  /** Set once it is to go when its chunks are done. */
+  retiring: boolean;
 }
 
 // A migration that kills its workers again and again must not be restarted for ever.
@@ -42,8 +44,13 @@ export class Workers {
     this.#logger = logger;
   }
 
+  /** Workers that are to stay. */
   get count(): number {
-    return this.#members.size;
+    return this.#staying.length;
+  }
+
+  get #staying(): readonly Member[] {
+    return [...this.#members.values()].filter((member) => !member.leaving && !member.retiring);
   }
 
   /** Workers that are at work on the present job. */
@@ -68,7 +75,7 @@ export class Workers {
       serialization: 'advanced',
     });
     const worker = cluster.fork();
-    const member: Member = { worker, job, events, busy: true, leaving: false };
+    const member: Member = { worker, job, events, busy: true, leaving: false, retiring: false };
     const pid = worker.process.pid ?? 0;
     this.#members.set(pid, member);
     worker.on('message', (message: ToPrimary) => this.#listen(member, message));
@@ -83,7 +90,7 @@ export class Workers {
   /** Hands a job to the workers that are there and idle. */
   assign(job: Job, events: WorkersEvents): void {
     for (const member of this.#members.values()) {
-      if (member.busy || member.leaving) continue;
+      if (member.busy || member.leaving || member.retiring) continue;
       Object.assign(member, { job, events, busy: true });
       this.#send(member, { type: 'work', job });
     }
@@ -95,6 +102,15 @@ export class Workers {
 
   abort(): void {
     for (const member of this.#members.values()) this.#send(member, { type: 'abort' });
+  }
+
+  /** Keeps so many workers; those that are too many finish their chunks and go. */
+  keep(count: number): void {
+    for (const member of this.#staying.slice(Math.max(0, count))) {
+      member.retiring = true;
+      if (member.busy) this.#send(member, { type: 'drain' });
+      else this.#dismiss(member);
+    }
   }
 
   /** Kills the workers that are still at work: they do not answer, and nothing is left for them to do. */
@@ -123,6 +139,11 @@ export class Workers {
         await exit;
       }),
     );
+  }
+
+  #dismiss(member: Member): void {
+    member.leaving = true;
+    this.#send(member, { type: 'leave' });
   }
 
   #send(member: Member, message: ToWorker): void {
@@ -155,6 +176,7 @@ export class Workers {
     const { job, events } = member;
     switch (message.type) {
       case 'hello':
+        if (member.retiring) return this.#dismiss(member);
         this.#send(member, { type: 'work', job });
         return;
       case 'chunk':
@@ -166,6 +188,7 @@ export class Workers {
         return;
       case 'finished':
         member.busy = false;
+        if (member.retiring) this.#dismiss(member);
         return;
       case 'failed':
         if (message.error.code === 'DATABASE_UNAVAILABLE') return this.#unavailable(member, message.error);

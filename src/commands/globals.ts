@@ -7,6 +7,7 @@ const descriptions: Readonly<Record<string, string>> = {
   workers: 'working processes (default: the cores available)',
   'chunk-size': 'fixed rows a chunk (default: adapts)',
   'target-ms': 'time in ms that a chunk aims at (default: 500)',
+  pace: 'most rows per second of a run, over all hosts (default: as fast as it goes)',
   grace: `after a signal, time for running chunks (${durationExamples}; default: 20s)`,
   'max-time': `stop cleanly after this time, resumable (${durationExamples})`,
 };

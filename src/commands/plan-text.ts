@@ -1,6 +1,6 @@
 import { formatDuration } from '../core/duration.ts';
 import { formatBytes } from '../core/estimate.ts';
-import { number } from '../core/progress-line.ts';
+import { grouped as number } from '../core/numbers.ts';
 import type { PlanReport } from '../migrator.ts';
 import { printLine, table } from './output.ts';
 

@@ -1,5 +1,5 @@
 import { formatDuration } from '../core/duration.ts';
-import { number } from '../core/progress-line.ts';
+import { grouped as number } from '../core/numbers.ts';
 import type { MigrationOutcome, Migrator } from '../migrator.ts';
 import type { Arguments } from './command.ts';
 import { printJson, printLine } from './output.ts';

@@ -1,5 +1,5 @@
 import { formatDuration } from '../core/duration.ts';
-import { number } from '../core/progress-line.ts';
+import { grouped as number } from '../core/numbers.ts';
 import type { Migrator } from '../migrator.ts';
 import { printJson, printLine, table } from './output.ts';
 

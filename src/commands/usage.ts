@@ -16,6 +16,10 @@ export function usageError(
   const verb = command === undefined ? undefined : verbOf(command);
   const hint = `umzug-cluster ${verb === undefined ? '' : `${verb} `}--help`;
   const unknown = /^Unknown (?:arguments?|commands?): (.*)$/s.exec(message)?.[1];
+  if (command !== undefined && message.startsWith('Not enough non-option arguments')) {
+    const usage = `umzug-cluster ${command.command}`;
+    return fail('USAGE', { message: `an argument is missing: ${usage}`, hint });
+  }
   if (unknown === undefined) {
     const known = Object.keys(command?.options ?? {});
     return fail('USAGE', { message: plain(message, [...globalFlags, ...known]), hint });

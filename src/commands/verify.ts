@@ -1,4 +1,4 @@
-import { number } from '../core/progress-line.ts';
+import { grouped as number } from '../core/numbers.ts';
 import { fail } from '../errors.ts';
 import type { VerifyReport } from '../migrator.ts';
 import { type Command, textOf } from './command.ts';

@@ -1,4 +1,5 @@
 import { formatDuration } from './duration.ts';
+import { grouped as number } from './numbers.ts';
 import type { Progress } from './progress.ts';
 import { stripControls } from './redact.ts';
 
@@ -68,11 +69,6 @@ function eta(seconds: number): string {
 
 function clamp(fraction: number): number {
   return Number.isFinite(fraction) ? Math.min(1, Math.max(0, fraction)) : 0;
-}
-
-/** 62,000: the same on every host, whatever its locale. By hand: Intl's first call takes tens of milliseconds. */
-export function number(value: number): string {
-  return String(Math.round(value)).replaceAll(/\B(?=(?:\d{3})+$)/g, ',');
 }
 
 /** Cuts in the middle of the timestamp, which says least: `2025…dated-to-date-given`. */

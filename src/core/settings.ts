@@ -11,6 +11,8 @@ export interface Tuning {
   readonly chunkSize: number | null;
   /** Time a chunk aims at. */
   readonly targetMs: number;
+  /** Most rows per second of a whole run, over all hosts; null: as fast as it goes. */
+  readonly pace: number | null;
   /** Most rows an adapting chunk may have. */
   readonly maxRows: number;
   /** Most bytes of rows an adapting chunk may have. */
@@ -116,6 +118,13 @@ export const settings: readonly Setting[] = [
     'target-ms',
     { min: 1, max: 60_000, default: 500 },
     'locks on a chunk’s rows are held about this long',
+  ),
+  count(
+    'pace',
+    'pace',
+    'rows/s',
+    { min: 1, max: 100_000_000, default: null },
+    'unset: as fast as it goes; rows are what WAL, bloat and replica lag grow by, so they are what is limited',
   ),
   count('maxRows', null, 'rows', { min: 1, max: 1_000_000, default: 10_000 }, 'bounds the memory of a chunk'),
   count(

@@ -37,7 +37,7 @@ export const runMoves: Moves<RunState> = {
     reverting: '`down` goes back over what is done so far',
   },
   cancelled: {
-    running: '`up` takes it up again where it stopped',
+    running: '`resume` takes it up again where it stopped; `up` refuses',
     reverting: '`down` goes back over what is done so far',
   },
   done: { reverting: '`down` goes back over all of it' },

@@ -1,3 +1,4 @@
+import { type Overrides, parseOverrides } from '../core/steering.ts';
 import type { Session } from '../postgres/session.ts';
 import type { Key } from './rows.ts';
 import type { LedgerNames } from './schema.ts';
@@ -12,6 +13,7 @@ export interface Owned {
   readonly attempt: number;
   readonly runState: string;
   readonly epoch: number;
+  readonly overrides: Overrides;
 }
 
 /**
@@ -35,8 +37,8 @@ export async function own(
        insert into ${names.guardOpen} (token) select $3::uuid from own
      )
      select coalesce(own.cursor, own.lo) as after, own.cursor, own.hi, own.max_rows, own.attempt,
-            run.state as run_state, run.epoch
-     from own cross join ${names.runs} as run
+            run.state as run_state, run.epoch, c.overrides
+     from own cross join ${names.runs} as run left join ${names.controls} as c on c.run_id = run.id
      where run.id = $1::bigint`,
     [runId, no, token],
   );
@@ -50,6 +52,7 @@ export async function own(
     attempt: row.attempt as number,
     runState: row.run_state as string,
     epoch: row.epoch as number,
+    overrides: parseOverrides(row.overrides),
   };
 }
 

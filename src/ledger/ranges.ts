@@ -1,3 +1,4 @@
+import { type Overrides, parseOverrides } from '../core/steering.ts';
 import type { Session } from '../postgres/session.ts';
 import { type Key, type Range, type RunTotals, toRange } from './rows.ts';
 import type { LedgerNames } from './schema.ts';
@@ -9,20 +10,52 @@ const untouchedMs = 400;
 /** A range that was taken up. `onlyFailed`: no chunk of the run has succeeded, and some have failed. */
 export type ClaimedRange = Range & { readonly onlyFailed: boolean };
 
+/** What a lane asks of the pace: so many rows, less those of its turn before that there were not. */
+export interface PacedTurn {
+  readonly rows: number;
+  readonly unused: number;
+  /** Rows per second. */
+  readonly pace: number;
+}
+
 /**
- * Takes up an open range that nobody works on; null where there is none. Counts the claim as a stall
- * until progress resets it, so that deaths are counted durably.
+ * What became of a claim. `none`: nobody's range is free. `paced`: the pace lets nobody begin yet. `stopped`: the
+ * run is not to go on in this epoch; a claim that no chunk could follow would count as a death.
+ */
+export type Claim =
+  | { readonly kind: 'range'; readonly range: ClaimedRange; readonly overrides: Overrides }
+  | { readonly kind: 'none'; readonly overrides: Overrides }
+  | { readonly kind: 'paced'; readonly waitMs: number; readonly overrides: Overrides }
+  | { readonly kind: 'stopped' };
+
+/**
+ * Takes up an open range that nobody works on. Counts the claim as a stall until progress resets it, so that
+ * deaths are counted durably. Under a pace the lanes of all hosts take turns, one after the other by the
+ * database's clock, and a turn is taken together with a range: time that nobody used is not saved up.
  */
 export async function claim(
   session: Session,
   names: LedgerNames,
-  runId: string,
+  run: { readonly id: string; readonly epoch: number },
   worker: string,
-): Promise<ClaimedRange | null> {
+  turn: PacedTurn | null,
+): Promise<Claim> {
+  const unused = `${turn === null ? 0 : turn.unused / turn.pace} * interval '1 second'`;
+  const isTurn =
+    turn === null
+      ? 'true'
+      : `exists (select from ${names.controls}
+                 where run_id = $1::bigint and free_at - ${unused} <= clock_timestamp()
+                 for update)`; // one lane after the other, until its statement ends
   const result = await session.query(
-    `with free as materialized ( -- once: a subquery may be run anew for each row of a join, and take them all
+    `with run as materialized (
+       select from ${names.runs} where id = $1::bigint and epoch = $3::integer and state = 'running'
+     ), turn as materialized (
+       select ${isTurn} as is_mine
+     ), free as materialized ( -- once: a subquery may be run anew for each row of a join, and take them all
        select no from ${names.ranges}
        where run_id = $1::bigint and state = 'open' and next_try <= clock_timestamp()
+         and exists (select from run) and (select is_mine from turn)
          and (worker is null or worker = $2
               or touched_at < clock_timestamp() - ${untouchedMs} * interval '1 millisecond')
        -- what fails or killed its workers comes last, so that it does not keep the others from their turn; what
@@ -30,19 +63,36 @@ export async function claim(
        order by stalls >= 2, attempts, worker is null desc, touched_at = '-infinity', no
        limit 1
        for update skip locked -- a locked range has a chunk in flight
-     )
-     update ${names.ranges} as r
-     set worker = $2, stalls = r.stalls + 1, touched_at = clock_timestamp()
-     from free
-     where r.run_id = $1::bigint and r.no = free.no
-     returning r.no, r.lo, r.hi, r.cursor, r.max_rows, r.stalls,
-       not exists (select from ${names.ranges} where run_id = $1::bigint and chunks > 0)
-         and exists (select from ${names.ranges} where run_id = $1::bigint and (attempts > 0 or state = 'void'))
-         as only_failed`,
-    [runId, worker],
+     ), taken as (
+       update ${names.ranges} as r
+       set worker = $2, stalls = r.stalls + 1, touched_at = clock_timestamp()
+       from free
+       where r.run_id = $1::bigint and r.no = free.no
+       returning r.no, r.lo, r.hi, r.cursor, r.max_rows, r.stalls,
+         not exists (select from ${names.ranges} where run_id = $1::bigint and chunks > 0)
+           and exists (select from ${names.ranges} where run_id = $1::bigint and (attempts > 0 or state = 'void'))
+           as only_failed
+     )${turn === null ? '' : `, paid as (${payTurn(names, turn, unused)})`}
+     select taken.*, turn.is_mine, c.overrides,
+            extract(epoch from c.free_at - ${unused} - clock_timestamp())::double precision * 1000 as wait_ms
+     from run cross join turn left join taken on true
+     left join ${names.controls} as c on c.run_id = $1::bigint`,
+    [run.id, worker, run.epoch],
   );
   const row = result.rows[0];
-  return row === undefined ? null : { ...toRange(row), onlyFailed: row.only_failed === true };
+  if (row === undefined) return { kind: 'stopped' };
+  const overrides = parseOverrides(row.overrides);
+  if (row.is_mine !== true) return { kind: 'paced', waitMs: Number(row.wait_ms), overrides };
+  if (row.no === null) return { kind: 'none', overrides };
+  const range = { ...toRange(row), onlyFailed: row.only_failed === true };
+  return { kind: 'range', range, overrides };
+}
+
+/** Only with a range: a turn without one would keep the others waiting for nothing. */
+function payTurn(names: LedgerNames, { rows, pace }: PacedTurn, unused: string): string {
+  return `update ${names.controls}
+          set free_at = greatest(free_at - ${unused}, clock_timestamp()) + ${rows / pace} * interval '1 second'
+          where run_id = $1::bigint and exists (select from taken)`;
 }
 
 /** Gives a claimed range back untried: its claim is no stall. */

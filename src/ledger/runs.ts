@@ -74,11 +74,16 @@ export interface NewRun {
 /** Inserts a run in state `running`; its `start_xid` is the inserting transaction. */
 export async function insertRun(session: Session, names: LedgerNames, run: NewRun): Promise<Run> {
   const result = await session.query(
-    `insert into ${names.runs}
-       (name, direction, state, reverts, start_xid, plan, file_sha256, plan_sha256, stop_key, estimated_rows)
-     values ($1, $2, 'running', $3::bigint, pg_catalog.pg_current_xact_id(), $4::jsonb, $5, $6, $7::text[],
-             $8::double precision)
-     returning ${runColumns}`,
+    `with run as (
+       insert into ${names.runs}
+         (name, direction, state, reverts, start_xid, plan, file_sha256, plan_sha256, stop_key, estimated_rows)
+       values ($1, $2, 'running', $3::bigint, pg_catalog.pg_current_xact_id(), $4::jsonb, $5, $6, $7::text[],
+               $8::double precision)
+       returning *
+     ), controls as (
+       insert into ${names.controls} (run_id) select id from run
+     )
+     select ${runColumns} from run`,
     [
       run.name,
       run.direction,
@@ -91,6 +96,15 @@ export async function insertRun(session: Session, names: LedgerNames, run: NewRu
     ],
   );
   return toRun(result.rows[0] ?? {});
+}
+
+/**
+ * Lets no chunk pass its last check until the transaction ends, and waits for those that have. Every chunk locks
+ * its run's row in share mode, and such locks pass by whoever waits for the row: with many small chunks a change
+ * of state would wait for ever. The queue of a table's lock is fair. Readers are not held up.
+ */
+export async function holdRuns(session: Session, names: LedgerNames): Promise<void> {
+  await session.query(`lock table ${names.runs} in exclusive mode`);
 }
 
 /** Moves a run to `state`, with a new epoch: no transaction of the old epoch can commit afterwards. */

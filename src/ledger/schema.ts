@@ -12,6 +12,7 @@ export interface LedgerNames {
   readonly meta: string;
   readonly migrations: string;
   readonly runs: string;
+  readonly controls: string;
   readonly ranges: string;
   readonly quarantine: string;
   readonly guardClosed: string;
@@ -27,6 +28,7 @@ export function ledgerNames(schema: string): LedgerNames {
     meta: table('meta'),
     migrations: table('migrations'),
     runs: table('runs'),
+    controls: table('controls'),
     ranges: table('ranges'),
     quarantine: table('quarantine'),
     guardClosed: table('guard_closed'),
@@ -66,6 +68,11 @@ create table ${names.runs} (
   check ((direction = 'down') = (reverts is not null))
 );
 create unique index runs_one_live on ${names.runs} (name, direction) where state in (${list(liveStates)});
+create table ${names.controls} (
+  run_id bigint primary key references ${names.runs} (id),
+  overrides jsonb not null default '{}' check (jsonb_typeof(overrides) = 'object'),
+  free_at timestamptz not null default '-infinity'
+) with (fillfactor = 50);
 create table ${names.migrations} (
   name text primary key,
   kind text not null check (kind in ('data', 'schema')),

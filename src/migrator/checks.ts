@@ -1,7 +1,7 @@
 import { fail } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import type { MigrationFile } from '../migration/folder.ts';
-import type { UpOptions } from '../migrator.ts';
+import type { UpOptions } from './requests.ts';
 import type { LedgerState } from './state.ts';
 import { unknownName } from './umzug.ts';
 

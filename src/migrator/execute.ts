@@ -6,7 +6,7 @@ import type { Direction, Run } from '../ledger/rows.ts';
 import type { Logger } from '../logger.ts';
 import type { MigrationFile } from '../migration/folder.ts';
 import { type LoadedMigration, loadMigration } from '../migration/loader.ts';
-import type { MigrationOutcome } from '../migrator.ts';
+import type { MigrationOutcome } from './requests.ts';
 import type { RunEnvironment } from '../run/environment.ts';
 import { type DataMigration, planStep, stepOf } from '../run/plan.ts';
 import { refuseBuiltUpon, refuseWithoutGround } from '../run/order.ts';
@@ -35,6 +35,8 @@ export interface ExecutorInput {
   readonly logger: Logger;
   /** Run a migration that is executed already once more. */
   readonly again: boolean;
+  /** Take up a run that was cancelled. */
+  readonly lift?: boolean;
   /** What was executed, for `down` also what was begun, when the command chose what to run. */
   readonly found: readonly string[];
 }
@@ -46,7 +48,7 @@ const nothingCounted: Counts = { rows: 0, chunks: 0, retries: 0 };
 /** Makes the functions that run one migration, whatever its kind. */
 export function makeExecutor(input: ExecutorInput): Executor {
   const outcomes: MigrationOutcome[] = [];
-  const { env, control, primary, logger, again } = input;
+  const { env, control, primary, logger, again, lift = false } = input;
   const found = new Set(input.found);
 
   const execute = async (file: MigrationFile, direction: Direction): Promise<void> => {
@@ -131,7 +133,7 @@ export function makeExecutor(input: ExecutorInput): Executor {
     }
     const turn = turnOf(migration.name, direction);
     return direction === 'up'
-      ? await registerUp(session, env, migration, plan, { ...turn, again })
+      ? await registerUp(session, env, migration, plan, { ...turn, again, lift })
       : await registerDown(session, env, migration, plan, turn);
   };
 

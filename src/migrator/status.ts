@@ -1,5 +1,8 @@
 import type { Control } from '../cluster/control.ts';
 import type { Config } from '../config.ts';
+import type { Overrides } from '../core/steering.ts';
+import { paceReason } from '../core/throttle.ts';
+import { type RunReading, readRunning } from '../ledger/controls.ts';
 import type { ExecutedMigration } from '../ledger/migrations.ts';
 import { listExecuted } from '../ledger/migrations.ts';
 import { listQuarantined } from '../ledger/quarantine.ts';
@@ -33,6 +36,8 @@ export interface MigrationStatus {
   readonly workers: readonly { readonly host: string; readonly pid: number; readonly range: number }[];
   /** Why no chunk begins, or null. */
   readonly throttled: string | null;
+  /** What an operator has set for the run, on all hosts. */
+  readonly settings: Overrides;
   readonly startedAt: string | null;
   readonly finishedAt: string | null;
   readonly executedAt: string | null;
@@ -113,8 +118,10 @@ async function readAll(
       sums === undefined || sums.quarantined === 0 || shown === undefined
         ? undefined
         : await listQuarantined(session, names, shown.id, mostListed);
+    const isLive = shown !== undefined && shown.state !== 'done' && shown.state !== 'reverted';
+    const reading = isLive ? await readRunning(session, names, shown.id) : undefined;
     const base = { present: present.has(name), executed: executed.get(name) };
-    statuses.push(statusOf(name, { ...base, run: upRun, down, sums, quarantine }));
+    statuses.push(statusOf(name, { ...base, run: upRun, down, sums, reading, quarantine }));
   }
   return statuses;
 }
@@ -127,6 +134,7 @@ function statusOf(
     run?: LatestRun | undefined;
     down?: Run | null;
     sums?: RunTotals | undefined;
+    reading?: RunReading | undefined;
     quarantine?: Awaited<ReturnType<typeof listQuarantined>> | undefined;
   },
 ): MigrationStatus {
@@ -136,7 +144,8 @@ function statusOf(
   const done = isBegun ? (sums?.rows ?? 0) : 0;
   const left = sums?.estimatedLeft ?? 0;
   const rate = isBegun && run.elapsedMs > 0 ? Math.round((done * 1_000) / run.elapsedMs) : null;
-  const isRunning = state === 'running' || state === 'reverting';
+  const isRunning = state === 'running' || (state === 'reverting' && down?.state === 'running');
+  const pace = found.reading?.overrides.pace;
   return {
     name,
     kind: executed?.kind ?? (run === undefined ? null : 'data'),
@@ -154,7 +163,8 @@ function statusOf(
     etaSeconds: isRunning && rate !== null && rate > 0 && left < 1e9 ? Math.round(left / rate) : null,
     chunkSize: done > 0 && sums !== undefined && sums.chunks > 0 ? Math.round(done / sums.chunks) : null,
     workers: isRunning ? (sums?.workers ?? []).map(workerOf) : [],
-    throttled: null,
+    throttled: isRunning ? paceReason(pace ?? null) : null,
+    settings: found.reading?.overrides ?? {},
     startedAt: isBegun ? run.startedAt : null,
     finishedAt: isBegun ? run.finishedAt : null,
     executedAt: executed?.executedAt ?? null,

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
+import type { Overrides } from '../core/steering.ts';
 import { fail } from '../errors.ts';
 import { type Owned, advance, own } from '../ledger/chunks.ts';
 import type { Key } from '../ledger/rows.ts';
@@ -57,6 +58,8 @@ export type ChunkOutcome =
       readonly durationMs: number;
       /** Bytes that the server sent: the rows, for the most part. */
       readonly bytes: number;
+      /** What an operator had set as the chunk began. */
+      readonly overrides: Overrides;
     }
   | FailedChunk
   | { readonly kind: 'gone' }
@@ -85,7 +88,9 @@ export async function runChunk(
     if (owned.runState !== 'running' || owned.epoch !== work.run.epoch) {
       return await giveUp(session, { kind: 'stopped' });
     }
-    const limit = Math.max(1, Math.min(request.size, owned.maxRows ?? request.size));
+    const { overrides } = owned;
+    const most = Math.min(owned.maxRows ?? Infinity, overrides.chunkSize ?? Infinity);
+    const limit = Math.max(1, Math.min(request.size, most));
     tried = { cursor: owned.cursor, rows: limit, key: null };
     const trying = (rows: number, key: Key | null): void => {
       tried = { cursor: owned.cursor, rows, key };
@@ -105,7 +110,7 @@ export async function runChunk(
     const durationMs = performance.now() - startedAt;
     const bytes = session.bytesRead - bytesBefore;
     const { rows, last, isCut = false } = done;
-    return { kind: 'advanced', rows, limit: isCut ? rows : limit, isCut, last, durationMs, bytes };
+    return { kind: 'advanced', rows, limit: isCut ? rows : limit, isCut, last, durationMs, bytes, overrides };
   } catch (error) {
     await rollback(session);
     const reason = watch.reason();

@@ -1,4 +1,5 @@
 import { firstChunkSize, nextChunkSize } from '../core/chunk-size.ts';
+import { nextWaitMs } from '../core/throttle.ts';
 import { type ClaimedRange, claim, giveBack, totals } from '../ledger/ranges.ts';
 import type { Session } from '../postgres/session.ts';
 import { inOneTrip } from '../postgres/transaction.ts';
@@ -6,6 +7,7 @@ import { type ChunkOutcome, type FailedChunk, runChunk } from './chunk.ts';
 import type { ChunkWork } from './chunk-work.ts';
 import { refusedLogin, stopping, verdictOf } from './failure.ts';
 import { Isolator, type LaneProgress, progressed } from './isolator.ts';
+import { Pacer } from './pacer.ts';
 import { reap } from './reap.ts';
 import { RetryingSession } from './retrying-session.ts';
 import { steal } from './steal.ts';
@@ -50,7 +52,9 @@ class Lane {
   readonly #options: LaneOptions;
   readonly #session: RetryingSession;
   readonly #isolator: Isolator;
-  #size: number;
+  readonly #pacer: Pacer;
+  /** Rows of the next chunk, where the size adapts. */
+  #adapting: number;
   /** The range whose last chunk ran into the statement timeout: the next time it has fewer rows. */
   #timedOut: number | null = null;
 
@@ -59,14 +63,15 @@ class Lane {
     const { env, run } = options.work;
     this.#session = new RetryingSession(env, run.direction, options);
     this.#isolator = new Isolator({ ...options, session: this.#session });
-    this.#size = this.#fixedSize() ?? firstChunkSize(run.plan.base.rowBytes, env.tuning.maxBytes);
+    this.#pacer = new Pacer(options.work);
+    this.#adapting = firstChunkSize(run.plan.base.rowBytes, env.tuning.maxBytes);
   }
 
   async loop(): Promise<void> {
     while (!this.#options.drain.aborted) {
       const next = await this.#session.use((session) => this.#findRange(session));
       if (next === 'finished') return;
-      if (next === 'idle') await this.#session.idle(idlePollMs);
+      if (typeof next === 'number') await this.#session.idle(next);
       else if ((await this.#workRange(next)) === 'stopped') return;
     }
   }
@@ -75,23 +80,35 @@ class Lane {
     await this.#session.close();
   }
 
-  #fixedSize(): number | null {
-    const { migration, env } = this.#options.work;
-    return env.tuning.chunkSize ?? migration.options.chunkSize ?? null;
+  get #size(): number {
+    return this.#pacer.size(this.#adapting);
   }
 
-  async #findRange(session: Session): Promise<ClaimedRange | 'idle' | 'finished'> {
-    const { work, worker } = this.#options;
+  /** A range to work on; or how long to wait before it is looked for again, in milliseconds. */
+  async #findRange(session: Session): Promise<ClaimedRange | number | 'finished'> {
+    const { work } = this.#options;
     const { names, pinned } = work.env;
-    const takeUp = (): Promise<ClaimedRange | null> =>
-      inOneTrip(session, pinned, () => claim(session, names, work.run.id, worker));
-    const range = await takeUp();
-    if (range !== null) return range;
+    const first = await this.#claim(session);
+    if (first !== 'none') return first;
     const { rangesOpen } = await inOneTrip(session, pinned, () => totals(session, names, work.run.id));
     if (rangesOpen === 0) return 'finished';
     await reap(session, work, this.#options.progress);
-    await steal(session, work.env, work.run, this.#size, worker);
-    return (await takeUp()) ?? 'idle';
+    await steal(session, work.env, work.run, this.#size, this.#options.worker);
+    const second = await this.#claim(session);
+    return second === 'none' ? idlePollMs : second;
+  }
+
+  async #claim(session: Session): Promise<ClaimedRange | number | 'none' | 'finished'> {
+    const { work, worker } = this.#options;
+    const { names, pinned } = work.env;
+    const turn = await this.#pacer.turn(session, this.#adapting);
+    const found = await inOneTrip(session, pinned, () => claim(session, names, work.run, worker, turn));
+    if (found.kind === 'stopped') return 'finished';
+    this.#pacer.learn(found.overrides);
+    if (found.kind === 'paced') return nextWaitMs(found.waitMs);
+    if (found.kind === 'none') return 'none';
+    this.#pacer.taken(turn);
+    return found.range;
   }
 
   async #workRange(range: ClaimedRange): Promise<'next' | 'stopped'> {
@@ -109,7 +126,7 @@ class Lane {
       }
       this.#succeeded(range.no, outcome);
       isProbe = false;
-      if (outcome.last) return 'next';
+      if (outcome.last || this.#pacer.steering.pace !== null) return 'next';
     }
     return 'next';
   }
@@ -144,23 +161,24 @@ class Lane {
     work.logger.debug({ event: 'chunk.done', migration, range: no, rows, size, durationMs });
     this.#session.succeeded();
     this.#timedOut = null;
+    const wanted = this.#size;
+    this.#pacer.used(rows);
+    this.#pacer.learn(outcome.overrides);
     progressed(this.#options.progress, true);
     const full = !outcome.last;
     onChunk({ rows, size, durationMs, full });
     // A chunk that was held small says nothing about a large one.
-    if (full && outcome.limit < this.#size && !outcome.isCut) return;
+    if (full && size < wanted && !outcome.isCut) return;
     const { tuning } = work.env;
-    this.#size =
-      this.#fixedSize() ??
-      nextChunkSize({
-        current: this.#size,
-        rows: full ? outcome.limit : outcome.rows,
-        durationMs: outcome.durationMs,
-        targetMs: work.migration.options.targetMs ?? tuning.targetMs,
-        maxRows: tuning.maxRows,
-        bytes: outcome.bytes,
-        maxBytes: tuning.maxBytes,
-      });
+    this.#adapting = nextChunkSize({
+      current: wanted,
+      rows: full ? size : rows,
+      durationMs,
+      targetMs: this.#pacer.steering.targetMs,
+      maxRows: tuning.maxRows,
+      bytes: outcome.bytes,
+      maxBytes: tuning.maxBytes,
+    });
   }
 
   /** Gives a failed range back: to be tried again later, or with fewer rows. Throws what must stop the run. */

@@ -1,11 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { readRunning } from '../ledger/controls.ts';
 import { olderTransactions } from '../ledger/old-transactions.ts';
 import { layOut } from '../ledger/ranges.ts';
 import { failureFacts } from '../ledger/quarantine.ts';
 import type { Run } from '../ledger/rows.ts';
+import { fail } from '../errors.ts';
 import { changeState, findLiveRun, insertRun, resetRetries } from '../ledger/runs.ts';
 import { isExecuted } from '../ledger/migrations.ts';
-import { ensureLedger } from '../ledger/schema.ts';
+import { type LedgerNames, ensureLedger } from '../ledger/schema.ts';
 import type { TurnOptions } from '../ledger/turn.ts';
 import type { Session } from '../postgres/session.ts';
 import { inOneTrip, plainSettings, withTransaction } from '../postgres/transaction.ts';
@@ -25,14 +27,15 @@ export interface Turn {
 
 /**
  * Opens the run of a migration, or takes up the one that is live (protocol T0). Null where another host has
- * executed it meanwhile. Refuses where the file or its meaning is not what the run began with.
+ * executed it meanwhile. Refuses where the file or its meaning is not what the run began with, and a run that was
+ * cancelled unless `lift` is given.
  */
 export async function registerUp(
   session: Session,
   env: RunEnvironment,
   migration: DataMigration,
   plan: Plan,
-  { again, turn, refuse }: Turn & { readonly again: boolean },
+  { again, lift, turn, refuse }: Turn & { readonly again: boolean; readonly lift: boolean },
 ): Promise<Run | null> {
   return await withTransaction(session, env.pinned, async () => {
     await session.query(env.unhurried);
@@ -42,7 +45,7 @@ export async function registerUp(
     const live = await findLiveRun(session, env.names, migration.name, 'up');
     await refuseUnsound(session, env, migration.name);
     if (live !== null && !(await isSpent(session, env, live, migration))) {
-      return await resume(session, env, live, migration, plan);
+      return await resume(session, env, live, migration, plan, lift);
     }
     const layout = await makeLayout(session, plan.base, env.tuning.workers);
     const run = await insertRun(session, env.names, {
@@ -84,31 +87,47 @@ async function resume(
   run: Run,
   migration: DataMigration,
   plan: Plan,
+  lift: boolean,
 ): Promise<Run> {
   if (run.state === 'reverting') throw revertingError(migration.name);
   refuseOtherFile(run, migration.sha256);
   refuseOtherPlan(run, plan.sha256);
   await refuseMisplaced(session, env, run, plan);
   if (run.state === 'running') return run;
+  if (run.state === 'cancelled' && !lift) throw cancelledError(run.name);
   await refuseQuarantined(session, env, run);
   await resetRetries(session, env.names, run.id);
   return await changeState(session, env.names, run.id, 'running');
+}
+
+/** A deploy that runs `up` must not undo what somebody has decided: only `resume` takes the run up again. */
+function cancelledError(name: string): Error {
+  return fail('STOPPED', {
+    message: `${name} was cancelled`,
+    detail: 'what was done is safe; nothing was run',
+    hint: `take it up again with: umzug-cluster resume ${name}, or revert it with: umzug-cluster down --name ${name}`,
+  });
 }
 
 const pollMs = 50;
 
 /**
  * Waits until every transaction that was writing when the run began has ended; without it a row that such
- * a transaction inserts behind a cursor would be missed.
+ * a transaction inserts behind a cursor would be missed. Ends early where the run is taken away from this host: then
+ * no chunk can begin.
  */
 export async function waitForOlder(
   session: Session,
+  names: LedgerNames,
   run: Run,
   on: { readonly waiting: (reason: string | null) => void; readonly signal: AbortSignal },
 ): Promise<void> {
   for (;;) {
-    const [oldest] = await inOneTrip(session, plainSettings, () => olderTransactions(session, run.startXid));
-    if (oldest === undefined) break;
+    const [[oldest], { state, epoch }] = await inOneTrip(session, plainSettings, () =>
+      Promise.all([olderTransactions(session, run.startXid), readRunning(session, names, run.id)]),
+    );
+    const isCurrent = state === 'running' && epoch === run.epoch;
+    if (oldest === undefined || !isCurrent) break;
     const who = oldest.pid === null ? 'a prepared transaction' : `transaction of pid ${oldest.pid}`;
     const age = oldest.ageSeconds === null ? '' : `, ${Math.round(oldest.ageSeconds)} s old`;
     on.waiting(`${who}${age}`);

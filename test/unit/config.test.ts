@@ -45,6 +45,7 @@ describe('settings', () => {
       lanes: 2,
       chunkSize: null,
       targetMs: 500,
+      pace: null,
       maxRows: 10_000,
       maxBytes: 16_777_216,
       maxQuarantined: 100,

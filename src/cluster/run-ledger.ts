@@ -1,0 +1,78 @@
+import { UmzugClusterError } from '../errors.ts';
+import { type RunReading, readRunning } from '../ledger/controls.ts';
+import { listQuarantined } from '../ledger/quarantine.ts';
+import { release, totals } from '../ledger/ranges.ts';
+import type { Run, RunTotals } from '../ledger/rows.ts';
+import type { Session } from '../postgres/session.ts';
+import { inOneTrip } from '../postgres/transaction.ts';
+import type { RunEnvironment } from '../run/environment.ts';
+import { failRun, finish } from '../run/finish.ts';
+import { mostListed, quarantinedError } from '../run/retry.ts';
+import type { Control } from './control.ts';
+
+/** What a primary asks of the ledger about one run, and writes there. */
+export class RunLedger {
+  readonly #control: Control;
+  readonly #env: RunEnvironment;
+  readonly #run: Run;
+
+  constructor(control: Control, env: RunEnvironment, run: Run) {
+    this.#control = control;
+    this.#env = env;
+    this.#run = run;
+  }
+
+  totals(): Promise<RunTotals> {
+    return this.#single((session) => totals(session, this.#env.names, this.#run.id));
+  }
+
+  /** How the run stands: sums over its ranges, and what was said to it. */
+  read(): Promise<{ readonly sums: RunTotals; readonly reading: RunReading }> {
+    const { id } = this.#run;
+    return this.#single(async (session) => {
+      const [sums, reading] = await Promise.all([
+        totals(session, this.#env.names, id),
+        readRunning(session, this.#env.names, id),
+      ]);
+      return { sums, reading };
+    });
+  }
+
+  /** Ends the run where no range is open; the run as it is afterwards. */
+  finish(): Promise<Run> {
+    return this.#control.use((session) => finish(session, this.#env, this.#run.id));
+  }
+
+  /** Best effort: gives up the ranges of a process of this host that has died. */
+  releaseDead(pid: number): void {
+    const { names, process } = this.#env;
+    const prefix = process.replace(/:\d+$/, `:${pid}:`);
+    this.#single((session) => release(session, names, this.#run.id, prefix)).catch(() => undefined);
+  }
+
+  /** Best effort: marks the run as failed, where that is what stopped it. */
+  async markFailed(error: unknown): Promise<void> {
+    if (!(error instanceof UmzugClusterError) || error.code !== 'MIGRATION_FAILED') return;
+    const { message } = error;
+    const mark = (session: Session): Promise<void> => failRun(session, this.#env, this.#run, message);
+    try {
+      await this.#control.use(mark);
+    } catch {
+      // `up` finds out by itself.
+    }
+  }
+
+  /** Throws where rows of the run are quarantined: names them. */
+  async throwQuarantined(): Promise<void> {
+    const { names } = this.#env;
+    const list = (session: Session): ReturnType<typeof listQuarantined> =>
+      listQuarantined(session, names, this.#run.id, mostListed);
+    const found = await this.#single(list);
+    if (found.count > 0) throw quarantinedError(this.#run, found);
+  }
+
+  #single<T>(statement: (session: Session) => Promise<T>): Promise<T> {
+    const { pinned } = this.#env;
+    return this.#control.use((session) => inOneTrip(session, pinned, () => statement(session)));
+  }
+}

@@ -1,0 +1,62 @@
+import { parseOverridesChange } from '../config/overrides.ts';
+import type { Verb } from '../core/operate.ts';
+import { grouped as number } from '../core/numbers.ts';
+import { settings } from '../core/settings.ts';
+import { type Overrides, steerable } from '../core/steering.ts';
+import type { OperatedRun } from '../migrator.ts';
+import type { Arguments } from './command.ts';
+import { printJson, printLine } from './output.ts';
+import { withSession } from './session.ts';
+
+/** Says a word to a run of any host, and what came of it. */
+export async function tellRun(flags: Arguments, verb: Verb): Promise<void> {
+  const name = String(flags['migration']);
+  await withSession(flags, async ({ migrator, config }) => {
+    const told = await migrator.operator.tell(name, verb);
+    if (config.output.json) return printJson(told);
+    for (const line of saidOf(told)) printLine(line);
+  });
+}
+
+/** Changes settings of a run of any host, and says what is set by now. */
+export async function setRun(flags: Arguments): Promise<void> {
+  const name = String(flags['migration']);
+  const texts = (Array.isArray(flags['settings']) ? flags['settings'] : []).map(String);
+  await withSession(flags, async ({ migrator, config }) => {
+    const adjusted = await migrator.operator.set(name, parseOverridesChange(texts, config.tuning));
+    if (config.output.json) return printJson(adjusted);
+    printLine(`${name}: ${describeOverrides(adjusted.settings)}, on all hosts, from the next chunk on`);
+  });
+}
+
+/** `chunkSize 500, pace 2,000 rows/s` */
+export function describeOverrides(overrides: Overrides): string {
+  const parts = steerable.flatMap((name) => {
+    const value = overrides[name];
+    if (value === undefined) return [];
+    const unit = settings.find((setting) => setting.name === name)?.unit ?? '';
+    return [`${name} ${value === null ? 'off' : `${number(value)} ${unit}`}`];
+  });
+  return parts.length === 0 ? 'settings as each host has configured them' : parts.join(', ');
+}
+
+function saidOf({ name, direction, state, changed }: OperatedRun): readonly string[] {
+  const is = changed ? 'is' : 'was already';
+  const back = `umzug-cluster down --name ${name}`;
+  const again = direction === 'up' ? 'umzug-cluster up' : back;
+  switch (state) {
+    case 'paused':
+      return [
+        `${name} ${is} paused: nothing is lost, no chunk begins`,
+        `  go on with: umzug-cluster resume ${name}, or simply ${again}`,
+      ];
+    case 'cancelled':
+      return [
+        `${name} ${is} cancelled: what is done stays done, and \`up\` does not go on with it`,
+        `  take it back with: ${back}`,
+        `  or go on after all: umzug-cluster resume ${name}`,
+      ];
+    default:
+      return [`${name} ${is} ${state}: hosts that run ${again} work on it`];
+  }
+}

@@ -1,0 +1,78 @@
+import { didYouMean } from '../core/names.ts';
+import { stripControls } from '../core/redact.ts';
+import { type Setting, type Tuning, settings } from '../core/settings.ts';
+import { type Overrides, type Steerable, steerable } from '../core/steering.ts';
+import { fail } from '../errors.ts';
+import type { UmzugClusterError } from '../errors.ts';
+import { readSetting } from './tuning.ts';
+
+/** What `set` is to change: `set` replaces keys, `cleared` goes back to what each host has configured. */
+export interface OverridesChange {
+  readonly set: Overrides;
+  readonly cleared: readonly Steerable[];
+}
+
+const example = 'for example: chunkSize=500 pace=2000';
+
+/**
+ * Parses `chunkSize=500`, `pace=off` and `workers=default` as strictly as the knexfile is read; a key may also be
+ * written as its flag. Throws USAGE.
+ */
+export function parseOverridesChange(
+  texts: readonly string[],
+  limits: Pick<Tuning, 'ceilingMs'>,
+): OverridesChange {
+  const set: Partial<Record<Steerable, number | null>> = {};
+  const cleared: Steerable[] = [];
+  for (const text of texts) {
+    const [, key, raw] = /^([^=]*)=(.*)$/s.exec(text) ?? [];
+    if (key === undefined || raw === undefined || key === '') throw malformed(text);
+    const name = steerableOf(key);
+    if (name in set || cleared.includes(name)) {
+      throw fail('USAGE', { message: `${name} is given more than once`, hint: `give ${name} once` });
+    }
+    if (raw === 'default') cleared.push(name);
+    else set[name] = readValue(name, raw);
+  }
+  const { targetMs } = set;
+  if (typeof targetMs === 'number' && targetMs > limits.ceilingMs) {
+    throw fail('USAGE', {
+      message: `targetMs (${targetMs}) is larger than ceilingMs (${limits.ceilingMs})`,
+      detail: 'a chunk that takes as long as it should would be given up',
+      hint: 'lower targetMs',
+    });
+  }
+  return { set, cleared };
+}
+
+function readValue(name: Steerable, raw: string): number | null {
+  const setting = settings.find((one) => one.name === name) as Setting;
+  if (raw === 'off' && setting.default === null) return null;
+  const value = readSetting(setting, raw, { label: name, code: 'USAGE' });
+  return typeof value === 'number' ? value : null;
+}
+
+function steerableOf(key: string): Steerable {
+  const setting = settings.find(({ name, flag }) => name === key || flag === key);
+  const found = steerable.find((name) => name === setting?.name);
+  if (found !== undefined) return found;
+  if (setting !== undefined) {
+    throw fail('USAGE', {
+      message: `${setting.name} cannot be changed while a run is under way`,
+      detail: `set knows: ${steerable.join(', ')}`,
+      hint: 'stop the run, change it in the knexfile, and run `up` again',
+    });
+  }
+  throw fail('USAGE', {
+    message: `unknown setting "${stripControls(key).slice(0, 60)}"${didYouMean(key, steerable)}`,
+    detail: `set knows: ${steerable.join(', ')}`,
+  });
+}
+
+function malformed(text: string): UmzugClusterError {
+  return fail('USAGE', {
+    message: `settings are written key=value: got "${stripControls(text).slice(0, 60)}"`,
+    detail: `set knows: ${steerable.join(', ')}`,
+    hint: example,
+  });
+}

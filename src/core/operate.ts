@@ -1,0 +1,74 @@
+import type { RunState } from './states.ts';
+
+/** What an operator may ask of a run. */
+export type Verb = 'pause' | 'resume' | 'cancel';
+
+/** What is known of a migration when an operator asks for something. */
+export interface Situation {
+  readonly name: string;
+  readonly isExecuted: boolean;
+  /** State of its run that is begun and not ended; null: there is none. */
+  readonly up: RunState | null;
+  /** State of its rollback that is begun and not ended; null: there is none. */
+  readonly down: RunState | null;
+}
+
+/** What becomes of the request. `already`: it is so, and nothing changes. */
+export type Decision =
+  | { readonly kind: 'move'; readonly direction: 'up' | 'down'; readonly to: RunState }
+  | { readonly kind: 'already'; readonly direction: 'up' | 'down'; readonly state: RunState }
+  | { readonly kind: 'refuse'; readonly why: string; readonly hint: string };
+
+const target = { pause: 'paused', resume: 'running', cancel: 'cancelled' } as const;
+
+/** From which states each verb moves a run; others are refused. */
+const movable: Readonly<Record<Verb, readonly RunState[]>> = {
+  pause: ['running'],
+  resume: ['paused', 'cancelled'],
+  cancel: ['running', 'paused', 'failed'],
+};
+
+/** Decides what an operator's word does to a migration as it stands. */
+export function decide(verb: Verb, situation: Situation): Decision {
+  const { name, up, down } = situation;
+  const direction = down === null ? 'up' : 'down';
+  const state = down ?? up;
+  if (state === null) return refuseIdle(verb, situation);
+  if (verb === 'cancel' && down !== null) {
+    return {
+      kind: 'refuse',
+      why: `${name} is being rolled back, which cannot be cancelled: some of its rows are back already`,
+      hint: `umzug-cluster pause ${name} holds it, umzug-cluster down --name ${name} finishes it`,
+    };
+  }
+  if (state === target[verb]) return { kind: 'already', direction, state };
+  if (movable[verb].includes(state)) return { kind: 'move', direction, to: target[verb] };
+  return refuseState(verb, name, state, direction);
+}
+
+function refuseIdle(verb: Verb, { name, isExecuted }: Situation): Decision {
+  return isExecuted
+    ? {
+        kind: 'refuse',
+        why: `${name} is executed: there is nothing to ${verb}`,
+        hint: `umzug-cluster down --name ${name} reverts it`,
+      }
+    : {
+        kind: 'refuse',
+        why: `${name} is not begun: there is nothing to ${verb}`,
+        hint: `umzug-cluster up --to ${name} runs it`,
+      };
+}
+
+function refuseState(verb: Verb, name: string, state: RunState, direction: 'up' | 'down'): Decision {
+  const again = direction === 'up' ? 'umzug-cluster up' : `umzug-cluster down --name ${name}`;
+  const hints: Partial<Record<RunState, string>> = {
+    failed: `${again} tries it again, umzug-cluster retry ${name} its quarantined rows`,
+    cancelled: `umzug-cluster resume ${name} takes it up again, umzug-cluster down --name ${name} reverts it`,
+  };
+  return {
+    kind: 'refuse',
+    why: `${name} ${state === 'failed' ? 'has failed' : `is ${state}`}: there is nothing to ${verb}`,
+    hint: hints[state] ?? `umzug-cluster status ${name}`,
+  };
+}

@@ -1,0 +1,32 @@
+/** What may be asked of a migrator, and what it answers. */
+
+export interface MigrationRef {
+  readonly name: string;
+  readonly path: string;
+}
+
+export interface UpOptions {
+  readonly to?: string;
+  readonly step?: number;
+  readonly names?: readonly string[];
+  readonly rerun?: 'THROW' | 'SKIP' | 'ALLOW';
+  readonly allowOutOfOrder?: boolean;
+  readonly strict?: boolean;
+}
+
+export interface DownOptions {
+  readonly to?: string | 0;
+  readonly step?: number;
+  readonly names?: readonly string[];
+}
+
+/** What became of one migration. `rows` and `chunks` are those of the whole run, on all hosts. */
+export interface MigrationOutcome {
+  readonly name: string;
+  readonly kind: 'data' | 'schema';
+  readonly rows: number;
+  readonly chunks: number;
+  /** Chunks that were tried again for what passes: lost connections, deadlocks, timeouts. */
+  readonly retries: number;
+  readonly durationMs: number;
+}

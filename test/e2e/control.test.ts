@@ -1,0 +1,224 @@
+import type pg from 'pg';
+import { expect, it } from 'vitest';
+import { type Place, childrenOf, rowsDone, run, start, until } from '../support/cli.ts';
+import { withDatabase } from '../support/database.ts';
+import { counterRows, createCounters, makeProject, rowsMigration } from '../support/project.ts';
+
+const args = ['up', '--workers', '2', '--chunk-size', '200'];
+const allOnce = { n: [1], writes: counterRows };
+
+async function counts(client: pg.Client): Promise<unknown> {
+  const { rows } = await client.query(
+    `select (select array_agg(distinct n) from counters) as n, (select count(*)::int from writes) as writes`,
+  );
+  return rows[0];
+}
+
+/** Gives `work` a database of counters and a project whose only migration sleeps in each chunk. */
+async function withRun(work: (client: pg.Client, place: Place) => Promise<void>): Promise<void> {
+  await withDatabase(async ({ url, client }) => {
+    await client.query(createCounters);
+    await work(client, { cwd: makeProject({ 'a.ts': rowsMigration(0.05) }).dir, url });
+  });
+}
+
+async function stateOf(place: Place): Promise<{ state: string; throttled: string | null; settings: object }> {
+  const { stdout } = await run(['status', 'a', '--json'], place);
+  const { migrations } = JSON.parse(stdout) as { migrations: never[] };
+  return migrations[0] ?? Promise.reject(new Error(stdout));
+}
+
+async function begun(client: pg.Client): Promise<void> {
+  await until('some rows are done', () => rowsDone(client));
+}
+
+it('pause holds a run on all its hosts, from a host without the file, and up goes on', async () => {
+  await withRun(async (client, place) => {
+    const hosts = [start(args, place), start(args, place)];
+    await begun(client);
+    const elsewhere = { ...place, cwd: makeProject({}).dir };
+    const paused = await run(['pause', 'a'], elsewhere);
+    expect(paused, paused.stderr).toMatchObject({ code: 0 });
+    expect(paused.stdout).toMatch(/a is paused.*\n.*resume a, or simply umzug-cluster up/);
+    const done = await rowsDone(client);
+    for (const { outcome } of hosts) {
+      const { code, stderr } = await outcome;
+      expect(code, stderr).toBe(5);
+      expect(stderr).toMatch(/a was paused at \d+ %, nothing lost\n.*umzug-cluster resume a/);
+    }
+    // No chunk of the old epoch was committed after the word was given.
+    expect(await rowsDone(client)).toBe(done);
+    expect(await stateOf(place)).toMatchObject({ state: 'paused' });
+    expect(await run(['pause', 'a'], elsewhere)).toMatchObject({ code: 0 });
+    expect(await run(args, place)).toMatchObject({ code: 0 });
+    expect(await counts(client)).toEqual(allOnce);
+  });
+});
+
+it('resume works on it here, or only lifts the pause', async () => {
+  await withRun(async (client, place) => {
+    const up = start(args, place);
+    await begun(client);
+    await run(['pause', 'a'], place);
+    await up.outcome;
+    const lifted = await run(['resume', 'a', '--no-run', '--json'], place);
+    expect(JSON.parse(lifted.stdout)).toEqual({
+      name: 'a',
+      direction: 'up',
+      state: 'running',
+      changed: true,
+    });
+    await run(['pause', 'a'], place);
+    const resumed = await run(['resume', 'a', '--workers', '2'], place);
+    expect(resumed.code, resumed.stderr).toBe(0);
+    expect(resumed.stdout).toMatch(/^a: 20,000 rows/);
+    expect(await counts(client)).toEqual(allOnce);
+  });
+});
+
+it('cancel stays so until somebody decides: up refuses, resume goes on, down takes it back', async () => {
+  await withRun(async (client, place) => {
+    const up = start(args, place);
+    await begun(client);
+    expect(await run(['cancel', 'a'], place)).toMatchObject({ code: 0 });
+    expect((await up.outcome).stderr).toMatch(/a was cancelled at \d+ %/);
+    const again = await run(args, place);
+    expect(again.code, again.stderr).toBe(5);
+    expect(again.stderr).toMatch(/a was cancelled\n[^]*resume a[^]*down --name a/);
+    expect(await stateOf(place)).toMatchObject({ state: 'cancelled' });
+    const resumed = start(['resume', 'a', '--chunk-size', '100'], place);
+    const before = await rowsDone(client);
+    await until('it goes on', async () => (await rowsDone(client)) > before);
+    await run(['cancel', 'a'], place);
+    expect((await resumed.outcome).code).toBe(5);
+    const down = await run(['down'], place);
+    expect(down.code, down.stderr).toBe(0);
+    expect((await client.query('select distinct n from counters')).rows).toEqual([{ n: 0 }]);
+    expect(await stateOf(place)).toMatchObject({ state: 'pending', rows: { done: 0 } });
+  });
+});
+
+it('a rollback is paused and resumed too, and cannot be cancelled', async () => {
+  await withRun(async (client, place) => {
+    await run(['up', '--workers', '1', '--chunk-size', '5000'], place);
+    const down = start(['down', '--workers', '1', '--chunk-size', '100'], place);
+    await until('some rows are back', async () => {
+      const { rowCount } = await client.query('select from counters where n = 0 limit 1');
+      return rowCount;
+    });
+    const cancelled = await run(['cancel', 'a'], place);
+    expect(cancelled.code).toBe(2);
+    expect(cancelled.stderr).toMatch(/cannot be cancelled[^]*pause a holds it/);
+    expect(await run(['pause', 'a'], place)).toMatchObject({ code: 0 });
+    const { code, stderr } = await down.outcome;
+    expect(code, stderr).toBe(5);
+    expect(stderr).toContain('or simply umzug-cluster down --name a');
+    expect((await run(['up'], place)).code).toBe(3);
+    expect(await run(['resume', 'a', '--chunk-size', '5000'], place)).toMatchObject({ code: 0 });
+    expect((await client.query('select distinct n from counters')).rows).toEqual([{ n: 0 }]);
+  });
+});
+
+it('set changes size, workers and pace while the run goes on, and all of it outlives the hosts', async () => {
+  await withRun(async (client, place) => {
+    const up = start(['up', '--workers', '3', '--chunk-size', '20'], place);
+    await until('workers are forked', () => childrenOf(up.pid).length === 2);
+    const set = await run(['set', 'a', 'chunkSize=40', 'workers=1', 'pace=2000', '--json'], place);
+    expect(JSON.parse(set.stdout)).toEqual({
+      name: 'a',
+      direction: 'up',
+      settings: { chunkSize: 40, workers: 1, pace: 2000 },
+    });
+    await until('the others have left', () => childrenOf(up.pid).length === 0);
+    up.child.kill('SIGKILL');
+    await up.outcome;
+    expect(await stateOf(place)).toMatchObject({ settings: { chunkSize: 40, workers: 1, pace: 2000 } });
+    await run(['set', 'a', 'chunk-size=2000', 'pace=off', 'workers=default'], place);
+    expect(await stateOf(place)).toMatchObject({ settings: { chunkSize: 2000, pace: null } });
+    const chunks = async (): Promise<number> => {
+      const { rows } = await client.query<{ n: number }>(
+        'select sum(chunks)::int as n from umzug_cluster.ranges',
+      );
+      return rows[0]?.n ?? 0;
+    };
+    const before = await chunks();
+    const rest = counterRows - (await rowsDone(client));
+    expect(await run(['up', '--workers', '1', '--chunk-size', '20'], place)).toMatchObject({ code: 0 });
+    // A few short ones at the ends of ranges.
+    expect((await chunks()) - before).toBeLessThan(rest / 2000 + 20);
+    expect(await counts(client)).toEqual(allOnce);
+  });
+});
+
+it('a pace holds over all hosts and lanes together, and nothing passes for a dead worker', async () => {
+  await withDatabase(async ({ url, client }) => {
+    await client.query(createCounters);
+    const place = { cwd: makeProject({ 'a.ts': rowsMigration() }).dir, url };
+    const hosts = [1, 2].map(() => start(['up', '--workers', '2', '--pace', '4000'], place));
+    await begun(client);
+    const look = async (): Promise<{ rows: number; ms: number; stalls: number }> => {
+      const { rows } = await client.query<{ rows: number; ms: number; stalls: number }>(
+        `select sum(rows)::int as rows, max(stalls)::int as stalls,
+                (extract(epoch from clock_timestamp()) * 1000)::float8 as ms
+         from umzug_cluster.ranges`,
+      );
+      return rows[0] ?? { rows: 0, ms: 0, stalls: 0 };
+    };
+    const first = await look();
+    const last = await until('a half is done', async () => {
+      const now = await look();
+      expect(now.stalls).toBeLessThanOrEqual(2);
+      return now.rows >= counterRows / 2 ? now : null;
+    });
+    // By the database's clock: one chunk may have been under way at either end.
+    expect(((last.rows - first.rows - 2 * 2000) * 1000) / (last.ms - first.ms)).toBeLessThan(4000);
+    await run(['set', 'a', 'pace=5000'], place);
+    expect(await stateOf(place)).toMatchObject({ throttled: expect.stringContaining('5,000 rows/s') });
+    await run(['set', 'a', 'pace=off'], place);
+    for (const { outcome } of hosts) expect((await outcome).code).toBe(0);
+    expect(await counts(client)).toEqual(allOnce);
+  });
+});
+
+const refused: readonly (readonly [string, RegExp])[] = [
+  ['pause', /an argument is missing: umzug-cluster pause <migration>/],
+  ['pause b', /no known migration is named "b"/],
+  ['pause fil', /did you mean "fill"/],
+  ['pause fill', /fill is not begun: there is nothing to pause/],
+  ['resume fill --no-run', /fill is not begun: there is nothing to resume/],
+  ['pause done', /done is executed: there is nothing to pause/],
+  ['cancel done', /done is executed: there is nothing to cancel\n.*down --name done/],
+  ['resume done', /done is executed: there is nothing to resume/],
+  ['set done pace=5', /done is executed: it has no run/],
+  ['set fill pace=5', /fill is not begun: it has no run/],
+  ['set fill', /an argument is missing: umzug-cluster set <migration> <settings/],
+  ['set fill pace', /settings are written key=value: got "pace"/],
+  ['set fill pace=50%', /pace must be a whole number from 1 to 100000000 \(rows\/s\): got "50%"/],
+  ['set fill pace=0', /pace must be a whole number/],
+  ['set fill pcae=5', /unknown setting "pcae", did you mean "pace"/],
+  ['set fill lanes=5', /lanes cannot be changed while a run is under way/],
+  ['set fill pace=5 pace=6', /pace is given more than once/],
+  ['set fill targetMs=61000', /targetMs must be a whole number from 1 to 60000/],
+  ['set fill workers=off', /workers must be a whole number/],
+];
+
+it('answers what cannot be done with one message and exit code 2', async () => {
+  await withDatabase(async ({ url, client }) => {
+    await client.query('create table t (id int primary key); insert into t values (1)');
+    const source = `export const select = (db) => db('t').select('id');
+      export const update = (db) => db.raw('select 1');`;
+    const place = { cwd: makeProject({ 'done.ts': source, 'fill.ts': source }).dir, url };
+    const early = await run(['pause', 'fill'], place);
+    expect(early.stderr).toMatch(/no begun migration is named "fill"/);
+    expect((await client.query(`select to_regnamespace('umzug_cluster')`)).rows).toEqual([
+      { to_regnamespace: null },
+    ]);
+    await run(['up', '--to', 'done'], place);
+    for (const [line, message] of refused) {
+      const { code, stdout, stderr } = await run(line.split(' '), place);
+      expect(stderr).toMatch(message);
+      expect({ code, stdout }, line).toEqual({ code: 2, stdout: '' });
+      expect(stderr.match(/error: /g)).toHaveLength(1);
+    }
+  });
+});
