@@ -84,7 +84,6 @@ export async function loadConfig(input: ConfigInput): Promise<Config> {
   const isProduction = environment === 'production' || env['NODE_ENV'] === 'production';
   return Object.freeze({
     cwd,
-    database: chooseDatabase(readConnection(knexfile, env), isProduction && input.needs !== 'files'),
     knexConfig: authorsKnexConfig(knexfile),
     knexfile: knexfile.path,
     environment,
@@ -93,6 +92,7 @@ export async function loadConfig(input: ConfigInput): Promise<Config> {
     searchPath: readSearchPath(knexfile),
     tuning,
     output: readOutput(flags, env),
+    database: chooseDatabase(readConnection(knexfile, env), isProduction && input.needs !== 'files'),
   });
 }
 

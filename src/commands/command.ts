@@ -64,7 +64,11 @@ function checkFlags(flags: Arguments, options: Readonly<Record<string, Options>>
       throw fail('USAGE', { message: `--${name} is given more than once`, hint: `give --${name} once` });
     }
     const texts: readonly unknown[] = Array.isArray(value) ? value : [value];
-    if (type === 'string' && texts.includes('')) throw fail('USAGE', { message: `--${name} needs a value` });
+    if (type === 'string' && texts.includes(''))
+      throw fail('USAGE', {
+        message: `--${name} needs a value`,
+        hint: `give --${name} VALUE, or leave it out`,
+      });
   }
   const given = (command.exclusive ?? []).filter((name) => flags[name] !== undefined);
   if (given.length > 1) {
@@ -79,7 +83,10 @@ export function positiveCount(flags: Arguments, name: string): number | undefine
   if (raw === undefined) return undefined;
   const value = typeof raw === 'string' && /^\d{1,6}$/.test(raw) ? Number(raw) : 0;
   if (value >= 1) return value;
-  throw fail('USAGE', { message: `--${name} must be a whole number from 1 to 999999: got "${String(raw)}"` });
+  throw fail('USAGE', {
+    message: `--${name} must be a whole number from 1 to 999999: got "${String(raw)}"`,
+    hint: `for example --${name} 1`,
+  });
 }
 
 /** The text of a flag, or undefined where it is not given. */

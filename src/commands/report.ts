@@ -82,7 +82,8 @@ function describe(thrown: unknown): Report {
 }
 
 function asText({ message, detail, hint }: Report): string {
-  const lines = [`error: ${message}`];
+  // A further line of a message must not look like a message of its own.
+  const lines = [`error: ${message.replaceAll('\n', '\n  ')}`];
   if (detail !== null) lines.push(`  ${detail.replaceAll('\n', '\n  ')}`);
   if (hint !== null) lines.push(`  hint: ${hint}`);
   return lines.join('\n');

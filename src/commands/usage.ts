@@ -15,6 +15,9 @@ export function usageError(
   const command = commands.find((candidate) => args.includes(verbOf(candidate)));
   const verb = command === undefined ? undefined : verbOf(command);
   const hint = `umzug-cluster ${verb === undefined ? '' : `${verb} `}--help`;
+  if (command !== undefined && message.startsWith('Not enough non-option arguments')) {
+    return fail('USAGE', { message: `${verb} needs a name`, hint: `umzug-cluster ${verb} NAME` });
+  }
   const unknown = /^Unknown (?:arguments?|commands?): (.*)$/s.exec(message)?.[1];
   if (command !== undefined && message.startsWith('Not enough non-option arguments')) {
     const usage = `umzug-cluster ${command.command}`;
@@ -22,13 +25,21 @@ export function usageError(
   }
   if (unknown === undefined) {
     const known = Object.keys(command?.options ?? {});
-    return fail('USAGE', { message: plain(message, [...globalFlags, ...known]), hint });
+    const word = verb === undefined ? undefined : wordBehind(verb, args);
+    const instead = word === undefined ? undefined : command?.insteadOf?.(word);
+    return fail('USAGE', { message: plain(message, [...globalFlags, ...known]), hint: instead ?? hint });
   }
   // yargs names a flag a second time in camel case.
   const names = unknown.split(', ').map((name) => name.trim());
   const name = names.find((candidate) => isFlag(candidate, args)) ?? names[0] ?? '';
   if (!isFlag(name, args)) return unknownWord(name, command, verbs, hint);
   const flags = [...globalFlags, ...Object.keys(command?.options ?? {}), 'help', 'version'];
+  // `-workers`: yargs reads nine flags of one letter.
+  const long = args.find((arg) => /^-[^-]./.test(arg) && !/^-\d/.test(arg));
+  if (long !== undefined && name.length === 1 && long.slice(1).includes(name)) {
+    const meant = didYouMean(long.slice(1).split('=')[0] ?? '', flags, '--');
+    if (meant !== '') return fail('USAGE', { message: `unknown flag "${long}"${meant}`, hint });
+  }
   const dashes = name.length === 1 ? '-' : '--';
   return (
     negated(name, hint) ??
@@ -63,24 +74,54 @@ export function refuseWhatYargsPassesOver(
   }
 }
 
+/** The first word behind the verb that is no flag. */
+function wordBehind(verb: string, args: readonly string[]): string | undefined {
+  const next = args[args.indexOf(verb) + 1];
+  return next === undefined || next.startsWith('-') ? undefined : next;
+}
+
+/** What other tools call a command. */
+const otherWords: Readonly<Record<string, string>> = {
+  version: '--version',
+  migrate: 'up',
+  latest: 'up',
+  run: 'up',
+  rollback: 'down',
+  revert: 'down',
+  undo: 'down',
+  list: 'status',
+  make: 'create --name NAME',
+  generate: 'create --name NAME',
+  new: 'create --name NAME',
+};
+
 function unknownWord(
-  word: string,
+  given: string,
   command: Command | undefined,
   verbs: readonly string[],
   hint: string,
 ): UmzugClusterError {
+  // yargs writes quotes for a word that is empty.
+  const word = given === '""' ? '' : given;
   if (command === undefined) {
+    const other = otherWords[word.toLowerCase()];
     const known = nearest(word, verbs) === null ? `the commands are ${verbs.join(', ')}` : undefined;
     return fail('USAGE', {
-      message: `unknown command "${word}"${didYouMean(word, verbs)}`,
-      detail: known,
-      hint,
+      message: `unknown command "${word}"${other === undefined ? didYouMean(word, verbs) : ''}`,
+      detail: other === undefined ? known : undefined,
+      hint: other === undefined ? hint : `umzug-cluster ${other}`,
     });
   }
   return fail('USAGE', {
     message: `${verbOf(command)} does not take the argument "${word}"`,
-    hint: command.insteadOf?.(word) ?? hint,
+    hint: mistakenWord(word, verbs) ?? command.insteadOf?.(word) ?? hint,
   });
+}
+
+function mistakenWord(word: string, verbs: readonly string[]): string | null {
+  if (word.trim() === '') return 'it is empty: is a variable of the shell not set?';
+  if (/^[\u2010-\u2015\u2212]/u.test(word)) return 'a flag begins with two hyphens; these are dashes';
+  return verbs.includes(word) ? `give one command at a time: umzug-cluster ${word}` : null;
 }
 
 /** `--no-workers`: yargs would make it 0. */

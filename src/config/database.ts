@@ -1,6 +1,7 @@
 import { redact } from '../core/redact.ts';
 import { fail } from '../errors.ts';
 import type { Knexfile } from './knexfile.ts';
+import { checkUrl, parseUrl } from './url.ts';
 
 /** What knex takes as `connection`. */
 export type Connection = string | object | (() => unknown);
@@ -32,7 +33,9 @@ export function readConnection(knexfile: Knexfile, env: Env): DatabaseConfig | n
     });
   }
   const fromKnexfile = knexfile.settings['connection'];
-  if (env['DATABASE_URL']) return connectionOf(env['DATABASE_URL'], 'DATABASE_URL', env);
+  // A file that a secret is read from ends with a newline.
+  const url = env['DATABASE_URL']?.trim() || env['DATABASE_URL'];
+  if (url) return connectionOf(url, 'DATABASE_URL', env);
   if (!isEmpty(fromKnexfile)) return connectionOf(fromKnexfile, `${knexfile.name}: connection`, env);
   if (env['PGHOST'] || env['PGPORT'] || env['PGDATABASE'])
     return connectionOf(fromVariables(env), 'PG*', env);
@@ -57,6 +60,7 @@ function connectionOf(connection: unknown, place: string, env: Env): DatabaseCon
   }
   const url = typeof connection === 'string' ? connection : urlIn(connection);
   if (url !== null) checkUrl(url, place);
+  else if (!isFunction) checkObject(connection as object, place);
   return {
     kind: 'connection',
     connection: connection as Connection,
@@ -71,7 +75,7 @@ function urlIn(connection: object): string | null {
 
 function fromVariables(env: Env): object {
   const port = env['PGPORT'];
-  if (port && !(/^\d+$/.test(port) && Number(port) >= 1 && Number(port) <= 65_535)) {
+  if (port && !isPort(port)) {
     throw fail('CONFIG', { message: `PGPORT must be a whole number from 1 to 65535: got "${redact(port)}"` });
   }
   const given = {
@@ -84,54 +88,30 @@ function fromVariables(env: Env): object {
   return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined && value !== ''));
 }
 
-/** Names the part of a URL that is wrong; the driver would only say "Invalid URL", or connect elsewhere. */
-function checkUrl(url: string, place: string): void {
-  if (url.startsWith('/') || url.startsWith('socket:')) return;
-  const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(url)?.[1]?.toLowerCase();
-  const example = 'postgres://user@host:5432/database';
-  if (scheme !== undefined && scheme !== 'postgres' && scheme !== 'postgresql' && url.includes('://')) {
+/** Numbers and texts where the driver wants them: `Number(undefined)` as port would be taken for 5432. */
+function checkObject(connection: object, place: string): void {
+  const given = connection as Readonly<Record<string, unknown>>;
+  const { port } = given;
+  if (port !== undefined && port !== null && port !== '' && !isPort(port)) {
     throw fail('CONFIG', {
-      message: `${place} is a ${scheme}:// URL: umzug-cluster runs on PostgreSQL only`,
-      hint: `give a URL like ${example}`,
+      message: `${place}.port must be a whole number from 1 to 65535: got ${JSON.stringify(port) === 'null' ? String(port) : redact(JSON.stringify(port) ?? typeof port)}`,
     });
   }
-  const wrong =
-    scheme === undefined || !url.includes('://')
-      ? 'it does not begin with postgres://'
-      : parseUrl(url) === null
-        ? wrongPart(url)
-        : null;
-  if (wrong === null) return;
-  throw fail('CONFIG', {
-    message: `${place} is not a valid URL: ${wrong}`,
-    // Without :// nobody can tell where a password would begin.
-    detail: url.includes('://') ? redact(url) : undefined,
-    hint: `give a URL like ${example}, with special characters of the password percent-encoded`,
-  });
-}
-
-function wrongPart(url: string): string {
-  const authority = /^[^:]+:\/\/([^/?#]*)/.exec(url)?.[1] ?? '';
-  const hosts = authority.slice(authority.lastIndexOf('@') + 1);
-  if (hosts.includes(',')) return 'several hosts are not supported';
-  const port = /:([^:\]]*)$/.exec(hosts)?.[1];
-  // An unencoded / or # in the password ends the authority early: then the "port" is a piece of the password.
-  const isPassword = !authority.includes('@') && url.includes('@');
-  if (isPassword) return 'the password has a character that must be percent-encoded';
-  if (port !== undefined && !(/^\d*$/.test(port) && Number(port) <= 65_535)) return `the port is "${port}"`;
-  return hosts === '' ? 'it has no host' : 'the host or the user cannot be read';
-}
-
-function parseUrl(url: string): URL | null {
-  for (const attempt of [url, url.replace('@/', '@localhost/')]) {
-    if (URL.canParse(attempt)) return new URL(attempt);
+  for (const name of ['host', 'user', 'database']) {
+    const value = given[name];
+    if (value === undefined || value === null || typeof value === 'string') continue;
+    throw fail('CONFIG', { message: `${place}.${name} must be a text: got ${typeof value}` });
   }
-  return null;
+}
+
+function isPort(port: unknown): boolean {
+  const isWhole = typeof port === 'number' ? Number.isInteger(port) : /^\d{1,5}$/.test(String(port));
+  return isWhole && Number(port) >= 1 && Number(port) <= 65_535;
 }
 
 /** `host:port/name` of a connection, without user and password; `env` gives pg's own fallbacks. */
 export function describeDatabase(connection: Connection, env: Env = {}): string {
-  if (typeof connection === 'function') return 'the database that the connection function names';
+  if (typeof connection === 'function') return 'that the connection function names';
   const url = typeof connection === 'string' ? connection : urlIn(connection);
   if (url === null) {
     const { host, port, database, user } = connection as Record<string, unknown>;

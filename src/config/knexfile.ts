@@ -1,8 +1,8 @@
-import { existsSync, statSync } from 'node:fs';
+import { lstatSync, statSync } from 'node:fs';
 import path from 'node:path';
-import { redact } from '../core/redact.ts';
-import { fail, messageOf } from '../errors.ts';
+import { UmzugClusterError, fail } from '../errors.ts';
 import { didYouMean, nearest } from '../core/names.ts';
+import { loadError } from './load-error.ts';
 import { typescriptLoader } from './typescript.ts';
 
 type Dictionary = Readonly<Record<string, unknown>>;
@@ -57,31 +57,48 @@ export async function readKnexfile(input: KnexfileInput): Promise<Knexfile> {
 
 function findKnexfile({ cwd, file }: KnexfileInput): string | null {
   if (file === undefined) {
-    const found = fileNames.map((name) => path.join(cwd, name)).find((candidate) => existsSync(candidate));
-    return found ?? null;
+    const name = fileNames.find((candidate) => isThere(path.join(cwd, candidate)));
+    return name === undefined ? null : requireFile(path.join(cwd, name));
   }
-  const asked = path.resolve(cwd, file);
-  if (statSync(asked, { throwIfNoEntry: false })?.isFile()) return asked;
-  throw fail('CONFIG', { message: `no knexfile at ${asked}`, hint: 'give a file with --knexfile PATH' });
+  return requireFile(path.resolve(cwd, file));
+}
+
+function isThere(file: string): boolean {
+  return lstatSync(file, { throwIfNoEntry: false }) !== undefined;
+}
+
+function requireFile(file: string): string {
+  const found = statSync(file, { throwIfNoEntry: false });
+  if (found?.isFile() === true) return file;
+  const isLink = found === undefined && isThere(file);
+  const message = isLink
+    ? `the knexfile ${file} is a link to nothing`
+    : found === undefined
+      ? `no knexfile at ${file}`
+      : `the knexfile ${file} is not a file`;
+  throw fail('CONFIG', { message, hint: 'give a file with --knexfile PATH' });
 }
 
 async function load(file: string, name: string): Promise<unknown> {
   try {
     const loader = typescriptLoader(path.dirname(file), { interopDefault: false });
     let value: unknown = await loader.import(file);
+    if (isDictionary(value) && Object.keys(value).length === 0) throw nothingExported(name);
     // A CommonJS build of an ES module wraps its default twice.
     for (let depth = 0; depth < 2; depth += 1) {
       if (isDictionary(value) && value['default'] !== undefined) value = value['default'];
     }
     return await (typeof value === 'function' ? (value as () => unknown)() : value);
   } catch (cause) {
-    const [firstLine = ''] = messageOf(cause).split('\n');
-    throw fail('CONFIG', {
-      message: `${name} cannot be loaded: ${redact(firstLine)}`,
-      hint: 'repair the file, or name another with --knexfile PATH',
-      cause,
-    });
+    if (cause instanceof UmzugClusterError) throw cause;
+    throw loadError(file, cause, 'CONFIG', 'repair the file, or name another with --knexfile PATH');
   }
+}
+
+/** `const config = { … };` and no export: all of it would be passed over in silence. */
+function nothingExported(name: string): UmzugClusterError {
+  const hint = "export default { client: 'pg', connection, migrations }, or remove the file";
+  return fail('CONFIG', { message: `${name} must export a configuration: it exports nothing`, hint });
 }
 
 /** knex allows one flat config, or one config for each environment. */
@@ -92,6 +109,7 @@ function chooseEnvironment(file: Dictionary, name: string, input: KnexfileInput)
   if (chosen !== undefined) return dictionary(chosen, `${name}: environment "${environment}" must be`);
   const isFlat = Object.keys(file).length === 0 || knownKeys.some((key) => key in file);
   if (isFlat && !environmentIsAsked) return file;
+  refuseSlips(file, configKeys, name);
   const environments = Object.keys(file).filter((key) => !knownKeys.includes(key));
   throw fail('CONFIG', {
     message: `${name}: no environment "${environment}"${didYouMean(environment, environments)}`,

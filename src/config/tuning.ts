@@ -87,7 +87,7 @@ function outOfRange(setting: NumberSetting, raw: unknown, place: Place): UmzugCl
   const hints = {
     integer:
       setting.default === null
-        ? undefined
+        ? setting.reason
         : `default: ${setting.default === 'cores' ? 'the cores available' : setting.default}`,
     milliseconds: `default: ${setting.default}`,
     duration: `for example ${durationExamples}`,

@@ -1,7 +1,8 @@
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { loadError } from '../config/load-error.ts';
 import { typescriptLoader } from '../config/typescript.ts';
-import { fail, messageOf } from '../errors.ts';
+import { fail } from '../errors.ts';
 import { nearest } from '../core/names.ts';
 import type { Options, SchemaStep, Select, Verify } from './contract.ts';
 import { type MigrationFile, hashFile } from './folder.ts';
@@ -169,31 +170,6 @@ async function importFile(file: MigrationFile, sha256: string): Promise<unknown>
   try {
     return await loader.import(file.path);
   } catch (error) {
-    throw importError(file.path, error);
+    throw loadError(file.path, error, 'MIGRATION_FILE');
   }
-}
-
-function importError(file: string, error: unknown): Error {
-  const label = path.basename(file);
-  const message = messageOf(error);
-  const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined;
-  if (code === 'MODULE_NOT_FOUND' || code === 'ERR_MODULE_NOT_FOUND') {
-    const missing = /'([^']+)'/.exec(message)?.[1] ?? message;
-    const hint = 'install it, or correct the import';
-    return fail('MIGRATION_FILE', {
-      message: `${label}: cannot find module '${missing}'`,
-      hint,
-      cause: error,
-    });
-  }
-  // jiti's own words: "ParseError: what is wrong", and on the next line "/path/of/file.ts:12:5".
-  const parse = /^ParseError:\s*(.*?)\s*(?:\n\s*(.+):(\d+):(\d+)\s*)?$/.exec(message);
-  if (parse !== null) {
-    const [, what, where = file, line, column] = parse;
-    const at = line === undefined ? '' : `:${line}:${column}`;
-    const by = where === file ? '' : `, imported by ${label}`;
-    const place = path.relative(path.dirname(file), where) + at + by;
-    return fail('MIGRATION_FILE', { message: `${place} syntax error: ${what}`, cause: error });
-  }
-  return fail('MIGRATION_FILE', { message: `${label} threw while it was loaded: ${message}`, cause: error });
 }

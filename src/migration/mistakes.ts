@@ -86,7 +86,7 @@ const rolledBack = 'what was not committed is rolled back; `up` goes on from the
 /** A process ended in the middle of a migration. */
 export function endedProcess(name: string): UmzugClusterError {
   return mistake(`${name}: its process was ended before the work was done`, {
-    detail: `process.exit in a migration file, or in what it calls; ${rolledBack}`,
+    detail: `process.exit in a migration file or the knexfile, or in what they call; ${rolledBack}`,
     hint: 'throw an error instead',
   });
 }

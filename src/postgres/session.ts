@@ -1,5 +1,7 @@
 import type * as Pg from 'pg';
+import { checkUrl } from '../config/url.ts';
 import { withoutValues } from '../core/server-message.ts';
+import { fail } from '../errors.ts';
 import { ledgerTypes } from './parsers.ts';
 import { pg } from './pg.ts';
 
@@ -180,9 +182,20 @@ function streamOf(client: Pg.Client): Stream {
   return (client as unknown as { connection: { stream: Stream } }).connection.stream;
 }
 
+/** The driver would take nothing for a database on this host. */
+function requireConnection(given: unknown): void {
+  if (typeof given === 'string') return checkUrl(given, 'what the connection function returned');
+  if (typeof given === 'object' && given !== null) return;
+  throw fail('CONFIG', {
+    message: `the connection function returned ${given === null ? 'null' : typeof given}`,
+    hint: 'return a URL, or an object with host, port, user, password and database',
+  });
+}
+
 async function clientConfig(options: SessionOptions): Promise<Pg.ClientConfig> {
   const { connection } = options;
   const given: unknown = typeof connection === 'function' ? await connection() : connection;
+  if (typeof connection === 'function') requireConnection(given);
   const base: Record<string, unknown> =
     typeof given === 'string' ? { connectionString: given } : { ...(given as Record<string, unknown>) };
   for (const name of startupOnly) delete base[name];

@@ -170,10 +170,10 @@ describe('knexfile', () => {
   });
 
   it.each([
-    ['export default {', /^knexfile.ts cannot be loaded/],
+    ['export default {', /^knexfile.ts:1:16 syntax error/],
     [
       'throw new Error("no postgres://u:secret@h/d")',
-      /^knexfile.ts cannot be loaded: no postgres:\/\/u:\*\*\*@h/,
+      /^knexfile.ts threw while it was loaded: no postgres:\/\/u:\*\*\*@h/,
     ],
     ['import "lodahs"; export default {}', /lodahs/],
     ['export default 5', /must export an object: found number/],
@@ -243,7 +243,7 @@ describe('database', () => {
     [{ connectionString: url }, 'db.example:6543/shop'],
     [{ host: 'h', port: 1, database: 'd', password: 'secret' }, 'h:1/d'],
     [{ user: 'app' }, 'localhost:5432/app'],
-    [() => ({ password: 'secret' }), 'the database that the connection function names'],
+    [() => ({ password: 'secret' }), 'that the connection function names'],
   ])('is described as host:port/name: %j', (connection, label) => {
     expect(describeDatabase(connection)).toBe(label);
   });
