@@ -1,7 +1,7 @@
 import type { Config } from '../config.ts';
 import type { Run } from '../ledger/rows.ts';
 import type { ServerFacts } from '../postgres/transaction.ts';
-import type { DataMigration } from '../run/plan.ts';
+import type { DataMigration } from '../run/step.ts';
 import type { Job } from './protocol.ts';
 
 /**

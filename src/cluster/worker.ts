@@ -10,7 +10,7 @@ import { inOneTrip } from '../postgres/transaction.ts';
 import { newProgress, runCrew } from '../run/crew.ts';
 import { refuseOtherFile } from '../run/drift.ts';
 import { makeEnvironment } from '../run/environment.ts';
-import { stepOf } from '../run/plan.ts';
+import { stepOf } from '../run/step.ts';
 import { Control } from './control.ts';
 import { endWithoutAWord, limitBlocking, wasBlocked, watchProcess } from './process-watch.ts';
 import { type Job, type SentError, type ToPrimary, type ToWorker, workerExit } from './protocol.ts';

@@ -5,6 +5,17 @@ export interface PlanNode {
   readonly table: string | null;
   readonly schema: string | null;
   readonly index: string | null;
+  readonly alias: string | null;
+  /** How it joins: `Inner`, `Left`, `Right`, `Full`, `Semi` … */
+  readonly join: string | null;
+  /** What it is to the node above: `Outer`, `Inner`, `SubPlan`, `InitPlan` … */
+  readonly side: string | null;
+  /** The CTE that it reads. */
+  readonly cte: string | null;
+  /** Its name where it is a subquery of an expression, or a CTE: `CTE x`. */
+  readonly subplan: string | null;
+  /** What it returns, column by column. */
+  readonly output: readonly string[];
   /** Rows that the planner expects it to give, each time it runs. */
   readonly rows: number;
   readonly children: readonly PlanNode[];
@@ -24,15 +35,22 @@ function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
 
 function toNode(fields: Readonly<Record<string, unknown>>): PlanNode {
   const text = (name: string): string | null => (typeof fields[name] === 'string' ? fields[name] : null);
-  const children = Array.isArray(fields['Plans']) ? (fields['Plans'] as unknown[]) : [];
+  const list = (name: string): readonly unknown[] =>
+    Array.isArray(fields[name]) ? (fields[name] as unknown[]) : [];
   const operation = text('Node Type') === 'ModifyTable' ? text('Operation') : null;
   return {
     type: operation ?? text('Node Type') ?? '',
     table: text('Relation Name'),
     schema: text('Schema'),
     index: text('Index Name'),
+    alias: text('Alias'),
+    join: text('Join Type'),
+    side: text('Parent Relationship'),
+    cte: text('CTE Name'),
+    subplan: text('Subplan Name'),
+    output: list('Output').map(String),
     rows: Number(fields['Plan Rows'] ?? 0),
-    children: children.map((child) => toNode(fieldsOf(child))),
+    children: list('Plans').map((child) => toNode(fieldsOf(child))),
   };
 }
 

@@ -13,6 +13,8 @@ export interface RunPlan {
   readonly sql: string;
   /** Of each selected column, where a chunk's rows have to be measured before they are read; else none. */
   readonly sizes?: readonly ColumnSize[];
+  /** Under which names a select that is taken as it stands returns the key. */
+  readonly keyAs?: readonly string[];
 }
 
 /** One execution of one migration, in one direction. */

@@ -126,18 +126,18 @@ export async function changeState(
   return toRun(result.rows[0] ?? {});
 }
 
-/** Notes that a run goes on with another file. */
+/** Notes that a run goes on with another file, and what its select means now, where that may differ. */
 export async function adopt(
   session: Session,
   names: LedgerNames,
   id: string,
-  { fileSha256, planSha256 }: { readonly fileSha256: string; readonly planSha256: string },
+  now: Pick<Run, 'fileSha256' | 'planSha256'> & { readonly plan?: RunPlan },
 ): Promise<void> {
-  await session.query(`update ${names.runs} set file_sha256 = $2, plan_sha256 = $3 where id = $1::bigint`, [
-    id,
-    fileSha256,
-    planSha256,
-  ]);
+  await session.query(
+    `update ${names.runs} set file_sha256 = $2, plan_sha256 = $3, plan = coalesce($4::jsonb, plan)
+     where id = $1::bigint`,
+    [id, now.fileSha256, now.planSha256, now.plan === undefined ? null : JSON.stringify(now.plan)],
+  );
 }
 
 /** Makes all open ranges claimable at once, for a run that is taken up again. */

@@ -121,3 +121,10 @@ export const indexesSql = `
   join pg_catalog.pg_am as m on m.oid = c.relam
   where i.indrelid = $1::oid and i.indisunique
   order by i.indisprimary desc, c.relname`;
+
+/** A table by oid, with its partitions: what a plan may scan for it. */
+export const relationsSql = `
+  select n.nspname::text as schema, c.relname::text as name
+  from pg_catalog.pg_class as c
+  join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+  where c.oid = $1::oid or c.oid in (select relid from pg_catalog.pg_partition_tree($1::oid))`;

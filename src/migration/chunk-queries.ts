@@ -118,7 +118,6 @@ export function rowsByKeys(shape: SelectShape, base: BaseTable, keys: readonly K
   const query = withKeyText(shape, base);
   selectKeyColumns(query, shape.table.alias, base);
   const { text, values } = native(query);
-  // Around the author's query, not inside: a window function sees the same rows in every chunk.
   const key = base.key.map((column, index) => ({ ...column, name: keyColumn(index) }));
   const chosen = oneOf('s', key, keys, values.length + 1);
   return {
@@ -162,15 +161,6 @@ export function setBasedChunk(shape: SelectShape, base: BaseTable, db: Knex, ran
     `${escapeMarks(before)}${inner.sql}${escapeMarks(behind)}`,
     inner.bindings as Knex.RawBinding[],
   ) as Query;
-}
-
-/** SQL with `?` marks and its bindings, for hashing and for EXPLAIN; the same on every host. */
-export function compiled(shape: SelectShape): {
-  readonly sql: string;
-  readonly bindings: readonly unknown[];
-} {
-  const { sql, bindings } = shape.builder.toSQL();
-  return { sql, bindings };
 }
 
 function withKeyText(shape: SelectShape, base: BaseTable): Query {

@@ -1,4 +1,5 @@
 import { fail } from '../errors.ts';
+import { normalized, skipNothing } from './sql-words.ts';
 
 /**
  * The word filter for author statements: what would end the chunk's transaction, or outlive it. It is a seat
@@ -69,51 +70,4 @@ export function forbiddenIn(sql: string, { ddl }: { readonly ddl: boolean }): Er
 
 function refused(what: string, advice: string): Error {
   return fail('MIGRATION_FAILED', { message: `a migration must not run ${what}`, hint: advice });
-}
-
-/** Lower case, comments as one space, texts and quoted names empty, runs of white space as one space. */
-function normalized(sql: string): string {
-  let text = '';
-  let index = 0;
-  while (index < sql.length) {
-    const next = skipNothing(sql, index, /\s/);
-    if (next > index) text += ' ';
-    index = next;
-    const quoted = /'(?:[^']|'')*'|"(?:[^"]|"")*"|\$(\w*)\$[\s\S]*?\$\1\$/y;
-    quoted.lastIndex = index;
-    const literal = quoted.exec(sql)?.[0];
-    const step = literal ?? sql.charAt(index);
-    text += literal === undefined ? step.toLowerCase() : "' '";
-    index += Math.max(1, step.length);
-  }
-  return text;
-}
-
-/** The index of the first character from `index` on that is neither `space` nor in a comment; comments nest. */
-function skipNothing(sql: string, from: number, space = /[\s;]/): number {
-  let index = from;
-  while (index < sql.length) {
-    if (space.test(sql.charAt(index))) index += 1;
-    else if (sql.startsWith('--', index)) index = lineEnd(sql, index);
-    else if (sql.startsWith('/*', index)) index = commentEnd(sql, index);
-    else break;
-  }
-  return index;
-}
-
-function lineEnd(sql: string, from: number): number {
-  const ends = /[\r\n]/g;
-  ends.lastIndex = from;
-  return ends.exec(sql)?.index ?? sql.length;
-}
-
-function commentEnd(sql: string, from: number): number {
-  const marks = /\/\*|\*\//g;
-  marks.lastIndex = from;
-  let depth = 0;
-  for (let mark = marks.exec(sql); mark !== null; mark = marks.exec(sql)) {
-    depth += mark[0] === '/*' ? 1 : -1;
-    if (depth === 0) return marks.lastIndex;
-  }
-  return sql.length;
 }

@@ -1,6 +1,15 @@
 import type { Knex } from 'knex';
 import { fail, messageOf } from '../errors.ts';
 import { type NamingClient, databaseName } from './identifier.ts';
+import {
+  type RefusedClause,
+  isOrdered,
+  refusedAggregate,
+  refusedClauses,
+  refusedInWords,
+} from './refused-clauses.ts';
+import { refuseResult } from './select-result.ts';
+import { normalized } from './sql-words.ts';
 
 /**
  * The only place that reads knex's private fields (`_single`, `_statements`, `_method`), which is why the
@@ -17,13 +26,21 @@ export interface SelectedTable {
   readonly only: boolean;
 }
 
-/** What the author selects, checked. */
+/** What the author selects, checked: a query that begins with a table, to which conditions can be added. */
 export interface SelectShape {
+  readonly kind: 'table';
   /** The author's query without its order. Clone it before changing it. */
   readonly builder: Knex.QueryBuilder;
   readonly table: SelectedTable;
   /** One table, no join, no CTE, no subquery: its rows can be locked and read by one statement. */
   readonly plain: boolean;
+  readonly warnings: readonly string[];
+}
+
+/** A query that begins with no table by name, `db.raw(…)` for one: it is taken as it stands. */
+export interface WholeSelect {
+  readonly kind: 'whole';
+  readonly builder: Knex.QueryBuilder | Knex.Raw;
   readonly warnings: readonly string[];
 }
 
@@ -46,22 +63,27 @@ interface PrivateBuilder {
   client: NamingClient;
 }
 
-const cutByTool = 'chunks are cut by the tool';
-const oneRowEach = 'select each row of the base table once; a CTE or a subquery may aggregate inside';
-
 /** Checks what `select` returned; throws SELECT_REFUSED with advice. Runs nothing. */
-export function inspectSelect(result: unknown, file: string): SelectShape {
-  const inner = privateBuilder(result, file);
+export function inspectSelect(result: unknown, file: string): SelectShape | WholeSelect {
+  if (isRaw(result)) {
+    const sql = sqlOf(result, file);
+    refuseWords(sql, file);
+    return { kind: 'whole', builder: result, warnings: orderWarning(isOrdered(sql), file) };
+  }
+  if (!isBuilder(result)) throw refuseResult(result, file);
+  const inner = result as unknown as PrivateBuilder;
   refuseMethod(inner, file);
   refuseClauses(inner, file);
   const table = baseTable(inner, file);
-  const builder = (result as Knex.QueryBuilder).clone().clearOrder();
+  const builder = result.clone().clearOrder();
   const sql = sqlOf(builder, file);
-  const isOrdered = inner._statements.some(({ grouping }) => grouping === 'order');
-  const warnings = isOrdered
-    ? [`${file}: select's order by is ignored: rows come in the order of the key`]
-    : [];
-  return { builder, table, plain: isPlain(inner, sql), warnings };
+  refuseWords(sql, file);
+  const warnings = orderWarning(
+    inner._statements.some(({ grouping }) => grouping === 'order'),
+    file,
+  );
+  if (table === null) return { kind: 'whole', builder, warnings };
+  return { kind: 'table', builder, table, plain: isPlain(inner, sql), warnings };
 }
 
 /** True where the query names columns; without, knex selects `*`. */
@@ -88,115 +110,80 @@ function statementsOf(builder: Knex.QueryBuilder): readonly KnexStatement[] {
   return (builder as unknown as PrivateBuilder)._statements;
 }
 
+function isBuilder(result: unknown): result is Knex.QueryBuilder {
+  const given = result as Partial<PrivateBuilder> | null | undefined;
+  return typeof given === 'object' && Array.isArray(given?._statements) && given._single !== undefined;
+}
+
+function isRaw(result: unknown): result is Knex.Raw {
+  return (result as { isRawInstance?: boolean } | null | undefined)?.isRawInstance === true;
+}
+
 function refuse(file: string, message: string, hint?: string, cause?: unknown): Error {
   return fail('SELECT_REFUSED', { message: `${file}: ${message}`, hint, cause });
 }
 
-function privateBuilder(result: unknown, file: string): PrivateBuilder {
-  if (result === undefined || result === null) {
-    throw refuse(file, `select returned ${String(result)}; return the knex query`);
-  }
-  const given = result as Partial<PrivateBuilder> & { isRawInstance?: boolean; then?: unknown };
-  if (typeof given === 'object' && Array.isArray(given._statements) && given._single !== undefined) {
-    return given as PrivateBuilder;
-  }
-  if (given.isRawInstance === true) {
-    const hint = "name the base table: db('table').select(…).whereRaw(…), or add the rest as a CTE";
-    throw refuse(file, 'select must return a query builder, not db.raw(…)', hint);
-  }
-  if (typeof given.then === 'function') {
-    // The rows may still arrive, or fail: nobody is to be told of it.
-    void Promise.resolve(result).catch(() => undefined);
-    throw refuse(
-      file,
-      'select must return the query, not its result: remove await',
-      'an async function runs the query that it returns: remove async as well',
-    );
-  }
-  if (Array.isArray(result)) {
-    throw refuse(file, 'select must return the query, not its result: remove await');
-  }
-  throw refuse(file, `select returned ${describe(result)}; return the knex query`);
+/** The refusal of a clause, wherever it was found. */
+export function clauseRefusal(file: string, { what, hint }: RefusedClause): Error {
+  return refuse(file, `select must not ${what}`, hint);
 }
 
-function describe(value: unknown): string {
-  if (typeof value === 'function') return 'a function';
-  return typeof value === 'object' ? 'an object that is not a knex query' : `a ${typeof value}`;
+function refuseWords(sql: string, file: string): void {
+  const clause = refusedInWords(sql);
+  if (clause !== null) throw clauseRefusal(file, clause);
+}
+
+function orderWarning(ordered: boolean, file: string): readonly string[] {
+  return ordered ? [`${file}: select's order by is ignored: rows come in the order of the key`] : [];
 }
 
 function refuseMethod(inner: PrivateBuilder, file: string): void {
   if (inner._method === 'select') return;
   const name = inner._method === 'del' ? 'delete' : inner._method;
-  if (name === 'first') throw refuse(file, 'select must not use first: ' + cutByTool);
+  if (name === 'first') throw refuse(file, 'select must not use first: chunks are cut by the tool');
   if (name === 'pluck')
     throw refuse(file, 'select must not use pluck: use select(…), update gets whole rows');
   throw refuse(file, `select must select: it is a query to ${name}`, 'write in update(db, rows)');
 }
 
 function refuseClauses({ _single: single, _statements: statements }: PrivateBuilder, file: string): void {
-  for (const clause of ['limit', 'offset']) {
-    if (single[clause] !== undefined && single[clause] !== null) {
-      throw refuse(file, `select must not use ${clause}: ${cutByTool}`);
-    }
+  for (const clause of ['limit', 'offset'] as const) {
+    if (single[clause] === undefined || single[clause] === null) continue;
+    throw clauseRefusal(file, refusedClauses[clause]);
   }
-  if (single['lock'] !== undefined) {
-    throw refuse(
-      file,
-      'select must not lock (forUpdate, forShare …): the rows of a chunk are locked by the tool',
-    );
-  }
+  if (single['lock'] !== undefined) throw clauseRefusal(file, refusedClauses.lock);
   for (const statement of statements) {
-    const what = refusedClause(statement);
-    if (what !== null) throw refuse(file, `select must not use ${what}`, oneRowEach);
-    if (/\b(right|full)\b/i.test(joinText(statement))) {
-      const hint = 'start from the table whose rows are migrated and use leftJoin';
-      throw refuse(file, 'select must not use a right or full join: its rows may lack a base row', hint);
-    }
+    const clause = refusedClause(statement);
+    if (clause !== null) throw clauseRefusal(file, clause);
   }
 }
 
-const aggregate =
-  /^\s*(count|sum|avg|min|max|every|bool_(and|or)|(array|string|jsonb?|jsonb?_object)_agg)\s*\((?!.*\bover\b)/i;
-
-function refusedClause(statement: KnexStatement): string | null {
-  if (statement.grouping === 'group') return 'group by';
-  if (statement.grouping === 'having') return 'having';
-  if (statement.grouping === 'union') return 'union, intersect or except';
-  if (statement.grouping !== 'columns') return null;
-  if (statement.distinct || statement.distinctOn) return 'distinct';
-  if (statement.type?.startsWith('aggregate')) return `an aggregate (${statement.method ?? 'count'})`;
-  for (const value of Array.isArray(statement.value) ? (statement.value as unknown[]) : []) {
-    const text = rawText(value);
-    if (/^\s*distinct\b/i.test(text)) return 'distinct';
-    const [, name] = aggregate.exec(text) ?? [];
-    if (name !== undefined) return `an aggregate (${name.toLowerCase()})`;
+function refusedClause(statement: KnexStatement): RefusedClause | null {
+  if (statement.grouping === 'group') return refusedClauses.groupBy;
+  if (statement.grouping === 'having') return refusedClauses.having;
+  if (statement.grouping === 'union') return refusedClauses.union;
+  if (statement.grouping === 'join') {
+    return /\b(right|full)\b/i.test(joinText(statement)) ? refusedClauses.outerSide : null;
   }
-  return null;
+  if (statement.grouping !== 'columns') return null;
+  if (statement.distinct || statement.distinctOn) return refusedClauses.distinct;
+  if (statement.type?.startsWith('aggregate')) return refusedAggregate(statement.method ?? 'count');
+  return statement.type === 'analytic' ? refusedClauses.window : null;
 }
 
 function joinText(statement: KnexStatement): string {
-  if (statement.grouping !== 'join') return '';
-  return statement.joinType === 'raw' ? rawText(statement.table) : (statement.joinType ?? '');
+  if (statement.joinType !== 'raw') return statement.joinType ?? '';
+  return isRaw(statement.table) ? normalized((statement.table as unknown as { sql: string }).sql) : '';
 }
 
-function rawText(value: unknown): string {
-  const raw = value as { isRawInstance?: boolean; sql?: unknown } | null | undefined;
-  return raw?.isRawInstance === true && typeof raw.sql === 'string' ? raw.sql : '';
-}
-
-function baseTable(inner: PrivateBuilder, file: string): SelectedTable {
+/** The table that the query begins with; null where it is no table by name. */
+function baseTable(inner: PrivateBuilder, file: string): SelectedTable | null {
   const { table: given, schema } = inner._single;
   if (given === undefined || given === null || given === '') {
     throw refuse(file, "select names no table: begin with db('table')");
   }
   const [text, alias] = tableAndAlias(given);
-  if (text === null) {
-    throw refuse(
-      file,
-      'select must begin with one base table by name: its rows are what is migrated',
-      "db('table') or db('table as t'), with a subquery as join, CTE or whereIn; options.key names its key",
-    );
-  }
+  if (text === null) return null;
   if (typeof schema === 'string' && typeof given !== 'string') {
     // knex 3.3 compiles it to "schema"."[object Object]".
     throw refuse(
@@ -231,7 +218,7 @@ function tableAndAlias(given: unknown): [text: string | null, alias: string | nu
   return others.length === 0 && typeof text === 'string' ? [text, alias] : [null, null];
 }
 
-function sqlOf(builder: Knex.QueryBuilder, file: string): string {
+function sqlOf(builder: Knex.QueryBuilder | Knex.Raw, file: string): string {
   try {
     return builder.toSQL().sql;
   } catch (error) {
@@ -242,6 +229,5 @@ function sqlOf(builder: Knex.QueryBuilder, file: string): string {
 // A subquery reads other rows in the snapshot of the statement, which may be older than the lock.
 function isPlain({ _statements: statements }: PrivateBuilder, sql: string): boolean {
   if (statements.some(({ grouping }) => grouping === 'join' || grouping === 'with')) return false;
-  const words = sql.replace(/'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|\/\*[\s\S]*?\*\//g, ' ');
-  return (words.match(/\bselect\b/gi) ?? []).length === 1 && !/\bover\b/i.test(words);
+  return (normalized(sql).match(/\bselect\b/g) ?? []).length === 1;
 }

@@ -10,8 +10,9 @@ import { loadMigration } from '../migration/loader.ts';
 import { withTransaction } from '../postgres/transaction.ts';
 import { refuseOtherFile, refuseOtherPlan, revertingError } from '../run/drift.ts';
 import { type RunEnvironment, makeEnvironment, readServer } from '../run/environment.ts';
-import { type DataMigration, type Plan, planStep, stepOf } from '../run/plan.ts';
+import { type Plan, planStep } from '../run/plan.ts';
 import { lookAhead, takeSample } from '../run/sample.ts';
+import { type DataMigration, stepOf } from '../run/step.ts';
 import { checkOrder } from './checks.ts';
 import { explained, isAboutWhatIsMissing } from './plan-errors.ts';
 import { type MigrationPlan, type PlanReport, estimateOf, observed, reportOf, waits } from './plan-report.ts';
@@ -115,7 +116,7 @@ async function planData(
   learn({
     table: `${base.schema}.${base.name}`,
     key: base.key.map(({ name }) => name),
-    select: plan.sql,
+    select: plan.stored.sql,
     rows: { estimated: null, table: base.estimatedRows < 0 ? null : base.estimatedRows },
     warnings: plan.warnings,
   });

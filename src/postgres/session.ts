@@ -20,7 +20,14 @@ export interface Result {
   readonly rowCount: number | null;
   readonly command: string;
   /** The columns, as the server describes them. */
-  readonly fields?: readonly { readonly dataTypeID: number; readonly dataTypeSize: number }[];
+  readonly fields?: readonly {
+    readonly name: string;
+    /** Oid of the table of which it is a column as it is, and the column's number; 0: it is an expression. */
+    readonly tableID: number;
+    readonly columnID: number;
+    readonly dataTypeID: number;
+    readonly dataTypeSize: number;
+  }[];
 }
 
 // Startup parameters break or leak behind PgBouncer; the same limits are set inside each transaction.

@@ -5,7 +5,7 @@ import type { ChunkContext, ChunkLogger } from '../migration/contract.ts';
 import type { Run } from '../ledger/rows.ts';
 import type { Logger } from '../logger.ts';
 import type { RunEnvironment } from './environment.ts';
-import type { DataMigration, Step } from './plan.ts';
+import type { DataMigration, Step } from './step.ts';
 
 /** What stands for the id of a run where there is none: `plan` tries a migration. */
 export const sampleRunId = 'plan';

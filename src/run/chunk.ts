@@ -7,7 +7,6 @@ import type { Key } from '../ledger/rows.ts';
 import { countKeys } from '../migration/key-queries.ts';
 import type { ChunkContext } from '../migration/contract.ts';
 import { type GuardedDatabase, guardDatabase } from '../migration/guard.ts';
-import { inspectSelect } from '../migration/select-shape.ts';
 import type { Session } from '../postgres/session.ts';
 import {
   authorSearchPath,
@@ -17,6 +16,7 @@ import {
   inOrder,
   rollback,
 } from '../postgres/transaction.ts';
+import { selectOfChunk } from './author-select.ts';
 import { readBatch, refuseDuplicates } from './batch.ts';
 import { type ChunkWork, chunkContext } from './chunk-work.ts';
 import { updateSet } from './set.ts';
@@ -166,7 +166,7 @@ export async function migrate(
 ): Promise<Migrated> {
   const { step, migration, run } = work;
   const { base } = run.plan;
-  const shape = inspectSelect(step.select(guard.builder), migration.path);
+  const shape = selectOfChunk(work, guard.builder);
   const what = run.direction === 'up' ? 'update' : 'down.update';
   const expect = { what, allowNoQueries: migration.options.allowNoQueries ?? false };
   if (step.setBased) {

@@ -5,7 +5,6 @@ import type { Key } from '../ledger/rows.ts';
 import { pickKeys } from '../migration/chunk-queries.ts';
 import { upperKey } from '../migration/key-queries.ts';
 import { guardDatabase } from '../migration/guard.ts';
-import { inspectSelect } from '../migration/select-shape.ts';
 import type { Session } from '../postgres/session.ts';
 import {
   authorSearchPath,
@@ -15,6 +14,7 @@ import {
   inOrder,
   rollback,
 } from '../postgres/transaction.ts';
+import { selectOfChunk } from './author-select.ts';
 import type { ChunkWork } from './chunk-work.ts';
 
 /** The row that is to be set aside: the next one of a range. */
@@ -63,15 +63,11 @@ export async function quarantineNext(
   }
 }
 
-async function nextKey(
-  session: Session,
-  { env, step, migration, run }: ChunkWork,
-  after: Key | null,
-  hi: Key,
-): Promise<Key | null> {
+async function nextKey(session: Session, work: ChunkWork, after: Key | null, hi: Key): Promise<Key | null> {
+  const { env, step, run } = work;
   const { base } = run.plan;
   await session.query(authorSearchPath(env.searchPath));
-  const shape = inspectSelect(step.select(guardDatabase(session, env.knexConfig).builder), migration.path);
+  const shape = selectOfChunk(work, guardDatabase(session, env.knexConfig).builder);
   const statement = step.setBased
     ? upperKey(base, after, hi, 1)
     : pickKeys(shape, base, { after, upTo: hi, limit: 1 });

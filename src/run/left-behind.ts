@@ -3,6 +3,7 @@ import { fail, messageOf } from '../errors.ts';
 import { guardDatabase } from '../migration/guard.ts';
 import type { LoadedMigration } from '../migration/loader.ts';
 import { inspectSelect } from '../migration/select-shape.ts';
+import { unended } from '../migration/whole-select.ts';
 import type { Session } from '../postgres/session.ts';
 import { authorSearchPath, beginReadOnly, setLocal, withTransaction } from '../postgres/transaction.ts';
 import type { RunEnvironment } from './environment.ts';
@@ -33,11 +34,10 @@ export async function countLeft(
           ? inspectSelect(migration.select(builder), migration.path).builder
           : verifying(migration, verify?.(builder));
       const { sql, bindings } = query.toSQL().toNative();
-      const text = sql.replace(/;\s*$/, '');
       return await counted(
         session,
         migration,
-        `select count(*)::text as left from (${text}) as found`,
+        `select count(*)::text as left from (${unended(sql)}) as found`,
         bindings,
       );
     },
@@ -66,7 +66,7 @@ async function counted(
 }
 
 /** The query that `verify` returned; awaiting it would have run it. */
-function verifying(migration: LoadedMigration, result: unknown): Knex.QueryBuilder {
+function verifying(migration: LoadedMigration, result: unknown): Knex.QueryBuilder | Knex.Raw {
   const query = result as { readonly toSQL?: unknown } | null | undefined;
   if (typeof query?.toSQL === 'function') return result as Knex.QueryBuilder;
   throw fail('MIGRATION_FILE', {

@@ -15,7 +15,8 @@ import { refuseOtherFile, refuseOtherPlan, revertingError } from './drift.ts';
 import type { RunEnvironment } from './environment.ts';
 import { makeLayout } from './layout.ts';
 import { refuseQuarantined } from './retry.ts';
-import type { DataMigration, Plan } from './plan.ts';
+import type { Plan } from './plan.ts';
+import type { DataMigration } from './step.ts';
 import { refuseMisplaced, refuseUnsound } from './soundness.ts';
 
 /** How work on a migration is begun: one host after another. */
@@ -52,7 +53,7 @@ export async function registerUp(
       name: migration.name,
       direction: 'up',
       reverts: null,
-      plan: { base: plan.base, sql: plan.sql, sizes: plan.sizes },
+      plan: plan.stored,
       fileSha256: migration.sha256,
       planSha256: plan.sha256,
       stopKey: layout.stopKey,

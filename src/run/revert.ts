@@ -15,7 +15,8 @@ import type { Session } from '../postgres/session.ts';
 import { withTransaction } from '../postgres/transaction.ts';
 import { refuseOtherFile, refuseOtherPlan } from './drift.ts';
 import type { RunEnvironment } from './environment.ts';
-import type { DataMigration, Plan } from './plan.ts';
+import type { Plan } from './plan.ts';
+import type { DataMigration } from './step.ts';
 import type { Turn } from './register.ts';
 import { refuseQuarantined } from './retry.ts';
 import { refuseUnsound } from './soundness.ts';
@@ -49,7 +50,7 @@ export async function registerDown(
       name: migration.name,
       direction: 'down',
       reverts: upRun.id,
-      plan: { base: plan.base, sql: plan.sql, sizes: plan.sizes },
+      plan: plan.stored,
       fileSha256: migration.sha256,
       planSha256: plan.sha256,
       stopKey: upRun.stopKey,
@@ -75,7 +76,11 @@ async function resume(
   }
   await refuseQuarantined(session, env, run);
   refuseOtherTable(migration.name, run, plan);
-  await adopt(session, env.names, run.id, { fileSha256: migration.sha256, planSha256: plan.sha256 });
+  await adopt(session, env.names, run.id, {
+    fileSha256: migration.sha256,
+    planSha256: plan.sha256,
+    plan: plan.stored,
+  });
   await resetRetries(session, env.names, run.id);
   return await changeState(session, env.names, run.id, 'running');
 }

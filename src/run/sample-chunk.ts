@@ -1,9 +1,9 @@
 import type { Key } from '../ledger/rows.ts';
 import { guardDatabase } from '../migration/guard.ts';
 import { countKeys } from '../migration/key-queries.ts';
-import { inspectSelect } from '../migration/select-shape.ts';
 import type { Session } from '../postgres/session.ts';
 import { authorSearchPath } from '../postgres/transaction.ts';
+import { selectOfChunk } from './author-select.ts';
 import { migrate, refuseMovedKeys } from './chunk.ts';
 import { type ChunkWork, chunkContext } from './chunk-work.ts';
 import { refuseSelfWait } from './outside.ts';
@@ -24,7 +24,7 @@ export async function nextKeys(
 ): Promise<readonly Key[]> {
   const { base } = work.run.plan;
   const guard = guardDatabase(session, work.env.knexConfig);
-  const shape = inspectSelect(work.step.select(guard.builder), work.migration.path);
+  const shape = selectOfChunk(work, guard.builder);
   return (await lockPicked(session, shape, base, { ...place, limit }, null)).locked;
 }
 

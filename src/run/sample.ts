@@ -11,10 +11,11 @@ import { type ChunkWork, sampleRunId } from './chunk-work.ts';
 import type { RunEnvironment } from './environment.ts';
 import { makeLayout } from './layout.ts';
 import { type Pace, measurePace } from './pace.ts';
-import { type DataMigration, type Plan, stepOf } from './plan.ts';
+import type { Plan } from './plan.ts';
 import { type Proof, proveChunk } from './proof.ts';
 import type { Place } from './sample-chunk.ts';
 import { foreignLocks } from './side-effects.ts';
+import { type DataMigration, stepOf } from './step.ts';
 
 /** What is known of a run before any of its chunks is tried. */
 export interface Outlook {
@@ -152,7 +153,6 @@ const silent = {
 };
 
 function workFor(env: RunEnvironment, migration: DataMigration, direction: Direction, plan: Plan): ChunkWork {
-  const { base, sql, sizes } = plan;
   return {
     env,
     migration,
@@ -166,11 +166,11 @@ function workFor(env: RunEnvironment, migration: DataMigration, direction: Direc
       epoch: 1,
       reverts: null,
       startXid: '0',
-      plan: { base, sql, sizes },
+      plan: plan.stored,
       fileSha256: migration.sha256,
       planSha256: plan.sha256,
       stopKey: null,
-      estimatedRows: base.estimatedRows,
+      estimatedRows: plan.base.estimatedRows,
       error: null,
     },
   };

@@ -2,7 +2,6 @@ import knex, { type Knex } from 'knex';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
-  compiled,
   lockKeys,
   lockedChunk,
   pickKeys,
@@ -11,6 +10,7 @@ import {
   splitRows,
 } from '../../src/migration/chunk-queries.ts';
 import { countKeys, keyAtOffset, layoutBounds, upperKey } from '../../src/migration/key-queries.ts';
+import { compiled } from '../../src/migration/select-identity.ts';
 import { inspectSelect } from '../../src/migration/select-shape.ts';
 import { type Key, SelectDatabase, db } from '../support/select-database.ts';
 

@@ -50,6 +50,7 @@ export class SelectDatabase {
 
   async prepare(query: Knex.QueryBuilder): Promise<{ shape: SelectShape; base: BaseTable }> {
     const shape = inspectSelect(query, '0001_x.ts');
+    if (shape.kind !== 'table') throw new Error('begins with no table by name');
     const ask = async (text: string, values?: readonly unknown[]) =>
       await this.run({ text, values: values ?? [] });
     const base = await resolveBaseTable(

@@ -1,10 +1,17 @@
 import knex, { type Knex } from 'knex';
 import { describe, expect, it } from 'vitest';
 import { UmzugClusterError } from '../../src/errors.ts';
-import { groupWhere, hasColumns, inspectSelect } from '../../src/migration/select-shape.ts';
+import { type SelectShape, groupWhere, hasColumns, inspectSelect } from '../../src/migration/select-shape.ts';
 
 const db = knex({ client: 'pg' });
 const inspect = (query: unknown) => inspectSelect(query, '0001_x.ts');
+
+/** What is said of a select that begins with a table by name. */
+function inspectTable(query: unknown): SelectShape {
+  const shape = inspect(query);
+  if (shape.kind !== 'table') throw new Error('begins with no table by name');
+  return shape;
+}
 
 /** The message of a refusal; fails where there is none. */
 function refusal(query: unknown): string {
@@ -30,7 +37,7 @@ describe('the base table of a select', () => {
     ['{ only: true }', db('t as a', { only: true }), { schema: null, name: 't', alias: 'a', only: true }],
     ['a quote in the name', db('we"ird'), { schema: null, name: 'we"ird', alias: 'we"ird' }],
   ])('is read from %s', (_written, query, table) => {
-    expect(inspect(query).table).toEqual({ only: false, ...table });
+    expect(inspectTable(query).table).toEqual({ only: false, ...table });
   });
 
   it('has the name that the application gives it in wrapIdentifier', () => {
@@ -38,7 +45,7 @@ describe('the base table of a select', () => {
       client: 'pg',
       wrapIdentifier: (name, wrap) => wrap(name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)),
     });
-    const { table } = inspect(snake('userAccounts as theAccounts'));
+    const { table } = inspectTable(snake('userAccounts as theAccounts'));
     expect(table).toMatchObject({ schema: null, name: 'user_accounts', alias: 'the_accounts' });
   });
 });
@@ -52,7 +59,6 @@ describe('a select is refused', () => {
     ['rows', [{ id: 1 }], /must return the query, not its result: remove await/],
     ['a number', 5, /select returned a number/],
     ['a function', () => db('t'), /select returned a function/],
-    ['raw', db.raw('select 1'), /not db\.raw/],
     ['update', db('t').update({ a: 1 }), /it is a query to update/],
     ['insert', db('t').insert({ a: 1 }), /it is a query to insert/],
     ['delete', db('t').delete(), /it is a query to delete/],
@@ -77,15 +83,67 @@ describe('a select is refused', () => {
     ['right join', db('t').rightJoin('u', 't.id', 'u.id'), /right or full join/],
     ['full join', db('t').fullOuterJoin('u', 't.id', 'u.id'), /right or full join/],
     ['raw right join', db('t').joinRaw('right join u on true'), /right or full join/],
+    ['raw full join', db('t').joinRaw('natural full join u'), /right or full join/],
+    ['a window function', db('t').select('a', db.raw('row_number() over (order by a)')), /window function/],
+    ['a named window', db('t').select(db.raw('sum(a) over w')).joinRaw('window w as ()'), /window function/],
+    ["knex's window function", db('t').rowNumber('n', 'a'), /window function/],
+    ['a limit in a fragment', db('t').whereRaw('true limit 5'), /must not use limit/],
+    ['a fetch in a fragment', db('t').joinRaw('fetch first 5 rows only'), /must not use limit/],
+    ['an offset in a fragment', db('t').whereRaw('true offset 5'), /must not use offset/],
+    ['a group in a fragment', db('t').whereRaw('true group by a'), /must not use group by/],
+    ['a union in a fragment', db('t').whereRaw('true union all select 1'), /must not use union/],
+    ['a lock in a fragment', db('t').whereRaw('true for no key update'), /must not lock/],
+    ['an aggregate behind others', db('t').select(db.raw('a, string_agg(b, ?)', [','])), /\(string_agg\)/],
     ['no table', db.select('a'), /names no table/],
-    ['from raw', db.from(db.raw('t')), /one base table by name/],
-    ['a subquery', db.from(db('t').as('s')), /one base table by name/],
-    ['two tables', db({ a: 't', b: 'u' }), /one base table by name/],
     ['an unknown operator', db('t').where('a', '=>', 1), /cannot be compiled/],
     ['an undefined value', db('t').where('a', undefined as never), /cannot be compiled/],
   ])('that is %s', (_what, query, message) => {
     expect(refusal(query)).toMatch(message);
     expect(refusal(query)).toContain('0001_x.ts');
+  });
+});
+
+describe('a raw select is refused', () => {
+  it.each<[string, string, RegExp]>([
+    ['limit', 'select id from t limit 5', /must not use limit: chunks are cut by the tool/],
+    ['fetch', 'select id from t fetch next row only', /must not use limit/],
+    ['offset', 'select id from t offset 5', /must not use offset/],
+    ['group by', 'select id from t group by id', /must not use group by/],
+    ['having', 'select id from t having true', /must not use having/],
+    ['distinct', 'SELECT DISTINCT id FROM t', /must not use distinct/],
+    ['distinct on', 'select distinct on (id) id from t', /must not use distinct/],
+    ['union', 'select id from t union all select id from u', /must not use union/],
+    ['intersect', '(select id from t) intersect (select id from u)', /must not use union/],
+    ['an aggregate', 'select max(id) from t', /must not use an aggregate \(max\)/],
+    ['a window', 'select id, rank () over (order by a) from t', /window function/],
+    ['for share', 'select id from t for share', /must not lock/],
+    ['an update', 'update t set a = 1 returning id', /must not write/],
+    ['a delete', ' /* x */ delete from t', /must not write/],
+    ['wrong bindings', 'select id from t where a = ? and b = ?', /cannot be compiled/],
+  ])('with %s', (_what, sql, message) => {
+    expect(refusal(sql.includes('?') ? db.raw(sql, [1]) : db.raw(sql))).toMatch(message);
+  });
+});
+
+describe('a select that begins with no table by name is taken as it stands', () => {
+  const cte = 'with x as (select a, count(*) over () from u group by a limit 1)';
+  it.each<[string, unknown]>([
+    ['raw', db.raw('select id from t')],
+    [
+      'raw with words in texts and names',
+      db.raw(`select 'limit 1', "offset", E'\\' for update' from t -- union`),
+    ],
+    ['raw with clauses in parentheses', db.raw(`${cte} select id from t join x using (a)`)],
+    ['from raw', db.from(db.raw('t'))],
+    ['a subquery', db.from(db('t').as('s'))],
+    ['two tables', db({ a: 't', b: 'u' })],
+  ])('%s', (_what, query) => {
+    expect(inspect(query)).toMatchObject({ kind: 'whole', warnings: [] });
+  });
+
+  it('warns of an order, which a raw one keeps', () => {
+    const { warnings } = inspect(db.raw('select id from t order by id'));
+    expect(warnings).toEqual([expect.stringMatching(/order by is ignored/)]);
   });
 });
 
@@ -101,7 +159,7 @@ describe('a select is plain', () => {
     ['raw columns', db('t').select(db.raw('upper(a)'))],
     ['the word in a string or a name', db('select').where(db.raw("a = 'select over'"))],
   ])('with %s', (_what, query) => {
-    expect(inspect(query).plain).toBe(true);
+    expect(inspectTable(query).plain).toBe(true);
   });
 
   it.each<[string, Knex.QueryBuilder]>([
@@ -111,17 +169,15 @@ describe('a select is plain', () => {
     ['a subquery in a group', db('t').where((group) => void group.whereExists(db('u')))],
     ['a raw subquery', db('t').whereRaw('exists (select from u)')],
     ['a subquery as a column', db('t').select('a', db('u').max('b').as('b'))],
-    ['a window function', db('t').select('a', db.raw('row_number() over (order by a)'))],
-    ["knex's window function", db('t').rowNumber('n', 'a')],
   ])('but not with %s', (_what, query) => {
-    expect(inspect(query).plain).toBe(false);
+    expect(inspectTable(query).plain).toBe(false);
   });
 });
 
 describe('a checked select', () => {
   it('drops order by with a warning, and leaves the author’s query as it was', () => {
     const query = db('t').orderBy('a').orderByRaw('b desc');
-    const { builder, warnings } = inspect(query);
+    const { builder, warnings } = inspectTable(query);
     expect(warnings).toEqual([expect.stringContaining('order by is ignored')]);
     expect(builder.toString()).toBe('select * from "t"');
     expect(query.toString()).toBe('select * from "t" order by "a" asc, b desc');
