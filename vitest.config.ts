@@ -2,7 +2,13 @@ import path from 'node:path';
 import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
-  resolve: { alias: { 'umzug-cluster': path.resolve(import.meta.dirname, 'src/index.ts') } },
+  resolve: {
+    alias: [
+      { find: /^umzug-cluster$/, replacement: path.resolve(import.meta.dirname, 'src/index.ts') },
+      // It starts processes of its own, which need the build.
+      { find: /^umzug-cluster\/testing$/, replacement: path.resolve(import.meta.dirname, 'dist/testing.js') },
+    ],
+  },
   test: {
     include: ['test/**/*.test.ts'],
     globalSetup: ['test/support/global-setup.ts'],

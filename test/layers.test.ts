@@ -23,6 +23,8 @@ const order = [
   'migrator.ts',
   'application.ts',
   'index.ts',
+  'testing/',
+  'testing.ts',
   'commands/',
   'cli.ts',
 ] as const;

@@ -1,0 +1,168 @@
+import type { Knex } from 'knex';
+import type { MigrationTest, MigrationTestError, MigrationTestReport, Seed } from './contract.ts' with {
+  'resolution-mode': 'import',
+};
+import type { FromConductor, SeedStep, TestRequest, ToConductor } from './messages.ts' with {
+  'resolution-mode': 'import',
+};
+
+const childProcess = require('node:child_process') as typeof import('node:child_process');
+const path = require('node:path') as typeof import('node:path');
+const url = require('node:url') as typeof import('node:url');
+
+/**
+ * The part of `testMigration` that lives in the test's process. CommonJS, and next to nothing: jest loads no
+ * other module format unasked, and no test runner's loader may come near the code under test. All else is done
+ * by the conductor, a process of its own; this one calls the author's functions for it.
+ */
+
+type AuthorFunction = (db: Knex) => unknown;
+
+const known: Readonly<Record<keyof MigrationTest, true>> = {
+  file: true,
+  seed: true,
+  earlier: true,
+  database: true,
+  copyRows: true,
+  chunkSize: true,
+  idempotent: true,
+  ignore: true,
+  check: true,
+  cwd: true,
+  knexfile: true,
+  env: true,
+};
+
+/**
+ * Runs one migration in small chunks on databases of the test's own, kills it in the middle, resumes it, runs
+ * it twice and takes it back, comparing every row. Resolves to a report; rejects with a `MigrationTestError`
+ * that has one message for each failed check. Takes seconds: give the test a timeout of a minute.
+ */
+async function testMigration(test: MigrationTest): Promise<MigrationTestReport> {
+  const functions: AuthorFunction[] = [];
+  const request = requestOf(test, functions);
+  const thrown: unknown[] = [];
+  const call = async (no: number, databaseUrl: string): Promise<string | null> => {
+    try {
+      await callOn(databaseUrl, functions[no]);
+      return null;
+    } catch (error) {
+      thrown.push(error);
+      return error instanceof Error ? error.message : String(error);
+    }
+  };
+  const last = await converse(request, call);
+  if (last.type === 'refused') throw testError(last.code, last.message, null, thrown[0]);
+  const { report } = last;
+  const failed = report.checks.filter(({ outcome }) => outcome === 'failed');
+  if (failed.length === 0) return report;
+  const lines = failed.map(({ name, message }) => `${name}: ${message ?? ''}`);
+  const message = `${report.migration}: ${failed.length} of ${report.checks.length} checks failed`;
+  throw testError('MIGRATION_FAILED', [message, ...lines].join('\n  '), report, thrown[0]);
+}
+
+/** The test without its functions, which are put into `functions`. */
+function requestOf(test: MigrationTest, functions: AuthorFunction[]): TestRequest {
+  const { file, seed, earlier = [], check, cwd = process.cwd(), ...rest } = test;
+  const unknown = Object.keys(test).filter((name) => !Object.hasOwn(known, name));
+  if (unknown.length > 0)
+    throw refused(`unknown option "${unknown.join('", "')}"; there are: ${Object.keys(known).join(', ')}`);
+  if (file === undefined) throw refused('it needs a file: the path of the migration');
+  if (seed === undefined) throw refused('it needs a seed: the rows to migrate');
+  const number = (work: AuthorFunction): number => functions.push(work) - 1;
+  const absolute = (one: string | URL): string =>
+    typeof one === 'string' && !one.startsWith('file:') ? path.resolve(cwd, one) : url.fileURLToPath(one);
+  return {
+    ...rest,
+    cwd,
+    file: absolute(file),
+    earlier: earlier.map(absolute),
+    seed: stepsOf(seed, number),
+    check: check === undefined ? null : number(check),
+  };
+}
+
+function stepsOf(seed: Seed, number: (work: AuthorFunction) => number): SeedStep[] {
+  if (typeof seed === 'string') return [{ kind: 'sql', sql: seed }];
+  if (typeof seed === 'function') return [{ kind: 'function', no: number(seed) }];
+  if (isList(seed)) return seed.flatMap((one) => stepsOf(one, number));
+  return Object.entries(seed).map(([table, rows]) => {
+    if (Array.isArray(rows)) return { kind: 'rows', table, rows };
+    throw refused(`seed.${table} must be a list of rows`);
+  });
+}
+
+function isList(seed: Seed): seed is readonly Seed[] {
+  return Array.isArray(seed);
+}
+
+/** Starts the conductor, answers its calls, and returns its last word. */
+function converse(
+  request: TestRequest,
+  call: (no: number, databaseUrl: string) => Promise<string | null>,
+): Promise<Extract<FromConductor, { type: 'report' | 'refused' }>> {
+  return new Promise((resolve, reject) => {
+    const conductor = childProcess.fork(path.join(__dirname, 'conductor.js'), [], {
+      cwd: request.cwd ?? process.cwd(),
+      // Not those of the test runner, which would load its hooks.
+      execArgv: [],
+      serialization: 'advanced',
+      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+    });
+    let said = '';
+    conductor.stderr?.on('data', (data) => (said += String(data)));
+    const send = (message: ToConductor): void => {
+      conductor.send(message, (error) => {
+        if (error !== null) reject(refused(`the test cannot be handed over: ${error.message}`));
+      });
+    };
+    conductor.on('message', (message: FromConductor) => {
+      if (message.type === 'call') {
+        void call(message.no, message.url).then((error) => send({ type: 'called', error }));
+        return;
+      }
+      resolve(message);
+      // It has cleaned up; what a knexfile may have left open is no reason to wait.
+      conductor.kill('SIGKILL');
+    });
+    conductor.on('error', (error) => reject(refused(`its process does not start: ${error.message}`)));
+    conductor.on('exit', () =>
+      reject(refused(`its process ended unexpectedly: ${said.trim().slice(0, 2_000)}`)),
+    );
+    try {
+      send({ type: 'start', request });
+    } catch (error) {
+      conductor.kill('SIGKILL');
+      reject(refused(`the seed holds something that cannot be copied: ${String(error)}`));
+    }
+  });
+}
+
+/** Calls a function of the author's with a knex of its own, which is destroyed afterwards. */
+async function callOn(databaseUrl: string, work: AuthorFunction | undefined): Promise<void> {
+  // Only now: most tests have no function.
+  const knex = require('knex') as typeof import('knex').default;
+  const db = knex({ client: 'pg', connection: databaseUrl, pool: { min: 0, max: 4 } });
+  try {
+    await work?.(db);
+  } finally {
+    await db.destroy();
+  }
+}
+
+function refused(message: string): MigrationTestError {
+  return testError('USAGE', `testMigration: ${message}`, null, undefined);
+}
+
+function testError(
+  code: string,
+  message: string,
+  report: MigrationTestReport | null,
+  cause: unknown,
+): MigrationTestError {
+  const error = new Error(message, cause === undefined ? undefined : { cause });
+  return Object.assign(error, { name: 'MigrationTestError' as const, code, report });
+}
+
+// @ts-expect-error TS1294 is for files that Node may run as they stand; this one is always compiled.
+export = { testMigration };

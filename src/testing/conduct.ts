@@ -1,0 +1,88 @@
+import { loadConfig } from '../config.ts';
+import { fail } from '../errors.ts';
+import { makeChecks, mostRows } from './checks.ts';
+import type { MigrationTestReport } from './contract.ts';
+import { runCommand } from './command.ts';
+import { withClient, withDatabases } from './databases.ts';
+import { withFolder } from './folder.ts';
+import { environmentOn } from './environment.ts';
+import type { TestRequest } from './messages.ts';
+import { seedWith } from './seeding.ts';
+import type { Hands, Stage } from './stage.ts';
+import { type Snapshot, readSnapshot } from './snapshot.ts';
+
+/** Makes the test from its beginning to its end, and leaves nothing behind. Throws where it cannot be made. */
+export async function conduct(request: TestRequest, hands: Hands): Promise<MigrationTestReport> {
+  const { cwd = process.cwd(), chunkSize = 1 } = request;
+  if (!Number.isSafeInteger(chunkSize) || chunkSize < 1 || chunkSize > mostRows) {
+    throw fail('USAGE', { message: `testMigration: chunkSize must be a whole number from 1 to ${mostRows}` });
+  }
+  const { ledgerSchema, url } = await configurationOf(request, cwd);
+  const origin = { url, copyRows: request.copyRows === true };
+  return await withDatabases(origin, (databases) =>
+    withFolder(async (folder) => {
+      const configuration = flagsOf(request);
+      const place = { cwd, folder: folder.migrations, configuration, signal: hands.signal };
+      const seeded = await databases.make();
+      const startedAt = await withClient(seeded, async (client) => {
+        const { rows } = await client.query<{ at: string }>('select clock_timestamp()::text as at');
+        return rows[0]?.at ?? '';
+      });
+      await prepare({ request, hands, folder, place }, seeded);
+      const name = await folder.add(request.file);
+      const options = { ledgerSchema, startedAt, ignore: request.ignore ?? [] };
+      const look = (at: string): Promise<Snapshot> =>
+        withClient(at, (client) => readSnapshot(client, options));
+      const fresh = (): Promise<string> => databases.make(seeded);
+      return await makeChecks({ request, name, place, folder, hands, look, fresh, seed: await look(seeded) });
+    }),
+  );
+}
+
+/** Reads the project's configuration, as the command line will, and finds a server. */
+async function configurationOf(
+  request: TestRequest,
+  cwd: string,
+): Promise<{ readonly ledgerSchema: string; readonly url: string }> {
+  const url = request.database ?? (await embeddedUrl(cwd));
+  const { ledgerSchema } = await loadConfig({
+    flags: { knexfile: request.knexfile, env: request.env },
+    cwd,
+    env: environmentOn(url),
+  });
+  return { ledgerSchema, url };
+}
+
+async function embeddedUrl(cwd: string): Promise<string> {
+  const { embeddedUrl: urlOf, startEmbedded } = await import('../postgres/embedded/index.ts');
+  return urlOf(await startEmbedded(cwd));
+}
+
+function flagsOf({ knexfile, env }: TestRequest): readonly string[] {
+  return [
+    ...(knexfile === undefined ? [] : ['--knexfile', knexfile]),
+    ...(env === undefined ? [] : ['--env', env]),
+  ];
+}
+
+/** Runs the earlier migrations and the seed; what fails here is no fault of the migration under test. */
+async function prepare(
+  { request, hands, folder, place }: Pick<Stage, 'request' | 'hands' | 'folder' | 'place'>,
+  url: string,
+): Promise<void> {
+  for (const file of request.earlier) {
+    const name = await folder.add(file);
+    const ended = await runCommand(place, url, ['up', '--name', name, '--allow-out-of-order']);
+    if (ended.kind === 'done') continue;
+    const message = ended.kind === 'failed' ? ended.message : 'its process was killed';
+    throw fail('USAGE', { message: `testMigration: the earlier migration ${name} fails: ${message}` });
+  }
+  for (const step of request.seed) {
+    if (step.kind !== 'function') await withClient(url, (client) => seedWith(client, step));
+    else {
+      const error = await hands.call(step.no, url);
+      if (error !== null) throw fail('USAGE', { message: `testMigration: the seed throws: ${error}` });
+    }
+  }
+  await withClient(url, (client) => client.query('analyze'));
+}

@@ -1,0 +1,122 @@
+import type { CheckResult } from './contract.ts';
+import { type Ended, runCommand } from './command.ts';
+import { differenceOf } from './difference.ts';
+import { type TestFolder, withFolder } from './folder.ts';
+import type { Crash, Described } from './interrupted.ts';
+import { fromCommand, ofDifference, passed, skipped } from './results.ts';
+import type { Snapshot } from './snapshot.ts';
+import type { Stage } from './stage.ts';
+
+export interface Undisturbed {
+  readonly rows: number;
+  readonly chunkSize: number;
+  readonly described: Described;
+  /** What a run in large chunks made of the seed. */
+  readonly result: Snapshot;
+}
+
+interface Interrupted {
+  readonly crashes: number;
+  readonly checks: readonly CheckResult[];
+}
+
+/** A command that was begun again after each crash; `ended`: how the last one did. */
+interface Crashed {
+  readonly ended: Ended;
+  readonly crashes: number;
+}
+
+/** A run that is ended by SIGKILL in mid-chunk and between two chunks, and then taken back, with a crash. */
+export async function interruptedChecks(stage: Stage, run: Undisturbed): Promise<Interrupted> {
+  // A folder of its own: the crashes ordered in it are for these commands alone.
+  return await withFolder(async (folder) => {
+    await folder.add(stage.request.file);
+    const own: Stage = { ...stage, folder, place: { ...stage.place, folder: folder.migrations } };
+    const url = await own.fresh();
+    const middle = Math.ceil(run.rows / run.chunkSize / 2);
+    const up = await crashing(folder, () => inSmallChunks(own, run, url, 'up'), [
+      { call: middle, at: 'end' },
+      { call: 2, at: 'beginning' },
+    ]);
+    const forward = await forwardChecks(own, run, up, url);
+    if (up.ended.kind !== 'done')
+      return { crashes: up.crashes, checks: [...forward, skipped('down', 'up failed')] };
+    if (!run.described.hasDown)
+      return { crashes: up.crashes, checks: [...forward, skipped('down', 'it exports no down')] };
+    const down = await crashing(folder, () => inSmallChunks(own, run, url, 'down'), [
+      { call: middle, at: 'end' },
+    ]);
+    return {
+      crashes: up.crashes + down.crashes,
+      checks: [...forward, await backwardCheck(own, down.ended, url)],
+    };
+  });
+}
+
+function inSmallChunks(
+  { place, name }: Stage,
+  run: Undisturbed,
+  url: string,
+  verb: 'up' | 'down',
+): Promise<Ended> {
+  const flags = verb === 'up' ? ['--allow-out-of-order'] : [];
+  return runCommand(place, url, [verb, '--name', name, '--chunk-size', String(run.chunkSize), ...flags]);
+}
+
+/** Runs a command again and again: first with each of the crashes, at last without one. */
+async function crashing(
+  folder: TestFolder,
+  command: () => Promise<Ended>,
+  orders: readonly Crash[],
+): Promise<Crashed> {
+  let crashes = 0;
+  for (const order of orders) {
+    await folder.order(order);
+    const ended = await command();
+    if (ended.kind !== 'killed') return { ended, crashes };
+    crashes += 1;
+  }
+  await folder.order(null);
+  return { ended: await command(), crashes };
+}
+
+/** Where the result is another one, a run in small chunks without a crash tells which of the two it was. */
+async function forwardChecks(
+  stage: Stage,
+  run: Undisturbed,
+  up: Crashed,
+  url: string,
+): Promise<readonly CheckResult[]> {
+  const after = up.ended.kind === 'done' ? await stage.look(url) : null;
+  if (after !== null && differenceOf(run.result, after, stage.seed) === null)
+    return [passed('chunks'), passed('resume')];
+  const calm = await stage.fresh();
+  await stage.folder.order(null);
+  const ended = await inSmallChunks(stage, run, calm, 'up');
+  if (ended.kind !== 'done')
+    return [fromCommand('chunks', ended), skipped('resume', 'small chunks fail without a crash')];
+  const reference = await stage.look(calm);
+  const chunks = ofDifference('chunks', differenceOf(run.result, reference, stage.seed), chunksMatter);
+  if (after === null) return [chunks, fromCommand('resume', up.ended)];
+  return [chunks, ofDifference('resume', differenceOf(reference, after, stage.seed), crashesMatter)];
+}
+
+async function backwardCheck(stage: Stage, ended: Ended, url: string): Promise<CheckResult> {
+  if (ended.kind !== 'done') return fromCommand('down', ended);
+  return ofDifference('down', differenceOf(stage.seed, await stage.look(url), stage.seed), staysChanged);
+}
+
+const chunksMatter = {
+  what: 'the result depends on how the rows are cut into chunks',
+  hint: 'make of each row what only that row says: no position in rows, no count outside of update; put what is random into ignore',
+};
+
+const crashesMatter = {
+  what: 'after a kill -9 in the middle the result is another one',
+  hint: 'write through db alone, and keep nothing between two calls of update; put what is random into ignore',
+};
+
+const staysChanged = {
+  what: 'after down the rows are not those of before',
+  hint: 'let update keep what it replaces, and down.select find just the rows that update changed',
+};

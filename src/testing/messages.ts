@@ -1,0 +1,29 @@
+import type { MigrationTest, MigrationTestReport } from './contract.ts';
+
+/** What the test's process and the conductor say to each other. */
+
+/** One step of a seed; functions stay in the test's process and are called by number. */
+export type SeedStep =
+  | { readonly kind: 'sql'; readonly sql: string }
+  | { readonly kind: 'rows'; readonly table: string; readonly rows: readonly object[] }
+  | { readonly kind: 'function'; readonly no: number };
+
+/** A test without its functions; unchecked: a test in JavaScript may hold anything. */
+export interface TestRequest extends Omit<MigrationTest, 'file' | 'earlier' | 'seed' | 'check'> {
+  readonly file: string;
+  readonly earlier: readonly string[];
+  readonly seed: readonly SeedStep[];
+  /** Number of the function that checks, or null. */
+  readonly check: number | null;
+}
+
+/** From the test's process. `called` answers `call`: null, or the message of what the function threw. */
+export type ToConductor =
+  | { readonly type: 'start'; readonly request: TestRequest }
+  | { readonly type: 'called'; readonly error: string | null };
+
+/** From the conductor. `call`: run function `no` on this database. */
+export type FromConductor =
+  | { readonly type: 'call'; readonly no: number; readonly url: string }
+  | { readonly type: 'report'; readonly report: MigrationTestReport }
+  | { readonly type: 'refused'; readonly code: string; readonly message: string };

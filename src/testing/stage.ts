@@ -1,0 +1,27 @@
+import type { Place } from './command.ts';
+import type { TestFolder } from './folder.ts';
+import type { TestRequest } from './messages.ts';
+import type { Snapshot } from './snapshot.ts';
+
+/** What the conductor needs from its process. */
+export interface Hands {
+  /** Calls one of the author's functions on a database; null, or the message of what it threw. */
+  call(no: number, url: string): Promise<string | null>;
+  /** Aborts when the test's process is gone. */
+  readonly signal: AbortSignal;
+}
+
+/** What the checks of one test work with. */
+export interface Stage {
+  readonly request: TestRequest;
+  /** Name of the migration under test. */
+  readonly name: string;
+  readonly place: Place;
+  readonly folder: TestFolder;
+  readonly hands: Hands;
+  readonly seed: Snapshot;
+  /** A database with the seed in it. */
+  fresh(): Promise<string>;
+  /** All rows that are in a database now. */
+  look(url: string): Promise<Snapshot>;
+}
