@@ -5,7 +5,7 @@ MAKEFLAGS += --no-print-directory
 SHELL := /bin/sh
 CLI := node dist/cli.js
 # With the folders, whose times tell of files that were removed.
-SOURCES := $(shell find src -type d -o -name '*.ts' 2>/dev/null)
+SOURCES := $(shell find src -type d -o -name '*.ts' -o -name '*.cts' 2>/dev/null)
 
 # Two commands at once must not install or build over each other.
 LOCKED := $(shell command -v flock >/dev/null 2>&1 && echo flock .make.lock)

@@ -96,7 +96,8 @@ function dataStep(label: string, from: Exports, prefix: string): DataStep {
 function members(module: unknown): Exports {
   const named = objectOf(module);
   const inner = objectOf(named['default']);
-  const hasNamed = known.some((name) => named[name] !== undefined);
+  // Its own: jiti shows those of a default export as well, bound, without the mark of `setBased`.
+  const hasNamed = known.some((name) => Object.hasOwn(named, name));
   return hasNamed ? named : { ...inner, ...(Object.keys(inner).length > 0 ? {} : named) };
 }
 

@@ -26,7 +26,7 @@ export async function makeChecks(stage: Stage): Promise<MigrationTestReport> {
     '--allow-out-of-order',
     ...largeChunks,
   ]);
-  const described = await stage.folder.describe(name);
+  const described = await stage.place.folder.describe(name);
   if (described?.kind === 'schema') throw notData(name);
   const rows = rowsOf(up);
   const chunkSize = request.chunkSize ?? Math.max(1, Math.floor(rows / chunksOfARun));

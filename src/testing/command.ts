@@ -1,12 +1,12 @@
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { environmentOn } from './environment.ts';
+import type { TestFolder } from './folder.ts';
 
 /** A migration as the command line gets it, and what to run it with. */
 export interface Place {
   readonly cwd: string;
-  /** Folder of the migrations. */
-  readonly folder: string;
+  readonly folder: TestFolder;
   /** Flags that say where the project's configuration is. */
   readonly configuration: readonly string[];
   /** Ends the command with SIGKILL. */
@@ -33,7 +33,7 @@ export function runCommand(
     '--workers',
     '1',
     '--migrations',
-    folder,
+    folder.migrations,
     ...configuration,
   ];
   return new Promise((resolve, reject) => {
@@ -51,7 +51,7 @@ export function runCommand(
     child.on('error', reject);
     child.on('close', (code, killedBy) => {
       if (killedBy === 'SIGKILL') resolve({ kind: 'killed' });
-      else resolve(endedOf(code, stdout, stderr));
+      else resolve(endedOf(code, folder.translate(stdout), folder.translate(stderr)));
     });
   });
 }

@@ -22,19 +22,19 @@ export async function conduct(request: TestRequest, hands: Hands): Promise<Migra
   return await withDatabases(origin, (databases) =>
     withFolder(async (folder) => {
       const configuration = flagsOf(request);
-      const place = { cwd, folder: folder.migrations, configuration, signal: hands.signal };
+      const place = { cwd, folder, configuration, signal: hands.signal };
       const seeded = await databases.make();
       const startedAt = await withClient(seeded, async (client) => {
         const { rows } = await client.query<{ at: string }>('select clock_timestamp()::text as at');
         return rows[0]?.at ?? '';
       });
-      await prepare({ request, hands, folder, place }, seeded);
+      await prepare({ request, hands, place }, seeded);
       const name = await folder.add(request.file);
       const options = { ledgerSchema, startedAt, ignore: request.ignore ?? [] };
       const look = (at: string): Promise<Snapshot> =>
         withClient(at, (client) => readSnapshot(client, options));
       const fresh = (): Promise<string> => databases.make(seeded);
-      return await makeChecks({ request, name, place, folder, hands, look, fresh, seed: await look(seeded) });
+      return await makeChecks({ request, name, place, hands, look, fresh, seed: await look(seeded) });
     }),
   );
 }
@@ -67,11 +67,11 @@ function flagsOf({ knexfile, env }: TestRequest): readonly string[] {
 
 /** Runs the earlier migrations and the seed; what fails here is no fault of the migration under test. */
 async function prepare(
-  { request, hands, folder, place }: Pick<Stage, 'request' | 'hands' | 'folder' | 'place'>,
+  { request, hands, place }: Pick<Stage, 'request' | 'hands' | 'place'>,
   url: string,
 ): Promise<void> {
   for (const file of request.earlier) {
-    const name = await folder.add(file);
+    const name = await place.folder.add(file);
     const ended = await runCommand(place, url, ['up', '--name', name, '--allow-out-of-order']);
     if (ended.kind === 'done') continue;
     const message = ended.kind === 'failed' ? ended.message : 'its process was killed';

@@ -12,6 +12,8 @@ export interface TestFolder {
   readonly migrations: string;
   /** Puts a migration in; returns its name. */
   add(file: string): Promise<string>;
+  /** A message with the names of the author's files for those that stand for them. */
+  translate(message: string): string;
   /** Orders a crash for all commands from now on; null: none. */
   order(crash: Crash | null): Promise<void>;
   /** What a migration that was loaded exports. */
@@ -24,9 +26,19 @@ export async function withFolder<Result>(work: (folder: TestFolder) => Promise<R
   const migrations = path.join(root, 'migrations');
   try {
     await mkdir(migrations);
+    const originals = new Map<string, string>();
     return await work({
       migrations,
-      add: (file) => addTo(migrations, root, file),
+      add: async (file) => {
+        const name = await addTo(migrations, root, file);
+        originals.set(`${name}.mjs`, file);
+        return name;
+      },
+      translate: (message) => {
+        let text = message.replaceAll(migrations + path.sep, '');
+        for (const [standIn, file] of originals) text = text.replaceAll(standIn, path.basename(file));
+        return text;
+      },
       order: async (crash) => {
         const order = path.join(root, crashFile);
         await (crash === null ? rm(order, { force: true }) : writeFile(order, JSON.stringify(crash)));

@@ -31,7 +31,8 @@ export const descriptionFile = (name: string): string => `${name}.json`;
 /** The exports of a migration file, with the crash that is ordered; notes down what they are. */
 export function interrupted(file: Exports, folder: string, name: string): Exports {
   const inner = file['default'];
-  const hasNamed = ['select', 'update', 'up'].some((one) => file[one] !== undefined);
+  // Its own: jiti shows those of a default export as well, bound, without the mark of `setBased`.
+  const hasNamed = ['select', 'update', 'up'].some((one) => Object.hasOwn(file, one));
   const exports = hasNamed || typeof inner !== 'object' ? file : (inner as Exports);
   const { down } = exports;
   const description: Described = {

@@ -31,7 +31,7 @@ export async function interruptedChecks(stage: Stage, run: Undisturbed): Promise
   // A folder of its own: the crashes ordered in it are for these commands alone.
   return await withFolder(async (folder) => {
     await folder.add(stage.request.file);
-    const own: Stage = { ...stage, folder, place: { ...stage.place, folder: folder.migrations } };
+    const own: Stage = { ...stage, place: { ...stage.place, folder } };
     const url = await own.fresh();
     const middle = Math.ceil(run.rows / run.chunkSize / 2);
     const up = await crashing(folder, () => inSmallChunks(own, run, url, 'up'), [
@@ -91,7 +91,7 @@ async function forwardChecks(
   if (after !== null && differenceOf(run.result, after, stage.seed) === null)
     return [passed('chunks'), passed('resume')];
   const calm = await stage.fresh();
-  await stage.folder.order(null);
+  await stage.place.folder.order(null);
   const ended = await inSmallChunks(stage, run, calm, 'up');
   if (ended.kind !== 'done')
     return [fromCommand('chunks', ended), skipped('resume', 'small chunks fail without a crash')];

@@ -1,5 +1,4 @@
 import type { Place } from './command.ts';
-import type { TestFolder } from './folder.ts';
 import type { TestRequest } from './messages.ts';
 import type { Snapshot } from './snapshot.ts';
 
@@ -17,7 +16,6 @@ export interface Stage {
   /** Name of the migration under test. */
   readonly name: string;
   readonly place: Place;
-  readonly folder: TestFolder;
   readonly hands: Hands;
   readonly seed: Snapshot;
   /** A database with the seed in it. */

@@ -39,6 +39,13 @@ describe('a migration file', () => {
     const text = `import { setBased } from 'umzug-cluster'; ${select}
       export const update = setBased((chunk) => chunk.update({ a: 1 }));`;
     expect(await load(text)).toMatchObject({ kind: 'data', setBased: true });
+    const whole = `import { setBased } from 'umzug-cluster'; ${select}
+      const update = setBased((chunk) => chunk.update({ a: 1 }));
+      export default { select, update, down: { select, update } };`;
+    expect(await load(whole.replace('export const', 'const'))).toMatchObject({
+      setBased: true,
+      down: { setBased: true },
+    });
   });
 
   it('is a schema migration by up, in a transaction unless it asks for none', async () => {
