@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module';
 import type { Knex } from 'knex';
 import { withoutLiterals } from '../core/server-message.ts';
+import { noteUpdate, updatedColumns } from './known-update.ts';
 import { type BuiltThings, trackBuilt, trackedBuilder } from './unrun.ts';
 
 /** A statement as knex hands it to a client. */
@@ -101,7 +102,10 @@ export function chunkKnex(knexConfig: Knex.Config, driver: ChunkDriver): ChunkKn
       const toSQL = raw.toSQL.bind(raw) as (...all: unknown[]) => Knex.Sql;
       raw.toSQL = (...all: unknown[]): Knex.Sql => {
         built.used(raw);
-        return toSQL(...all);
+        const compiled = toSQL(...all);
+        const columns = updatedColumns(raw);
+        if (columns !== undefined) noteUpdate(compiled, columns);
+        return compiled;
       };
       built.add(raw);
       return raw;

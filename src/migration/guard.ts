@@ -7,6 +7,7 @@ import type { Database } from './contract.ts';
 import { forbiddenIn } from './forbidden.ts';
 import { codeOf, isTransient, mistakeBehind } from './mistake-behind.ts';
 import * as mistakes from './mistakes.ts';
+import { updatedColumns } from './known-update.ts';
 import { accountFor, listenForStrays, reportStray } from './strays.ts';
 import { type Written, nothingWritten, withStatement } from './written.ts';
 
@@ -157,9 +158,8 @@ class Guard {
     await macrotask();
     this.verify();
     if (this.#hasEnded) throw mistakes.ended(this.#what);
-    if (wasRunning || this.#inFlight > 0 || this.#statements > before) {
-      throw mistakes.stillRunning(this.#what);
-    }
+    const isRunning = wasRunning || this.#inFlight > 0 || this.#statements > before;
+    if (isRunning) throw mistakes.stillRunning(this.#what);
     if (this.#isAborted()) throw this.#swallowed();
     if (this.#statements === 0 && !allowNoQueries) throw mistakes.noStatement(this.#what);
     const forgotten = this.knex.built.forgotten();
@@ -176,12 +176,13 @@ class Guard {
     if (mistake !== null) throw this.#refuse(mistake);
   }
 
-  async #run({ sql, bindings = [], options = {} }: QueryObject): Promise<Result> {
+  async #run(query: QueryObject): Promise<Result> {
     this.#statements += 1;
     this.#inFlight += 1;
     try {
+      const { sql, bindings = [], options = {} } = query;
       const result = await this.#session.authorQuery(sql, bindings, harmless(options));
-      this.written = withStatement(this.written, sql, result);
+      this.written = withStatement(this.written, { sql, columns: updatedColumns(query) }, result);
       // An aborted transaction runs nothing: an error before was handled, by going back to a savepoint.
       this.#firstError = null;
       return result;
@@ -243,7 +244,7 @@ class Guard {
   }
 }
 
-/** The options of a statement that change nothing but the form of its rows: no other text, no name. */
+/** Options of a statement that change nothing but the form of its rows: no other text, no name. */
 function harmless({ rowMode, types }: Readonly<Record<string, unknown>>): object {
   return { ...(rowMode === undefined ? {} : { rowMode }), ...(types === undefined ? {} : { types }) };
 }

@@ -31,11 +31,12 @@ export function sizesOf(fields: readonly Field[]): readonly ColumnSize[] {
 
 /**
  * The key of the last of the first rows of `ordered` that fit into `maxBytes` together; at least the first row.
- * One row with `key text[]` and `rows`, or none. `ordered` has the author's columns first, then `keyColumn`.
+ * One row with `key text[]` and `rows`, or none. `ordered` has the author's columns first, then `key.column`, of
+ * which `key.list` makes the `text[]`.
  */
 export function lastFitting(
   ordered: Statement,
-  keyColumn: string,
+  key: { readonly column: string; readonly list: string },
   sizes: readonly ColumnSize[],
   maxBytes: number,
 ): Statement {
@@ -50,9 +51,9 @@ export function lastFitting(
   });
   return {
     text: `select sized.key, sized.n as rows
-      from (select q.${quote(keyColumn)} as key, pg_catalog.row_number() over () as n,
+      from (select ${key.list} as key, pg_catalog.row_number() over () as n,
                    pg_catalog.sum((${bytes.join(' + ')})::pg_catalog.int8) over (rows unbounded preceding) as bytes
-            from (${ordered.text}) as q (${[...names, quote(keyColumn)].join(', ')})) as sized
+            from (${ordered.text}) as q (${[...names, quote(key.column)].join(', ')})) as sized
       where sized.n = 1 or sized.bytes <= $${ordered.values.length + 1}::pg_catalog.int8
       order by sized.n desc
       limit 1`,

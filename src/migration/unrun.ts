@@ -1,4 +1,5 @@
 import type { Knex } from 'knex';
+import { noteBuilder } from './known-update.ts';
 
 /**
  * Finds what an author has built and never run: knex sends nothing until a builder is awaited or returned.
@@ -39,7 +40,7 @@ function writeOf(builder: object): string | null {
   return word?.[1]?.toLowerCase() ?? null;
 }
 
-/** A query builder class that tells when one is made, and counts one that is copied as used. */
+/** A query builder class that tells when one is made and what it updates, and counts one that is copied as used. */
 export function trackedBuilder(
   Builder: new (client: Knex.Client) => Knex.QueryBuilder,
   built: BuiltThings,
@@ -52,6 +53,11 @@ export function trackedBuilder(
     override clone(): Knex.QueryBuilder {
       built.used(this);
       return super.clone();
+    }
+    override toSQL(...all: []): Knex.Sql {
+      const compiled = super.toSQL(...all);
+      noteBuilder(this, compiled);
+      return compiled;
     }
   } as new (client: Knex.Client) => Knex.QueryBuilder;
 }

@@ -2,6 +2,7 @@ import type { Knex } from 'knex';
 import { didYouMean } from '../core/names.ts';
 import { fail } from '../errors.ts';
 import { type NamingClient, databaseName } from './identifier.ts';
+import { noteUpdate } from './known-update.ts';
 import { quote } from './key-sql.ts';
 import { type TargetColumn, readTarget } from './target-columns.ts';
 import { refusedByColumn } from './value-errors.ts';
@@ -51,7 +52,12 @@ export async function updateRows(
   const sql = updateSql(written, columns, key.length);
   let result: unknown;
   try {
-    result = await db.raw(escapeMarks(sql), texts as never);
+    const statement = db.raw(escapeMarks(sql), texts as never);
+    noteUpdate(
+      statement,
+      columns.slice(key.length).map(({ name }) => name),
+    );
+    result = await statement;
   } catch (error) {
     throw refusedByColumn(error, { table, sql, columns, texts });
   }

@@ -85,18 +85,21 @@ function asApplication(guard: GuardedDatabase, { builder }: SelectShape, rows: o
   return client.postProcessResponse(rows, builder.queryContext()) as object[];
 }
 
-/** A join that multiplies rows would migrate a base row more than once. Names an example by its key alone. */
+/**
+ * A join that multiplies rows would migrate a base row more than once. Rows come in the order of their keys, so
+ * twins are neighbours. Names an example by its key alone.
+ */
 export function refuseDuplicates(keys: readonly Key[], name: string): void {
-  const times = new Map<string, number>();
-  for (const key of keys) {
-    const text = JSON.stringify(key);
-    times.set(text, (times.get(text) ?? 0) + 1);
-  }
-  if (times.size === keys.length) return;
-  const [example, count] = [...times].find(([, seen]) => seen > 1) ?? ['', 0];
+  const isTwin = (key: Key, index: number): boolean =>
+    index > 0 && key.every((part, column) => part === keys[index - 1]?.[column]);
+  const first = keys.findIndex(isTwin);
+  if (first === -1) return;
+  const key = JSON.stringify(keys[first]);
+  const count = keys.filter((other) => JSON.stringify(other) === key).length;
+  const distinct = keys.length - keys.filter(isTwin).length;
   throw fail('MIGRATION_FAILED', {
     message: `${name}: select returns some rows more than once`,
-    detail: `a join multiplies the rows of the base table: key ${shortened(example)} came ${count} times; ${keys.length} rows have ${times.size} keys`,
+    detail: `a join multiplies the rows of the base table: key ${shortened(key)} came ${count} times; ${keys.length} rows have ${distinct} keys`,
     hint: 'select each base row once; use whereExists instead of a join',
   });
 }

@@ -4,9 +4,7 @@ import type { Overrides } from '../core/steering.ts';
 import { fail } from '../errors.ts';
 import { type Owned, advance, own } from '../ledger/chunks.ts';
 import type { Key } from '../ledger/rows.ts';
-import { countKeys } from '../migration/key-queries.ts';
-import type { ChunkContext } from '../migration/contract.ts';
-import { type GuardedDatabase, guardDatabase } from '../migration/guard.ts';
+import { guardDatabase } from '../migration/guard.ts';
 import type { Session } from '../postgres/session.ts';
 import {
   authorSearchPath,
@@ -16,10 +14,9 @@ import {
   inOrder,
   rollback,
 } from '../postgres/transaction.ts';
-import { selectOfChunk } from './author-select.ts';
-import { readBatch, refuseDuplicates } from './batch.ts';
 import { type ChunkWork, chunkContext } from './chunk-work.ts';
-import { updateSet } from './set.ts';
+import { countKept, refuseMovedKeys } from './kept-keys.ts';
+import { type Migrated, migrate } from './migrate.ts';
 import { watchChunk } from './watch.ts';
 
 export interface ChunkRequest {
@@ -136,76 +133,17 @@ async function openChunk(
   return owned;
 }
 
-/** What became of a chunk's rows; `keys`: those that must still exist. */
-export interface Migrated {
-  readonly rows: number;
-  readonly to: Key;
-  readonly last: boolean;
-  readonly isCut?: boolean;
-  readonly keys: readonly Key[];
-}
-
-/** The rows that a chunk is to take. */
-export interface Taken {
-  readonly context: ChunkContext;
-  readonly owned: Pick<Owned, 'after' | 'hi'>;
-  readonly limit: number;
-  /** Is told how many rows there are before `update` gets them. */
-  readonly trying: (rows: number, key: Key | null) => void;
-}
-
-/**
- * Reads and locks the next rows, and has `update` migrate them. In an open transaction under the author's search
- * path; neither its beginning nor its end is done here, so that a sample can do the same and roll it back.
- */
-export async function migrate(
-  session: Session,
-  work: ChunkWork,
-  guard: GuardedDatabase,
-  { context, owned, limit, trying }: Taken,
-): Promise<Migrated> {
-  const { step, migration, run } = work;
-  const { base } = run.plan;
-  const shape = selectOfChunk(work, guard.builder);
-  const what = run.direction === 'up' ? 'update' : 'down.update';
-  const expect = { what, allowNoQueries: migration.options.allowNoQueries ?? false };
-  if (step.setBased) {
-    const update = step.update as (chunk: unknown, db: unknown, context: ChunkContext) => unknown;
-    const call = (chunk: unknown): Promise<unknown> =>
-      guard.settle(() => update(chunk, guard.db, context), expect);
-    const range = { after: owned.after, hi: owned.hi, limit };
-    return { ...(await updateSet(session, shape, base, guard, range, { call, trying })), keys: [] };
-  }
-  const { sizes = [] } = run.plan;
-  const bound = sizes.length === 0 ? null : { sizes, maxBytes: work.env.tuning.maxBytes };
-  const range = { after: owned.after, upTo: owned.hi, limit };
-  const batch = await readBatch(session, shape, base, guard, { range, bound });
-  refuseDuplicates(batch.keys, migration.name);
-  if (batch.rows.length > 0) {
-    trying(batch.rows.length, batch.rows.length === 1 ? (batch.keys[0] ?? null) : null);
-    const update = step.update as (db: unknown, rows: object[], context: ChunkContext) => unknown;
-    await guard.settle(() => update(guard.db, batch.rows, context), expect);
-  }
-  return {
-    rows: batch.rows.length,
-    to: batch.to,
-    last: batch.last,
-    isCut: batch.isCut,
-    keys: migration.options.allowDelete === true ? [] : batch.keys,
-  };
-}
-
-/** Counts the locked keys again, closes the guard, advances the cursor: one round trip. */
+/** Asks for the locked keys, closes the guard, advances the cursor: one round trip, or two. */
 async function closeChunk(
   session: Session,
   { env, run, migration }: ChunkWork,
   chunk: { request: ChunkRequest; owned: Owned; token: string; done: Migrated; busyMs: number },
 ): Promise<'commit' | 'stopped'> {
   const { owned, done, request } = chunk;
-  const recount = done.keys.length === 0 ? null : countKeys(run.plan.base, done.keys);
-  const [, counted, advanced] = await inOrder([
+  const { locked, written } = done;
+  const [, kept, advanced] = await inOrder([
     session.query(emptySearchPath),
-    recount === null ? null : session.query(recount.text, recount.values),
+    locked === null ? null : countKept(session, run.plan.base, locked, written),
     advance(session, env.names, {
       runId: run.id,
       no: request.no,
@@ -219,8 +157,7 @@ async function closeChunk(
       busyMs: chunk.busyMs,
     }),
   ]);
-  const left = counted === null ? done.keys.length : Number(counted.rows[0]?.['count']);
-  refuseMovedKeys(migration.name, done.keys.length - left);
+  refuseMovedKeys(migration.name, (locked?.keys.length ?? 0) - (kept ?? 0));
   if (!advanced.guarded) {
     throw fail('MIGRATION_FAILED', {
       message: `${migration.name}: update ended the transaction of its chunk`,
@@ -232,15 +169,6 @@ async function closeChunk(
   throw fail('LEDGER_DAMAGED', {
     message: `${migration.name}: the cursor of range ${request.no} moved while its row was locked`,
     hint: 'this is a bug: please report it',
-  });
-}
-
-/** Refuses an `update` after which so many of its rows' keys are not there any more. */
-export function refuseMovedKeys(name: string, moved: number): void {
-  if (moved === 0) return;
-  throw fail('MIGRATION_FAILED', {
-    message: `${name}: update moved or deleted ${moved} of its rows' keys`,
-    hint: 'choose a key that update does not change, or set options.allowDelete',
   });
 }
 

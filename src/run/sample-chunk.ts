@@ -1,11 +1,11 @@
 import type { Key } from '../ledger/rows.ts';
 import { guardDatabase } from '../migration/guard.ts';
-import { countKeys } from '../migration/key-queries.ts';
 import type { Session } from '../postgres/session.ts';
 import { authorSearchPath } from '../postgres/transaction.ts';
 import { selectOfChunk } from './author-select.ts';
-import { migrate, refuseMovedKeys } from './chunk.ts';
 import { type ChunkWork, chunkContext } from './chunk-work.ts';
+import { countKept, refuseMovedKeys } from './kept-keys.ts';
+import { migrate } from './migrate.ts';
 import { refuseSelfWait } from './outside.ts';
 import { lockPicked } from './pick.ts';
 
@@ -50,15 +50,14 @@ export async function applied(
     const context = chunkContext(work, owned, signal);
     const done = migrate(session, work, guard, { context, owned, limit, trying: () => undefined });
     const waits = { name: work.migration.name, signal: over.signal };
-    const { keys, rows } = await (pid === undefined
+    const { locked, written, rows } = await (pid === undefined
       ? done
       : Promise.race([done, refuseSelfWait(session, work.env, pid, waits)]));
     session.onStatement = null;
     guard.verify();
-    if (keys.length > 0) {
-      const recount = countKeys(work.run.plan.base, keys);
-      const counted = (await session.query(recount.text, recount.values)).rows[0]?.['count'];
-      refuseMovedKeys(work.migration.name, keys.length - Number(counted));
+    if (locked !== null) {
+      const kept = await countKept(session, work.run.plan.base, locked, written);
+      refuseMovedKeys(work.migration.name, locked.keys.length - kept);
     }
     return rows;
   } catch (error) {

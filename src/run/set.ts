@@ -7,6 +7,7 @@ import type { BaseTable } from '../migration/key.ts';
 import type { SelectShape } from '../migration/select-shape.ts';
 import type { Session } from '../postgres/session.ts';
 import { inOrder } from '../postgres/transaction.ts';
+import { readTuples } from './tuples.ts';
 
 /** What became of a set-based chunk. */
 export interface UpdatedSet {
@@ -29,10 +30,7 @@ export async function updateSet(
   },
 ): Promise<UpdatedSet> {
   const probe = upperKey(base, after, hi, limit);
-  const [found, writtenBefore] = await inOrder([
-    session.query(probe.text, probe.values),
-    tuplesWritten(session, base),
-  ]);
+  const [found, before] = await inOrder([session.query(probe.text, probe.values), readTuples(session, base)]);
   const upper = (found.rows[0]?.['key'] as Key | null | undefined) ?? null;
   const to = upper ?? hi;
   if (limit === 1) {
@@ -43,22 +41,9 @@ export async function updateSet(
   await on.call(chunk);
   refuseChangedKeys(chunk, base);
   const { rows, isCertain } = guard.written();
-  const tuples = isCertain ? 0 : (await tuplesWritten(session, base)) - writtenBefore;
+  const now = isCertain ? before : await readTuples(session, base);
+  const tuples = now.updated + now.deleted - before.updated - before.deleted;
   return { rows: Math.min(limit, Math.max(rows, tuples)), to, last: upper === null };
-}
-
-/**
- * Rows of the table that this connection has written, as the server's own statistics count them: also inside
- * a CTE or a function, of which the answer to a statement says nothing. 0 where `track_counts` is off.
- */
-async function tuplesWritten(session: Session, base: BaseTable): Promise<number> {
-  const result = await session.query(
-    `select coalesce(sum(pg_catalog.pg_stat_get_xact_tuples_updated(part.oid)
-                         + pg_catalog.pg_stat_get_xact_tuples_deleted(part.oid)), 0)::bigint as written
-     from (select $1::oid union select relid from pg_catalog.pg_partition_tree($1::oid)) as part (oid)`,
-    [base.oid],
-  );
-  return Number(result.rows[0]?.['written']);
 }
 
 /**

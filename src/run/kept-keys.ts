@@ -1,0 +1,46 @@
+import { fail } from '../errors.ts';
+import type { Key } from '../ledger/rows.ts';
+import type { BaseTable } from '../migration/key.ts';
+import { countKeys } from '../migration/key-queries.ts';
+import type { Written } from '../migration/written.ts';
+import type { Session } from '../postgres/session.ts';
+import { type Tuples, readTuples } from './tuples.ts';
+
+/** The locked keys of a chunk, and what the server had counted before its `update` ran. */
+export interface LockedKeys {
+  readonly keys: readonly Key[];
+  readonly before: Tuples;
+}
+
+/**
+ * How many of the keys are still there. It need not look where the server has counted as many rows updated as
+ * statements wrote of which it is known that they set no column of the key, and none deleted. Counting the keys
+ * again took a quarter of a row-style run's time on the server (500,000 rows by uuid: 3.0 of 12.4 s); asking for
+ * the counters takes 0.2 ms a chunk.
+ */
+export async function countKept(
+  session: Session,
+  base: BaseTable,
+  { keys, before }: LockedKeys,
+  written: Written,
+): Promise<number> {
+  if (keys.length === 0) return 0;
+  const columns = base.key.flatMap(({ name, madeFrom = [] }) => [name, ...madeFrom]);
+  const isLikely = written.updated >= keys.length && !written.columns.some((name) => columns.includes(name));
+  if (isLikely) {
+    const { updated, deleted, isPlain } = await readTuples(session, base);
+    const isAll = updated - before.updated === written.updated && deleted === before.deleted;
+    if (isPlain && isAll) return keys.length;
+  }
+  const counting = countKeys(base, keys);
+  return Number((await session.query(counting.text, counting.values)).rows[0]?.['count']);
+}
+
+/** Refuses an `update` after which so many of its rows' keys are not there any more. */
+export function refuseMovedKeys(name: string, moved: number): void {
+  if (moved === 0) return;
+  throw fail('MIGRATION_FAILED', {
+    message: `${name}: update moved or deleted ${moved} of its rows' keys`,
+    hint: 'choose a key that update does not change, or set options.allowDelete',
+  });
+}
