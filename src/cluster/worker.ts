@@ -102,6 +102,8 @@ function listen(message: ToWorker): void {
 }
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
+// They are the command's, whose reader may go away: what author code wrote is no reason to stop a run half-way.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
 process.on('message', listen);
 process.on('disconnect', () => process.exit(0));
 // While the primary is there, nobody but author code ends a worker, whatever code it chose.

@@ -23,6 +23,8 @@ interface Member {
   job: Job;
   events: WorkersEvents;
   busy: boolean;
+  /** It has no connection, which is said once. */
+  waiting: boolean;
   /** Set once the worker was told to go. */
   leaving: boolean;
   /** Set once it is to go when its chunks are done. */
@@ -75,7 +77,15 @@ export class Workers {
       serialization: 'advanced',
     });
     const worker = cluster.fork();
-    const member: Member = { worker, job, events, busy: true, leaving: false, retiring: false };
+    const member: Member = {
+      worker,
+      job,
+      events,
+      busy: true,
+      waiting: false,
+      leaving: false,
+      retiring: false,
+    };
     const pid = worker.process.pid ?? 0;
     this.#members.set(pid, member);
     worker.on('message', (message: ToPrimary) => this.#listen(member, message));
@@ -168,7 +178,8 @@ export class Workers {
     if (!member.busy) return events.onFailed(error);
     const { pid = 0 } = worker.process;
     const record = { event: 'worker.waiting', worker: pid, error: error.message } as const;
-    this.#logger.warn(record, `worker ${pid} cannot work: ${error.message}`);
+    if (!member.waiting) this.#logger.warn(record, `worker ${pid} cannot work: ${error.message}`);
+    member.waiting = true;
     this.#send(member, { type: 'work', job });
   }
 
@@ -181,6 +192,7 @@ export class Workers {
         return;
       case 'chunk':
         this.#deaths = 0;
+        member.waiting = false;
         events.onChunk(message.report);
         return;
       case 'log':

@@ -47,7 +47,7 @@ function remarks(entry: Entry, details: boolean): readonly string[] {
   if (details) {
     for (const { key, error } of entry.quarantine) lines.push(`row ${key.join(', ')}: ${error}`);
     for (const { host, pid, range } of entry.workers) lines.push(`worker ${pid} on ${host}: range ${range}`);
-    if (entry.kind === 'data') lines.push(`${number(entry.chunks)} chunks`);
+    if (entry.kind === 'data') lines.push(`${number(entry.chunks)} chunks, ${number(entry.retries)} retries`);
     if (entry.startedAt) lines.push(`started ${entry.startedAt}`);
     if (entry.executedAt) lines.push(`executed ${entry.executedAt}`);
   }

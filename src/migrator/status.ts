@@ -30,6 +30,8 @@ export interface MigrationStatus {
   readonly rows: { readonly done: number; readonly estimated: number; readonly quarantined: number };
   readonly ranges: { readonly done: number; readonly open: number };
   readonly chunks: number;
+  /** Chunks that were tried again for what passes, such as a deadlock or a lost connection. */
+  readonly retries: number;
   readonly rowsPerSecond: number | null;
   readonly etaSeconds: number | null;
   readonly chunkSize: number | null;
@@ -159,6 +161,7 @@ function statusOf(
     },
     ranges: { done: isBegun ? (sums?.rangesDone ?? 0) : 0, open: isBegun ? (sums?.rangesOpen ?? 0) : 0 },
     chunks: isBegun ? (sums?.chunks ?? 0) : 0,
+    retries: isBegun ? (sums?.retries ?? 0) : 0,
     rowsPerSecond: rate,
     etaSeconds: isRunning && rate !== null && rate > 0 && left < 1e9 ? Math.round(left / rate) : null,
     chunkSize: done > 0 && sums !== undefined && sums.chunks > 0 ? Math.round(done / sums.chunks) : null,
