@@ -6,6 +6,7 @@ import { endedEarly, ownProcess } from './cluster/own-process.ts';
 import { endWithoutAWord, wasBlocked } from './cluster/process-watch.ts';
 import type { Command } from './commands/command.ts';
 import { toYargs } from './commands/command.ts';
+import { baseline } from './commands/baseline.ts';
 import { cancel } from './commands/cancel.ts';
 import { create } from './commands/create.ts';
 import { down } from './commands/down.ts';
@@ -14,12 +15,14 @@ import { globalOptions } from './commands/globals.ts';
 import { pause } from './commands/pause.ts';
 import { pending } from './commands/pending.ts';
 import { plan } from './commands/plan.ts';
+import { repair } from './commands/repair.ts';
 import { reportError, wishesIn } from './commands/report.ts';
 import { resume } from './commands/resume.ts';
 import { retry } from './commands/retry.ts';
 import { set } from './commands/set.ts';
 import { status } from './commands/status.ts';
 import { up } from './commands/up.ts';
+import { validate } from './commands/validate.ts';
 import { verify } from './commands/verify.ts';
 import { refuseWhatYargsPassesOver, usageError } from './commands/usage.ts';
 import { reportStray } from './migration/strays.ts';
@@ -38,6 +41,9 @@ const commands: readonly Command[] = [
   set,
   retry,
   verify,
+  validate,
+  repair,
+  baseline,
 ];
 const verbs = [...commands.map(({ command }) => command.split(' ')[0]), 'completion'].join(', ');
 

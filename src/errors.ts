@@ -17,6 +17,7 @@ export const exitCodes = {
   DRIFT: 3,
   ORDER: 3,
   REVERTING: 3,
+  RUNNING: 3,
   NOT_EXECUTED: 3,
   LEDGER_VERSION: 3,
   DATABASE_UNAVAILABLE: 4,

@@ -6,7 +6,7 @@ import type { Progress } from './core/progress.ts';
 import type { ErrorCode, UmzugClusterError } from './errors.ts';
 import type { Direction } from './ledger/rows.ts';
 import type { Logger } from './logger.ts';
-import { assertExecuted, checkOrder, warnOfDrift } from './migrator/checks.ts';
+import { assertExecuted, checkOrder, refuseBaselined, warnOfDrift } from './migrator/checks.ts';
 import type { Executor, ExecutorInput } from './migrator/execute.ts';
 import { type LedgerState, readState } from './migrator/state.ts';
 import { Operator } from './migrator/operator.ts';
@@ -63,7 +63,7 @@ export class Migrator extends EventEmitter<MigratorEvents> {
   async up(options: UpOptions = {}): Promise<readonly MigrationOutcome[]> {
     const files = await this.#files();
     const state = await this.#state();
-    warnOfDrift(files, state, options.strict ?? false, this.#logger);
+    await warnOfDrift(files, state, options.strict ?? false, this.#logger);
     const pending = checkOrder(files, state, options);
     if (pending.length === 0 && options.names === undefined) return [];
     const executed = state.executed.map(({ name }) => name);
@@ -83,6 +83,7 @@ export class Migrator extends EventEmitter<MigratorEvents> {
     const state = await this.#state();
     const begun = [...state.executed.map(({ name }) => name), ...state.live];
     const targets = revertTargets(files, begun, options);
+    refuseBaselined(targets, state);
     return await this.#run({ files, again: false, found: begun }, async (executor) => {
       // Refused before anything changes: a migration without `down` in the middle would stop half way.
       for (const target of targets) await executor.checkDown(target);

@@ -2,6 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { backoffMs } from '../core/backoff.ts';
 import { UmzugClusterError, fail, messageOf } from '../errors.ts';
 import { Session, type SessionOptions } from '../postgres/session.ts';
+import type { Config } from '../config.ts';
+import { sessionOptions } from '../run/environment.ts';
 import { codeOf, judgeError, unavailable } from '../run/failure.ts';
 
 /**
@@ -91,4 +93,10 @@ export class Control {
     this.#session = await Session.open(this.#options, this.#cut.signal);
     return this.#session;
   }
+}
+
+/** A control connection to the configured database, opened with its first call. */
+export function openControl(config: Config): Control {
+  const label = config.database.kind === 'connection' ? config.database.label : 'embedded';
+  return new Control(sessionOptions(config), config.tuning.retryBudgetMs, label);
 }

@@ -57,7 +57,7 @@ async function work(job: Job): Promise<void> {
   );
   await control.close();
   // The file may have been replaced since the primary has read it.
-  refuseOtherFile(run, migration.sha256);
+  refuseOtherFile(run, migration.hashes);
   await runCrew({
     work: {
       env,

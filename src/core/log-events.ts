@@ -39,6 +39,16 @@ export const logEvents = {
     when: 'executed migrations have no file any more',
     fields: { missing: 'texts' },
   },
+  'migration.changed': {
+    level: 'warn',
+    when: 'files of executed migrations, or what they import, have changed since',
+    fields: { changed: 'texts' },
+  },
+  'migration.confusable': {
+    level: 'warn',
+    when: 'two names read in another order than they run',
+    fields: { first: 'text', second: 'text' },
+  },
   'migration.started': {
     level: 'info',
     when: 'this host begins, resumes or joins a migration',

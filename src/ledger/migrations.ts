@@ -1,18 +1,20 @@
+import type { FileHashes } from '../core/file-drift.ts';
 import type { Session } from '../postgres/session.ts';
 import type { LedgerNames } from './schema.ts';
 
 /** A row of the table that Umzug's storage reads. */
-export interface ExecutedMigration {
+export interface ExecutedMigration extends FileHashes {
   readonly name: string;
   readonly kind: 'data' | 'schema';
   readonly executedAt: string;
-  readonly fileSha256: string;
+  /** It was recorded without having been run here. */
+  readonly isBaseline: boolean;
 }
 
 /** All executed migrations, in order of name. */
 export async function listExecuted(session: Session, names: LedgerNames): Promise<ExecutedMigration[]> {
   const result = await session.query(
-    `select name, kind, to_json(executed_at) #>> '{}' as executed, file_sha256
+    `select name, kind, to_json(executed_at) #>> '{}' as executed, file_sha256, imports, is_baseline
      from ${names.migrations} order by name collate "C"`,
   );
   return result.rows.map((row) => ({
@@ -20,6 +22,8 @@ export async function listExecuted(session: Session, names: LedgerNames): Promis
     kind: row.kind as 'data' | 'schema',
     executedAt: row.executed as string,
     fileSha256: row.file_sha256 as string,
+    imports: row.imports as FileHashes['imports'],
+    isBaseline: row.is_baseline === true,
   }));
 }
 
@@ -29,17 +33,48 @@ export async function isExecuted(session: Session, names: LedgerNames, name: str
   return result.rowCount === 1;
 }
 
-/** Records a migration as executed; recording it twice changes nothing. */
+/**
+ * Records a migration as executed; recording it twice changes nothing, but one that was only marked as executed
+ * has been run now.
+ */
 export async function recordExecuted(
   session: Session,
   names: LedgerNames,
-  migration: { name: string; kind: 'data' | 'schema'; runId: string | null; fileSha256: string },
+  migration: FileHashes & {
+    readonly name: string;
+    readonly kind: 'data' | 'schema';
+    readonly runId: string | null;
+    readonly isBaseline?: boolean;
+  },
 ): Promise<void> {
   await session.query(
-    `insert into ${names.migrations} (name, kind, run_id, file_sha256)
-     values ($1, $2, $3::bigint, $4)
-     on conflict (name) do nothing`,
-    [migration.name, migration.kind, migration.runId, migration.fileSha256],
+    `insert into ${names.migrations} as m (name, kind, run_id, file_sha256, imports, is_baseline)
+     values ($1, $2, $3::bigint, $4, $5::jsonb, $6)
+     on conflict (name) do update
+     set run_id = excluded.run_id, is_baseline = false, executed_at = clock_timestamp(),
+         file_sha256 = excluded.file_sha256, imports = excluded.imports
+     where m.is_baseline and not excluded.is_baseline`,
+    [
+      migration.name,
+      migration.kind,
+      migration.runId,
+      migration.fileSha256,
+      JSON.stringify(migration.imports),
+      migration.isBaseline ?? false,
+    ],
+  );
+}
+
+/** Notes other files for an executed migration. */
+export async function acceptFiles(
+  session: Session,
+  names: LedgerNames,
+  name: string,
+  { fileSha256, imports }: FileHashes,
+): Promise<void> {
+  await session.query(
+    `update ${names.migrations} set file_sha256 = $2, imports = $3::jsonb where name = $1`,
+    [name, fileSha256, JSON.stringify(imports)],
   );
 }
 

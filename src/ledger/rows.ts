@@ -1,3 +1,4 @@
+import type { FileHashes } from '../core/file-drift.ts';
 import type { BaseTable } from '../migration/key.ts';
 import type { ColumnSize } from '../migration/row-sizes.ts';
 
@@ -18,7 +19,7 @@ export interface RunPlan {
 }
 
 /** One execution of one migration, in one direction. */
-export interface Run {
+export interface Run extends FileHashes {
   readonly id: string;
   readonly name: string;
   readonly direction: Direction;
@@ -27,7 +28,6 @@ export interface Run {
   readonly reverts: string | null;
   readonly startXid: string;
   readonly plan: RunPlan;
-  readonly fileSha256: string;
   readonly planSha256: string;
   readonly stopKey: Key | null;
   readonly estimatedRows: number;
@@ -73,6 +73,7 @@ export function toRun(row: Record<string, unknown>): Run {
     startXid: row.start_xid as string,
     plan: row.plan as RunPlan,
     fileSha256: row.file_sha256 as string,
+    imports: row.imports as FileHashes['imports'],
     planSha256: row.plan_sha256 as string,
     stopKey: row.stop_key as Key | null,
     estimatedRows: row.estimated_rows as number,
@@ -82,7 +83,7 @@ export function toRun(row: Record<string, unknown>): Run {
 
 /** The columns that `toRun` reads. */
 export const runColumns =
-  'id::text, name, direction, state, epoch, reverts::text, start_xid::text, plan, file_sha256, plan_sha256, stop_key, estimated_rows, error';
+  'id::text, name, direction, state, epoch, reverts::text, start_xid::text, plan, file_sha256, imports, plan_sha256, stop_key, estimated_rows, error';
 
 /** Reads a row of `ranges`. */
 export function toRange(row: Record<string, unknown>): Range {

@@ -1,3 +1,4 @@
+import type { FileHashes } from '../core/file-drift.ts';
 import type { Session } from '../postgres/session.ts';
 import {
   type Direction,
@@ -60,12 +61,11 @@ export async function latestRuns(
   }));
 }
 
-export interface NewRun {
+export interface NewRun extends FileHashes {
   readonly name: string;
   readonly direction: Direction;
   readonly reverts: string | null;
   readonly plan: RunPlan;
-  readonly fileSha256: string;
   readonly planSha256: string;
   readonly stopKey: Key | null;
   readonly estimatedRows: number;
@@ -76,9 +76,10 @@ export async function insertRun(session: Session, names: LedgerNames, run: NewRu
   const result = await session.query(
     `with run as (
        insert into ${names.runs}
-         (name, direction, state, reverts, start_xid, plan, file_sha256, plan_sha256, stop_key, estimated_rows)
+         (name, direction, state, reverts, start_xid, plan, file_sha256, plan_sha256, stop_key, estimated_rows,
+          imports)
        values ($1, $2, 'running', $3::bigint, pg_catalog.pg_current_xact_id(), $4::jsonb, $5, $6, $7::text[],
-               $8::double precision)
+               $8::double precision, $9::jsonb)
        returning *
      ), controls as (
        insert into ${names.controls} (run_id) select id from run
@@ -93,6 +94,7 @@ export async function insertRun(session: Session, names: LedgerNames, run: NewRu
       run.planSha256,
       run.stopKey,
       run.estimatedRows,
+      JSON.stringify(run.imports),
     ],
   );
   return toRun(result.rows[0] ?? {});
@@ -131,12 +133,19 @@ export async function adopt(
   session: Session,
   names: LedgerNames,
   id: string,
-  now: Pick<Run, 'fileSha256' | 'planSha256'> & { readonly plan?: RunPlan },
+  now: FileHashes & { readonly planSha256: string; readonly plan?: RunPlan },
 ): Promise<void> {
   await session.query(
-    `update ${names.runs} set file_sha256 = $2, plan_sha256 = $3, plan = coalesce($4::jsonb, plan)
+    `update ${names.runs}
+     set file_sha256 = $2, plan_sha256 = $3, plan = coalesce($4::jsonb, plan), imports = $5::jsonb
      where id = $1::bigint`,
-    [id, now.fileSha256, now.planSha256, now.plan === undefined ? null : JSON.stringify(now.plan)],
+    [
+      id,
+      now.fileSha256,
+      now.planSha256,
+      now.plan === undefined ? null : JSON.stringify(now.plan),
+      JSON.stringify(now.imports),
+    ],
   );
 }
 

@@ -59,6 +59,7 @@ create table ${names.runs} (
   start_xid xid8 not null,
   plan jsonb not null,
   file_sha256 text not null,
+  imports jsonb not null default '{}', -- hashes of the local files that it imports, by path
   plan_sha256 text not null,
   stop_key text[],
   estimated_rows double precision not null default -1,
@@ -79,7 +80,9 @@ create table ${names.migrations} (
   executed_at timestamptz not null default clock_timestamp(),
   run_id bigint references ${names.runs} (id),
   file_sha256 text not null,
-  check ((kind = 'data') = (run_id is not null))
+  imports jsonb not null default '{}',
+  is_baseline boolean not null default false, -- recorded without having been run here
+  check (is_baseline and run_id is null or not is_baseline and (kind = 'data') = (run_id is not null))
 );
 create table ${names.ranges} (
   run_id bigint not null references ${names.runs} (id),

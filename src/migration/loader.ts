@@ -5,14 +5,17 @@ import { typescriptLoader } from '../config/typescript.ts';
 import { fail } from '../errors.ts';
 import { nearest } from '../core/names.ts';
 import type { Options, SchemaStep, Select, Verify } from './contract.ts';
-import { type MigrationFile, hashFile } from './folder.ts';
+import type { FileHashes } from '../core/file-drift.ts';
+import type { MigrationFile } from './folder.ts';
+import { hashesOfFile } from './imports.ts';
 import { readOptions } from './options.ts';
 import { type MarkedUpdate, isSetBased } from './set-based.ts';
 
 interface Loaded {
   readonly name: string;
   readonly path: string;
-  readonly sha256: string;
+  /** Of the file and its local imports, as they were when it was loaded. */
+  readonly hashes: FileHashes;
   /** What should not be there once it is done; null: for a data migration its `select`. */
   readonly verify: Verify | null;
 }
@@ -40,15 +43,15 @@ const known = ['select', 'update', 'down', 'options', 'up', 'verify'] as const;
 // What a file may leave out: a slip in one of these names would go unnoticed.
 const optional = ['down', 'options', 'verify'] as const;
 
-// Hash of each file as this process has it in the module cache.
+// Hashes of each file as this process has it in the module cache.
 const cached = new Map<string, string>();
 
 /** Loads a migration file, TypeScript or JavaScript. Throws MIGRATION_FILE with what is wrong with it. */
 export async function loadMigration(file: MigrationFile): Promise<LoadedMigration> {
-  const sha256 = await hashFile(file.path);
-  const exports = members(await importFile(file, sha256));
+  const hashes = await hashesOfFile(file);
+  const exports = members(await importFile(file, hashes));
   const label = path.basename(file.path);
-  const loaded: Loaded = { name: file.name, path: file.path, sha256, verify: verifyOf(label, exports) };
+  const loaded: Loaded = { name: file.name, path: file.path, hashes, verify: verifyOf(label, exports) };
   const isData = exports['select'] !== undefined || exports['update'] !== undefined;
   if (isData && exports['up'] !== undefined) {
     throw fail('MIGRATION_FILE', {
@@ -158,7 +161,7 @@ function notAFunction(label: string, name: string, value: unknown, siblings: rea
   });
 }
 
-async function importFile(file: MigrationFile, sha256: string): Promise<unknown> {
+async function importFile(file: MigrationFile, hashes: FileHashes): Promise<unknown> {
   const index = import.meta.url.endsWith('.ts') ? '../index.ts' : '../index.js';
   const loader = typescriptLoader(path.dirname(file.path), {
     interopDefault: true,
@@ -166,8 +169,13 @@ async function importFile(file: MigrationFile, sha256: string): Promise<unknown>
     alias: { 'umzug-cluster': fileURLToPath(new URL(index, import.meta.url)) },
   });
   // A process that lives on after an edit must not run the old code under the new hash.
-  if (cached.get(file.path) !== sha256) Reflect.deleteProperty(loader.cache, file.path);
-  cached.set(file.path, sha256);
+  const print = JSON.stringify(hashes);
+  if (cached.get(file.path) !== print) {
+    const folder = path.dirname(file.path);
+    const parts = Object.keys(hashes.imports).map((name) => path.resolve(folder, name));
+    for (const part of [file.path, ...parts]) Reflect.deleteProperty(loader.cache, part);
+  }
+  cached.set(file.path, print);
   try {
     return await loader.import(file.path);
   } catch (error) {

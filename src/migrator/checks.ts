@@ -1,6 +1,10 @@
+import path from 'node:path';
+import { type ConfusablePair, confusablePairs } from '../core/confusable.ts';
+import { changedFiles, namesOf } from '../core/file-drift.ts';
 import { fail } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import type { MigrationFile } from '../migration/folder.ts';
+import { hashesOfFile } from '../migration/imports.ts';
 import type { UpOptions } from './requests.ts';
 import type { LedgerState } from './state.ts';
 import { unknownName } from './umzug.ts';
@@ -40,21 +44,94 @@ export function checkOrder(
   });
 }
 
-/** Warns of executed files that are missing; with `strict` refuses. */
-export function warnOfDrift(
+/** An executed migration whose file, or a file that it imports, is not as it was when it was executed. */
+export interface Changed {
+  readonly name: string;
+  /** `a.ts`, or paths of imports relative to the folder of the migrations. */
+  readonly files: string;
+}
+
+/** Executed migrations whose files have changed since. Throws MIGRATION_FILE where one cannot be read. */
+export async function changedSince(
+  files: readonly MigrationFile[],
+  executed: LedgerState['executed'],
+): Promise<readonly Changed[]> {
+  const found = await Promise.all(
+    executed.map(async (recorded) => {
+      const file = files.find(({ name }) => name === recorded.name);
+      if (file === undefined) return [];
+      const changed = changedFiles(recorded, await hashesOfFile(file));
+      return changed.length === 0
+        ? []
+        : [{ name: file.name, files: namesOf(changed, path.basename(file.path)) }];
+    }),
+  );
+  return found.flat();
+}
+
+/** Names of executed migrations that have no file any more. */
+export function missingFiles(
+  files: readonly MigrationFile[],
+  executed: LedgerState['executed'],
+): readonly string[] {
+  const present = new Set(files.map(({ name }) => name));
+  return executed.map(({ name }) => name).filter((name) => !present.has(name));
+}
+
+/** `a (a.ts), b (lib/convert.ts)`. */
+export function listChanged(changed: readonly Changed[]): string {
+  return changed.map((one) => `${one.name} (${one.files})`).join(', ');
+}
+
+/**
+ * Warns of executed files that are missing or changed, and of pending ones that run in another order than they
+ * read; with `strict` refuses the first two.
+ */
+export async function warnOfDrift(
   files: readonly MigrationFile[],
   state: LedgerState,
   strict: boolean,
   logger: Logger,
-): void {
-  const present = new Set(files.map(({ name }) => name));
-  const missing = state.executed.filter(({ name }) => !present.has(name)).map(({ name }) => name);
-  if (missing.length === 0) return;
-  const message = `executed but missing: ${missing.join(', ')}`;
-  if (strict) {
-    throw fail('DRIFT', { message, hint: 'put the files back, or run without --strict' });
+): Promise<void> {
+  const missing = missingFiles(files, state.executed);
+  if (missing.length > 0) {
+    const message = `executed but missing: ${missing.join(', ')}`;
+    if (strict) throw fail('DRIFT', { message, hint: 'put the files back, or run without --strict' });
+    logger.warn({ event: 'migration.missing', missing }, message);
   }
-  logger.warn({ event: 'migration.missing', missing }, message);
+  const changed = await changedSince(files, state.executed);
+  if (changed.length > 0) {
+    const message = `changed after it was executed: ${listChanged(changed)}`;
+    if (strict) {
+      const hint = 'put the files back, or accept them as they are with: umzug-cluster repair';
+      throw fail('DRIFT', { message, hint });
+    }
+    logger.warn({ event: 'migration.changed', changed: changed.map(({ name }) => name) }, message);
+  }
+  const executed = new Set(state.executed.map(({ name }) => name));
+  for (const { first, second } of confusablePairs(files.map(({ name }) => name))) {
+    if (executed.has(first) && executed.has(second)) continue;
+    logger.warn({ event: 'migration.confusable', first, second }, confusableMessage({ first, second }));
+  }
+}
+
+/** Refuses to revert what was only marked as executed: nothing is known of the rows that it changed. */
+export function refuseBaselined(targets: readonly MigrationFile[], { executed }: LedgerState): void {
+  const marked = executed.find(
+    ({ name, kind, isBaseline }) =>
+      isBaseline && kind === 'data' && targets.some((target) => target.name === name),
+  );
+  if (marked === undefined) return;
+  throw fail('NO_DOWN', {
+    message: `${marked.name} was marked as executed, not run: nothing is known of the rows that it changed`,
+    detail: 'nothing was changed',
+    hint: `to have it pending again: umzug-cluster baseline --undo --name ${marked.name}`,
+  });
+}
+
+/** What to say of two names that read in another order than they run. */
+export function confusableMessage({ first, second }: ConfusablePair): string {
+  return `${first} runs before ${second}: names are compared letter by letter; write numbers with leading zeros`;
 }
 
 /** Throws where a migration of the folder is not executed, or one of `names` is not. */

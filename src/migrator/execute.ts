@@ -152,7 +152,7 @@ export function makeExecutor(input: ExecutorInput): Executor {
       if (migration.kind !== 'data') return null;
       const isBack = await control.use(async (session) => {
         const plan = await planStep(session, env, migration, stepOf(migration, run.direction));
-        const now = { fileSha256: migration.sha256, planSha256: plan.sha256 };
+        const now = { ...migration.hashes, planSha256: plan.sha256 };
         return await retryQuarantined(session, env, run, now);
       });
       return isBack ? run.direction : null;

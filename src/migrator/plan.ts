@@ -154,7 +154,7 @@ async function liveRun(
   );
   if (run === null) return null;
   if (run.state === 'reverting') throw revertingError(migration.name);
-  refuseOtherFile(run, migration.sha256);
+  refuseOtherFile(run, migration.hashes);
   refuseOtherPlan(run, plan.sha256);
   return run;
 }

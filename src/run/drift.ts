@@ -1,14 +1,20 @@
+import { type FileHashes, changedFiles, namesOf } from '../core/file-drift.ts';
 import { fail } from '../errors.ts';
 import type { Run } from '../ledger/rows.ts';
 
-/** Refuses a file that is not the one a run began with. */
-export function refuseOtherFile(run: Run, sha256: string): void {
-  if (run.fileSha256 === sha256) return;
+/** Refuses a file that is not the one a run began with, or an import of it that is not. */
+export function refuseOtherFile(run: Run, present: FileHashes): void {
+  const changed = changedFiles(run, present);
+  const [first] = changed;
+  if (first === undefined) return;
   const { name } = run;
   const isUp = run.direction === 'up';
+  const what = isUp ? 'run' : 'rollback';
+  const file = first.path === null ? 'file' : `import ${first.path}`;
+  const more = changed.length === 1 ? '' : `; changed: ${namesOf(changed, 'the file itself')}`;
   throw fail('DRIFT', {
-    message: `${name} was changed while its ${isUp ? 'run' : 'rollback'} is in progress`,
-    detail: `the ${isUp ? 'run' : 'rollback'} began with file ${run.fileSha256}, this host has ${sha256}`,
+    message: `${name} was changed while its ${what} is in progress`,
+    detail: `the ${what} began with ${file} ${first.recorded ?? 'missing'}, this host has ${first.present ?? 'none'}${more}`,
     hint: isUp
       ? `put the file back, or revert the run with: umzug-cluster down --name ${name}`
       : `put the file back, then finish the rollback with: umzug-cluster down --name ${name}`,

@@ -25,6 +25,7 @@ export async function finish(session: Session, env: RunEnvironment, runId: strin
         kind: 'data',
         runId: run.id,
         fileSha256: run.fileSha256,
+        imports: run.imports,
       });
     } else {
       await forgetExecuted(session, env.names, run.name);

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { changedFiles } from '../core/file-drift.ts';
 import { readRunning } from '../ledger/controls.ts';
 import { olderTransactions } from '../ledger/old-transactions.ts';
 import { layOut } from '../ledger/ranges.ts';
@@ -54,7 +55,7 @@ export async function registerUp(
       direction: 'up',
       reverts: null,
       plan: plan.stored,
-      fileSha256: migration.sha256,
+      ...migration.hashes,
       planSha256: plan.sha256,
       stopKey: layout.stopKey,
       estimatedRows: plan.base.estimatedRows,
@@ -74,7 +75,7 @@ async function isSpent(
   run: Run,
   migration: DataMigration,
 ): Promise<boolean> {
-  if (run.state !== 'failed' || run.fileSha256 === migration.sha256) return false;
+  if (run.state !== 'failed' || changedFiles(run, migration.hashes).length === 0) return false;
   const { hasSucceeded } = await failureFacts(session, env.names, run.id);
   if (hasSucceeded) return false;
   await changeState(session, env.names, run.id, 'reverting');
@@ -91,7 +92,7 @@ async function resume(
   lift: boolean,
 ): Promise<Run> {
   if (run.state === 'reverting') throw revertingError(migration.name);
-  refuseOtherFile(run, migration.sha256);
+  refuseOtherFile(run, migration.hashes);
   refuseOtherPlan(run, plan.sha256);
   await refuseMisplaced(session, env, run, plan);
   if (run.state === 'running') return run;

@@ -1,4 +1,5 @@
 import { fail } from '../errors.ts';
+import type { FileHashes } from '../core/file-drift.ts';
 import { type QuarantinedRow, listQuarantined, putBack } from '../ledger/quarantine.ts';
 import type { Run } from '../ledger/rows.ts';
 import { adopt, changeState, findLiveRun, lockRun, resetRetries } from '../ledger/runs.ts';
@@ -60,16 +61,16 @@ export async function retryQuarantined(
   session: Session,
   env: RunEnvironment,
   run: Run,
-  { fileSha256, planSha256 }: { readonly fileSha256: string; readonly planSha256: string },
+  now: FileHashes & { readonly planSha256: string },
 ): Promise<boolean> {
   return await withTransaction(session, env.pinned, async () => {
     const { run: locked } = await lockRun(session, env.names, run.id);
     if (locked.state !== 'running' && locked.state !== 'failed') return false;
-    refuseOtherPlan(locked, planSha256);
-    if (locked.state === 'running') refuseOtherFile(locked, fileSha256);
+    refuseOtherPlan(locked, now.planSha256);
+    if (locked.state === 'running') refuseOtherFile(locked, now);
     await putBack(session, env.names, run.id);
     if (locked.state === 'running') return true;
-    await adopt(session, env.names, run.id, { fileSha256, planSha256 });
+    await adopt(session, env.names, run.id, now);
     await resetRetries(session, env.names, run.id);
     await changeState(session, env.names, run.id, 'running');
     return true;

@@ -51,7 +51,7 @@ export async function registerDown(
       direction: 'down',
       reverts: upRun.id,
       plan: plan.stored,
-      fileSha256: migration.sha256,
+      ...migration.hashes,
       planSha256: plan.sha256,
       stopKey: upRun.stopKey,
       estimatedRows: upRun.estimatedRows,
@@ -70,14 +70,14 @@ async function resume(
   plan: Plan,
 ): Promise<Run> {
   if (run.state === 'running') {
-    refuseOtherFile(run, migration.sha256);
+    refuseOtherFile(run, migration.hashes);
     refuseOtherPlan(run, plan.sha256);
     return run;
   }
   await refuseQuarantined(session, env, run);
   refuseOtherTable(migration.name, run, plan);
   await adopt(session, env.names, run.id, {
-    fileSha256: migration.sha256,
+    ...migration.hashes,
     planSha256: plan.sha256,
     plan: plan.stored,
   });

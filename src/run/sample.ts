@@ -167,7 +167,7 @@ function workFor(env: RunEnvironment, migration: DataMigration, direction: Direc
       reverts: null,
       startXid: '0',
       plan: plan.stored,
-      fileSha256: migration.sha256,
+      ...migration.hashes,
       planSha256: plan.sha256,
       stopKey: null,
       estimatedRows: plan.base.estimatedRows,

@@ -169,11 +169,11 @@ async function runStep(
 async function record(
   session: Session,
   env: RunEnvironment,
-  { name, sha256 }: SchemaMigration,
+  { name, hashes }: SchemaMigration,
   direction: Direction,
 ): Promise<void> {
   if (direction === 'down') return await forgetExecuted(session, env.names, name);
-  await recordExecuted(session, env.names, { name, kind: 'schema', runId: null, fileSha256: sha256 });
+  await recordExecuted(session, env.names, { name, kind: 'schema', runId: null, ...hashes });
 }
 
 /** How far a try came. */

@@ -118,6 +118,13 @@ describe('the command lines', () => {
         export const update = (db, rows) => db('people').whereIn('id', rows.map(({ id }) => id)).update({ score: 0 });
         export const down = { select: (db) => db('people').select('id'), update };`;
       const place = { cwd: makeProject({ '1-a.ts': source }).dir, url };
+      if (line.includes('--from knex')) {
+        await client.query(
+          `create table knex_migrations (id int, name text); insert into knex_migrations values (1, '1-a.js')`,
+        );
+      }
+      if (line.includes('--undo'))
+        expect(await run(['baseline', '--to', '1-a'], place)).toMatchObject({ code: 0 });
       if (/^(down|verify)/.test(line)) expect(await run(['up'], place)).toMatchObject({ code: 0 });
       const name = line.startsWith('create') ? 'a-name' : '1-a';
       const args = line.replace(/\bNAME\b/, name).split(' ');

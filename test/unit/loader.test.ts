@@ -122,7 +122,24 @@ describe('a migration file', () => {
     const after = await load('export const up = () => 2;');
     if (before.kind !== 'schema' || after.kind !== 'schema') throw new Error('not schema migrations');
     expect([before.up(db), after.up(db)]).toEqual([1, 2]);
-    expect(after.sha256).not.toBe(before.sha256);
+    expect(after.hashes.fileSha256).not.toBe(before.hashes.fileSha256);
+  });
+
+  it('is loaded anew, with new hashes, where a file that it imports was edited', async () => {
+    const text = "import { a } from './helper.js'; export const up = () => a;";
+    const helper = (value: number): Promise<void> =>
+      writeFile(path.join(folder, 'helper.ts'), `import './deep'; export const a = ${value};`);
+    await writeFile(path.join(folder, 'deep.ts'), 'export {};');
+    await helper(1);
+    const before = await load(text);
+    await helper(2);
+    const after = await load(text);
+    if (before.kind !== 'schema' || after.kind !== 'schema') throw new Error('not schema migrations');
+    expect([before.up(db), after.up(db)]).toEqual([1, 2]);
+    expect(Object.keys(after.hashes.imports)).toEqual(['deep.ts', 'helper.ts']);
+    expect(after.hashes.fileSha256).toBe(before.hashes.fileSha256);
+    expect(after.hashes.imports['deep.ts']).toBe(before.hashes.imports['deep.ts']);
+    expect(after.hashes.imports['helper.ts']).not.toBe(before.hashes.imports['helper.ts']);
   });
 
   it('that is gone is named', async () => {

@@ -1,0 +1,82 @@
+import type { BaselineReport, BaselineRequest } from '../migrator/bookkeeping.ts';
+import { fail } from '../errors.ts';
+import { type Arguments, type Command, switchFlag, textOf, textsOf, valueFlag } from './command.ts';
+
+const tools = ['knex', 'sequelize', 'node-pg-migrate'] as const;
+
+/** `baseline`: marks migrations as executed without running them. */
+export const baseline: Command = {
+  command: 'baseline',
+  describe: 'mark migrations as executed without running them, and say which',
+  options: {
+    to: valueFlag('mark up to this migration, with it'),
+    name: valueFlag('mark this migration (repeatable)'),
+    from: valueFlag('take over what another tool has executed', { choices: tools }),
+    table: valueFlag('the other tool’s table, if it is not knex_migrations, SequelizeMeta or pgmigrations'),
+    undo: switchFlag('with --name: have it pending again, if it was only marked'),
+  },
+  exclusive: ['to', 'name', 'from'],
+  insteadOf: (argument) => `umzug-cluster baseline --to ${argument}`,
+  examples: [
+    ['baseline --to NAME', 'the database has all up to this one already'],
+    ['baseline --from knex', 'what knex migrate has executed'],
+    ['baseline --undo --name NAME', 'it was a mistake'],
+  ],
+  run: async (flags) => {
+    const names = textsOf(flags, 'name');
+    if (flags['undo'] === true) return await undo(flags, names);
+    const request = requestOf(flags, names);
+    const { withBooks } = await import('./books.ts');
+    await withBooks(flags, async (books, { json }) => {
+      const report = await books.baseline(request);
+      const { printJson } = await import('./output.ts');
+      if (json) return printJson(report);
+      await print(report);
+    });
+  },
+};
+
+async function undo(flags: Arguments, names: readonly string[] | undefined): Promise<void> {
+  if (names === undefined) {
+    throw fail('USAGE', {
+      message: '--undo needs --name',
+      hint: 'umzug-cluster baseline --undo --name NAME',
+    });
+  }
+  const { withBooks } = await import('./books.ts');
+  const { printJson, printLine } = await import('./output.ts');
+  await withBooks(flags, async (books, { json }) => {
+    const unmarked = await books.undoBaseline(names);
+    if (json) return printJson({ unmarked });
+    for (const name of unmarked) printLine(`${name}: pending again`);
+  });
+}
+
+function requestOf(flags: Arguments, names: readonly string[] | undefined): BaselineRequest {
+  const to = textOf(flags, 'to');
+  const tool = tools.find((known) => known === flags['from']);
+  const table = textOf(flags, 'table');
+  if (table !== undefined && tool === undefined) {
+    throw fail('USAGE', {
+      message: '--table needs --from',
+      hint: 'umzug-cluster baseline --from knex --table NAME',
+    });
+  }
+  if (tool !== undefined) return { kind: 'from', tool, table };
+  if (to !== undefined) return { kind: 'to', name: to };
+  if (names !== undefined) return { kind: 'names', names };
+  throw fail('USAGE', {
+    message: 'baseline needs --to, --name or --from: it does not mark everything by itself',
+    hint: 'umzug-cluster pending lists the names; umzug-cluster baseline --to NAME marks up to one of them',
+  });
+}
+
+async function print({ marked, already, withoutFile }: BaselineReport): Promise<void> {
+  const { printLine, printNote } = await import('./output.ts');
+  for (const name of marked) printLine(`${name}: marked as executed`);
+  if (marked.length === 0) printLine('nothing to mark');
+  if (already.length > 0) printNote(`executed already: ${already.join(', ')}`);
+  if (withoutFile.length > 0) {
+    printNote(`recorded by the other tool, but without a file here: ${withoutFile.join(', ')}`);
+  }
+}

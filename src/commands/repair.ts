@@ -1,0 +1,24 @@
+import { type Command, textOf } from './command.ts';
+
+/** `repair`: accepts the present files of executed migrations that were changed. */
+export const repair: Command = {
+  command: 'repair [name]',
+  describe: 'accept the present files of executed migrations that were changed, and say which',
+  options: {},
+  positionals: { name: 'only this migration' },
+  insteadOf: () => 'umzug-cluster repair NAME',
+  examples: [
+    ['repair', 'after all files were reformatted'],
+    ['repair NAME', 'one migration'],
+  ],
+  run: async (flags) => {
+    const { withBooks } = await import('./books.ts');
+    const { printJson, printLine } = await import('./output.ts');
+    await withBooks(flags, async (books, { json }) => {
+      const repaired = await books.repair(textOf(flags, 'name'));
+      if (json) return printJson({ repaired });
+      if (repaired.length === 0) printLine('nothing to repair: files are as they were executed');
+      for (const { name, files } of repaired) printLine(`${name}: accepted ${files}`);
+    });
+  },
+};

@@ -1,0 +1,183 @@
+import { type Control, openControl } from '../cluster/control.ts';
+import type { Config } from '../config.ts';
+import { fail } from '../errors.ts';
+import { acceptFiles, forgetExecuted, recordExecuted } from '../ledger/migrations.ts';
+import { ensureLedger } from '../ledger/schema.ts';
+import { type TurnOptions, takeTurn } from '../ledger/turn.ts';
+import { type MigrationFile, listMigrations } from '../migration/folder.ts';
+import { hashesOfFile } from '../migration/imports.ts';
+import { loadMigration } from '../migration/loader.ts';
+import type { Session } from '../postgres/session.ts';
+import { withTransaction } from '../postgres/transaction.ts';
+import { type RunEnvironment, makeEnvironment, readServer } from '../run/environment.ts';
+import { type Changed, changedSince } from './checks.ts';
+import { type OtherTool, readOtherTool } from './other-tools.ts';
+import { type LedgerState, readState } from './state.ts';
+import { unknownName } from './umzug.ts';
+
+/** Which migrations `baseline` marks as executed. */
+export type BaselineRequest =
+  | { readonly kind: 'to'; readonly name: string }
+  | { readonly kind: 'names'; readonly names: readonly string[] }
+  | { readonly kind: 'from'; readonly tool: OtherTool; readonly table: string | undefined };
+
+/** What became of a `baseline`. */
+export interface BaselineReport {
+  /** Marked as executed now, in order. */
+  readonly marked: readonly string[];
+  /** They were executed already. */
+  readonly already: readonly string[];
+  /** Recorded by the other tool, without a file here. */
+  readonly withoutFile: readonly string[];
+}
+
+/** Changes what the ledger says of migrations, without running any. Each call is one transaction. */
+export class Bookkeeping {
+  readonly #config: Config;
+  readonly #control: Control;
+
+  constructor(config: Config, control: Control) {
+    this.#config = config;
+    this.#control = control;
+  }
+
+  /** Accepts the present files of executed migrations that have changed, or of one; which they were. */
+  async repair(name?: string): Promise<readonly Changed[]> {
+    const files = await listMigrations(this.#config.migrationsDir);
+    return await this.#inTurn(async ({ session, env, state }) => {
+      if (!state.exists) return [];
+      if (name !== undefined) requireExecuted(name, state);
+      const executed = state.executed.filter((one) => name === undefined || one.name === name);
+      const changed = await changedSince(files, executed);
+      for (const one of changed) {
+        const file = files.find((candidate) => candidate.name === one.name);
+        if (file !== undefined) await acceptFiles(session, env.names, one.name, await hashesOfFile(file));
+      }
+      return changed;
+    });
+  }
+
+  /** Marks migrations as executed without running them. Throws RUNNING where one of them is under way. */
+  async baseline(request: BaselineRequest): Promise<BaselineReport> {
+    const files = await listMigrations(this.#config.migrationsDir);
+    return await this.#inTurn(async ({ session, env, turn, state }) => {
+      const wanted = await this.#wanted(session, files, request);
+      const executed = new Set(state.executed.map(({ name }) => name));
+      const marked = files.filter(({ name }) => wanted.includes(name) && !executed.has(name));
+      refuseLive(marked, state);
+      if (marked.length > 0) await ensureLedger(session, env.ledgerSchema, turn);
+      for (const file of marked) {
+        const kind = await kindOf(file, request);
+        const hashes = await hashesOfFile(file);
+        await recordExecuted(session, env.names, {
+          name: file.name,
+          kind,
+          runId: null,
+          isBaseline: true,
+          ...hashes,
+        });
+      }
+      const present = new Set(files.map(({ name }) => name));
+      return {
+        marked: marked.map(({ name }) => name),
+        already: wanted.filter((name) => executed.has(name)),
+        withoutFile: wanted.filter((name) => !present.has(name) && !executed.has(name)),
+      };
+    });
+  }
+
+  /** Takes back that migrations were marked as executed; those that were run stay. */
+  async undoBaseline(names: readonly string[]): Promise<readonly string[]> {
+    return await this.#inTurn(async ({ session, env, state }) => {
+      for (const name of names) {
+        requireExecuted(name, state);
+        if (state.executed.some((one) => one.name === name && one.isBaseline)) continue;
+        throw fail('USAGE', {
+          message: `${name} was run, not marked as executed`,
+          hint: `revert it with: umzug-cluster down --name ${name}`,
+        });
+      }
+      for (const name of names) await forgetExecuted(session, env.names, name);
+      return names;
+    });
+  }
+
+  async #wanted(
+    session: Session,
+    files: readonly MigrationFile[],
+    request: BaselineRequest,
+  ): Promise<readonly string[]> {
+    const known = files.map(({ name }) => name);
+    if (request.kind === 'from') {
+      return (await readOtherTool(session, request.tool, request.table, this.#config.searchPath)).names;
+    }
+    const asked = request.kind === 'to' ? [request.name] : request.names;
+    const unknown = asked.find((name) => !known.includes(name));
+    if (unknown !== undefined) throw unknownName(unknown, known, 'known');
+    return request.kind === 'to' ? known.slice(0, known.indexOf(request.name) + 1) : asked;
+  }
+
+  /** Does `work` in one transaction, in this host's turn: no other begins or ends anything meanwhile. */
+  async #inTurn<T>(work: (turn: OwnTurn) => Promise<T>): Promise<T> {
+    const { ledgerSchema, tuning } = this.#config;
+    const env = makeEnvironment(this.#config, await this.#control.use(readServer));
+    const signal = AbortSignal.timeout(tuning.retryBudgetMs);
+    let holder: string | null = null;
+    const turn: TurnOptions = { waiting: (reason) => (holder = reason), signal };
+    const changing = this.#control.use((session) =>
+      withTransaction(session, env.pinned, async () => {
+        await takeTurn(session, ledgerSchema, turn);
+        return await work({ session, env, turn, state: await readState(session, ledgerSchema) });
+      }),
+    );
+    return await changing.catch((error: unknown) => {
+      if (!signal.aborted || error !== signal.reason) throw error;
+      throw fail('RUNNING', {
+        message: `waited ${tuning.retryBudgetMs / 1_000} s in vain for ${holder ?? 'another host'}`,
+        detail: 'nothing was changed',
+        hint: 'run the command again when it is done',
+      });
+    });
+  }
+}
+
+interface OwnTurn {
+  readonly session: Session;
+  readonly env: RunEnvironment;
+  readonly turn: TurnOptions;
+  readonly state: LedgerState;
+}
+
+/** Legacy files need not be what this tool runs: what another tool has executed was a schema migration. */
+async function kindOf(file: MigrationFile, { kind }: BaselineRequest): Promise<'data' | 'schema'> {
+  const loading = loadMigration(file).then((loaded) => loaded.kind);
+  return kind === 'from' ? await loading.catch(() => 'schema' as const) : await loading;
+}
+
+function requireExecuted(name: string, { executed }: LedgerState): void {
+  const names = executed.map((one) => one.name);
+  if (!names.includes(name)) throw unknownName(name, names, 'executed');
+}
+
+function refuseLive(wanted: readonly MigrationFile[], { live }: LedgerState): void {
+  const running = wanted.find(({ name }) => live.includes(name));
+  if (running === undefined) return;
+  throw fail('RUNNING', {
+    message: `${running.name} is begun and not done: it cannot be marked as executed`,
+    detail: 'nothing was marked',
+    hint: `finish it with: umzug-cluster up, or revert it with: umzug-cluster down --name ${running.name}`,
+  });
+}
+
+/** Opens the ledger's books, hands them to `work`, and closes the connection. */
+export async function withBookkeeping<T>(
+  config: Config,
+  work: (books: Bookkeeping) => Promise<T>,
+): Promise<T> {
+  const control = openControl(config);
+  try {
+    return await work(new Bookkeeping(config, control));
+  } finally {
+    await control.close();
+  }
+}

@@ -1,0 +1,124 @@
+import type { Control } from '../cluster/control.ts';
+import type { Config } from '../config.ts';
+import { alikeInCase, confusablePairs } from '../core/confusable.ts';
+import { type ErrorCode, UmzugClusterError, fail } from '../errors.ts';
+import type { Run } from '../ledger/rows.ts';
+import { liveRuns } from '../ledger/runs.ts';
+import { ledgerNames } from '../ledger/schema.ts';
+import { type MigrationFile, listMigrations } from '../migration/folder.ts';
+import { hashesOfFile } from '../migration/imports.ts';
+import { loadMigration } from '../migration/loader.ts';
+import { checkOffline } from '../migration/offline.ts';
+import { plainSettings, withTransaction } from '../postgres/transaction.ts';
+import { refuseOtherFile, revertingError } from '../run/drift.ts';
+import { changedSince, checkOrder, confusableMessage, missingFiles } from './checks.ts';
+import { type LedgerState, readState } from './state.ts';
+
+/** Something that is wrong with the migrations, or may be. */
+export interface Finding {
+  readonly level: 'error' | 'warning';
+  /** As `up` would fail with it. */
+  readonly code: ErrorCode;
+  readonly migration: string | null;
+  readonly message: string;
+  readonly detail: string | null;
+  readonly hint: string | null;
+}
+
+export interface ValidateReport {
+  /** How many migrations there are. */
+  readonly migrations: number;
+  /** The database was looked at too. */
+  readonly withDatabase: boolean;
+  readonly findings: readonly Finding[];
+}
+
+/**
+ * Checks the folder and, where `control` is given, what the ledger says of it; runs nothing and writes nothing.
+ * Throws where the folder itself cannot be read, or the ledger.
+ */
+export async function validateReport(config: Config, control: Control | null): Promise<ValidateReport> {
+  const files = await listMigrations(config.migrationsDir);
+  const findings = [...(await aboutFiles(files, config)), ...aboutNames(files)];
+  if (control !== null) findings.push(...(await aboutLedger(files, config, control)));
+  return { migrations: files.length, withDatabase: control !== null, findings };
+}
+
+async function aboutFiles(files: readonly MigrationFile[], config: Config): Promise<readonly Finding[]> {
+  const findings: Finding[] = [];
+  for (const file of files) {
+    try {
+      checkOffline(await loadMigration(file), config.knexConfig);
+    } catch (error) {
+      findings.push(errorFinding(file.name, error));
+    }
+  }
+  return findings;
+}
+
+function aboutNames(files: readonly MigrationFile[]): readonly Finding[] {
+  const names = files.map(({ name }) => name);
+  return [
+    ...confusablePairs(names).map((pair) => warning('ORDER', pair.first, confusableMessage(pair))),
+    ...alikeInCase(names).map((alike) =>
+      warning(
+        'MIGRATION_FILE',
+        alike[0] ?? null,
+        `${alike.join(' and ')} differ in nothing but case: they are one file on some systems`,
+      ),
+    ),
+  ];
+}
+
+async function aboutLedger(
+  files: readonly MigrationFile[],
+  { ledgerSchema }: Config,
+  control: Control,
+): Promise<readonly Finding[]> {
+  const [state, runs] = await control.use((session) =>
+    withTransaction(session, plainSettings, async (): Promise<[LedgerState, readonly Run[]]> => {
+      const found = await readState(session, ledgerSchema);
+      return [found, found.exists ? await liveRuns(session, ledgerNames(ledgerSchema)) : []];
+    }),
+  );
+  const findings = missingFiles(files, state.executed).map((name) =>
+    warning('DRIFT', name, `${name} is executed, but its file is missing`, 'put the file back'),
+  );
+  for (const { name, files: changed } of await changedSince(files, state.executed)) {
+    const hint = `put it back, or accept it with: umzug-cluster repair ${name}`;
+    findings.push(warning('DRIFT', name, `${name} was changed after it was executed: ${changed}`, hint));
+  }
+  for (const run of runs) {
+    const file = files.find(({ name }) => name === run.name);
+    try {
+      if (file === undefined) throw withoutFile(run);
+      refuseOtherFile(run, await hashesOfFile(file));
+      if (run.state === 'reverting') throw revertingError(run.name);
+    } catch (error) {
+      findings.push(errorFinding(run.name, error));
+    }
+  }
+  try {
+    checkOrder(files, state, {});
+  } catch (error) {
+    findings.push(errorFinding(null, error));
+  }
+  return findings;
+}
+
+function withoutFile({ name, direction }: Run): Error {
+  return fail('DRIFT', {
+    message: `the file of ${name} is missing while its ${direction === 'up' ? 'run' : 'rollback'} is in progress`,
+    hint: 'put the file back',
+  });
+}
+
+function warning(code: ErrorCode, migration: string | null, message: string, hint?: string): Finding {
+  return { level: 'warning', code, migration, message, detail: null, hint: hint ?? null };
+}
+
+function errorFinding(migration: string | null, error: unknown): Finding {
+  if (!(error instanceof UmzugClusterError)) throw error;
+  const { code, message, detail = null, hint = null } = error;
+  return { level: 'error', code, migration, message, detail, hint };
+}

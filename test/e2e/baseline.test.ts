@@ -1,0 +1,110 @@
+import { describe, expect, it } from 'vitest';
+import { run } from '../support/cli.ts';
+import { withDatabase } from '../support/database.ts';
+import { makeProject } from '../support/project.ts';
+
+const data = `
+  import { setBased } from 'umzug-cluster';
+  export const select = (db) => db('people');
+  export const update = setBased((chunk, db) => chunk.update({ n: db.raw('n + 1') }));
+  export const down = { select, update: setBased((chunk, db) => chunk.update({ n: db.raw('n - 1') })) };`;
+const schemaStep = `export const up = (db) => db.raw('select 1'); export const down = up;`;
+const table = `create table people (id int primary key, n int not null default 0); insert into people values (1)`;
+
+describe('baseline', () => {
+  it('marks what it is told to, runs nothing, and can be taken back', async () => {
+    await withDatabase(async ({ url, client }) => {
+      await client.query(table);
+      const place = { cwd: makeProject({ 'a.ts': schemaStep, 'b.ts': data, 'c.ts': data }).dir, url };
+      const nothing = await run(['baseline'], place);
+      expect(nothing.code).toBe(2);
+      expect(nothing.stderr).toMatch(/needs --to, --name or --from/);
+      expect((await run(['baseline', '--to', 'bb'], place)).stderr).toMatch(/did you mean "b"/);
+      expect(await run(['baseline', '--to', 'b'], place)).toMatchObject({
+        code: 0,
+        stdout: 'a: marked as executed\nb: marked as executed\n',
+      });
+      expect(await run(['executed'], place)).toMatchObject({ stdout: 'a\nb\n' });
+      expect((await client.query('select n from people')).rows).toEqual([{ n: 0 }]);
+      const again = await run(['baseline', '--name', 'a', '--name', 'b', '--json'], place);
+      expect(JSON.parse(again.stdout)).toEqual({ marked: [], already: ['a', 'b'], withoutFile: [] });
+      expect(await run(['verify'], place)).toMatchObject({ code: 1 });
+      expect(await run(['status'], place)).toMatchObject({ code: 0 });
+      const down = await run(['down', '--to', 'a'], place);
+      expect(down.code).toBe(2);
+      expect(down.stderr).toMatch(/^error: b was marked as executed, not run[^]*baseline --undo --name b$/m);
+      expect((await run(['baseline', '--undo'], place)).stderr).toMatch(/--undo needs --name/);
+      expect(await run(['baseline', '--undo', '--name', 'b'], place)).toMatchObject({
+        code: 0,
+        stdout: 'b: pending again\n',
+      });
+      expect((await run(['up'], place)).code).toBe(0);
+      expect((await client.query('select n from people')).rows).toEqual([{ n: 2 }]);
+      const ran = await run(['baseline', '--undo', '--name', 'c'], place);
+      expect(ran.code).toBe(2);
+      expect(ran.stderr).toMatch(/^error: c was run, not marked as executed\n.*down --name c$/m);
+    });
+  });
+
+  it('is refused for what is begun and not done; a marked migration that is run after all is one that was run', async () => {
+    await withDatabase(async ({ url, client }) => {
+      await client.query(table);
+      const breaking = data.replace(
+        '(chunk, db) =>',
+        '(chunk, db) => process.env.BREAKS ? db.raw(`select nowhere`) :',
+      );
+      const place = { cwd: makeProject({ 'a.ts': schemaStep, 'b.ts': breaking }).dir, url };
+      expect((await run(['up'], { ...place, env: { BREAKS: '1' } })).code).toBe(1);
+      const refused = await run(['baseline', '--to', 'b'], place);
+      expect(refused.code).toBe(3);
+      expect(refused.stderr).toMatch(/^error: b is begun and not done[^]*nothing was marked/);
+      expect((await run(['down', '--name', 'b'], place)).code).toBe(0);
+      expect((await run(['baseline', '--to', 'b'], place)).stdout).toBe('b: marked as executed\n');
+      expect((await run(['up', '--name', 'b', '--rerun', 'ALLOW'], place)).code).toBe(0);
+      expect((await client.query('select n from people')).rows).toEqual([{ n: 1 }]);
+      expect((await run(['down', '--name', 'b'], place)).code).toBe(0);
+      expect((await client.query('select n from people')).rows).toEqual([{ n: 0 }]);
+      expect((await run(['verify'], place)).code).toBe(0);
+    });
+  });
+
+  it.each([
+    ['knex', 'knex_migrations', ['1-a.js', '2-b.js', '3-gone.js'], `exports.up = (knex) => knex.raw('x');`],
+    [
+      'sequelize',
+      '"SequelizeMeta"',
+      ['1-a.js', '2-b.js', '3-gone.js'],
+      `module.exports = { up: async (queryInterface, Sequelize) => {}, down: async () => {} };`,
+    ],
+    [
+      'node-pg-migrate',
+      'pgmigrations',
+      ['1-a', '2-b', '3-gone'],
+      `exports.up = (pgm) => {}; exports.down = false;`,
+    ],
+  ])('takes over what %s has executed, and only reads its table', async (tool, written, recorded, source) => {
+    await withDatabase(async ({ url, client }) => {
+      await client.query(`create table ${written} (id serial, name text)`);
+      await client.query(`insert into ${written} (name) select unnest($1::text[])`, [recorded]);
+      await client.query(`create function refuse() returns trigger language plpgsql as
+          $$ begin raise 'written'; end $$;
+        create trigger refuse before insert or update or delete or truncate on ${written}
+          for each statement execute function refuse()`);
+      const place = {
+        cwd: makeProject({ '1-a.js': source, '2-b.js': source, '4-c.ts': schemaStep }).dir,
+        url,
+      };
+      expect((await run(['baseline', '--from', tool, '--table', 'no.where'], place)).stderr).toMatch(
+        /there is no table "no\.where", in which .* records its migrations[^]*--table SCHEMA\.TABLE/,
+      );
+      const { code, stdout, stderr } = await run(['baseline', '--from', tool], place);
+      expect({ code, stdout }).toEqual({
+        code: 0,
+        stdout: '1-a: marked as executed\n2-b: marked as executed\n',
+      });
+      expect(stderr).toBe('recorded by the other tool, but without a file here: 3-gone\n');
+      expect((await run(['pending'], place)).stdout).toBe('4-c\n');
+      expect((await run(['up'], place)).code).toBe(0);
+    });
+  });
+});

@@ -1,0 +1,84 @@
+import path from 'node:path';
+import { writeFileSync } from 'node:fs';
+import { expect, it } from 'vitest';
+import { run } from '../support/cli.ts';
+import { withDatabase } from '../support/database.ts';
+import { makeProject } from '../support/project.ts';
+
+const good = `
+  export const select = (db) => db('t').select('id');
+  export const update = (db, rows) => db('t').update({ n: 1 });`;
+const schemaStep = `export const up = (db) => db.raw('select 1');`;
+
+const files = {
+  '1-good.ts': good,
+  '2-limited.ts': good.replace(`select('id')`, `select('id').limit(3)`),
+  '3-broken.ts': 'export const = 1;',
+  '4-half.ts': `export const select = (db) => db('t');`,
+  '5-back.ts': `${good} export const down = { select: (db) => db('t').distinct('n'), update };`,
+  '6-awaits.ts': good.replace('(db) =>', 'async (db) => await'),
+  '10-late.ts': schemaStep,
+};
+
+it('names everything that is wrong with the files at once, without a database', async () => {
+  const place = { cwd: makeProject(files).dir, url: null, env: { NODE_ENV: 'production' } };
+  const { code, stdout, stderr } = await run(['validate'], place);
+  expect(code).toBe(2);
+  const errors = [...stdout.matchAll(/^error: (.*)$/gm)].map(([, message]) => message);
+  expect(errors).toEqual([
+    expect.stringMatching(/2-limited\.ts: select must not use limit/),
+    expect.stringMatching(/^3-broken\.ts:1:\d+ syntax error/),
+    '4-half.ts does not export update',
+    expect.stringMatching(/5-back\.ts, down: select must not use distinct/),
+    expect.stringMatching(/6-awaits\.ts: select/),
+  ]);
+  expect(stdout).toMatch(/^warning: 10-late runs before 2-limited/m);
+  expect(stdout).toMatch(/^7 migrations: 5 errors \(files alone: no database was looked at\)$/m);
+  expect(stderr).toMatch(/^error: .*2-limited\.ts: select must not use limit.* \(and 4 more\)$/m);
+  expect(stderr).not.toMatch(/^\s+at /m);
+  const json = await run(['validate', '--json'], place);
+  expect(json).toMatchObject({ code: 2, stderr: '' });
+  expect(JSON.parse(json.stdout)).toMatchObject({
+    migrations: 7,
+    withDatabase: false,
+    findings: [{}, {}, {}, {}, {}, { level: 'warning', code: 'ORDER' }],
+    error: { code: 'SELECT_REFUSED' },
+  });
+});
+
+it('compares the ledger with the files, unless it is told not to, and writes nothing', async () => {
+  await withDatabase(async ({ url, client }) => {
+    const project = makeProject({ 'b.ts': schemaStep, 'c.ts': schemaStep });
+    const place = { cwd: project.dir, url };
+    expect(await run(['validate'], place)).toMatchObject({
+      code: 0,
+      stdout: '2 migrations: valid (files and ledger)\n',
+      stderr: '',
+    });
+    expect((await client.query(`select to_regnamespace('umzug_cluster') as there`)).rows).toEqual([
+      { there: null },
+    ]);
+    expect((await run(['up'], place)).code).toBe(0);
+    project.write('a.ts', schemaStep);
+    const early = await run(['validate'], place);
+    expect(early.code).toBe(3);
+    expect(early.stderr).toMatch(/^error: a is new, but sorts before c, which is executed$/m);
+    expect((await run(['validate', '--offline'], place)).code).toBe(0);
+    const other = makeProject({ 'c.ts': schemaStep });
+    const missing = await run(['validate'], { cwd: other.dir, url });
+    expect(missing.code).toBe(0);
+    expect(missing.stdout).toMatch(/^warning: b is executed, but its file is missing$/m);
+    writeFileSync(path.join(other.dir, 'migrations/c.js'), schemaStep);
+    const twins = await run(['validate'], { cwd: other.dir, url });
+    expect(twins.code).toBe(2);
+    expect(twins.stderr).toMatch(/two files are the same migration: c\.js and c\.ts/);
+  });
+});
+
+it('says of an empty folder that it is empty', async () => {
+  const place = { cwd: makeProject({}).dir, url: null };
+  expect(await run(['validate'], place)).toMatchObject({
+    code: 0,
+    stdout: expect.stringMatching(/^no migrations found in .*migrations\n$/) as string,
+  });
+});

@@ -1,0 +1,121 @@
+import { describe, expect, it } from 'vitest';
+import { estimateRun, formatBytes } from '../../src/core/estimate.ts';
+import { type Observed, warningsOf } from '../../src/core/plan-warnings.ts';
+import { planLines, readPlan, sorts, wholeScans } from '../../src/core/query-plan.ts';
+
+const scan = { 'Node Type': 'Seq Scan', 'Relation Name': 't', Schema: 'public', 'Plan Rows': 9 };
+const index = { ...scan, 'Node Type': 'Index Scan', 'Index Name': 't_pkey' };
+const explained = (plan: object): unknown => [{ Plan: plan }];
+const limited = (inner: object): unknown =>
+  explained({ 'Node Type': 'Limit', 'Plan Rows': 3, Plans: [inner] });
+
+describe('a plan of Postgres', () => {
+  it('is read from JSON or its text, and shown without its conditions', () => {
+    const plan = readPlan(limited({ ...index, Filter: `(secret = 'x')` }));
+    expect(plan).toEqual(readPlan(JSON.stringify(limited(index))));
+    expect(plan === null ? null : planLines(plan)).toEqual(['Limit', '  Index Scan using t_pkey on t']);
+    expect(readPlan([])).toBeNull();
+  });
+
+  it('names a statement that writes by what it does', () => {
+    const update = { 'Node Type': 'ModifyTable', Operation: 'Update', 'Relation Name': 't', Plans: [index] };
+    const plan = readPlan(explained(update));
+    expect(plan === null ? null : planLines(plan)[0]).toBe('Update on t');
+  });
+});
+
+const calm: Observed = {
+  table: 't',
+  tableRows: 1_000_000,
+  key: ['id'],
+  matching: 900_000,
+  largeTables: ['t'],
+  sampledRows: 100,
+  statements: [
+    { times: 1, plan: readPlan(limited(index)) },
+    { times: 1, plan: readPlan(explained(index)) },
+  ],
+  changed: ['n'],
+  written: 100,
+  updated: 100,
+  hot: 100,
+  indexes: [],
+  triggers: [],
+  foreignKeys: [],
+  locks: [],
+  ownConnections: 0,
+};
+
+describe('warnings of a plan', () => {
+  it('are none where there is nothing to say', () => {
+    expect(warningsOf(calm)).toEqual([]);
+  });
+
+  it.each<[string, Partial<Observed>, RegExp]>([
+    [
+      'a scan in every chunk',
+      { statements: [{ times: 1, plan: readPlan(limited(scan)) }] },
+      /reads all of "t"/,
+    ],
+    [
+      'a sort in every chunk',
+      { statements: [{ times: 1, plan: readPlan(limited({ 'Node Type': 'Sort', Plans: [index] })) }] },
+      /sorts all rows that match by the key \(id\)/,
+    ],
+    [
+      'an update that looks up without an index',
+      { statements: [...calm.statements, { times: 1, plan: readPlan(explained(scan)) }] },
+      /a statement of every chunk reads all of "t"/,
+    ],
+    ['few rows that match', { matching: 500 }, /about 2000 are read for each/],
+    ['a table that was never analysed', { tableRows: -1 }, /run analyze/],
+    ['a statement a row', { statements: [...calm.statements, { times: 100, plan: null }] }, /updateRows/],
+    ['a changed column with an index', { hot: 0, indexes: ['t_n'] }, /no HOT update\), since t_n holds/],
+    ['triggers', { triggers: ['x on t (after update, each row)'] }, /trigger x on t/],
+    ['foreign keys', { foreignKeys: ['t_fkey'] }, /t_fkey/],
+    ['locks', { locks: ['ShareLock on public.t'] }, /update takes ShareLock on public\.t/],
+    ['a connection of its own', { ownConnections: 1 }, /a connection of its own/],
+    ['nothing written', { written: 0, changed: [], updated: 0, hot: 0 }, /has written nothing/],
+  ])('tell of %s', (_what, observed, expected) => {
+    expect(warningsOf({ ...calm, ...observed })).toEqual([expect.stringMatching(expected)]);
+  });
+
+  it('leave small tables alone', () => {
+    const statements = [{ times: 1, plan: readPlan(limited({ 'Node Type': 'Sort', Plans: [scan] })) }];
+    expect(warningsOf({ ...calm, largeTables: [], statements, matching: 1 })).toEqual([]);
+    expect([scan, index].map((node) => wholeScans(readPlan(explained(node)) ?? never()).length)).toEqual([
+      1, 0,
+    ]);
+    expect(sorts(readPlan(explained(scan)) ?? never())).toBe(false);
+  });
+});
+
+function never(): never {
+  throw new Error('no plan was read');
+}
+
+describe('an estimate', () => {
+  it('is proportional to the rows', () => {
+    const measured = { rowsPerSecond: 500, walBytesPerRow: 100, rowBytes: 50, versionsPerRow: 1, lanes: 4 };
+    expect(estimateRun({ rows: 10_000, ...measured })).toEqual({
+      secondsAtMost: 20,
+      secondsAtLeast: 5,
+      walBytes: 1_000_000,
+      tableBytes: 500_000,
+    });
+    expect(estimateRun({ rows: 0, ...measured, rowsPerSecond: 0, walBytesPerRow: null })).toMatchObject({
+      secondsAtMost: 0,
+      walBytes: null,
+    });
+  });
+
+  it.each([
+    [0, '0 bytes'],
+    [999, '999 bytes'],
+    [1_500, '1.5 kB'],
+    [19_000_000, '19 MB'],
+    [2e15, '2000 TB'],
+  ])('says %d bytes as %s', (bytes, text) => {
+    expect(formatBytes(bytes)).toBe(text);
+  });
+});
