@@ -27,6 +27,7 @@ export async function stableSelect(author: AuthorSelect): Promise<SelectShape | 
   const first = selectOnce(author);
   await sleep(clockTickMs);
   refuseChange(author.migration, first, selectOnce(author));
+  refuseTimeOfProcess(author.migration, first);
   return first;
 }
 
@@ -74,8 +75,27 @@ function refuseChange(
   const isSameText = first.sql === second.sql && first.bindings.length === second.bindings.length;
   if (isSameText && at === -1) return;
   const what = isSameText ? `its binding ${at + 1}${kindOf(first.bindings[at])}` : 'its SQL';
-  throw fail('SELECT_REFUSED', {
-    message: `${path}: select differs from call to call: ${what}`,
+  throw unstable(path, `select differs from call to call: ${what}`);
+}
+
+/** `const now = new Date()` at the top of the file: the same in each call, another one in each process. */
+function refuseTimeOfProcess({ path }: DataMigration, selected: SelectShape | WholeSelect): void {
+  const { bindings } = compiled(selected);
+  const at = bindings.findIndex(isTimeOfProcess);
+  if (at === -1) return;
+  const what = `its binding ${at + 1}${kindOf(bindings[at])} is the time at which the file was loaded`;
+  throw unstable(path, `select differs from process to process: ${what}`);
+}
+
+function isTimeOfProcess(binding: unknown): boolean {
+  const isText = typeof binding === 'string' && /^\d{4}-\d\d-\d\dT/.test(binding);
+  const time = isText || binding instanceof Date ? Number(new Date(binding)) : binding;
+  return typeof time === 'number' && time >= performance.timeOrigin && time <= Date.now();
+}
+
+function unstable(path: string, what: string): Error {
+  return fail('SELECT_REFUSED', {
+    message: `${path}: ${what}`,
     detail: 'each chunk and each host calls it anew; with another query each, rows would be missed',
     hint: "write the value into the file, or have Postgres compute it: whereRaw('created_at < current_date')",
   });

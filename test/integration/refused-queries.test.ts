@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { UmzugClusterError } from '../../src/index.ts';
+import { documented } from '../support/documented.ts';
 import { Selects } from '../support/selects.ts';
 
 let selects: Selects;
@@ -19,6 +20,7 @@ afterAll(async () => {
 /** The error that ends a migration with this `select`; `update` would write. */
 async function refused(select: string): Promise<UmzugClusterError> {
   const source = `
+    const loaded = new Date();
     export const select = ${select.startsWith('async') ? select : `(db) => ${select}`};
     export const update = (db, rows) => db('seen').insert({ row: 'written' });`;
   const error: unknown = await selects.run([source]).then(
@@ -104,6 +106,16 @@ const unstable: typeof clauses = [
     /differs from call to call: its binding 1, a Date/,
   ],
   ['the time in another form', `db('people').where('id', '<', Date.now())`, /its binding 1, a number/],
+  [
+    'the time of its loading',
+    `db('people').where('born', '<', loaded)`,
+    /from process to process: its binding 1, a Date/,
+  ],
+  [
+    'that time as text',
+    `db('people').where('born', '<', loaded.toISOString())`,
+    /process to process: its binding 1, a string/,
+  ],
   ['chance', `db('people').whereRaw('n > ? and id > ?', [1, Math.random()])`, /its binding 2, a number/],
   ['other SQL', `db('people').select('id').whereRaw('id > ' + process.hrtime.bigint())`, /its SQL/],
 ];
@@ -181,6 +193,14 @@ describe.each([
     const { code, message, detail, hint } = await refused(select);
     expect(code).toBe('SELECT_REFUSED');
     expect([message, detail, hint].join('\n')).toMatch(said);
+  });
+});
+
+describe('a select that the documents show as refused', () => {
+  it.each(documented('Queries that are refused'))('%s', async (select = '', says = '') => {
+    const { code, message, detail } = await refused(select);
+    expect(code).toBe('SELECT_REFUSED');
+    expect([message, detail].join('\n')).toContain(says);
   });
 });
 
