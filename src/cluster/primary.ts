@@ -202,8 +202,8 @@ export class Primary {
   #paysToFork(run: Run, sums: RunTotals, now: { workers: number; elapsedMs: number }): boolean {
     return shouldFork({
       ...now,
-      rowsDone: sums.rows,
-      rowsEstimated: run.estimatedRows > 0 ? sums.rows + sums.estimatedLeft : null,
+      rowsDone: sums.passed,
+      rowsEstimated: run.estimatedRows > 0 ? sums.passed + sums.estimatedLeft : null,
       openRanges: sums.rangesOpen,
       forked: this.#workers.count,
     });

@@ -10,6 +10,8 @@ export class ProgressMeter {
   readonly #emit: (progress: Progress) => void;
   readonly #startedAt = performance.now();
   readonly #rate = new RateMeter();
+  /** Of keys, whether their rows match or not: that is what is left to do. */
+  readonly #pace = new RateMeter();
   #size = 0;
   #waiting: string | null = null;
   #sums: RunTotals | null = null;
@@ -35,14 +37,15 @@ export class ProgressMeter {
     this.#sums = sums;
     this.#workers = workers;
     this.#rate.add(sums.rows, performance.now());
+    this.#pace.add(sums.passed, performance.now());
     this.#show();
   }
 
-  /** Share done by rows and estimate, else by ranges; null where nothing is known. */
+  /** Share done by keys and estimate, else by ranges; null where nothing is known. */
   fractionOf(sums: RunTotals): number | null {
     if (sums.rangesOpen === 0) return 1;
     const isEstimated = this.#run.estimatedRows > 0;
-    if (isEstimated) return Math.min(sums.rows / Math.max(sums.rows + sums.estimatedLeft, 1), 0.999);
+    if (isEstimated) return Math.min(sums.passed / Math.max(sums.passed + sums.estimatedLeft, 1), 0.999);
     const ranges = sums.rangesDone + sums.rangesOpen;
     return ranges > 1 ? sums.rangesDone / ranges : null;
   }
@@ -59,7 +62,7 @@ export class ProgressMeter {
       rowsEstimated: isEstimated ? rowsDone + Math.round(left) : null,
       fraction: sums === null ? null : this.fractionOf(sums),
       rowsPerSecond: this.#rate.perSecond(),
-      etaSeconds: isEstimated ? this.#rate.etaSeconds(left) : null,
+      etaSeconds: isEstimated ? this.#pace.etaSeconds(left) : null,
       chunks: sums?.chunks ?? 0,
       chunkSize: this.#size,
       workers: this.#workers,

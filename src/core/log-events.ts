@@ -92,6 +92,11 @@ export const logEvents = {
     when: 'a chunk failed for what passes (lost connection, deadlock, timeout) and is tried again',
     fields: failing,
   },
+  'chunk.narrowed': {
+    level: 'warn',
+    when: 'the search for rows that match ran into its time limit and is tried again over fewer keys',
+    fields: failing,
+  },
   'chunk.shrunk': {
     level: 'warn',
     when: 'a chunk failed for its code or data and is tried again with fewer rows',

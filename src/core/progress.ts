@@ -6,7 +6,7 @@ export interface Progress {
   readonly rowsDone: number;
   /** The planner's row count, raised to `rowsDone` where that is more; null: not known. */
   readonly rowsEstimated: number | null;
-  /** Share done, 0 to 1, by key ranges and rows; null: not known yet. */
+  /** Share done, 0 to 1, by the keys that are passed, whether their rows match or not; null: not known yet. */
   readonly fraction: number | null;
   /** Smoothed; null until it can be known. */
   readonly rowsPerSecond: number | null;

@@ -78,7 +78,7 @@ export interface Advance {
   /** True at the end of the range. */
   readonly last: boolean;
   readonly rows: number;
-  /** Keys passed, matching or not, where known: brings the estimate down. */
+  /** Keys passed, whether their rows match or not, at least by the estimate. */
   readonly passed: number;
   readonly busyMs: number;
 }
@@ -108,7 +108,9 @@ export async function advance(session: Session, names: LedgerNames, step: Advanc
        update ${names.ranges} as r
        set cursor = $5::text[], state = case when $6::boolean then 'done' else 'open' end,
            rows = r.rows + $7::bigint, chunks = r.chunks + 1, stalls = 0, attempts = 0,
-           estimated = greatest(r.estimated - $8::double precision, 0),
+           estimated = case when $6::boolean then 0 else greatest(r.estimated - $8::double precision, 0) end,
+           passed = r.passed + case when $6::boolean then greatest(r.estimated, $8::double precision)
+                                    else $8::double precision end,
            busy_ms = r.busy_ms + $9::double precision, touched_at = clock_timestamp(),
            max_rows = case when r.max_rows is null or r.max_rows > 1000000 then null else r.max_rows * 2 end,
            last_error = null

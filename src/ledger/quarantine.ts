@@ -124,8 +124,8 @@ export async function setAside(
          and r.cursor is not distinct from $3::text[]
          and run.state = 'running' and run.epoch = $4::integer and exists (select from guard)
      ), done as (
-       insert into ${names.ranges} (run_id, no, lo, hi, cursor, state, rows, chunks, busy_ms, retries)
-       select run_id, last_no + 2, lo, cursor, cursor, 'done', rows, chunks, busy_ms, retries
+       insert into ${names.ranges} (run_id, no, lo, hi, cursor, state, rows, passed, chunks, busy_ms, retries)
+       select run_id, last_no + 2, lo, cursor, cursor, 'done', rows, passed, chunks, busy_ms, retries
        from before where cursor is not null
      ), aside as (
        insert into ${names.ranges} (run_id, no, lo, hi, state, max_rows, estimated)
@@ -138,6 +138,7 @@ export async function setAside(
      update ${names.ranges} as r
      set lo = $6::text[], cursor = null, stalls = 0, attempts = 0, max_rows = 1, last_error = null,
          rows = case when before.cursor is null then r.rows else 0 end,
+         passed = case when before.cursor is null then r.passed else 0 end,
          chunks = case when before.cursor is null then r.chunks else 0 end,
          busy_ms = case when before.cursor is null then r.busy_ms else 0 end,
          retries = case when before.cursor is null then r.retries else 0 end,

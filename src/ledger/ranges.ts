@@ -173,7 +173,7 @@ export async function split(
   );
 }
 
-/** Notes that a range is too small to be split. */
+/** Notes that a range is too small to be split: what is left of it was estimated too high. */
 export async function markSmall(
   session: Session,
   names: LedgerNames,
@@ -207,6 +207,7 @@ export async function layOut(
 export async function totals(session: Session, names: LedgerNames, runId: string): Promise<RunTotals> {
   const result = await session.query(
     `select coalesce(sum(rows), 0)::bigint as rows, coalesce(sum(chunks), 0)::bigint as chunks,
+            coalesce(sum(passed), 0) as passed,
             count(*) filter (where state = 'done') as ranges_done,
             count(*) filter (where state = 'open') as ranges_open,
             coalesce(sum(estimated) filter (where state = 'open'), 0) as estimated_left,
@@ -221,6 +222,7 @@ export async function totals(session: Session, names: LedgerNames, runId: string
   const row = result.rows[0] ?? {};
   return {
     rows: row.rows as number,
+    passed: row.passed as number,
     chunks: row.chunks as number,
     rangesDone: row.ranges_done as number,
     rangesOpen: row.ranges_open as number,

@@ -16,6 +16,10 @@ export interface RunPlan {
   readonly sizes?: readonly ColumnSize[];
   /** Under which names a select that is taken as it stands returns the key. */
   readonly keyAs?: readonly string[];
+  /** Keys of the table for each row that matches, by the planner's estimate; 1 where it is not known. */
+  readonly keysPerRow?: number;
+  /** So few rows match, by that estimate, that they are found at once rather than key by key. */
+  readonly isSparse?: boolean;
 }
 
 /** One execution of one migration, in one direction. */
@@ -47,6 +51,8 @@ export interface Range {
 /** Sums over the ranges of a run. */
 export interface RunTotals {
   readonly rows: number;
+  /** Keys behind the cursors, whether their rows matched or not, by the estimate. */
+  readonly passed: number;
   readonly chunks: number;
   readonly rangesDone: number;
   readonly rangesOpen: number;

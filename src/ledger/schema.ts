@@ -99,6 +99,7 @@ create table ${names.ranges} (
   worker text,
   touched_at timestamptz not null default '-infinity',
   estimated double precision not null default 0,
+  passed double precision not null default 0 check (passed >= 0),
   rows bigint not null default 0 check (rows >= 0),
   chunks bigint not null default 0 check (chunks >= 0),
   busy_ms double precision not null default 0,

@@ -87,6 +87,15 @@ function sizedKey({ key }: BaseTable): Parameters<typeof lastFitting>[1] {
   return { column: keyText, list: key.length === 1 ? `array[${column}::pg_catalog.text]` : column };
 }
 
+/** The key of the last of the next `limit` rows of any select: no row where it has fewer, or one with `key`. */
+export function nthRow(shape: SelectShape, base: BaseTable, range: ChunkRange): Statement {
+  const { text, values } = pickKeys(shape, base, range);
+  return {
+    text: `select nth.key from (${text}) as nth offset $${values.length + 1}::pg_catalog.int8`,
+    values: [...values, range.limit - 1],
+  };
+}
+
 function nextRows(shape: SelectShape, base: BaseTable, range: ChunkRange): Query {
   const { alias } = shape.table;
   const query = restrict(withKeyText(shape, base), within(alias, base.key, range, 1));

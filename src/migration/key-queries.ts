@@ -8,6 +8,7 @@ import {
   oneOf,
   operator,
   orderBy,
+  partOf,
   tableName,
   upTo,
   within,
@@ -69,13 +70,7 @@ export function layoutBounds(base: BaseTable, stopKey: Key, count: number): Stat
     text: `select cut.key
       from (
         select snapped.key, snapped.key is distinct from pg_catalog.lag(snapped.key) over (order by i) as is_new, i
-        from (
-          select s.histogram_bounds::pg_catalog.text::pg_catalog.text[] as bounds
-          from pg_catalog.pg_stats as s
-          where s.schemaname = $1 and s.tablename = $2 and s.attname = $3
-          order by s.inherited${base.only === true ? '' : ' desc'} -- with children there are two rows
-          limit 1
-        ) as histogram
+        from (${histogram(base)}) as histogram
         cross join pg_catalog.generate_series(1, $4::pg_catalog.int4) as i
         cross join lateral (
           select ${asText('t', base.key)} as key from ${tableName(base)} as t
@@ -90,4 +85,42 @@ export function layoutBounds(base: BaseTable, stopKey: Key, count: number): Stat
       order by cut.i`,
     values: [base.schema, base.name, first.name, count, ...stopKey],
   };
+}
+
+/**
+ * An existing key about in the middle of a range, by the planner's histogram, strictly inside of it: no row where
+ * that has no bound in it, or one with `key text[]`. As quick for a range of a billion keys as for a small one.
+ */
+export function middleKey(base: BaseTable, from: Key | null, to: Key): Statement {
+  const [first] = base.key;
+  if (first === undefined) throw new Error('a key has at least one column');
+  const bound = partOf('array[given.bound]', first, 0, base);
+  const range = within('t', base.key, { after: from, upTo: to }, 4);
+  const end = `$${4 + (from?.length ?? 0)}::${first.type}`;
+  const isBehind = from === null ? 'true' : `${bound} ${operator(first, '>')} $4::${first.type}`;
+  return {
+    text: `select ${asText('t', base.key)} as key from ${tableName(base)} as t
+      where ${comparedColumns('t', [first])} ${operator(first, '<=')} (
+          select inside.bound::${first.type}
+          from (
+            select given.bound, pg_catalog.row_number() over (order by given.i) as n, pg_catalog.count(*) over () as count
+            from (${histogram(base)}) as histogram
+            cross join lateral pg_catalog.unnest(histogram.bounds) with ordinality as given (bound, i)
+            where ${isBehind} and ${bound} ${operator(first, '<')} ${end}
+          ) as inside
+          where inside.n = (inside.count + 1) / 2)
+        and ${range.text}
+      order by ${orderBy('t', base.key, 'desc')}
+      limit 1`,
+    values: [base.schema, base.name, first.name, ...range.values],
+  };
+}
+
+/** The bounds that ANALYZE has found for a column, as text; the placeholders 1 to 3 name it. */
+function histogram(base: BaseTable): string {
+  return `select s.histogram_bounds::pg_catalog.text::pg_catalog.text[] as bounds
+          from pg_catalog.pg_stats as s
+          where s.schemaname = $1 and s.tablename = $2 and s.attname = $3
+          order by s.inherited${base.only === true ? '' : ' desc'} -- with children there are two rows
+          limit 1`;
 }

@@ -70,8 +70,11 @@ export function isAtMost(one: string, other: string, base: BaseTable): string {
   });
 }
 
-/** A part of a key. The table's own column, of no row, lends the comparison its collation. */
-function partOf(list: string, column: KeyColumn, index: number, base: BaseTable): string {
+/**
+ * One column of the key that stands in the `text[]` expression `list`. The table's own column, of no row, lends the
+ * comparison its collation.
+ */
+export function partOf(list: string, column: KeyColumn, index: number, base: BaseTable): string {
   const own = `select t.${quote(column.name)} from ${tableName(base)} as t where false`;
   return `coalesce((${own}), (${list})[${index + 1}]::${column.type})`;
 }

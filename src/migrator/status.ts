@@ -145,7 +145,10 @@ function statusOf(
   const isBegun = run !== undefined && run.state !== 'reverted';
   const done = isBegun ? (sums?.rows ?? 0) : 0;
   const left = sums?.estimatedLeft ?? 0;
-  const rate = isBegun && run.elapsedMs > 0 ? Math.round((done * 1_000) / run.elapsedMs) : null;
+  const perSecond = (n: number): number | null =>
+    isBegun && run.elapsedMs > 0 ? (n * 1_000) / run.elapsedMs : null;
+  const rate = perSecond(done);
+  const keyRate = perSecond(sums?.passed ?? 0);
   const isRunning = state === 'running' || (state === 'reverting' && down?.state === 'running');
   const pace = found.reading?.overrides.pace;
   return {
@@ -162,8 +165,9 @@ function statusOf(
     ranges: { done: isBegun ? (sums?.rangesDone ?? 0) : 0, open: isBegun ? (sums?.rangesOpen ?? 0) : 0 },
     chunks: isBegun ? (sums?.chunks ?? 0) : 0,
     retries: isBegun ? (sums?.retries ?? 0) : 0,
-    rowsPerSecond: rate,
-    etaSeconds: isRunning && rate !== null && rate > 0 && left < 1e9 ? Math.round(left / rate) : null,
+    rowsPerSecond: rate === null ? null : Math.round(rate),
+    etaSeconds:
+      isRunning && keyRate !== null && keyRate > 0 && left < 1e9 ? Math.round(left / keyRate) : null,
     chunkSize: done > 0 && sums !== undefined && sums.chunks > 0 ? Math.round(done / sums.chunks) : null,
     workers: isRunning ? (sums?.workers ?? []).map(workerOf) : [],
     throttled: isRunning ? paceReason(pace ?? null) : null,

@@ -20,8 +20,8 @@ export interface Batch {
   readonly keys: readonly Key[];
   /** The new cursor. */
   readonly to: Key;
-  /** The range is at its end. */
-  readonly last: boolean;
+  /** It has as many rows as it may: there may be more of them. */
+  readonly isFull: boolean;
   /** It has fewer rows than it might, since they are large. */
   readonly isCut: boolean;
 }
@@ -62,7 +62,7 @@ async function readPlain(
   if (read.mayHaveMoved) return await readPicked(session, shape, base, { range, bound });
   const isFull = read.keys.length === range.limit;
   const to = isFull ? read.keys.at(-1) : cut;
-  return { ...read, to: to ?? range.upTo, last: to == null, isCut };
+  return { ...read, to: to ?? range.upTo, isFull, isCut };
 }
 
 async function readPicked(
@@ -73,10 +73,11 @@ async function readPicked(
 ): Promise<Batch> {
   const { picked, locked, last, isCut } = await lockPicked(session, shape, base, range, bound);
   const to = last ? range.upTo : (picked.at(-1) ?? range.upTo);
-  if (locked.length === 0) return { rows: [], keys: [], to, last, isCut };
+  const isFull = !last && !isCut;
+  if (locked.length === 0) return { rows: [], keys: [], to, isFull, isCut };
   const byKeys = rowsByKeys(shape, base, locked);
   const read = splitRows((await session.authorQuery(byKeys.text, byKeys.values)).rows, base);
-  return { ...read, to, last, isCut };
+  return { ...read, to, isFull, isCut };
 }
 
 /** Rows as the application's own knex would give them. */

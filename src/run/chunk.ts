@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
+import { type Reach, mostRows, searchLimitMs } from '../core/reach.ts';
 import type { Overrides } from '../core/steering.ts';
 import { fail } from '../errors.ts';
 import { type Owned, advance, own } from '../ledger/chunks.ts';
@@ -13,15 +14,18 @@ import {
   emptySearchPath,
   inOrder,
   rollback,
+  setLocal,
 } from '../postgres/transaction.ts';
 import { type ChunkWork, chunkContext } from './chunk-work.ts';
 import { countKept, refuseMovedKeys } from './kept-keys.ts';
 import { type Migrated, migrate } from './migrate.ts';
+import type { Step } from './step.ts';
 import { watchChunk } from './watch.ts';
 
 export interface ChunkRequest {
   readonly no: number;
-  readonly size: number;
+  readonly reach: Reach;
+  readonly targetMs: number;
   /** Aborts when the grace of a signal is over. */
   readonly signal: AbortSignal;
 }
@@ -32,6 +36,8 @@ export interface FailedChunk {
   readonly error: unknown;
   /** It took longer than the ceiling. */
   readonly exceeded: boolean;
+  /** It was still looking for its rows: `update` was not called. */
+  readonly isSearching: boolean;
   /** Where it stood and how many rows it had at most; null where it did not get so far. */
   readonly tried: Tried | null;
 }
@@ -48,10 +54,14 @@ export type ChunkOutcome =
   | {
       readonly kind: 'advanced';
       readonly rows: number;
-      readonly limit: number;
+      /** As asked for, or less. */
+      readonly reach: Reach;
+      readonly isFull: boolean;
       /** It has fewer rows than were asked for, since they are large. */
       readonly isCut: boolean;
       readonly last: boolean;
+      /** Until its rows were found. */
+      readonly readMs: number;
       readonly durationMs: number;
       /** Bytes that the server sent: the rows, for the most part. */
       readonly bytes: number;
@@ -75,9 +85,10 @@ export async function runChunk(
   const token = randomUUID();
   const guard = guardDatabase(session, work.env.knexConfig);
   let tried: Tried | null = null;
+  let isSearching = true;
   const watch = watchChunk(session, work.env.tuning.ceilingMs, request);
   try {
-    const owned = await openChunk(session, work, request.no, token);
+    const owned = await openChunk(session, work, request, token);
     // What went before was waiting, which says nothing about the chunk.
     const startedAt = performance.now();
     watch.opened();
@@ -86,14 +97,18 @@ export async function runChunk(
       return await giveUp(session, { kind: 'stopped' });
     }
     const { overrides } = owned;
-    const most = Math.min(owned.maxRows ?? Infinity, overrides.chunkSize ?? Infinity);
-    const limit = Math.max(1, Math.min(request.size, most));
-    tried = { cursor: owned.cursor, rows: limit, key: null };
-    const trying = (rows: number, key: Key | null): void => {
+    const reach = within(request.reach, work.step, owned);
+    tried = { cursor: owned.cursor, rows: mostRows(reach, work.step.setBased), key: null };
+    let readMs = 0;
+    const found = async (rows: number, key: Key | null): Promise<unknown> => {
+      readMs = performance.now() - startedAt;
+      isSearching = false;
       tried = { cursor: owned.cursor, rows, key };
+      return await session.query(timeLimit(work.env.tuning.statementTimeoutMs));
     };
     const context = chunkContext(work, owned, watch.signal);
-    const done = await watch.race(migrate(session, work, guard, { context, owned, limit, trying }));
+    const done = await watch.race(migrate(session, work, guard, { context, owned, reach, found }));
+    if (isSearching) readMs = performance.now() - startedAt;
     const closed = await closeChunk(session, work, {
       request,
       owned,
@@ -106,29 +121,43 @@ export async function runChunk(
     await commit(session);
     const durationMs = performance.now() - startedAt;
     const bytes = session.bytesRead - bytesBefore;
-    const { rows, last, isCut = false } = done;
-    return { kind: 'advanced', rows, limit: isCut ? rows : limit, isCut, last, durationMs, bytes, overrides };
+    const { rows, last, isFull, isCut } = done;
+    const times = { readMs, durationMs };
+    return { kind: 'advanced', rows, reach, isFull, isCut, last, ...times, bytes, overrides };
   } catch (error) {
     await rollback(session);
     const reason = watch.reason();
-    return { kind: 'failed', error: reason ?? guard.explain(error), exceeded: reason !== null, tried };
+    const exceeded = reason !== null;
+    return { kind: 'failed', error: reason ?? guard.explain(error), exceeded, isSearching, tried };
   } finally {
     watch.stop();
     guard.close();
   }
 }
 
-/** BEGIN, settings, range lock, guard, and the author's search path: one round trip. */
+/** The reach of a chunk in a range that may have no more than so many rows at a time; where none is read, keys. */
+function within({ rows, keys }: Reach, { setBased }: Step, { maxRows, overrides }: Owned): Reach {
+  const most = Math.min(maxRows ?? Infinity, overrides.chunkSize ?? Infinity);
+  const asKeys = setBased && (keys !== null || maxRows !== null);
+  return { rows: Math.min(rows, most), keys: asKeys ? Math.min(keys ?? Infinity, most) : keys };
+}
+
+function timeLimit(ms: number): string {
+  return setLocal([['statement_timeout', `${ms}ms`]]);
+}
+
+/** BEGIN, settings, range lock, guard, the author's search path, the search's time limit: one round trip. */
 async function openChunk(
   session: Session,
   { env, run }: ChunkWork,
-  no: number,
+  { no, targetMs }: ChunkRequest,
   token: string,
 ): Promise<Owned | null> {
   const [, owned] = await inOrder([
     beginWith(session, env.pinned),
     own(session, env.names, run.id, no, token),
     session.query(authorSearchPath(env.searchPath)),
+    session.query(timeLimit(searchLimitMs(targetMs, env.tuning.statementTimeoutMs))),
   ]);
   return owned;
 }
@@ -153,7 +182,7 @@ async function closeChunk(
       to: done.to,
       last: done.last,
       rows: done.rows,
-      passed: done.rows,
+      passed: done.passed ?? done.rows * (run.plan.keysPerRow ?? 1),
       busyMs: chunk.busyMs,
     }),
   ]);

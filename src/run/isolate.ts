@@ -46,7 +46,7 @@ export async function quarantineNext(
       owned.runState === 'running' &&
       owned.epoch === run.epoch &&
       (seen === null || sameKey(seen.cursor, owned.cursor));
-    const key = isSame ? await nextKey(session, work, owned.after, owned.hi) : null;
+    const key = isSame ? await nextKey(session, work, owned.after, seen?.key ?? owned.hi) : null;
     const isSeen = seen === null || seen.key === null || sameKey(seen.key, key);
     if (owned === null || key === null || !isSeen) {
       await rollback(session);

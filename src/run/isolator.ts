@@ -102,7 +102,7 @@ export class Isolator {
 
   /** Logs what becomes of a failing chunk. */
   warn(
-    event: 'chunk.retry' | 'chunk.shrunk' | 'row.quarantined',
+    event: 'chunk.narrowed' | 'chunk.retry' | 'chunk.shrunk' | 'row.quarantined',
     no: number,
     error: unknown,
     what: string,

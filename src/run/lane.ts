@@ -1,16 +1,17 @@
-import { firstChunkSize, nextChunkSize } from '../core/chunk-size.ts';
+import { type Reach, mostRows } from '../core/reach.ts';
 import { nextWaitMs } from '../core/throttle.ts';
 import { type ClaimedRange, claim, giveBack, totals } from '../ledger/ranges.ts';
 import type { Session } from '../postgres/session.ts';
 import { inOneTrip } from '../postgres/transaction.ts';
 import { type ChunkOutcome, type FailedChunk, runChunk } from './chunk.ts';
 import type { ChunkWork } from './chunk-work.ts';
-import { refusedLogin, stopping, verdictOf } from './failure.ts';
+import { codeOf, refusedLogin, stopping, verdictOf } from './failure.ts';
 import { Isolator, type LaneProgress, progressed } from './isolator.ts';
 import { Pacer } from './pacer.ts';
 import { reap } from './reap.ts';
 import { RetryingSession } from './retrying-session.ts';
 import { steal } from './steal.ts';
+import { Stride } from './stride.ts';
 
 /** What a lane tells after each committed chunk. */
 export interface ChunkReport {
@@ -53,8 +54,7 @@ class Lane {
   readonly #session: RetryingSession;
   readonly #isolator: Isolator;
   readonly #pacer: Pacer;
-  /** Rows of the next chunk, where the size adapts. */
-  #adapting: number;
+  readonly #stride: Stride;
   /** The range whose last chunk ran into the statement timeout: the next time it has fewer rows. */
   #timedOut: number | null = null;
 
@@ -64,7 +64,7 @@ class Lane {
     this.#session = new RetryingSession(env, run.direction, options);
     this.#isolator = new Isolator({ ...options, session: this.#session });
     this.#pacer = new Pacer(options.work);
-    this.#adapting = firstChunkSize(run.plan.base.rowBytes, env.tuning.maxBytes);
+    this.#stride = new Stride(options.work, this.#pacer);
   }
 
   async loop(): Promise<void> {
@@ -80,10 +80,6 @@ class Lane {
     await this.#session.close();
   }
 
-  get #size(): number {
-    return this.#pacer.size(this.#adapting);
-  }
-
   /** A range to work on; or how long to wait before it is looked for again, in milliseconds. */
   async #findRange(session: Session): Promise<ClaimedRange | number | 'finished'> {
     const { work } = this.#options;
@@ -93,7 +89,7 @@ class Lane {
     const { rangesOpen } = await inOneTrip(session, pinned, () => totals(session, names, work.run.id));
     if (rangesOpen === 0) return 'finished';
     await reap(session, work, this.#options.progress);
-    await steal(session, work.env, work.run, this.#size, this.#options.worker);
+    await steal(session, work.env, work.run, this.#stride.keysEach, this.#options.worker);
     const second = await this.#claim(session);
     return second === 'none' ? idlePollMs : second;
   }
@@ -101,7 +97,7 @@ class Lane {
   async #claim(session: Session): Promise<ClaimedRange | number | 'none' | 'finished'> {
     const { work, worker } = this.#options;
     const { names, pinned } = work.env;
-    const turn = await this.#pacer.turn(session, this.#adapting);
+    const turn = await this.#pacer.turn(session, this.#stride.adaptingRows);
     const found = await inOneTrip(session, pinned, () => claim(session, names, work.run, worker, turn));
     if (found.kind === 'stopped') return 'finished';
     this.#pacer.learn(found.overrides);
@@ -113,18 +109,20 @@ class Lane {
 
   async #workRange(range: ClaimedRange): Promise<'next' | 'stopped'> {
     const { drain } = this.#options;
-    if (await this.#isolator.isKilling(range, this.#size)) return 'next';
+    const size = mostRows(this.#stride.reach, this.#options.work.step.setBased);
+    if (await this.#isolator.isKilling(range, size)) return 'next';
     let isProbe = range.onlyFailed;
     if (drain.aborted) await this.#giveBack(range.no);
     while (!drain.aborted) {
-      const outcome = await this.#tryChunk(range.no, isProbe ? 1 : this.#size);
+      const wanted = isProbe ? { rows: 1, keys: this.#stride.reach.keys } : this.#stride.reach;
+      const outcome = await this.#tryChunk(range.no, wanted);
       if (outcome.kind === 'stopped') return 'stopped';
       if (outcome.kind === 'gone') return 'next';
       if (outcome.kind === 'failed') {
         await this.#failed(range.no, outcome);
         return 'next';
       }
-      this.#succeeded(range.no, outcome);
+      this.#succeeded(range.no, outcome, wanted);
       isProbe = false;
       if (outcome.last || this.#pacer.steering.pace !== null) return 'next';
     }
@@ -139,10 +137,12 @@ class Lane {
     await this.#session.single(write).catch(() => undefined);
   }
 
-  async #tryChunk(no: number, size: number): Promise<ChunkOutcome> {
+  async #tryChunk(no: number, reach: Reach): Promise<ChunkOutcome> {
     const { work, abort } = this.#options;
     try {
-      const outcome = await runChunk(await this.#session.connected(), work, { no, size, signal: abort });
+      const { targetMs } = this.#pacer.steering;
+      const request = { no, reach, targetMs, signal: abort };
+      const outcome = await runChunk(await this.#session.connected(), work, request);
       if (outcome.kind === 'failed' && abort.aborted) {
         await this.#isolator.stopped(no, outcome.error);
         throw outcome.error;
@@ -150,40 +150,29 @@ class Lane {
       return outcome;
     } catch (error) {
       if (abort.aborted) throw error;
-      return { kind: 'failed', error, exceeded: false, tried: null };
+      return { kind: 'failed', error, exceeded: false, isSearching: false, tried: null };
     }
   }
 
-  #succeeded(no: number, outcome: Extract<ChunkOutcome, { kind: 'advanced' }>): void {
+  #succeeded(no: number, outcome: Extract<ChunkOutcome, { kind: 'advanced' }>, wanted: Reach): void {
     const { work, onChunk } = this.#options;
-    const { rows, limit: size, durationMs } = outcome;
+    const { rows, reach, isCut, last, durationMs } = outcome;
+    const size = isCut ? rows : mostRows(reach, work.step.setBased);
     const migration = work.migration.name;
     work.logger.debug({ event: 'chunk.done', migration, range: no, rows, size, durationMs });
     this.#session.succeeded();
     this.#timedOut = null;
-    const wanted = this.#size;
     this.#pacer.used(rows);
     this.#pacer.learn(outcome.overrides);
     progressed(this.#options.progress, true);
-    const full = !outcome.last;
-    onChunk({ rows, size, durationMs, full });
-    // A chunk that was held small says nothing about a large one.
-    if (full && size < wanted && !outcome.isCut) return;
-    const { tuning } = work.env;
-    this.#adapting = nextChunkSize({
-      current: wanted,
-      rows: full ? size : rows,
-      durationMs,
-      targetMs: this.#pacer.steering.targetMs,
-      maxRows: tuning.maxRows,
-      bytes: outcome.bytes,
-      maxBytes: tuning.maxBytes,
-    });
+    onChunk({ rows, size, durationMs, full: !last });
+    this.#stride.learn(outcome, wanted);
   }
 
   /** Gives a failed range back: to be tried again later, or with fewer rows. Throws what must stop the run. */
   async #failed(no: number, failure: FailedChunk): Promise<void> {
     const { error } = failure;
+    if (await this.#isNarrowed(no, failure)) return;
     const verdict = verdictOf(failure, this.#session.current);
     if (verdict === 'refused') throw refusedLogin(error);
     if (verdict === 'stop') {
@@ -197,5 +186,13 @@ class Lane {
     this.#isolator.warn('chunk.retry', no, error, 'is tried again');
     await this.#isolator.record(no, error, { maxRows: null, waitMs, transient: true });
     await this.#session.idle(waitMs);
+  }
+  /** A search that ran into its time limit says nothing of the rows: it is tried again over fewer keys. */
+  async #isNarrowed(no: number, { error, isSearching }: FailedChunk): Promise<boolean> {
+    if (!isSearching || codeOf(error) !== '57014' || !this.#stride.narrow()) return false;
+    const { keys } = this.#stride.reach;
+    this.#isolator.warn('chunk.narrowed', no, error, `is tried again over ${keys ?? 'all'} keys`);
+    await this.#isolator.record(no, error, { maxRows: null, waitMs: 0, transient: true });
+    return true;
   }
 }

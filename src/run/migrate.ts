@@ -1,3 +1,4 @@
+import type { Reach } from '../core/reach.ts';
 import type { Owned } from '../ledger/chunks.ts';
 import type { Key } from '../ledger/rows.ts';
 import type { ChunkContext } from '../migration/contract.ts';
@@ -8,16 +9,14 @@ import { inOrder } from '../postgres/transaction.ts';
 import { selectOfChunk } from './author-select.ts';
 import { readBatch, refuseDuplicates } from './batch.ts';
 import type { ChunkWork } from './chunk-work.ts';
+import { farthest } from './farthest.ts';
 import type { LockedKeys } from './kept-keys.ts';
+import type { Passed } from './passed.ts';
 import { updateSet } from './set.ts';
 import { readTuples } from './tuples.ts';
 
 /** What became of a chunk's rows. */
-export interface Migrated {
-  readonly rows: number;
-  readonly to: Key;
-  readonly last: boolean;
-  readonly isCut?: boolean;
+export interface Migrated extends Passed {
   /** Keys that must be there still; null: whatever becomes of them. */
   readonly locked: LockedKeys | null;
   readonly written: Written;
@@ -27,9 +26,12 @@ export interface Migrated {
 export interface Taken {
   readonly context: ChunkContext;
   readonly owned: Pick<Owned, 'after' | 'hi'>;
-  readonly limit: number;
-  /** Is told how many rows there are before `update` gets them. */
-  readonly trying: (rows: number, key: Key | null) => void;
+  readonly reach: Reach;
+  /**
+   * Is told, when the search is over and before `update` runs, how many rows there are at most, and the key of a
+   * single one. What it sends to the server comes before the statements of `update`.
+   */
+  readonly found: (rows: number, key: Key | null) => Promise<unknown>;
 }
 
 /**
@@ -40,7 +42,7 @@ export async function migrate(
   session: Session,
   work: ChunkWork,
   guard: GuardedDatabase,
-  { context, owned, limit, trying }: Taken,
+  { context, owned, reach, found }: Taken,
 ): Promise<Migrated> {
   const { step, migration, run } = work;
   const { base } = run.plan;
@@ -49,30 +51,36 @@ export async function migrate(
   const expect = { what, allowNoQueries: migration.options.allowNoQueries ?? false };
   if (step.setBased) {
     const update = step.update as (chunk: unknown, db: unknown, context: ChunkContext) => unknown;
-    const call = (chunk: unknown): Promise<unknown> =>
-      guard.settle(() => update(chunk, guard.db, context), expect);
-    const range = { after: owned.after, hi: owned.hi, limit };
-    const set = await updateSet(session, shape, base, guard, range, { call, trying });
+    const set = await updateSet(session, shape, base, guard, { ...owned, reach }, (chunk, rows, key) => {
+      const call = (): unknown => update(chunk, guard.db, context);
+      return inOrder([found(rows, key), guard.settle(call, expect)]);
+    });
     return { ...set, locked: null, written: guard.written() };
   }
   const { sizes = [] } = run.plan;
   const bound = sizes.length === 0 ? null : { sizes, maxBytes: work.env.tuning.maxBytes };
-  const range = { after: owned.after, upTo: owned.hi, limit };
+  const end = await farthest(session, base, owned, reach.keys);
+  const range = { after: owned.after, upTo: end.upTo, limit: reach.rows };
   const [before, batch] = await inOrder([
     readTuples(session, base),
     readBatch(session, shape, base, guard, { range, bound }),
   ]);
   refuseDuplicates(batch.keys, migration.name);
   if (batch.rows.length > 0) {
-    trying(batch.rows.length, batch.rows.length === 1 ? (batch.keys[0] ?? null) : null);
     const update = step.update as (db: unknown, rows: object[], context: ChunkContext) => unknown;
-    await guard.settle(() => update(guard.db, batch.rows, context), expect);
+    const call = (): unknown => update(guard.db, batch.rows, context);
+    const single = batch.rows.length === 1 ? (batch.keys[0] ?? null) : null;
+    await inOrder([found(batch.rows.length, single), guard.settle(call, expect)]);
   }
+  const { to, isFull, isCut } = batch;
+  const isToEnd = !isFull && !isCut;
   return {
     rows: batch.rows.length,
-    to: batch.to,
-    last: batch.last,
-    isCut: batch.isCut,
+    to,
+    last: isToEnd && end.isLast,
+    isFull,
+    isCut,
+    passed: isToEnd && !end.isLast ? reach.keys : null,
     locked: migration.options.allowDelete === true ? null : { keys: batch.keys, before },
     written: guard.written(),
   };

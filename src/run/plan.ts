@@ -1,3 +1,4 @@
+import { isSparse, keysPerRow } from '../core/density.ts';
 import type { RunPlan } from '../ledger/rows.ts';
 import type { BaseTable } from '../migration/key.ts';
 import { type ColumnSize, sizesOf } from '../migration/row-sizes.ts';
@@ -38,10 +39,12 @@ export async function planStep(
       await session.query(authorSearchPath(env.searchPath));
       const understood = await understand(author, await stableSelect(author));
       await tryChunk(author, understood);
-      const { shape, base, keyAs, warnings } = understood;
+      const { shape, base, keyAs, matching, warnings } = understood;
       const sizes = step.setBased ? [] : await largeColumns(session, shape, base);
       const { sql } = compiled(shape);
-      const stored = { base, sql, sizes, ...(keyAs === undefined ? {} : { keyAs }) };
+      const density = { tableRows: base.estimatedRows, matching };
+      const known = { keysPerRow: keysPerRow(density), isSparse: isSparse(density) };
+      const stored = { base, sql, sizes, ...known, ...(keyAs === undefined ? {} : { keyAs }) };
       return { base, stored, sha256: identityOf(shape, base), warnings };
     },
     beginReadOnly,

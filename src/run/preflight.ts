@@ -22,6 +22,8 @@ export interface Understood {
   readonly base: BaseTable;
   /** Under which names a select that is taken as it stands returns the key. */
   readonly keyAs?: readonly string[];
+  /** Rows that the planner expects. */
+  readonly matching: number;
   readonly warnings: readonly string[];
 }
 
@@ -38,7 +40,7 @@ export async function understand(
   refuseClause(author, refusedAtTop(plan));
   const relations = await relationsOf(session, base);
   refuseClause(author, refusedAbove(plan, { relations, found: selected.table }));
-  return { shape: selected, base, warnings: selected.warnings };
+  return { shape: selected, base, matching: plan.rows, warnings: selected.warnings };
 }
 
 async function understandWhole(
@@ -60,7 +62,7 @@ async function understandWhole(
     (name) =>
       `${migration.path}: each chunk reads the CTE "${name}" as a whole: begin with db('${base.name}')`,
   );
-  return { shape, base, keyAs, warnings: [...selected.warnings, ...slow] };
+  return { shape, base, keyAs, matching: plan.rows, warnings: [...selected.warnings, ...slow] };
 }
 
 /**

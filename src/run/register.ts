@@ -49,7 +49,7 @@ export async function registerUp(
     if (live !== null && !(await isSpent(session, env, live, migration))) {
       return await resume(session, env, live, migration, plan, lift);
     }
-    const layout = await makeLayout(session, plan.base, env.tuning.workers);
+    const layout = await makeLayout(session, plan.stored, env.tuning.workers);
     const run = await insertRun(session, env.names, {
       name: migration.name,
       direction: 'up',

@@ -50,7 +50,8 @@ export async function registerDown(
       name: migration.name,
       direction: 'down',
       reverts: upRun.id,
-      plan: plan.stored,
+      // Its ranges are what `up` has done: all that they count matches.
+      plan: { ...plan.stored, keysPerRow: 1, isSparse: false },
       ...migration.hashes,
       planSha256: plan.sha256,
       stopKey: upRun.stopKey,

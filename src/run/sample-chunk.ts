@@ -48,7 +48,9 @@ export async function applied(
   try {
     const owned = { after, hi: upTo, attempt: 1 };
     const context = chunkContext(work, owned, signal);
-    const done = migrate(session, work, guard, { context, owned, limit, trying: () => undefined });
+    const reach = { rows: limit, keys: work.step.setBased ? limit : null };
+    const found = (): Promise<void> => Promise.resolve();
+    const done = migrate(session, work, guard, { context, owned, reach, found });
     const waits = { name: work.migration.name, signal: over.signal };
     const { locked, written, rows } = await (pid === undefined
       ? done

@@ -75,11 +75,11 @@ export async function lookAhead(
 async function placesOf(
   session: Session,
   env: RunEnvironment,
-  { base }: Plan,
+  plan: Plan,
   live: Run | null,
 ): Promise<readonly Place[]> {
   if (live !== null) return await openParts(session, env.names, live.id, mostPlaces);
-  const { stopKey, bounds } = await makeLayout(session, base, env.tuning.workers);
+  const { stopKey, bounds } = await makeLayout(session, plan.stored, env.tuning.workers);
   if (stopKey === null) return [];
   const starts = [null, ...bounds.slice(0, -1)];
   const step = Math.max(1, Math.floor(starts.length / mostPlaces));

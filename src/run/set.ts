@@ -1,49 +1,52 @@
 import { fail } from '../errors.ts';
 import type { Key } from '../ledger/rows.ts';
-import { setBasedChunk } from '../migration/chunk-queries.ts';
+import type { Reach } from '../core/reach.ts';
+import { nthRow, setBasedChunk } from '../migration/chunk-queries.ts';
 import { upperKey } from '../migration/key-queries.ts';
 import type { GuardedDatabase } from '../migration/guard.ts';
 import type { BaseTable } from '../migration/key.ts';
+import type { KeyRange, Statement } from '../migration/key-sql.ts';
 import type { SelectShape } from '../migration/select-shape.ts';
 import type { Session } from '../postgres/session.ts';
 import { inOrder } from '../postgres/transaction.ts';
+import type { Passed } from './passed.ts';
 import { readTuples } from './tuples.ts';
 
-/** What became of a set-based chunk. */
-export interface UpdatedSet {
-  /** Rows that were written, at most those of the chunk. */
-  readonly rows: number;
-  readonly to: Key;
-  readonly last: boolean;
-}
-
-/** Finds the upper key of a set-based chunk, and has `update` write the rows up to it without reading them. */
+/**
+ * Finds the upper key of a set-based chunk, and has `update` write the rows up to it without reading them. `call`
+ * gets the chunk, the most rows that it can have, and the key of a single one.
+ */
 export async function updateSet(
   session: Session,
   shape: SelectShape,
   base: BaseTable,
   guard: GuardedDatabase,
-  { after, hi, limit }: { readonly after: Key | null; readonly hi: Key; readonly limit: number },
-  on: {
-    readonly call: (chunk: object) => Promise<unknown>;
-    readonly trying: (rows: number, key: Key | null) => void;
-  },
-): Promise<UpdatedSet> {
-  const probe = upperKey(base, after, hi, limit);
+  { after, hi, reach }: { readonly after: Key | null; readonly hi: Key; readonly reach: Reach },
+  call: (chunk: object, rows: number, key: Key | null) => Promise<unknown>,
+): Promise<Passed> {
+  const probe = upperBound(shape, base, { after, upTo: hi }, reach);
   const [found, before] = await inOrder([session.query(probe.text, probe.values), readTuples(session, base)]);
   const upper = (found.rows[0]?.['key'] as Key | null | undefined) ?? null;
   const to = upper ?? hi;
-  if (limit === 1) {
-    if (upper === null) return { rows: 0, to, last: true };
-    on.trying(1, upper);
-  }
+  const most = reach.keys ?? reach.rows;
+  const nothing = { to, last: upper === null, isFull: false, isCut: false, passed: null };
+  if (most === 1 && upper === null) return { ...nothing, rows: 0 };
   const chunk = setBasedChunk(shape, base, guard.builder, { after, upTo: to });
-  await on.call(chunk);
+  await call(chunk, most, most === 1 ? upper : null);
   refuseChangedKeys(chunk, base);
   const { rows, isCertain } = guard.written();
   const now = isCertain ? before : await readTuples(session, base);
   const tuples = now.updated + now.deleted - before.updated - before.deleted;
-  return { rows: Math.min(limit, Math.max(rows, tuples)), to, last: upper === null };
+  const isFull = upper !== null && reach.keys === null;
+  const passed = upper === null ? null : reach.keys;
+  return { ...nothing, rows: Math.min(most, Math.max(rows, tuples)), isFull, passed };
+}
+
+/** The key at which a set-based chunk ends: the last of so many keys, or of so many that match. */
+function upperBound(shape: SelectShape, base: BaseTable, range: KeyRange, { rows, keys }: Reach): Statement {
+  return keys === null
+    ? nthRow(shape, base, { ...range, limit: rows })
+    : upperKey(base, range.after, range.upTo, keys);
 }
 
 /**

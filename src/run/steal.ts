@@ -1,6 +1,8 @@
 import { lockLargest, markSmall, split } from '../ledger/ranges.ts';
-import type { Run } from '../ledger/rows.ts';
-import { keyAtOffset } from '../migration/key-queries.ts';
+import type { Key, Range, Run } from '../ledger/rows.ts';
+import { keyAtOffset, middleKey } from '../migration/key-queries.ts';
+import type { BaseTable } from '../migration/key.ts';
+import type { Statement } from '../migration/key-sql.ts';
 import type { Session } from '../postgres/session.ts';
 import { withTransaction } from '../postgres/transaction.ts';
 import type { RunEnvironment } from './environment.ts';
@@ -15,29 +17,27 @@ const smallestInChunks = 4;
 const longestProbe = 50_000;
 
 /**
- * Takes the far part of the range with the most left; false where none is worth it. The owner keeps a few
- * chunks after its cursor, so both parts are strictly smaller and neither is empty.
+ * Takes the far part of the range with the most left; false where none is worth it: less than a few chunks of
+ * `keysEach` keys. The owner keeps a few chunks after its cursor, so both parts are strictly smaller and neither is
+ * empty.
  */
 export async function steal(
   session: Session,
   env: RunEnvironment,
   run: Run,
-  chunkSize: number,
+  keysEach: number,
   worker: string,
 ): Promise<boolean> {
   const attempt = withTransaction(session, env.pinned, async () => {
-    const victim = await lockLargest(session, env.names, run.id, chunkSize * smallestInChunks);
+    const victim = await lockLargest(session, env.names, run.id, keysEach * smallestInChunks);
     if (victim === null) return false;
-    const half = Math.floor(victim.estimated / 2);
-    const offset = Math.min(Math.max(half, chunkSize * 2), longestProbe);
-    const probe = keyAtOffset(run.plan.base, victim.cursor ?? victim.lo, victim.hi, offset);
-    const at = (await session.query(probe.text, probe.values)).rows[0]?.['key'] as string[] | undefined;
-    const isSmaller = at !== undefined && JSON.stringify(at) !== JSON.stringify(victim.hi);
+    const { at, kept } = await cut(session, run.plan.base, victim, keysEach);
+    const isSmaller = at !== null && JSON.stringify(at) !== JSON.stringify(victim.hi);
     if (!isSmaller) {
       await markSmall(session, env.names, run.id, victim.no);
       return true;
     }
-    const estimates = { kept: offset, taken: Math.max(victim.estimated - offset, 0) };
+    const estimates = { kept, taken: Math.max(victim.estimated - kept, 0) };
     await split(session, env.names, run.id, victim, at, estimates, worker);
     return true;
   });
@@ -46,4 +46,24 @@ export async function steal(
     if (waitedInVain.has(codeOf(error) ?? '')) return false;
     throw error;
   });
+}
+
+/** Where a range is cut, and the keys that its owner keeps by the estimate; null: nowhere. */
+async function cut(
+  session: Session,
+  base: BaseTable,
+  { cursor, lo, hi, estimated }: Range & { readonly estimated: number },
+  keysEach: number,
+): Promise<{ readonly at: Key | null; readonly kept: number }> {
+  const half = Math.floor(estimated / 2);
+  const from = cursor ?? lo;
+  const first = async ({ text, values }: Statement): Promise<Key | null> =>
+    ((await session.query(text, values)).rows[0]?.['key'] as Key | undefined) ?? null;
+  // What the probe would leave its owner is soon done where a chunk passes many keys: it would steal it back.
+  if (half > longestProbe && keysEach * 2 > longestProbe) {
+    const at = await first(middleKey(base, from, hi));
+    if (at !== null) return { at, kept: half };
+  }
+  const kept = Math.min(Math.max(half, Math.ceil(keysEach) * 2), longestProbe);
+  return { at: await first(keyAtOffset(base, from, hi, kept)), kept };
 }

@@ -1,0 +1,105 @@
+import { nextChunkSize } from './chunk-size.ts';
+
+/**
+ * How far a chunk goes: to the next `rows` rows that match, and over at most `keys` keys, whether their rows match
+ * or not. Without the second bound one chunk of a select that hardly ever matches would read the whole table.
+ */
+export interface Reach {
+  readonly rows: number;
+  /** null: as far as it takes. That is best where an index supports the select, or most rows match. */
+  readonly keys: number | null;
+}
+
+/** Rows that a chunk can have at most: of a set-based one none is counted before it is written, but keys. */
+export function mostRows({ rows, keys }: Reach, isSetBased: boolean): number {
+  return isSetBased ? (keys ?? rows) : rows;
+}
+
+/** What a committed chunk tells of the next one. */
+export interface ReachMeasure {
+  readonly reach: Reach;
+  /** Rows that the chunk had, or wrote. */
+  readonly rows: number;
+  /** It ended at the number of its rows, not at its keys or with its range. */
+  readonly isFull: boolean;
+  /** Its range goes on behind it. */
+  readonly hasMore: boolean;
+  /** Time until its rows were found. */
+  readonly readMs: number;
+  readonly durationMs: number;
+  readonly targetMs: number;
+  readonly maxRows: number;
+  readonly bytes: number;
+  readonly maxBytes: number;
+}
+
+// 10,000 keys are walked in 2 to 10 ms where they are cached, in a second where each costs a read of the disk.
+const firstKeys = 10_000;
+
+// A wrong step up costs one chunk of four times the target; a table without a match is crossed soon.
+const mostGrowth = 4;
+
+// Where rows are dense again, the walk over so many keys for each row costs one to three hundredths of the chunk.
+const denseKeysPerRow = 4;
+
+/** How far the next chunk of a row-style migration goes, within its target time. */
+export function nextReach(measure: ReachMeasure): Reach {
+  const { reach, rows, isFull, readMs, durationMs } = measure;
+  // What a chunk without its number of rows took is the search; only its update says what a row costs.
+  const rowsMs = isFull ? durationMs : Math.max(durationMs - readMs, 0);
+  const next =
+    rows === 0 ? reach.rows : nextChunkSize({ ...measure, current: reach.rows, durationMs: rowsMs });
+  return { rows: next, keys: nextKeys(measure) };
+}
+
+function nextKeys({ reach, isFull, hasMore, readMs, durationMs, targetMs }: ReachMeasure): number | null {
+  const { rows, keys } = reach;
+  if (keys === null) return isSlowSearch(isFull, readMs, durationMs, targetMs) ? keysAtFirst(rows) : null;
+  if (isFull) return Math.max(rows * denseKeysPerRow, Math.floor(keys / 2));
+  const growth = Math.min(targetMs / Math.max(durationMs, 0.001), mostGrowth);
+  // The end of a range came before the chunk's own: that says nothing of a longer one.
+  return Math.max(1, Math.floor(keys * (hasMore ? growth : Math.min(growth, 1))));
+}
+
+/** A scan of the whole range for each chunk: it took the time that the rows should take. */
+function isSlowSearch(isFull: boolean, readMs: number, durationMs: number, targetMs: number): boolean {
+  return readMs > targetMs || (isFull && readMs > targetMs / 4 && readMs > durationMs / 2);
+}
+
+/** The keys of the first chunk that is bounded by them. */
+function keysAtFirst(rows: number): number {
+  return Math.max(firstKeys, rows * denseKeysPerRow);
+}
+
+// A set-based chunk of few matches may cross this many times its rows: all of them may match in the next one.
+const sparseSets = 10;
+
+/** How far the next chunk of a set-based migration goes: its rows are not counted before they are written. */
+export function nextSetReach(measure: ReachMeasure): Reach {
+  const { reach, rows, hasMore, maxRows } = measure;
+  if (reach.keys === null) return { ...reach, keys: nextKeys(measure) };
+  const isSparse = rows * sparseSets <= reach.keys;
+  const keys = nextChunkSize({
+    ...measure,
+    current: reach.keys,
+    rows: hasMore ? reach.keys : rows,
+    maxRows: isSparse ? maxRows * sparseSets : maxRows,
+  });
+  return { rows: Math.min(keys, maxRows), keys };
+}
+
+/** The reach after a search that ran into its time limit; null where it cannot be less. */
+export function narrower({ rows, keys }: Reach): Reach | null {
+  if (keys === null) return { rows, keys: keysAtFirst(rows) };
+  return keys > 1 ? { rows, keys: Math.floor(keys / 2) } : null;
+}
+
+// Long enough for a scan of some gigabytes, which finds the few rows of a select at once; short enough that
+// nobody takes the run for dead.
+const leastSearchMs = 5_000;
+const searchInTargets = 5;
+
+/** How long the search for a chunk's rows may take, in milliseconds, before it is tried over fewer keys. */
+export function searchLimitMs(targetMs: number, statementTimeoutMs: number): number {
+  return Math.min(statementTimeoutMs, Math.max(leastSearchMs, targetMs * searchInTargets));
+}

@@ -1,0 +1,69 @@
+import { firstChunkSize } from '../core/chunk-size.ts';
+import { type Reach, mostRows, narrower, nextReach, nextSetReach } from '../core/reach.ts';
+import type { ChunkOutcome } from './chunk.ts';
+import type { ChunkWork } from './chunk-work.ts';
+import type { Pacer } from './pacer.ts';
+
+/**
+ * How far the chunks of one lane go: it begins with what is known of the table, learns from each of them, and stays
+ * within what an operator has set.
+ */
+export class Stride {
+  readonly #work: ChunkWork;
+  readonly #pacer: Pacer;
+  #adapting: Reach;
+
+  constructor(work: ChunkWork, pacer: Pacer) {
+    const { env, run, step } = work;
+    this.#work = work;
+    this.#pacer = pacer;
+    const rows = firstChunkSize(run.plan.base.rowBytes, env.tuning.maxBytes);
+    // The rows of a set-based chunk are not counted before they are written, so it goes by keys; where few rows
+    // match at all, these few are one chunk.
+    this.#adapting = { rows, keys: step.setBased && run.plan.isSparse !== true ? rows : null };
+  }
+
+  /** Of the next chunk. */
+  get reach(): Reach {
+    const { rows, keys } = this.#adapting;
+    const isKeys = this.#work.step.setBased && keys !== null;
+    return { rows: this.#pacer.size(rows), keys: isKeys ? this.#pacer.size(keys) : keys };
+  }
+
+  /** Rows that the next chunk would have at most if nobody had set anything. */
+  get adaptingRows(): number {
+    return mostRows(this.#adapting, this.#work.step.setBased);
+  }
+
+  /** Keys that a chunk passes, by the estimate. */
+  get keysEach(): number {
+    const { rows, keys } = this.reach;
+    return keys ?? rows * (this.#work.run.plan.keysPerRow ?? 1);
+  }
+
+  /** Takes the measure of a chunk that was committed; `wanted`: what it was asked for. */
+  learn(chunk: Extract<ChunkOutcome, { kind: 'advanced' }>, wanted: Reach): void {
+    const { step, env } = this.#work;
+    const { last, isCut, isFull, reach } = chunk;
+    const isHeld = mostRows(reach, step.setBased) < mostRows(wanted, step.setBased);
+    // A chunk that was held small says nothing about a large one.
+    if (!last && isHeld && !isCut) return;
+    const { maxRows, maxBytes } = env.tuning;
+    this.#adapting = (step.setBased ? nextSetReach : nextReach)({
+      ...chunk,
+      reach: wanted,
+      isFull: isFull || isCut,
+      hasMore: !last,
+      targetMs: this.#pacer.steering.targetMs,
+      maxRows,
+      maxBytes,
+    });
+  }
+
+  /** Goes over fewer keys from now on; false where that is not possible. */
+  narrow(): boolean {
+    const reach = narrower(this.#adapting);
+    if (reach !== null) this.#adapting = reach;
+    return reach !== null;
+  }
+}
