@@ -91,6 +91,9 @@ export async function tryChunk(author: AuthorSelect, { shape, base }: Understood
 // Long enough where the planner walks the key; a sparse select need not find a row.
 const trialMs = 300;
 
+// Asked for one row alone, the planner would walk the key and read a page for each row that does not match.
+const trialRows = 1_000;
+
 async function readOne(
   author: AuthorSelect,
   shape: SelectShape,
@@ -99,7 +102,7 @@ async function readOne(
 ): Promise<void> {
   const { session, env, step, migration } = author;
   const timeoutMs = Math.min(trialMs, env.tuning.statementTimeoutMs);
-  const pick = pickKeys(shape, base, { after: null, upTo, limit: 1 });
+  const pick = pickKeys(shape, base, { after: null, upTo, limit: trialRows });
   await session.query('savepoint trial');
   await session.query(setLocal([['statement_timeout', `${timeoutMs}ms`]]));
   try {
@@ -107,7 +110,7 @@ async function readOne(
     const read = rowsByKeys(
       shape,
       base,
-      rows.map((row) => row['key'] as readonly string[]),
+      rows.slice(0, 1).map((row) => row['key'] as readonly string[]),
     );
     if (rows.length > 0 && !step.setBased) await session.authorQuery(read.text, read.values);
   } catch (error) {
