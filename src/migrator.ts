@@ -17,6 +17,7 @@ import type { VerifyReport } from './migrator/verify.ts';
 import { openUmzug, revertTargets, unknownName, unwrap } from './migrator/umzug.ts';
 import { type MigrationFile, listMigrations } from './migration/folder.ts';
 import { type RunEnvironment, makeEnvironment, readServer, sessionOptions } from './run/environment.ts';
+import { type Stopwatch, unwatched } from './run/stopwatch.ts';
 import { type ServerFacts, plainSettings, withTransaction } from './postgres/transaction.ts';
 
 export type { PlanReport } from './migrator/plan-report.ts';
@@ -48,6 +49,9 @@ export class Migrator extends EventEmitter<MigratorEvents> {
   readonly #logger: Logger;
   readonly #control: Control;
   readonly #label: string;
+  readonly #openedAt = performance.now();
+  /** What it has measured, with the setting `profile`. */
+  stopwatch: Stopwatch = unwatched;
   #primary: Primary | null = null;
   #stopped: [ErrorCode, 'drain' | 'abort'] | null = null;
 
@@ -194,6 +198,8 @@ export class Migrator extends EventEmitter<MigratorEvents> {
     const open = async (): Promise<{ primary: Primary; env: RunEnvironment }> => {
       const server: ServerFacts = await control.use(readServer);
       const env = makeEnvironment(config, server);
+      env.stopwatch.add('plan', performance.now() - this.#openedAt);
+      this.stopwatch = env.stopwatch;
       const onProgress = (progress: Progress): void => void this.emit('progress', progress);
       this.#primary = new Primary({ config, env, server, control, logger, onProgress });
       if (this.#stopped !== null) this.#primary.stop(...this.#stopped);

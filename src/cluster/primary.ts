@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../config.ts';
 import { shouldFork } from '../core/fork.ts';
+import type { StageTimes } from '../core/profile.ts';
 import type { Progress } from '../core/progress.ts';
 import { steer } from '../core/steering.ts';
 import { type ErrorCode, fail } from '../errors.ts';
@@ -78,7 +79,7 @@ export class Primary {
     }
     const sums = await ledger.totals();
     meter.update(sums, this.#workers.busy + 1);
-    const after = await ledger.finish();
+    const after = await this.#input.env.stopwatch.time('finish', () => ledger.finish());
     if (after.state === 'done') return sums;
     this.throwIfStopped(sums, meter);
     if (after.state === 'failed') await ledger.throwQuarantined();
@@ -134,6 +135,8 @@ export class Primary {
       mayTryAgain: (): boolean =>
         !drain.aborted && (settled || performance.now() - progress.lastAt <= env.tuning.retryBudgetMs),
       onDeath: (pid: number): void => ledger.releaseDead(pid),
+      onHello: (ms: number): void => env.stopwatch.add('fork', ms),
+      onTimes: (times: StageTimes): void => env.stopwatch.merge(times),
     };
     const crew = runCrew({
       work: { env, migration, step: stepOf(migration, run.direction), run, logger },

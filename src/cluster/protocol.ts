@@ -1,6 +1,7 @@
 import type { Config } from '../config.ts';
 import type { LogRecord } from '../core/log-events.ts';
 import type { ErrorCode, ErrorParts } from '../errors.ts';
+import type { StageTimes } from '../core/profile.ts';
 import type { Direction } from '../ledger/rows.ts';
 import type { WrittenLevel } from '../logger.ts';
 import type { ServerFacts } from '../postgres/transaction.ts';
@@ -39,7 +40,8 @@ export type ToPrimary =
       readonly record: LogRecord;
       readonly message: string | undefined;
     }
-  | { readonly type: 'finished' }
+  /** `times`: what it has measured since it last said so, where that was asked for. */
+  | { readonly type: 'finished'; readonly times: StageTimes | null }
   | { readonly type: 'failed'; readonly error: SentError };
 
 /** Exit codes of a worker that author code has ended; others tell nothing but that it died. */

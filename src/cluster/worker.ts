@@ -1,6 +1,7 @@
 import { loadConfig } from '../config.ts';
 import type { Config, LogLevel } from '../config.ts';
 import type { LogRecord } from '../core/log-events.ts';
+import type { StageTimes } from '../core/profile.ts';
 import { UmzugClusterError, messageOf } from '../errors.ts';
 import { readRun } from '../ledger/runs.ts';
 import { type Logger, type WrittenLevel, isLogged } from '../logger.ts';
@@ -45,12 +46,14 @@ async function configOf(job: Job): Promise<Config> {
   return { ...job.config, knexConfig: own.knexConfig, database };
 }
 
-async function work(job: Job): Promise<void> {
+/** Works on a job to its end; what it has measured, where it measures. */
+async function work(job: Job): Promise<StageTimes | null> {
+  const startedAt = performance.now();
   // The primary says what its workers die of.
   limitBlocking(job.config.tuning.ceilingMs, '');
   const env = makeEnvironment(await configOf(job), job.server);
   const migration = await loadMigration(job.migration);
-  if (migration.kind !== 'data') return;
+  if (migration.kind !== 'data') return null;
   const control = new Control(env.session, env.tuning.retryBudgetMs, job.migration.name);
   const run = await control.use((session) =>
     inOneTrip(session, env.pinned, () => readRun(session, env.names, job.runId)),
@@ -58,6 +61,7 @@ async function work(job: Job): Promise<void> {
   await control.close();
   // The file may have been replaced since the primary has read it.
   refuseOtherFile(run, migration.hashes);
+  env.stopwatch.add('load', performance.now() - startedAt);
   await runCrew({
     work: {
       env,
@@ -73,6 +77,7 @@ async function work(job: Job): Promise<void> {
     onChunk: (report) => send({ type: 'chunk', report }),
     progress: newProgress(),
   });
+  return env.stopwatch.times;
 }
 
 function sentError(error: unknown): SentError {
@@ -85,7 +90,7 @@ function listen(message: ToWorker): void {
   switch (message.type) {
     case 'work':
       work(message.job).then(
-        () => send({ type: 'finished' }),
+        (times) => send({ type: 'finished', times }),
         (error: unknown) => send({ type: 'failed', error: sentError(error) }),
       );
       return;

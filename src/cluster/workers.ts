@@ -3,6 +3,7 @@ import type { Worker } from 'node:cluster';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import type { StageTimes } from '../core/profile.ts';
 import { fail } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import { endedProcess } from '../migration/mistakes.ts';
@@ -15,6 +16,10 @@ export interface WorkersEvents {
   readonly mayTryAgain: () => boolean;
   /** A worker died without having been asked to leave. */
   readonly onDeath: (pid: number) => void;
+  /** A worker is there, so long after its fork. */
+  readonly onHello: (ms: number) => void;
+  /** What a worker has measured of the job that it finished. */
+  readonly onTimes: (times: StageTimes) => void;
 }
 
 interface Member {
@@ -22,6 +27,7 @@ interface Member {
   /** What it works on, or worked on last. */
   job: Job;
   events: WorkersEvents;
+  readonly forkedAt: number;
   busy: boolean;
   /** It has no connection, which is said once. */
   waiting: boolean;
@@ -81,6 +87,7 @@ export class Workers {
       worker,
       job,
       events,
+      forkedAt: performance.now(),
       busy: true,
       waiting: false,
       leaving: false,
@@ -187,6 +194,7 @@ export class Workers {
     const { job, events } = member;
     switch (message.type) {
       case 'hello':
+        events.onHello(performance.now() - member.forkedAt);
         if (member.retiring) return this.#dismiss(member);
         this.#send(member, { type: 'work', job });
         return;
@@ -200,6 +208,7 @@ export class Workers {
         return;
       case 'finished':
         member.busy = false;
+        if (message.times !== null) events.onTimes(message.times);
         if (member.retiring) this.#dismiss(member);
         return;
       case 'failed':

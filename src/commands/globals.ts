@@ -9,6 +9,7 @@ const descriptions: Readonly<Record<string, string>> = {
   'target-ms': 'time in ms that a chunk aims at (default: 500)',
   pace: 'most rows per second of a run, over all hosts (default: as fast as it goes)',
   grace: `after a signal, time for running chunks (${durationExamples}; default: 20s)`,
+  profile: 'say at the end of up, down and retry where the time went',
   'max-time': `stop cleanly after this time, resumable (${durationExamples})`,
 };
 
@@ -30,6 +31,10 @@ export const globalOptions: Readonly<Record<string, Options>> = {
 };
 
 function tuningFlags(): Record<string, Options> {
-  const flags = settings.flatMap(({ flag, reason }) => (flag === null ? [] : [[flag, reason] as const]));
-  return Object.fromEntries(flags.map(([flag, reason]) => [flag, valueFlag(descriptions[flag] ?? reason)]));
+  const flags = settings.flatMap(({ flag, kind, reason }) => {
+    if (flag === null) return [];
+    const describe = descriptions[flag] ?? reason;
+    return [[flag, kind === 'switch' ? switchFlag(describe) : valueFlag(describe)] as const];
+  });
+  return Object.fromEntries(flags);
 }

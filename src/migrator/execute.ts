@@ -56,7 +56,7 @@ export function makeExecutor(input: ExecutorInput): Executor {
     primary.throwIfStopped(null);
     const startedAt = performance.now();
     workOn(file.name, env.tuning.ceilingMs);
-    const migration = await loadMigration(file);
+    const migration = await env.stopwatch.time('plan', () => loadMigration(file));
     logger.info(
       { event: 'migration.started', migration: file.name, direction },
       `${file.name}: ${direction}`,
@@ -110,8 +110,8 @@ export function makeExecutor(input: ExecutorInput): Executor {
   };
 
   const executeData = async (migration: DataMigration, direction: Direction): Promise<Counts> => {
-    const run = await control
-      .use((session) => register(session, migration, direction))
+    const run = await env.stopwatch
+      .time('plan', () => control.use((session) => register(session, migration, direction)))
       .catch((error: unknown) => {
         primary.throwIfStopped(null);
         throw error;

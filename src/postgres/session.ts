@@ -4,6 +4,7 @@ import { withoutValues } from '../core/server-message.ts';
 import { fail } from '../errors.ts';
 import { ledgerTypes } from './parsers.ts';
 import { pg } from './pg.ts';
+import { streamOf } from './stream.ts';
 
 /** How to reach the database: a URL, a pg client config, or a function that returns one of these. */
 export type Connection = string | object | (() => unknown);
@@ -13,6 +14,8 @@ export interface SessionOptions {
   readonly connectTimeoutMs: number;
   /** A statement that is not answered within this time destroys the socket; 0: never. */
   readonly answerTimeoutMs: number;
+  /** How long the driver parses is to be measured. */
+  readonly isWatched?: boolean;
 }
 
 export interface Result {
@@ -56,6 +59,12 @@ export class Session {
   /** Is told of every statement that is sent, unless it is null. */
   onStatement: ((text: string, values: readonly unknown[]) => void) | null = null;
   readonly #answerTimeoutMs: number;
+  /** Milliseconds in which statements were on their way. */
+  busyMs = 0;
+  /** Milliseconds in which the driver made objects of what came; 0 where it is not watched. */
+  parsedMs = 0;
+  #inFlight = 0;
+  #busySince = 0;
   /** Why the connection was lost; pg tells it on the `error` event, not on the rejected query. */
   lost: Error | null = null;
 
@@ -81,6 +90,7 @@ export class Session {
     signal?.addEventListener('abort', giveUp, { once: true });
     try {
       await client.connect();
+      if (options.isWatched === true) session.#watch();
       return session;
     } catch (error) {
       session.destroy();
@@ -107,7 +117,17 @@ export class Session {
     return await this.#send({ text, values: [...values], ...options, queryMode: 'extended' });
   }
 
+  /** Of the listeners for what comes, these are the first and the last: between them the driver parses. */
+  #watch(): void {
+    let since = 0;
+    const stream = streamOf(this.client);
+    stream.prependListener('data', () => (since = performance.now()));
+    stream.on('data', () => (this.parsedMs += performance.now() - since));
+  }
+
   async #send(config: object): Promise<Result> {
+    if (this.#inFlight === 0) this.#busySince = performance.now();
+    this.#inFlight += 1;
     try {
       const result: unknown = await this.client.query(config as Pg.QueryConfig);
       this.answeredAt = performance.now();
@@ -117,6 +137,9 @@ export class Session {
       // pg cuts the connection then, and would tell of that alone.
       if (sayHowLong(error, this.#answerTimeoutMs)) this.lost ??= error;
       throw error;
+    } finally {
+      this.#inFlight -= 1;
+      if (this.#inFlight === 0) this.busyMs += performance.now() - this.#busySince;
     }
   }
 
@@ -176,17 +199,6 @@ function hideValues(error: unknown): void {
   if (shown === message) return;
   error.message = shown;
   error.stack = (error.stack ?? '').replace(message, () => shown);
-}
-
-interface Stream {
-  readonly bytesRead: number;
-  readonly localPort?: number;
-  readonly remotePort?: number;
-  destroy(): void;
-}
-
-function streamOf(client: Pg.Client): Stream {
-  return (client as unknown as { connection: { stream: Stream } }).connection.stream;
 }
 
 /** The driver would take nothing for a database on this host. */

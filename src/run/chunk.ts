@@ -83,12 +83,13 @@ export async function runChunk(
 ): Promise<ChunkOutcome> {
   const bytesBefore = session.bytesRead;
   const token = randomUUID();
-  const guard = guardDatabase(session, work.env.knexConfig);
+  const { stopwatch } = work.env;
+  const guard = stopwatch.measure('prepare', () => guardDatabase(session, work.env.knexConfig));
   let tried: Tried | null = null;
   let isSearching = true;
   const watch = watchChunk(session, work.env.tuning.ceilingMs, request);
   try {
-    const owned = await openChunk(session, work, request, token);
+    const owned = await stopwatch.time('open', () => openChunk(session, work, request, token));
     // What went before was waiting, which says nothing about the chunk.
     const startedAt = performance.now();
     watch.opened();
@@ -109,16 +110,13 @@ export async function runChunk(
     const context = chunkContext(work, owned, watch.signal);
     const done = await watch.race(migrate(session, work, guard, { context, owned, reach, found }));
     if (isSearching) readMs = performance.now() - startedAt;
-    const closed = await closeChunk(session, work, {
-      request,
-      owned,
-      token,
-      done,
-      busyMs: performance.now() - startedAt,
-    });
+    const busyMs = performance.now() - startedAt;
+    const closed = await stopwatch.time('close', () =>
+      closeChunk(session, work, { request, owned, token, done, busyMs }),
+    );
     if (closed !== 'commit') return await giveUp(session, { kind: closed });
     guard.verify();
-    await commit(session);
+    await stopwatch.time('commit', () => commit(session));
     const durationMs = performance.now() - startedAt;
     const bytes = session.bytesRead - bytesBefore;
     const { rows, last, isFull, isCut } = done;

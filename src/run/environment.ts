@@ -7,6 +7,7 @@ import { fail } from '../errors.ts';
 import { type LedgerNames, ledgerNames } from '../ledger/schema.ts';
 import { Session, type SessionOptions } from '../postgres/session.ts';
 import { type ServerFacts, hurried, pinned, unhurried } from '../postgres/transaction.ts';
+import { type Stopwatch, makeStopwatch, unwatched } from './stopwatch.ts';
 
 /** What every step of a run needs and none of them changes. One per process. */
 export interface RunEnvironment {
@@ -24,6 +25,7 @@ export interface RunEnvironment {
   readonly hurried: string;
   /** `host:pid`, what the ledger shows as a range's worker, before the lane's number. */
   readonly process: string;
+  readonly stopwatch: Stopwatch;
 }
 
 const oldestServer = 140_000;
@@ -40,6 +42,7 @@ export function sessionOptions(config: Config): SessionOptions {
     connection: config.database.connection,
     connectTimeoutMs: config.tuning.connectTimeoutMs,
     answerTimeoutMs: config.tuning.statementTimeoutMs + answerMarginMs,
+    isWatched: config.tuning.profile,
   };
 }
 
@@ -56,6 +59,7 @@ export function makeEnvironment(config: Config, server: ServerFacts): RunEnviron
     unhurried: unhurried(server),
     hurried: hurried(config.tuning, server),
     process: `${os.hostname()}:${process.pid}`,
+    stopwatch: config.tuning.profile ? makeStopwatch() : unwatched,
   };
 }
 

@@ -69,7 +69,10 @@ class Lane {
 
   async loop(): Promise<void> {
     while (!this.#options.drain.aborted) {
-      const next = await this.#session.use((session) => this.#findRange(session));
+      const { stopwatch } = this.#options.work.env;
+      const next = await this.#session.use((session) =>
+        stopwatch.time('claim', () => this.#findRange(session)),
+      );
       if (next === 'finished') return;
       if (typeof next === 'number') await this.#session.idle(next);
       else if ((await this.#workRange(next)) === 'stopped') return;

@@ -45,32 +45,38 @@ export async function migrate(
   { context, owned, reach, found }: Taken,
 ): Promise<Migrated> {
   const { step, migration, run } = work;
+  const { stopwatch } = work.env;
   const { base } = run.plan;
-  const shape = selectOfChunk(work, guard.builder);
+  const shape = stopwatch.measure('prepare', () => selectOfChunk(work, guard.builder));
   const what = run.direction === 'up' ? 'update' : 'down.update';
   const expect = { what, allowNoQueries: migration.options.allowNoQueries ?? false };
   if (step.setBased) {
     const update = step.update as (chunk: unknown, db: unknown, context: ChunkContext) => unknown;
-    const set = await updateSet(session, shape, base, guard, { ...owned, reach }, (chunk, rows, key) => {
-      const call = (): unknown => update(chunk, guard.db, context);
-      return inOrder([found(rows, key), guard.settle(call, expect)]);
-    });
+    const call = (chunk: object, rows: number, key: Key | null): Promise<unknown> => {
+      const settle = (): Promise<unknown> => guard.settle(() => update(chunk, guard.db, context), expect);
+      return stopwatch.update(session, () => inOrder([found(rows, key), settle()]));
+    };
+    const read = <T>(asking: () => Promise<T>): Promise<T> => stopwatch.read(session, asking);
+    const set = await updateSet(session, shape, base, guard, { ...owned, reach }, { read, call });
     return { ...set, locked: null, written: guard.written() };
   }
   const { sizes = [] } = run.plan;
   const bound = sizes.length === 0 ? null : { sizes, maxBytes: work.env.tuning.maxBytes };
-  const end = await farthest(session, base, owned, reach.keys);
-  const range = { after: owned.after, upTo: end.upTo, limit: reach.rows };
-  const [before, batch] = await inOrder([
-    readTuples(session, base),
-    readBatch(session, shape, base, guard, { range, bound }),
-  ]);
+  const { end, before, batch } = await stopwatch.read(session, async () => {
+    const end = await farthest(session, base, owned, reach.keys);
+    const range = { after: owned.after, upTo: end.upTo, limit: reach.rows };
+    const reading = readBatch(session, shape, base, guard, { range, bound });
+    const [before, batch] = await inOrder([readTuples(session, base), reading]);
+    return { end, before, batch };
+  });
   refuseDuplicates(batch.keys, migration.name);
   if (batch.rows.length > 0) {
     const update = step.update as (db: unknown, rows: object[], context: ChunkContext) => unknown;
     const call = (): unknown => update(guard.db, batch.rows, context);
     const single = batch.rows.length === 1 ? (batch.keys[0] ?? null) : null;
-    await inOrder([found(batch.rows.length, single), guard.settle(call, expect)]);
+    await stopwatch.update(session, () =>
+      inOrder([found(batch.rows.length, single), guard.settle(call, expect)]),
+    );
   }
   const { to, isFull, isCut } = batch;
   const isToEnd = !isFull && !isCut;

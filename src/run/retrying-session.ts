@@ -53,7 +53,8 @@ export class RetryingSession {
     if (this.#session?.usable) return this.#session;
     // What a lost connection was lost for says nothing about the next one.
     this.#session = null;
-    this.#session = await Session.open(this.#env.session, this.#abort);
+    const open = (): Promise<Session> => Session.open(this.#env.session, this.#abort);
+    this.#session = await this.#env.stopwatch.time('connect', open);
     return this.#session;
   }
 
@@ -113,7 +114,8 @@ export class RetryingSession {
   }
 
   async idle(ms: number): Promise<void> {
-    await sleep(ms, undefined, { signal: this.#drain }).catch(() => undefined);
+    const waiting = (): Promise<unknown> => sleep(ms, undefined, { signal: this.#drain });
+    await this.#env.stopwatch.time('wait', waiting).catch(() => undefined);
   }
 
   async close(): Promise<void> {

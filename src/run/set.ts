@@ -22,17 +22,23 @@ export async function updateSet(
   base: BaseTable,
   guard: GuardedDatabase,
   { after, hi, reach }: { readonly after: Key | null; readonly hi: Key; readonly reach: Reach },
-  call: (chunk: object, rows: number, key: Key | null) => Promise<unknown>,
+  on: {
+    /** Asks for the upper key. */
+    readonly read: <T>(asking: () => Promise<T>) => Promise<T>;
+    readonly call: (chunk: object, rows: number, key: Key | null) => Promise<unknown>;
+  },
 ): Promise<Passed> {
   const probe = upperBound(shape, base, { after, upTo: hi }, reach);
-  const [found, before] = await inOrder([session.query(probe.text, probe.values), readTuples(session, base)]);
+  const [found, before] = await on.read(() =>
+    inOrder([session.query(probe.text, probe.values), readTuples(session, base)]),
+  );
   const upper = (found.rows[0]?.['key'] as Key | null | undefined) ?? null;
   const to = upper ?? hi;
   const most = reach.keys ?? reach.rows;
   const nothing = { to, last: upper === null, isFull: false, isCut: false, passed: null };
   if (most === 1 && upper === null) return { ...nothing, rows: 0 };
   const chunk = setBasedChunk(shape, base, guard.builder, { after, upTo: to });
-  await call(chunk, most, most === 1 ? upper : null);
+  await on.call(chunk, most, most === 1 ? upper : null);
   refuseChangedKeys(chunk, base);
   const { rows, isCertain } = guard.written();
   const now = isCertain ? before : await readTuples(session, base);

@@ -38,8 +38,8 @@ const twins: readonly Twin[] = [
     patches: [
       {
         file: 'run/chunk.js',
-        from: 'const closed = await closeChunk(',
-        to: "await session.query('commit'); await session.query('begin'); const closed = await closeChunk(",
+        from: 'const closed = await ',
+        to: "await session.query('commit'); await session.query('begin'); const closed = await ",
       },
       // without the guard's key the product would still notice that its token has gone
       { file: 'run/chunk.js', from: 'advanced.guarded', to: 'true' },
