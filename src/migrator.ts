@@ -198,8 +198,7 @@ export class Migrator extends EventEmitter<MigratorEvents> {
     const open = async (): Promise<{ primary: Primary; env: RunEnvironment }> => {
       const server: ServerFacts = await control.use(readServer);
       const env = makeEnvironment(config, server);
-      env.stopwatch.add('plan', performance.now() - this.#openedAt);
-      this.stopwatch = env.stopwatch;
+      (this.stopwatch = env.stopwatch).add('plan', performance.now() - this.#openedAt);
       const onProgress = (progress: Progress): void => void this.emit('progress', progress);
       this.#primary = new Primary({ config, env, server, control, logger, onProgress });
       if (this.#stopped !== null) this.#primary.stop(...this.#stopped);
