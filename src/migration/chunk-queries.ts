@@ -1,6 +1,6 @@
 import type { Knex } from 'knex';
 import { parseTextArray } from '../postgres/parsers.ts';
-import type { BaseTable } from './key.ts';
+import type { BaseTable, KeyColumn } from './key.ts';
 import {
   type KeyRange,
   type Statement,
@@ -98,15 +98,17 @@ export function nthRow(shape: SelectShape, base: BaseTable, range: ChunkRange): 
 
 function nextRows(shape: SelectShape, base: BaseTable, range: ChunkRange): Query {
   const { alias } = shape.table;
-  const query = restrict(withKeyText(shape, base), within(alias, base.key, range, 1));
-  return query.orderByRaw(raw(query, orderBy(alias, base.key))).limit(range.limit);
+  const key = keyIn(shape, base);
+  const query = restrict(withKeyText(shape, base), within(alias, key, range, 1));
+  return query.orderByRaw(raw(query, orderBy(alias, key))).limit(range.limit);
 }
 
 /** Keys of the next rows of any select, in key order, each once: rows of `key text[]`. Locks nothing. */
 export function pickKeys(shape: SelectShape, base: BaseTable, range: ChunkRange): Statement {
   const { alias } = shape.table;
-  const query = restrict(groupWhere(shape.builder).clearSelect(), within(alias, base.key, range, 1));
-  selectKeyColumns(query, alias, base);
+  const ofRange = within(alias, keyIn(shape, base), range, 1);
+  const query = restrict(groupWhere(shape.builder).clearSelect(), ofRange);
+  selectKeyColumns(query, shape, base);
   const { text, values } = native(query);
   const names = base.key.map((_, index) => quote(keyColumn(index))).join(', ');
   const texts = base.key.map((_, index) => `${quote(keyColumn(index))}::pg_catalog.text`).join(', ');
@@ -134,7 +136,7 @@ export function lockKeys(base: BaseTable, keys: readonly Key[]): Statement {
 /** The author's rows of exactly these base rows, in key order; for `splitRows`. */
 export function rowsByKeys(shape: SelectShape, base: BaseTable, keys: readonly Key[]): Statement {
   const query = withKeyText(shape, base);
-  selectKeyColumns(query, shape.table.alias, base);
+  selectKeyColumns(query, shape, base);
   const { text, values } = native(query);
   const key = base.key.map((column, index) => ({ ...column, name: keyColumn(index) }));
   const chosen = oneOf('s', key, keys, values.length + 1);
@@ -173,31 +175,37 @@ function keyOfList(list: unknown): Key {
 /** The author's query on one range, ready for `.update()` or `.delete()`. */
 export function setBasedChunk(shape: SelectShape, base: BaseTable, db: Knex, range: KeyRange): Query {
   const { alias } = shape.table;
-  const rangeOfKeys = within(alias, base.key, range, 1);
-  const query = restrict(groupWhere(shape.builder).clearSelect(), rangeOfKeys);
+  const key = keyIn(shape, base);
+  const query = restrict(groupWhere(shape.builder).clearSelect(), within(alias, key, range, 1));
   if (shape.plain) return query;
-  const inner = query.select(raw(query, comparedColumns(alias, base.key))).toSQL();
-  const [before, behind] = oneOfQuery(alias, base.key);
-  const table = db.raw(escapeMarks(`${tableName(base)} as ${quote(alias)}`));
+  const inner = query.select(raw(query, comparedColumns(alias, key))).toSQL();
+  const name = shape.keyAs === undefined ? alias : base.name;
+  const [before, behind] = oneOfQuery(name, base.key);
+  const table = db.raw(escapeMarks(`${tableName(base)} as ${quote(name)}`));
   return db(table as unknown as string).whereRaw(
     `${escapeMarks(before)}${inner.sql}${escapeMarks(behind)}`,
     inner.bindings as Knex.RawBinding[],
   ) as Query;
 }
 
+/** The key's columns under the names that the query gives them. */
+function keyIn({ keyAs }: SelectShape, { key }: BaseTable): readonly KeyColumn[] {
+  if (keyAs === undefined) return key;
+  return key.map((column, index) => ({ ...column, name: keyAs[index] ?? column.name }));
+}
+
 function withKeyText(shape: SelectShape, base: BaseTable): Query {
   const query = groupWhere(shape.builder);
   if (!hasColumns(query)) query.select(raw(query, '*'));
   const { alias } = shape.table;
-  const [single] = base.key;
-  const isSingle = single !== undefined && base.key.length === 1;
-  const key = isSingle ? `${orderBy(alias, [single])}::${plainText}` : asText(alias, base.key);
+  const columns = keyIn(shape, base);
+  const key = columns.length === 1 ? `${orderBy(alias, columns)}::${plainText}` : asText(alias, columns);
   return query.select(raw(query, `${key} as ${quote(keyText)}`));
 }
 
-function selectKeyColumns(query: Query, alias: string, base: BaseTable): void {
-  for (const [index, column] of base.key.entries()) {
-    query.select(raw(query, `${quote(alias)}.${quote(column.name)} as ${quote(keyColumn(index))}`));
+function selectKeyColumns(query: Query, shape: SelectShape, base: BaseTable): void {
+  for (const [index, column] of keyIn(shape, base).entries()) {
+    query.select(raw(query, `${orderBy(shape.table.alias, [column])} as ${quote(keyColumn(index))}`));
   }
 }
 

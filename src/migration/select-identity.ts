@@ -20,7 +20,7 @@ export function identityOf(shape: SelectShape, base: BaseTable): string {
     [name, type, isDomain ?? false, attnum, collation, madeFrom ?? []],
     Object.entries(operators).toSorted(([one], [other]) => (one < other ? -1 : 1)),
   ]);
-  const parts = [sql, bindings.map(bindingText), base.oid, base.only ?? false, key];
+  const parts = [sql, bindings.map(bindingText), base.oid, base.only ?? false, key, shape.keyAs];
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex');
 }
 

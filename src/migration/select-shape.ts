@@ -34,6 +34,8 @@ export interface SelectShape {
   readonly table: SelectedTable;
   /** One table, no join, no CTE, no subquery: its rows can be locked and read by one statement. */
   readonly plain: boolean;
+  /** Under which names the query has the key's columns; undefined: under their own. */
+  readonly keyAs?: readonly string[];
   readonly warnings: readonly string[];
 }
 

@@ -4,7 +4,7 @@ import { fail, messageOf } from '../errors.ts';
 import { guardDatabase } from '../migration/guard.ts';
 import { bindingText, compiled, identityOf } from '../migration/select-identity.ts';
 import { type SelectShape, type WholeSelect, inspectSelect } from '../migration/select-shape.ts';
-import { joinedToBase } from '../migration/whole-select.ts';
+import { asSubquery } from '../migration/whole-select.ts';
 import type { Session } from '../postgres/session.ts';
 import type { ChunkWork } from './chunk-work.ts';
 import { refuseOtherPlan } from './drift.ts';
@@ -35,7 +35,7 @@ export async function stableSelect(author: AuthorSelect): Promise<SelectShape | 
 export function selectOfChunk({ step, migration, run }: ChunkWork, db: Knex): SelectShape {
   const { base, keyAs = [] } = run.plan;
   const inspected = inspectSelect(step.select(db), migration.path);
-  const shape = inspected.kind === 'whole' ? joinedToBase(inspected, base, keyAs) : inspected;
+  const shape = inspected.kind === 'whole' ? asSubquery(inspected, base, keyAs) : inspected;
   refuseOtherPlan(run, identityOf(shape, base));
   return shape;
 }

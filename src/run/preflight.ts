@@ -10,7 +10,7 @@ import type { RefusedClause } from '../migration/refused-clauses.ts';
 import { type Relation, readAsWhole, refusedAbove, refusedAtTop } from '../migration/select-plan.ts';
 import { type SelectShape, type WholeSelect, clauseRefusal } from '../migration/select-shape.ts';
 import { resolveWholeBase } from '../migration/whole-base.ts';
-import { joinedToBase, unended } from '../migration/whole-select.ts';
+import { asSubquery, unended } from '../migration/whole-select.ts';
 import type { Session } from '../postgres/session.ts';
 import { setLocal } from '../postgres/transaction.ts';
 import type { AuthorSelect } from './author-select.ts';
@@ -57,7 +57,7 @@ async function understandWhole(
   const found = { output: columns.findIndex(({ name }) => name === keyAs[0]) };
   const planned = { relations: await relationsOf(author.session, base), found };
   refuseClause(author, refusedAbove(plan, planned));
-  const shape = joinedToBase(selected, base, keyAs);
+  const shape = asSubquery(selected, base, keyAs);
   const slow = readAsWhole(plan, planned).map(
     (name) =>
       `${migration.path}: each chunk reads the CTE "${name}" as a whole: begin with db('${base.name}')`,

@@ -55,6 +55,10 @@ export const built: readonly Query[] = [
     `db('Other.Things as t').join('teams', 'teams.id', 't.a').select('t.v', 'teams.name')`,
     things,
   ],
+  [
+    'the table itself in a subquery that groups',
+    `db('people').whereIn('id', db('people').select('boss').groupBy('boss').having('boss', '<', 18)).select('id', 'name')`,
+  ],
   ['a partitioned table', `db('events').where('v', '>', 20)`, 'events'],
   [
     'partitions, over a join',
@@ -65,6 +69,11 @@ export const built: readonly Query[] = [
 
 /** Those that are taken as they stand. */
 export const whole: readonly Query[] = [
+  [
+    'raw with names of quotes and marks',
+    `db.raw('select "k \\\\?", v as "k" from "Odd ""T\\\\?"""  where v > 20')`,
+    '"Odd ""T?"""',
+  ],
   ['raw with its key renamed', `db.raw('select id as person, name from people')`],
   [
     'raw with ? operators',

@@ -30,6 +30,8 @@ const tables = `
   create table events_1 partition of events for values from ('2024-01-01') to ('2024-02-01');
   create table events_2 partition of events for values from ('2024-02-01') to ('2024-12-01');
   insert into events select i, date '2024-01-01' + i % 60, i from generate_series(1, 150) as i;
+  create table "Odd ""T?""" ("k ?" text collate "C" primary key, v int, visits int[] not null default '{}');
+  insert into "Odd ""T?""" select chr(65 + i % 50) || i, i from generate_series(1, 100) as i;
   create table keyless (v int);
   insert into keyless values (1);
   create view grown as select id, name from people;
