@@ -21,6 +21,7 @@ type AuthorFunction = (db: Knex) => unknown;
 const known: Readonly<Record<keyof MigrationTest, true>> = {
   file: true,
   seed: true,
+  schema: true,
   earlier: true,
   database: true,
   copyRows: true,
@@ -63,7 +64,7 @@ async function testMigration(test: MigrationTest): Promise<MigrationTestReport> 
 
 /** The test without its functions, which are put into `functions`. */
 function requestOf(test: MigrationTest, functions: AuthorFunction[]): TestRequest {
-  const { file, seed, earlier = [], check, cwd = process.cwd(), ...rest } = test;
+  const { file, seed, schema = [], earlier = [], check, cwd = process.cwd(), ...rest } = test;
   const unknown = Object.keys(test).filter((name) => !Object.hasOwn(known, name));
   if (unknown.length > 0)
     throw refused(`unknown option "${unknown.join('", "')}"; there are: ${Object.keys(known).join(', ')}`);
@@ -76,6 +77,7 @@ function requestOf(test: MigrationTest, functions: AuthorFunction[]): TestReques
     ...rest,
     cwd,
     file: absolute(file),
+    schema: stepsOf(schema, number),
     earlier: earlier.map(absolute),
     seed: stepsOf(seed, number),
     check: check === undefined ? null : number(check),

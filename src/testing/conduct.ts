@@ -6,7 +6,7 @@ import { runCommand } from './command.ts';
 import { withClient, withDatabases } from './databases.ts';
 import { withFolder } from './folder.ts';
 import { environmentOn } from './environment.ts';
-import type { TestRequest } from './messages.ts';
+import type { SeedStep, TestRequest } from './messages.ts';
 import { seedWith } from './seeding.ts';
 import type { Hands, Stage } from './stage.ts';
 import { type Snapshot, readSnapshot } from './snapshot.ts';
@@ -65,11 +65,10 @@ function flagsOf({ knexfile, env }: TestRequest): readonly string[] {
   ];
 }
 
-/** Runs the earlier migrations and the seed; what fails here is no fault of the migration under test. */
-async function prepare(
-  { request, hands, place }: Pick<Stage, 'request' | 'hands' | 'place'>,
-  url: string,
-): Promise<void> {
+/** What comes before the migration under test; what fails here is no fault of it. */
+async function prepare(stage: Pick<Stage, 'request' | 'hands' | 'place'>, url: string): Promise<void> {
+  const { request, place, hands } = stage;
+  for (const step of request.schema) await seed(step, hands, url);
   for (const file of request.earlier) {
     const name = await place.folder.add(file);
     const ended = await runCommand(place, url, ['up', '--name', name, '--allow-out-of-order']);
@@ -77,12 +76,12 @@ async function prepare(
     const message = ended.kind === 'failed' ? ended.message : 'its process was killed';
     throw fail('USAGE', { message: `testMigration: the earlier migration ${name} fails: ${message}` });
   }
-  for (const step of request.seed) {
-    if (step.kind !== 'function') await withClient(url, (client) => seedWith(client, step));
-    else {
-      const error = await hands.call(step.no, url);
-      if (error !== null) throw fail('USAGE', { message: `testMigration: the seed throws: ${error}` });
-    }
-  }
+  for (const step of request.seed) await seed(step, hands, url);
   await withClient(url, (client) => client.query('analyze'));
+}
+
+async function seed(step: SeedStep, hands: Hands, url: string): Promise<void> {
+  if (step.kind !== 'function') return await withClient(url, (client) => seedWith(client, step));
+  const error = await hands.call(step.no, url);
+  if (error !== null) throw fail('USAGE', { message: `testMigration: the seed throws: ${error}` });
 }

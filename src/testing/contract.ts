@@ -12,6 +12,8 @@ export interface MigrationTest {
   readonly file: string | URL;
   /** What is there before it; rows that `select` finds and rows that it does not. */
   readonly seed: Seed;
+  /** What is there before any migration: tables that another tool makes, for example. Default: nothing. */
+  readonly schema?: Seed | undefined;
   /** Migrations that run before the seed, in this order: those that make the tables, for example. */
   readonly earlier?: readonly (string | URL)[] | undefined;
   /**

@@ -57,8 +57,9 @@ function tableDifference(left: TableRows, right: TableRows, known: Known): reado
       const other = after.keyed.get(key);
       return other !== undefined && other[index] !== row[index] ? [key] : [];
     });
-    if (changed.length > 0)
-      found.push(`${rowsOf(changed.length)} differ in ${column}: ${named(keyNames, changed)}`);
+    if (changed.length === 0) continue;
+    const verb = changed.length === 1 ? 'differs' : 'differ';
+    found.push(`${rowsOf(changed.length)} ${verb} in ${column}: ${named(keyNames, changed)}`);
   }
   const [fewer, more] = countDifference(before.counted, after.counted);
   if (fewer + more > 0)

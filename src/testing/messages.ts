@@ -9,8 +9,9 @@ export type SeedStep =
   | { readonly kind: 'function'; readonly no: number };
 
 /** A test without its functions; unchecked: a test in JavaScript may hold anything. */
-export interface TestRequest extends Omit<MigrationTest, 'file' | 'earlier' | 'seed' | 'check'> {
+export interface TestRequest extends Omit<MigrationTest, 'file' | 'schema' | 'earlier' | 'seed' | 'check'> {
   readonly file: string;
+  readonly schema: readonly SeedStep[];
   readonly earlier: readonly string[];
   readonly seed: readonly SeedStep[];
   /** Number of the function that checks, or null. */
