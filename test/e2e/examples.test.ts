@@ -21,8 +21,8 @@ const tables = `
   create table properties (uuid uuid primary key default gen_random_uuid(), property_date_type text);
   insert into properties (property_date_type)
     select case when i % 4 = 0 then 'other' else 'dated' end from generate_series(1, 400) as i;
-  create table people (id bigint primary key, name text, slug text, score int, score_version int);
-  insert into people (id, name, score, score_version) select i, 'Name ' || i, i, 1 from generate_series(1, 200) as i;`;
+  create table people (id bigint primary key, name text, slug text, score int);
+  insert into people (id, name, score) select i, 'Name ' || i, i from generate_series(1, 200) as i;`;
 
 const types = `select property_date_type as type, count(*)::int as rows from properties group by 1 order by 1`;
 const given = [
@@ -38,14 +38,6 @@ const effects: Readonly<Record<string, (client: pg.Client) => Promise<void>>> = 
   updateRows: async (client) => {
     const { rows } = await client.query(`select count(*)::int as done from people where slug = lower(name)`);
     expect(rows).toEqual([{ done: 200 }]);
-  },
-  'score \\* 3': async (client) => {
-    const { rows } = await client.query('select count(*)::int as done from people where score = id * 3');
-    expect(rows).toEqual([{ done: 200 }]);
-  },
-  'create index concurrently': async (client) => {
-    const { rows } = await client.query(`select to_regclass('people_slug') is not null as there`);
-    expect(rows).toEqual([{ there: true }]);
   },
 };
 
@@ -67,11 +59,8 @@ describe('the migrations of the README', () => {
         const up = await run(['up', '--chunk-size', '30'], place);
         expect(up.code, up.stderr).toBe(0);
         await check(client);
-        const down = await run(['down'], place);
-        expect(down.code, down.stderr).toBe(/export const down/.test(text) ? 0 : 2);
-        if (down.code !== 0) return;
-        const { rows } = await client.query('select count(*)::int as back from people where score = id');
-        expect(rows).toEqual([{ back: 200 }]);
+        // none of them has a way back
+        expect((await run(['down'], place)).code).toBe(2);
       });
     },
   );
