@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module';
 import type { Knex } from 'knex';
 import { withoutLiterals } from '../core/server-message.ts';
-import { noteUpdate, updatedColumns } from './known-update.ts';
+import { knownUpdate, noteUpdate } from './known-update.ts';
 import { type BuiltThings, trackBuilt, trackedBuilder } from './unrun.ts';
 
 /** A statement as knex hands it to a client. */
@@ -103,8 +103,8 @@ export function chunkKnex(knexConfig: Knex.Config, driver: ChunkDriver): ChunkKn
       raw.toSQL = (...all: unknown[]): Knex.Sql => {
         built.used(raw);
         const compiled = toSQL(...all);
-        const columns = updatedColumns(raw);
-        if (columns !== undefined) noteUpdate(compiled, columns);
+        const known = knownUpdate(raw);
+        if (known !== undefined) noteUpdate(compiled, known);
         return compiled;
       };
       built.add(raw);

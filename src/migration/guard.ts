@@ -7,7 +7,7 @@ import type { Database } from './contract.ts';
 import { forbiddenIn } from './forbidden.ts';
 import { codeOf, isTransient, mistakeBehind } from './mistake-behind.ts';
 import * as mistakes from './mistakes.ts';
-import { updatedColumns } from './known-update.ts';
+import { knownUpdate } from './known-update.ts';
 import { accountFor, listenForStrays, reportStray } from './strays.ts';
 import { type Written, nothingWritten, withStatement } from './written.ts';
 
@@ -182,7 +182,7 @@ class Guard {
     try {
       const { sql, bindings = [], options = {} } = query;
       const result = await this.#session.authorQuery(sql, bindings, harmless(options));
-      this.written = withStatement(this.written, { sql, columns: updatedColumns(query) }, result);
+      this.written = withStatement(this.written, { sql, known: knownUpdate(query) }, result);
       // An aborted transaction runs nothing: an error before was handled, by going back to a savepoint.
       this.#firstError = null;
       return result;

@@ -1,19 +1,29 @@
 import { type NamingClient, databaseName } from './identifier.ts';
 
 /**
- * UPDATEs whose columns are known, since they were given to knex's builder or to `updateRows`, and not as text.
- * They are noted by the compiled statement, which knex hands on to the connection as the same object.
+ * Statements of which it is known what they write, since that was given to knex's builder or to `updateRows`, and
+ * not as text. They are noted by the compiled statement, which knex hands on to the connection as the same object.
  */
-const columnsByStatement = new WeakMap<object, readonly string[]>();
+const knownStatements = new WeakMap<object, KnownUpdate>();
 
-/** Says which columns, by their names in the database, a statement sets. */
-export function noteUpdate(statement: object, columns: readonly string[]): void {
-  columnsByStatement.set(statement, columns);
+/** What a statement writes. */
+export interface KnownUpdate {
+  /** The table as it is written in SQL, quoted: `"t"` or `"schema"."t"`; null: it writes nothing. */
+  readonly table: string | null;
+  /** What it sets, by names in the database. */
+  readonly columns: readonly string[];
 }
 
-/** The columns that a statement sets; undefined where it is no UPDATE, or not known. */
-export function updatedColumns(statement: object): readonly string[] | undefined {
-  return columnsByStatement.get(statement);
+export const writesNothing: KnownUpdate = { table: null, columns: [] };
+
+/** Says what a statement writes. */
+export function noteUpdate(statement: object, update: KnownUpdate): void {
+  knownStatements.set(statement, update);
+}
+
+/** What a statement writes; undefined where that is not known. */
+export function knownUpdate(statement: object): KnownUpdate | undefined {
+  return knownStatements.get(statement);
 }
 
 interface Update {
@@ -23,17 +33,17 @@ interface Update {
   queryContext(): unknown;
 }
 
+// With a CTE before it, it may write elsewhere.
+const updatedTable = /^update ("(?:[^"]|"")+"(?:\."(?:[^"]|"")+")?) (?:as|set) /;
+
 /** Notes what a builder of knex's updates, once it is compiled. Reads its private fields. */
 export function noteBuilder(builder: object, compiled: { readonly sql?: unknown }): void {
   const { client, _method, _single } = builder as Update;
-  // With a CTE before it, it may write elsewhere.
-  if (_method !== 'update' || typeof compiled.sql !== 'string' || !compiled.sql.startsWith('update "'))
-    return;
+  if (_method !== 'update' || typeof compiled.sql !== 'string') return;
+  const table = updatedTable.exec(compiled.sql)?.[1];
   const written = Object.keys({ ..._single.update, ..._single.counter });
-  if (written.some((name) => name.includes('.'))) return;
+  if (table === undefined || written.some((name) => name.includes('.'))) return;
   const context = (builder as Update).queryContext();
-  noteUpdate(
-    compiled,
-    written.map((name) => databaseName(client, name, context)),
-  );
+  const columns = written.map((name) => databaseName(client, name, context));
+  noteUpdate(compiled, { table, columns });
 }

@@ -1,4 +1,5 @@
 import type { Knex } from 'knex';
+import { noteUpdate, writesNothing } from './known-update.ts';
 import type { Form } from './values.ts';
 
 /** A column that `updateRows` reads or writes. */
@@ -48,6 +49,8 @@ const sql = `
 
 /** The columns of a table by its written name; none where there is no such table. */
 export async function readTarget(db: Knex, written: string): Promise<readonly TargetColumn[]> {
-  const result: unknown = await db.raw(sql, [written]);
+  const statement = db.raw(sql, [written]);
+  noteUpdate(statement, writesNothing);
+  const result: unknown = await statement;
   return (result as { rows: readonly Row[] }).rows.map((row) => ({ ...row, property: row.name }));
 }

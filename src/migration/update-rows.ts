@@ -53,10 +53,8 @@ export async function updateRows(
   let result: unknown;
   try {
     const statement = db.raw(escapeMarks(sql), texts as never);
-    noteUpdate(
-      statement,
-      columns.slice(key.length).map(({ name }) => name),
-    );
+    const changes = columns.slice(key.length).map(({ name }) => name);
+    noteUpdate(statement, { table: written, columns: changes });
     result = await statement;
   } catch (error) {
     throw refusedByColumn(error, { table, sql, columns, texts });

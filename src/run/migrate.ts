@@ -3,6 +3,9 @@ import type { Owned } from '../ledger/chunks.ts';
 import type { Key } from '../ledger/rows.ts';
 import type { ChunkContext } from '../migration/contract.ts';
 import type { GuardedDatabase } from '../migration/guard.ts';
+import type { BaseTable } from '../migration/key.ts';
+import { quote } from '../migration/key-sql.ts';
+import type { SelectShape } from '../migration/select-shape.ts';
 import type { Written } from '../migration/written.ts';
 import type { Session } from '../postgres/session.ts';
 import { inOrder } from '../postgres/transaction.ts';
@@ -87,7 +90,16 @@ export async function migrate(
     isFull,
     isCut,
     passed: isToEnd && !end.isLast ? reach.keys : null,
-    locked: migration.options.allowDelete === true ? null : { keys: batch.keys, before },
+    locked:
+      migration.options.allowDelete === true
+        ? null
+        : { keys: batch.keys, names: namesOf(shape, base), before },
     written: guard.written(),
   };
+}
+
+/** How statements of the chunk name the base table for certain, quoted. */
+function namesOf({ table }: SelectShape, base: BaseTable): readonly string[] {
+  const qualified = `${quote(base.schema)}.${quote(base.name)}`;
+  return table.schema === null ? [qualified, quote(base.name)] : [qualified];
 }

@@ -51,6 +51,18 @@ describe('a key that a chunk moves is found', () => {
     ],
     ['by a function', `await known(); await db.raw('select app.move_one()');`, movesOne],
     [
+      'by a statement that is text, beside one that is known and writes as many rows elsewhere',
+      `await db('app.other').whereIn('id', ids).update({ n: 1 });
+       await db.raw('update app.t set id = id + 1000 where id = any (?)', [ids]);`,
+      'create table app.other as select id, n from app.t',
+    ],
+    [
+      'by a cascade from another table of which a known statement writes as many rows',
+      `await db('app.other').whereIn('ref', ids).update({ ref: db.raw('ref + 1000') });`,
+      `create table app.other (ref int primary key); insert into app.other select id from app.t;
+       alter table app.t add foreign key (id) references app.other (ref) on update cascade`,
+    ],
+    [
       'by a trigger',
       `await known();`,
       `
