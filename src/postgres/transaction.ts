@@ -16,7 +16,21 @@ export const beginReadOnly = 'begin isolation level read committed read only not
  * pass, and the server would hold a transaction that no timeout of ours ends.
  */
 export async function beginWith(session: Session, settings: string, how: string = begin): Promise<void> {
-  await session.query(`${how}; ${settings}`);
+  try {
+    await session.query(`${how}; ${settings}`);
+  } catch (error) {
+    if (error instanceof pg.DatabaseError && error.code === '0A000') nameStandby(error);
+    throw error;
+  }
+}
+
+/**
+ * A standby refuses `read write` as a feature that it has not; what it means is that it cannot be worked with yet.
+ * Its own message is in its own language.
+ */
+function nameStandby(error: Error & { code?: string | undefined }): void {
+  error.code = '57P03';
+  error.message = `the server is a standby, on which nobody may write: ${error.message}`;
 }
 
 /** What `pinned` needs to know of the server. */
