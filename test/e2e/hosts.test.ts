@@ -3,7 +3,7 @@ import pg from 'pg';
 import { expect, it } from 'vitest';
 import { rowsDone, run, start, until } from '../support/cli.ts';
 import { withDatabase } from '../support/database.ts';
-import { startPgBouncer } from '../support/pgbouncer.ts';
+import { noPgBouncer, startPgBouncer } from '../support/pgbouncer.ts';
 import { counterRows, createCounters, makeProject, rowsMigration, setMigration } from '../support/project.ts';
 
 const args = ['up', '--workers', '2', '--chunk-size', '200'];
@@ -149,7 +149,7 @@ it('stops at once on SIGINT while it waits for another host', async () => {
 it('runs behind a PgBouncer in transaction mode', async ({ skip }) => {
   await withDatabase(async ({ url, name, client }) => {
     const pooler = await startPgBouncer({ url, poolMode: 'transaction', poolSize: 6 });
-    if (pooler === null) return skip('no PgBouncer on this machine');
+    if (pooler === null) return skip(noPgBouncer);
     try {
       await client.query(createCounters);
       const place = { cwd: makeProject({ 'a.ts': rowsMigration() }).dir, url: pooler.url(name) };

@@ -6,6 +6,7 @@ import { makeProject } from '../support/project.ts';
 import { startProxy } from '../support/proxy.ts';
 import type { ClientMessage, Fate, Hole } from '../support/proxy.ts';
 import {
+  atPositions,
   migrateHere,
   resetSmallTables,
   smallEnv,
@@ -101,15 +102,10 @@ describe('a connection that goes dead', () => {
       expect(whole.violation, 'undisturbed').toBeNull();
       const positions = Array.from({ length: whole.messages }, (_, index) => index + 1);
       const tried = positions.filter((k) => isLong || k % 16 === 0);
-      const left = tried.flatMap((k) => [['swallow', k] as const, ['swallow-answers', k] as const]);
-      const wrong: string[] = [];
-      const trying = Array.from({ length: 24 }, async () => {
-        for (let next = left.pop(); next !== undefined; next = left.pop()) {
-          const { violation } = await violationAt(next[0], next[1]);
-          if (violation !== null) wrong.push(`${next.join(' ')}: ${violation}`);
-        }
+      const fates = ['swallow', 'swallow-answers'] as const;
+      const wrong = await atPositions(tried, { fates, atOnce: 24 }, async (fate, k) => {
+        return (await violationAt(fate, k)).violation;
       });
-      await Promise.all(trying);
       expect(wrong).toEqual([]);
       expect(positions.length).toBeGreaterThan(40);
     },

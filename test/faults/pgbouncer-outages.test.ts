@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { behindPgBouncer, expectDone, expectEachOnce, progress } from '../support/behind-pgbouncer.ts';
 import { groupMembers, run, start, until } from '../support/cli.ts';
 import { onServer, withDatabase } from '../support/database.ts';
-import { startPgBouncer } from '../support/pgbouncer.ts';
+import { noPgBouncer, startPgBouncer } from '../support/pgbouncer.ts';
 import type { PgBouncer } from '../support/pgbouncer.ts';
 import { createCounters, makeProject, rowsMigration } from '../support/project.ts';
 
@@ -134,7 +134,7 @@ describe('credentials', () => {
       const wrong = new URL(url);
       wrong.password = 'hunter2';
       const pooler = await startPgBouncer({ url: wrong.href });
-      if (pooler === null) return skip('no PgBouncer on this machine');
+      if (pooler === null) return skip(noPgBouncer);
       try {
         await expectRefused(pooler.url(name), /password authentication failed for user/);
       } finally {

@@ -169,6 +169,6 @@ describe('the proof', () => {
     async (twin) => {
       expect(await prove(copyFor(twin.attack, twin.patches), twin.attack)).not.toEqual([]);
     },
-    120_000,
+    60_000,
   );
 });

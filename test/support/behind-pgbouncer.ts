@@ -4,7 +4,7 @@ import { rowsDone, until } from './cli.ts';
 import type { Running } from './cli.ts';
 import { withDatabase } from './database.ts';
 import type { TestDatabase } from './database.ts';
-import { startPgBouncer } from './pgbouncer.ts';
+import { noPgBouncer, startPgBouncer } from './pgbouncer.ts';
 import type { PgBouncer } from './pgbouncer.ts';
 import { counterRows, createCounters } from './project.ts';
 
@@ -18,7 +18,7 @@ export async function behindPgBouncer(
     // A login that fails is remembered for 15 s, as one that RECONNECT interrupts: it would only cost time.
     const settings = { server_login_retry: 0.2, ...options.settings };
     const pooler = await startPgBouncer({ ...options, url: db.url, settings });
-    if (pooler === null) return skip('no PgBouncer on this machine');
+    if (pooler === null) return skip(noPgBouncer);
     try {
       await db.client.query(createCounters);
       await work({ ...db, pooler, pooled: pooler.url(db.name) });

@@ -42,7 +42,13 @@ const packages = ['pgbouncer', 'libc-ares2', 'libevent-2.1-7'];
 /** Sessions of the server that the pooler shares out in one database. */
 const defaultPoolSize = 20;
 
-/** Starts a PgBouncer before the server of `url`; null where it can neither be found nor fetched. */
+/** Why a test that needs a PgBouncer is skipped. */
+export const noPgBouncer = 'no PgBouncer is installed, and this system has no apt-get to fetch it with';
+
+/**
+ * Starts a PgBouncer before the server of `url`. Null where none is installed and the system is none that it could
+ * be fetched for; where it could be and that fails, so does the test, and on CI everywhere.
+ */
 export async function startPgBouncer(options: PgBouncerOptions): Promise<PgBouncer | null> {
   const program = await findProgram();
   if (program === null) return null;
@@ -176,17 +182,20 @@ async function findProgram(): Promise<readonly string[] | null> {
   const folders = [...(process.env.PATH ?? '').split(path.delimiter), '/usr/sbin'];
   const installed = folders.map((folder) => path.join(folder, 'pgbouncer')).find((file) => existsSync(file));
   if (installed !== undefined) return [installed];
-  try {
-    if (!existsSync(cache)) await fetchPackages();
-    const files = await readdir(cache, { recursive: true, withFileTypes: true });
-    return files
-      .filter((file) => file.name === 'pgbouncer' || /\.so\.[0-9]+$/.test(file.name))
-      .filter((file) => !file.isDirectory())
-      .map((file) => path.join(file.parentPath, file.name))
-      .filter((file) => file.endsWith('sbin/pgbouncer') || !file.endsWith('pgbouncer'));
-  } catch {
-    return null;
+  if (!existsSync(cache)) {
+    const mayFetch = folders.some((folder) => existsSync(path.join(folder, 'apt-get')));
+    if (!mayFetch && (process.env.CI ?? '') === '') return null;
+    await fetchPackages().catch((error: unknown) => {
+      const hint = 'install it, for the tests that go through it';
+      throw new Error(`PgBouncer is not installed, and could not be fetched: ${hint}`, { cause: error });
+    });
   }
+  const files = await readdir(cache, { recursive: true, withFileTypes: true });
+  return files
+    .filter((file) => file.name === 'pgbouncer' || /\.so\.[0-9]+$/.test(file.name))
+    .filter((file) => !file.isDirectory())
+    .map((file) => path.join(file.parentPath, file.name))
+    .filter((file) => file.endsWith('sbin/pgbouncer') || !file.endsWith('pgbouncer'));
 }
 
 /** Fetches the Debian packages and unpacks them into the cache; nothing is installed. */

@@ -51,3 +51,21 @@ export async function violationIn(client: pg.Client): Promise<string | null> {
   const seen = JSON.stringify(found[0]);
   return seen === JSON.stringify(right) ? null : seen;
 }
+
+/** Tries every position with every fate, so many at once, and returns what was wrong. */
+export async function atPositions<Fate extends string>(
+  positions: readonly number[],
+  { fates, atOnce }: { readonly fates: readonly Fate[]; readonly atOnce: number },
+  violationAt: (fate: Fate, k: number) => Promise<string | null>,
+): Promise<readonly string[]> {
+  const left = positions.flatMap((k) => fates.map((fate) => [fate, k] as const));
+  const wrong: string[] = [];
+  const trying = Array.from({ length: atOnce }, async () => {
+    for (let next = left.pop(); next !== undefined; next = left.pop()) {
+      const violation = await violationAt(...next);
+      if (violation !== null) wrong.push(`${next.join(' ')}: ${violation}`);
+    }
+  });
+  await Promise.all(trying);
+  return wrong;
+}
