@@ -18,7 +18,7 @@ import { openUmzug, revertTargets, unknownName, unwrap } from './migrator/umzug.
 import { type MigrationFile, listMigrations } from './migration/folder.ts';
 import { type RunEnvironment, makeEnvironment, readServer, sessionOptions } from './run/environment.ts';
 import { type Stopwatch, unwatched } from './run/stopwatch.ts';
-import { type ServerFacts, beginReadOnly, plainSettings, withTransaction } from './postgres/transaction.ts';
+import { type ServerFacts, reading } from './postgres/transaction.ts';
 
 export type { PlanReport } from './migrator/plan-report.ts';
 export type { DownOptions, MigrationOutcome, MigrationRef, UpOptions } from './migrator/requests.ts';
@@ -231,12 +231,7 @@ export class Migrator extends EventEmitter<MigratorEvents> {
 
   async #state(): Promise<LedgerState> {
     return await this.#control.use((session) =>
-      withTransaction(
-        session,
-        plainSettings,
-        () => readState(session, this.#config.ledgerSchema),
-        beginReadOnly,
-      ),
+      reading(session, () => readState(session, this.#config.ledgerSchema)),
     );
   }
 

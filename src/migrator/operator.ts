@@ -5,7 +5,7 @@ import type { Overrides } from '../core/steering.ts';
 import type { Direction } from '../ledger/rows.ts';
 import { listMigrations } from '../migration/folder.ts';
 import type { Session } from '../postgres/session.ts';
-import { beginReadOnly, plainSettings, withTransaction } from '../postgres/transaction.ts';
+import { reading, withTransaction } from '../postgres/transaction.ts';
 import { makeEnvironment, readServer } from '../run/environment.ts';
 import type { RunEnvironment } from '../run/environment.ts';
 import { adjust, foresee, operate } from '../run/operate.ts';
@@ -70,12 +70,7 @@ export class Operator {
   /** Refuses a name that neither the ledger nor the folder knows. */
   async #environment(name: string): Promise<RunEnvironment> {
     const state = await this.#control.use((session) =>
-      withTransaction(
-        session,
-        plainSettings,
-        () => readState(session, this.#config.ledgerSchema),
-        beginReadOnly,
-      ),
+      reading(session, () => readState(session, this.#config.ledgerSchema)),
     );
     // This host may have other files than those that run the migration, or none.
     const files = await listMigrations(this.#config.migrationsDir).catch(() => []);

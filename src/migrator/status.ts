@@ -13,7 +13,7 @@ import { ledgerNames, readLedgerVersion } from '../ledger/schema.ts';
 import type { MigrationFile } from '../migration/folder.ts';
 import { loadMigration } from '../migration/loader.ts';
 import type { Session } from '../postgres/session.ts';
-import { beginReadOnly, plainSettings, withTransaction } from '../postgres/transaction.ts';
+import { reading } from '../postgres/transaction.ts';
 import { mostListed } from '../run/retry.ts';
 import { unknownName } from './umzug.ts';
 
@@ -69,15 +69,10 @@ export async function statusReport(
   const database = config.database.kind === 'connection' ? config.database.label : 'embedded';
   const { ledgerSchema } = config;
   const [found, version] = await control.use((session) =>
-    withTransaction(
-      session,
-      plainSettings,
-      async () => [
-        await readAll(session, files, ledgerSchema),
-        await readLedgerVersion(session, ledgerSchema),
-      ],
-      beginReadOnly,
-    ),
+    reading(session, async () => [
+      await readAll(session, files, ledgerSchema),
+      await readLedgerVersion(session, ledgerSchema),
+    ]),
   );
   await addKinds(found, files);
   const migrations = only === undefined ? found : found.filter(({ name }) => name === only);

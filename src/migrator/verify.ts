@@ -9,7 +9,7 @@ import { contradictions, misplacedCursors } from '../ledger/soundness.ts';
 import type { MigrationFile } from '../migration/folder.ts';
 import { loadMigration } from '../migration/loader.ts';
 import type { Session } from '../postgres/session.ts';
-import { beginReadOnly, plainSettings, withTransaction } from '../postgres/transaction.ts';
+import { reading } from '../postgres/transaction.ts';
 import { type RunEnvironment, makeEnvironment, readServer } from '../run/environment.ts';
 import { countLeft } from '../run/left-behind.ts';
 import { unknownName } from './umzug.ts';
@@ -37,7 +37,7 @@ export async function verifyReport(
 ): Promise<VerifyReport> {
   const env = makeEnvironment(config, await control.use(readServer));
   const read = <T>(work: (session: Session) => Promise<T>): Promise<T> =>
-    control.use((session) => withTransaction(session, plainSettings, () => work(session), beginReadOnly));
+    control.use((session) => reading(session, () => work(session)));
   const exists = (await read((session) => readLedgerVersion(session, env.ledgerSchema))) !== null;
   const executed = exists ? await read((session) => listExecuted(session, env.names)) : [];
   const names = executed.map(({ name }) => name);

@@ -206,3 +206,8 @@ export async function withTransaction<T>(
     throw error;
   }
 }
+
+/** Runs `work`, which only reads, in a transaction of plain settings: a standby will do. */
+export async function reading<T>(session: Session, work: () => Promise<T>): Promise<T> {
+  return await withTransaction(session, plainSettings, work, beginReadOnly);
+}
