@@ -1,16 +1,21 @@
 import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { loadConfig } from '../config.ts';
+import { type Config, loadConfig } from '../config.ts';
 import { fail, messageOf } from '../errors.ts';
 import { isMigrationFile, nameOfFile } from '../migration/folder.ts';
-import { migrationName, renderMigration } from '../migration/template.ts';
+import { migrationName } from '../migration/new-name.ts';
+import type { DescribedTable } from '../migration/described-table.ts';
+import { type TemplateKind, renderMigration } from '../migration/template.ts';
 import type { Arguments } from './command.ts';
 import { printJson, printLine, printNote } from './output.ts';
+import { readProject, styleOf } from './project.ts';
 
 /** What `create` was asked for, parsed. */
 export interface CreateRequest {
   readonly name: string;
-  readonly kind: 'data' | 'schema';
+  readonly kind: TemplateKind;
+  /** Table to look up in the database: TABLE or SCHEMA.TABLE. */
+  readonly table: string | undefined;
   readonly prefix: 'TIMESTAMP' | 'DATE' | 'NONE';
 }
 
@@ -22,23 +27,53 @@ export async function createMigration(flags: Arguments, request: CreateRequest):
   // umzug's own command line wants the extension in the name; whoever comes from it may type it.
   const wanted = nameOfFile(request.name);
   const name = migrationName({ name: wanted, prefix: request.prefix, now: new Date() });
-  const existing = await namesIn(folder);
+  const files = await filesIn(folder);
+  const existing = files.map(nameOfFile);
   refuseExisting(name, existing, folder);
   if (flags['allow-confusing-ordering'] !== true) refuseConfusingOrder(name, existing);
   if (flags['skip-verify'] !== true && folder !== config.migrationsDir)
     refuseOtherFolder(folder, config.migrationsDir);
-  const file = path.join(folder, `${name}.ts`);
-  await write(file, renderMigration(request.kind, name));
+  const { language, extension } = styleOf(readProject(config.cwd), files);
+  const table = request.table === undefined ? null : await lookUp(config, flags, request.table);
+  const file = path.join(folder, name + extension);
+  await write(file, renderMigration({ kind: request.kind, name, language, table }));
   if (config.output.json) return printJson({ name, path: file });
   printLine(path.relative(config.cwd, file) || file);
   printNote('fill it in, then:');
-  printNote('  umzug-cluster pending   # it is in the list');
-  printNote('  umzug-cluster up        # run it');
+  printNote(`  umzug-cluster plan ${name}`);
+  printNote('  umzug-cluster up');
 }
 
-async function namesIn(folder: string): Promise<readonly string[]> {
+/** The table as the database has it; a database that nobody configured is the embedded one. */
+async function lookUp(config: Config, flags: Arguments, table: string): Promise<DescribedTable> {
+  const { describeTable } = await import('../migration/described-table.ts');
+  const { openControl } = await import('../cluster/control.ts');
+  const { authorSearchPath, beginReadOnly, plainSettings, withTransaction } =
+    await import('../postgres/transaction.ts');
+  const { withSession } = await import('./session.ts');
+  return await withSession(flags, async (session) => {
+    const control = openControl(session.config);
+    try {
+      return await control.use((connection) =>
+        withTransaction(
+          connection,
+          plainSettings,
+          async () => {
+            await connection.query(authorSearchPath(config.searchPath));
+            return await describeTable((text, values) => connection.query(text, values), table);
+          },
+          beginReadOnly,
+        ),
+      );
+    } finally {
+      await control.close();
+    }
+  });
+}
+
+async function filesIn(folder: string): Promise<readonly string[]> {
   try {
-    return (await readdir(folder)).filter(isMigrationFile).map(nameOfFile);
+    return (await readdir(folder)).filter(isMigrationFile);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
     throw fail('CONFIG', { message: `cannot read ${folder}: ${messageOf(error)}`, cause: error });

@@ -1,15 +1,19 @@
 import type { Command } from './command.ts';
 import { switchFlag, textOf, valueFlag } from './command.ts';
 
-/** `create`: writes a new migration file that type-checks and says what to fill in. Opens no database. */
+/** `create`: writes a new migration file that type-checks and says what to fill in. Opens a database only for `--table`. */
 export const create: Command = {
   command: 'create',
   describe: 'write a new migration file that says what to fill in',
   options: {
     name: valueFlag('what it does, in a few words: dated-to-date-given', { demandOption: true }),
-    kind: valueFlag('data: select and update; schema: up and down (default: data)', {
-      choices: ['data', 'schema'],
-    }),
+    kind: valueFlag(
+      'data: rows pass through update; set: they stay in the database; schema: up and down (default: data)',
+      {
+        choices: ['data', 'set', 'schema'],
+      },
+    ),
+    table: valueFlag('look this table up, and fill in its columns, their types and its key'),
     prefix: valueFlag('what the file name begins with (default: TIMESTAMP)', {
       choices: ['TIMESTAMP', 'DATE', 'NONE'],
     }),
@@ -20,13 +24,15 @@ export const create: Command = {
   insteadOf: (argument) => `umzug-cluster create --name ${argument}`,
   examples: [
     ['create --name dated-to-date-given', 'a data migration'],
+    ['create --name slugs --table people', 'with the columns, types and key of a table'],
     ['create --kind schema --name status', 'a schema migration'],
   ],
   run: async (flags) => {
     const { createMigration } = await import('./create-file.ts');
     await createMigration(flags, {
       name: textOf(flags, 'name') ?? '',
-      kind: flags['kind'] === 'schema' ? 'schema' : 'data',
+      kind: flags['kind'] === 'schema' || flags['kind'] === 'set' ? flags['kind'] : 'data',
+      table: textOf(flags, 'table'),
       prefix: flags['prefix'] === 'DATE' || flags['prefix'] === 'NONE' ? flags['prefix'] : 'TIMESTAMP',
     });
   },

@@ -1,93 +1,146 @@
-import { fail } from '../errors.ts';
-import { isMigrationFile, longestName } from './folder.ts';
+import { type DescribedTable, quoted } from './described-table.ts';
+import { type Language, exported, importLine } from './language.ts';
 
 /** What a new file is a template for. */
 export type TemplateKind = 'data' | 'set' | 'schema';
 
-/** The name of a new migration, as umzug's `create` makes it: `2025.05.18T22.04.04.name`. Throws USAGE. */
-export function migrationName(input: {
+/** What a new file is made of. */
+export interface TemplateInput {
+  readonly kind: TemplateKind;
+  /** Of the migration; the file's first line. */
   readonly name: string;
-  readonly prefix: 'TIMESTAMP' | 'DATE' | 'NONE';
-  readonly now: Date;
-}): string {
-  const slug = input.name.trim().replaceAll(/\s+/g, '-');
-  if (!/^[\p{L}\p{N}][\p{L}\p{N}._-]*$/u.test(slug) || slug.includes('..')) {
-    throw unusable(input.name, 'letters, digits, dots, dashes and underscores; no path');
-  }
-  // `x.ts` would become x.ts.ts, and the folder passes over x.test.ts and x.d.ts.
-  if (isMigrationFile(slug) || !isMigrationFile(`${slug}.ts`)) {
-    throw unusable(input.name, 'without an extension, and not the name of a test or a declaration file');
-  }
-  const iso = input.now.toISOString();
-  const prefixes = {
-    TIMESTAMP: `${iso.slice(0, 19).replaceAll(/[-:]/g, '.')}.`,
-    DATE: `${iso.slice(0, 10).replaceAll('-', '.')}.`,
-    NONE: '',
-  };
-  const name = prefixes[input.prefix] + slug;
-  if (name.length > longestName)
-    throw unusable(input.name, `at most ${longestName} characters, prefix included`);
-  return name;
+  readonly language: Language;
+  /** Null: a table that is not there, so that nothing happens before the file is filled in. */
+  readonly table: DescribedTable | null;
 }
 
-function unusable(name: string, detail: string): Error {
-  return fail('USAGE', {
-    message: `"${name}" cannot be the name of a migration`,
-    detail,
-    hint: 'for example: --name dated-to-date-given',
-  });
+/** The text of a new migration file: it compiles, says what to fill in, and changes nothing before that. */
+export function renderMigration(input: TemplateInput): string {
+  const { kind, name, table } = input;
+  const about = { ...input, table: table ?? unknownTable };
+  const body = { data: dataBody, set: setBody, schema: schemaBody }[kind](about);
+  return `// ${name}\n${body}`;
 }
 
-/** The text of a new migration file: it type-checks and says what to fill in. */
-export function renderMigration(kind: TemplateKind, name: string): string {
-  return `// ${name}\n${templates[kind]}`;
-}
+type Filled = TemplateInput & { readonly table: DescribedTable };
 
-const templates: Readonly<Record<TemplateKind, string>> = {
-  data: `import type { Select, Update } from 'umzug-cluster';
-
-interface Row {
-  id: string;
-}
-
-// Which rows: a query on one table, without limit, order or group. The tool cuts the chunks.
-export const select: Select<Row> = (db) => db('my_table').select('id').whereNull('my_column');
-
-// What to do with one chunk of them. All that goes through db commits together with the chunk's mark.
-export const update: Update<Row> = (db, rows) =>
-  db('my_table')
-    .whereIn(
-      'id',
-      rows.map((row) => row.id),
-    )
-    .update({ my_column: 'value' });
-
-// The way back; without it, \`down\` refuses.
-// export const down = { select, update };
-`,
-  set: `import { setBased } from 'umzug-cluster';
-import type { Select } from 'umzug-cluster';
-
-// Which rows: a query on one table, without limit, order or group. The tool cuts the chunks.
-export const select: Select = (db) => db('my_table').whereNull('my_column');
-
-// chunk is that query restricted to the chunk's rows; they never leave the database.
-export const update = setBased((chunk) => chunk.update({ my_column: 'value' }));
-
-// The way back; without it, \`down\` refuses.
-// export const down = { select, update };
-`,
-  schema: `import type { SchemaStep } from 'umzug-cluster';
-
-// Runs once, in a transaction together with its record.
-export const up: SchemaStep = (db) =>
-  db.schema.alterTable('my_table', (table) => {
-    table.text('my_column');
-  });
-
-export const down: SchemaStep = (db) =>
-  db.schema.alterTable('my_table', (table) => {
-    table.dropColumn('my_column');
-  });
-`,
+const unknownTable: DescribedTable = {
+  written: 'my_table',
+  columns: [
+    { name: 'id', type: 'string', isNullable: false, isGenerated: false },
+    { name: 'my_column', type: 'string', isNullable: true, isGenerated: false },
+  ],
+  key: ['id'],
+  isKeyNamed: false,
 };
+
+const whichRows =
+  '// Which rows: a query on one table, without limit, order or group. The tool cuts the chunks.';
+const wayBack = `
+// The way back; without it, \`down\` refuses. Its select reads the same table and key.
+// export const down = { select: …, update: … };
+`;
+
+function dataBody({ language, table }: Filled): string {
+  const { columns, written } = table;
+  const target = targetOf(table);
+  const value = `new${target.name.replaceAll(/(?:^|[^A-Za-z0-9]+)([A-Za-z0-9]?)/g, (_all, letter: string) => letter.toUpperCase())}`;
+  const names = listed(columns.map(({ name }) => quoted(name)));
+  const key = table.key.map((name) => `${property(name)}: ${member(name)}`).join(', ');
+  const keys = table.key.map(quoted).join(', ');
+  const condition = target.isNullable ? `\n    .whereNull(${quoted(target.name)})` : '';
+  const row = language === 'ts' ? ': Row' : '';
+  const returns = language === 'ts' ? `: ${nullable(target)}` : '';
+  return `${importLine(language, ['updateRows'], ['Select', 'Update'])}${rowType(language, table)}${optionsFor(language, table)}${whichRows}
+// Leave out the columns that update does not need.
+${exported(language, 'select', 'Select<Row>', `(db) =>\n  db(${quoted(written)})\n    .select(${names})${condition}`)}
+// What becomes of one row.
+function ${value}(row${row})${returns} {
+  throw new Error(\`not filled in yet: \${Object.keys(row).join(', ')}\`);
+}
+
+// One chunk of rows, in one statement. All that goes through db commits together with the chunk's mark.
+${exported(
+  language,
+  'update',
+  'Update<Row>',
+  `(db, rows) =>
+  updateRows(
+    db,
+    ${quoted(written)},
+    rows.map((row) => ({ ${key}, ${property(target.name)}: ${value}(row) })),
+    { key: [${keys}], set: [${quoted(target.name)}] },
+  )`,
+)}${back(language)}`;
+}
+
+function setBody({ language, table }: Filled): string {
+  const target = targetOf(table);
+  const column = target.name.replaceAll('"', '""');
+  const condition = target.isNullable ? `.whereNull(${quoted(target.name)})` : '';
+  return `${importLine(language, ['setBased'], ['Select'])}${optionsFor(language, table)}${whichRows}
+${exported(language, 'select', 'Select', `(db) => db(${quoted(table.written)})${condition}`)}
+// chunk is that query restricted to the chunk's rows; they never leave the database.
+${exported(
+  language,
+  'update',
+  null,
+  `setBased((chunk, db) =>
+  chunk.update({ ${property(target.name)}: db.raw(${quoted(`not_filled_in_yet("${column}")`)}) }),
+)`,
+)}${back(language)}`;
+}
+
+function schemaBody({ language, table }: Filled): string {
+  const change = (what: string): string =>
+    `(db) =>\n  db.schema.alterTable(${quoted(table.written)}, (table) => {\n    ${what}\n  })`;
+  return `${importLine(language, [], ['SchemaStep'])}// Runs once, in a transaction together with its record.
+${exported(language, 'up', 'SchemaStep', change("table.text('my_column');"))}
+${exported(language, 'down', 'SchemaStep', change("table.dropColumn('my_column');"))}`;
+}
+
+// Beyond this a list goes over several lines.
+const lineColumns = 80;
+
+function listed(names: readonly string[]): string {
+  const line = names.join(', ');
+  return line.length <= lineColumns ? line : `\n${names.map((name) => `      ${name},\n`).join('')}    `;
+}
+
+/** The column that is most likely the one to fill: the first that may be null and be written. */
+function targetOf({ columns, key }: DescribedTable): DescribedTable['columns'][number] {
+  const writable = columns.filter(({ name, isGenerated }) => !isGenerated && !key.includes(name));
+  return writable.find(({ isNullable }) => isNullable) ?? writable[0] ?? myColumn;
+}
+
+const myColumn = { name: 'my_column', type: 'string', isNullable: true, isGenerated: false };
+
+function rowType(language: Language, { columns }: DescribedTable): string {
+  if (language !== 'ts') return '';
+  const lines = columns.map((column) => `  ${property(column.name)}: ${nullable(column)};\n`);
+  return `interface Row {\n${lines.join('')}}\n\n`;
+}
+
+function nullable({ type, isNullable }: DescribedTable['columns'][number]): string {
+  return isNullable && type !== 'unknown' ? `${type} | null` : type;
+}
+
+function optionsFor(language: Language, { key, isKeyNamed }: DescribedTable): string {
+  if (!isKeyNamed) return '';
+  const options = exported(language, 'options', null, `{ key: [${key.map(quoted).join(', ')}] }`);
+  return `// There is no primary key: these columns are NOT NULL and unique.\n${options}\n`;
+}
+
+function back(language: Language): string {
+  return language === 'cjs' ? wayBack.replace('export const down', 'exports.down') : wayBack;
+}
+
+const isPlainName = /^[A-Za-z_$][\w$]*$/;
+
+function property(name: string): string {
+  return isPlainName.test(name) ? name : quoted(name);
+}
+
+function member(name: string): string {
+  return isPlainName.test(name) ? `row.${name}` : `row[${quoted(name)}]`;
+}

@@ -5,7 +5,10 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { loadMigration } from '../../src/migration/loader.ts';
-import { migrationName, renderMigration } from '../../src/migration/template.ts';
+import type { DescribedTable } from '../../src/migration/described-table.ts';
+import type { Language } from '../../src/migration/language.ts';
+import { migrationName } from '../../src/migration/new-name.ts';
+import { renderMigration } from '../../src/migration/template.ts';
 
 let folder = '';
 beforeEach(async () => {
@@ -13,20 +16,48 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
+const kinds = ['data', 'set', 'schema'] as const;
+const languages: readonly Language[] = ['ts', 'esm', 'cjs'];
+
+/** With names that are no identifiers, and every kind of type. */
+const odd: DescribedTable = {
+  written: 'odd.my table',
+  columns: [
+    { name: 'tenant id', type: 'number', isNullable: false, isGenerated: false },
+    { name: `it's`, type: 'string', isNullable: false, isGenerated: false },
+    { name: 'made', type: 'number', isNullable: true, isGenerated: true },
+    { name: 'mood"s', type: `'sad' | 'it\\'s ok'`, isNullable: true, isGenerated: false },
+    { name: 'data', type: 'unknown', isNullable: true, isGenerated: false },
+    { name: 'seen', type: 'Date[]', isNullable: true, isGenerated: false },
+  ],
+  key: ['tenant id', `it's`],
+  isKeyNamed: true,
+};
+const strict: DescribedTable = { ...odd, columns: odd.columns.slice(0, 2), isKeyNamed: false };
+
 describe('a new migration file', () => {
-  it.each(['data', 'set', 'schema'] as const)('of kind %s loads as it is written', async (kind) => {
-    const file = path.join(folder, 'x.ts');
-    await writeFile(file, renderMigration(kind, 'x'));
-    expect(await loadMigration({ name: 'x', path: file })).toMatchObject({
-      kind: kind === 'schema' ? 'schema' : 'data',
-    });
-  });
+  it.each(kinds.flatMap((kind) => languages.map((language) => [kind, language] as const)))(
+    'of kind %s in %s loads as it is written',
+    async (kind, language) => {
+      const extension = { ts: 'ts', esm: 'mjs', cjs: 'cjs' }[language];
+      for (const [index, table] of [null, odd, strict].entries()) {
+        const file = path.join(folder, `x${index}.${extension}`);
+        await writeFile(file, renderMigration({ kind, name: 'x', language, table }));
+        expect(await loadMigration({ name: 'x', path: file })).toMatchObject({
+          kind: kind === 'schema' ? 'schema' : 'data',
+        });
+      }
+    },
+  );
 
   it('type-checks', async () => {
     const root = path.resolve(import.meta.dirname, '../..');
     await writeFile(path.join(folder, 'package.json'), JSON.stringify({ type: 'module' }));
-    for (const kind of ['data', 'set', 'schema'] as const) {
-      await writeFile(path.join(folder, `${kind}.ts`), renderMigration(kind, kind));
+    for (const kind of kinds) {
+      for (const [index, table] of [null, odd, strict].entries()) {
+        const text = renderMigration({ kind, name: kind, language: 'ts', table });
+        await writeFile(path.join(folder, `${kind}${index}.ts`), text);
+      }
     }
     const config = {
       extends: path.join(root, 'tsconfig.json'),
@@ -40,7 +71,7 @@ describe('a new migration file', () => {
     await writeFile(path.join(folder, 'tsconfig.json'), JSON.stringify(config));
     const tsc = path.join(root, 'node_modules/.bin/tsc');
     const { stdout } = await promisify(execFile)(tsc, ['-p', folder, '--listFiles']);
-    expect(stdout).toContain(path.join(folder, 'schema.ts'));
+    expect(stdout).toContain(path.join(folder, 'schema2.ts'));
   });
 
   it('is named as umzug names it', () => {
