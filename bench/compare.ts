@@ -60,13 +60,20 @@ export function ratio(one: Timing, other: Timing): { median: number; low: number
 export async function runProgram(
   program: string,
   args: readonly string[],
-  options: { readonly cwd?: string; readonly env?: Readonly<Record<string, string>> } = {},
+  options: {
+    readonly cwd?: string;
+    readonly env?: Readonly<Record<string, string>>;
+    /** Is told the pid, which is that of a process group too. */
+    readonly onStart?: (pid: number) => void;
+  } = {},
 ): Promise<string> {
   const child = spawn(program, args, {
     cwd: options.cwd,
     env: { ...process.env, ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],
+    detached: options.onStart !== undefined,
   });
+  if (child.pid !== undefined) options.onStart?.(child.pid);
   let output = '';
   let errors = '';
   child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));

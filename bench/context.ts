@@ -2,7 +2,7 @@ import path from 'node:path';
 import { type Contestant, runProgram } from './compare.ts';
 import { type Style, makeBenchProject, migrationSource } from './project.ts';
 import type { BenchServer } from './server.ts';
-import { requireChanged, resetTable } from './table.ts';
+import { type Shape, requireChanged, resetTable } from './table.ts';
 
 /** What every suite gets. */
 export interface Bench {
@@ -10,6 +10,8 @@ export interface Bench {
   readonly rounds: number;
   /** Rows of the tables to try. */
   readonly rows: readonly number[];
+  /** Key and width of the tables. */
+  readonly shape: Omit<Shape, 'rows'>;
   /** Progress, on stderr. */
   readonly say: (line: string) => void;
 }

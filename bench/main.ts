@@ -3,11 +3,19 @@ import { hideBin } from 'yargs/helpers';
 import type { Bench } from './context.ts';
 import { machine } from './report.ts';
 import { startBenchServer } from './server.ts';
+import { cpuSuite } from './suites/cpu.ts';
+import { growthSuite } from './suites/growth.ts';
+import { noopSuite } from './suites/noop.ts';
 import { protectionsSuite } from './suites/protections.ts';
+import { queuesSuite } from './suites/queues.ts';
 import { shapesSuite } from './suites/shapes.ts';
 
 const suites: Readonly<Record<string, (bench: Bench) => Promise<string>>> = {
   shapes: shapesSuite,
+  queues: queuesSuite,
+  cpu: cpuSuite,
+  noop: noopSuite,
+  growth: growthSuite,
   protections: protectionsSuite,
 };
 
@@ -19,6 +27,13 @@ const flags = await yargs(hideBin(process.argv))
     default: [1_000, 62_000, 1_000_000],
     describe: 'rows of the tables',
   })
+  .option('key', {
+    choices: ['uuid', 'bigint'] as const,
+    default: 'uuid' as const,
+    describe: 'type of the key',
+  })
+  .option('wide', { type: 'boolean', default: false, describe: 'rows of 1 kB more' })
+  .option('huge', { type: 'boolean', default: false, describe: 'also 10,000,000 rows' })
   .option('rounds', { type: 'number', default: 5, describe: 'turns of each contestant' })
   .epilogue(`suites: ${Object.keys(suites).join(', ')}; all of them where none is named`)
   .strictOptions()
@@ -32,7 +47,9 @@ try {
     const suite = suites[name];
     if (suite === undefined) throw new Error(`no suite named ${name}`);
     const say = (line: string): void => console.error(line);
-    console.log(`\n## ${name}\n\n${await suite({ server, rounds: flags.rounds, rows: flags.rows, say })}`);
+    const rows = flags.huge ? [...flags.rows, 10_000_000] : flags.rows;
+    const shape = { key: flags.key, width: flags.wide ? ('wide' as const) : ('narrow' as const) };
+    console.log(`\n## ${name}\n\n${await suite({ server, rounds: flags.rounds, rows, shape, say })}`);
   }
 } finally {
   await server.remove();

@@ -3,7 +3,7 @@ import os from 'node:os';
 import path from 'node:path';
 
 /** How the migration of a benchmark changes its rows. */
-export type Style = 'rows' | 'set' | 'values';
+export type Style = 'rows' | 'set' | 'values' | 'cpu';
 
 const select = `(db) => db('properties').select('id', 'property_date_type').where('property_date_type', 'dated')`;
 
@@ -15,6 +15,12 @@ const updates: Readonly<Record<Style, string>> = {
   values: `(db, rows) => updateRows(db, 'properties',
     rows.map(({ id }) => ({ id, property_date_type: 'date-given' })),
     { key: ['id'], set: ['property_date_type'] })`,
+  cpu: `(db, rows) => updateRows(db, 'properties', rows.map(({ id }) => {
+    // A fixed amount of work, about 100 µs: a clock would run while another process has the core.
+    let x = id.charCodeAt(0);
+    for (let n = 0; n < 100_000; n += 1) x = Math.imul(x ^ n, 2_654_435_761);
+    return { id, property_date_type: x === 0 ? 'date-given ' : 'date-given' };
+  }), { key: ['id'], set: ['property_date_type'] })`,
 };
 
 /** The text of a migration of `properties`. */

@@ -8,7 +8,8 @@ export function machine(server: string): string {
   return `${cpus.length} × ${cpus[0]?.model.trim() ?? 'unknown'}, ${memory} GB, Node ${process.version}, Postgres ${server}`;
 }
 
-const ms = (value: number): string => Math.round(value).toLocaleString('en');
+/** A number of milliseconds, or of anything else, without fractions. */
+export const ms = (value: number): string => Math.round(value).toLocaleString('en');
 
 /** A Markdown table: median time, middle half of the rounds, and the ratio to each contestant of `against`. */
 export function table(timings: readonly Timing[], against: readonly string[]): string {
@@ -23,6 +24,11 @@ export function table(timings: readonly Timing[], against: readonly string[]): s
     });
     return [timing.name, ms(quantile(times, 0.5)), half, ...ratios];
   });
+  return markdown([head, ...body]);
+}
+
+/** A Markdown table of these cells, the first row its head. */
+export function markdown([head = [], ...body]: readonly (readonly string[])[]): string {
   const lines = [head, head.map(() => '---'), ...body].map((cells) => `| ${cells.join(' | ')} |`);
   return lines.join('\n');
 }

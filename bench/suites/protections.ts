@@ -6,10 +6,10 @@ import { table } from '../report.ts';
 import { createOriginal } from '../table.ts';
 
 /** What each protection costs: the product against copies of it that leave one out. */
-export async function protectionsSuite({ server, rounds, rows, say }: Bench): Promise<string> {
+export async function protectionsSuite({ server, rounds, rows, shape, say }: Bench): Promise<string> {
   const sections: string[] = [];
   for (const count of rows) {
-    await createOriginal(server.client, { rows: count, key: 'uuid', width: 'narrow' });
+    await createOriginal(server.client, { ...shape, rows: count });
     for (const style of ['rows', 'set'] as const) {
       const contestants: Contestant[] = [await upContestant(server, 'all protections', { style })];
       const copies = [];

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { type Contestant, compare, runProgram } from '../compare.ts';
 import { type Bench, onTable, upContestant } from '../context.ts';
 import { table } from '../report.ts';
-import { createOriginal } from '../table.ts';
+import { type Shape, createOriginal } from '../table.ts';
 import type { BenchServer } from '../server.ts';
 
 const oneByOneUpTo = 62_000;
@@ -26,26 +26,26 @@ function psql(server: BenchServer, name: string, statements: readonly string[]):
   });
 }
 
-/** One UPDATE for each core, over equal parts of the uuid keys: the practical limit. */
-function parts(): string[] {
+/** One UPDATE for each core, over equal parts of the keys: the practical limit. */
+function parts(key: Shape['key'], rows: number): string[] {
   const cores = os.availableParallelism();
   const uuid = (share: number): string =>
     `'${Math.min(Math.floor(share * 2 ** 32), 2 ** 32 - 1)
       .toString(16)
       .padStart(8, '0')}-0000-0000-0000-000000000000'`;
+  const bound = (n: number): string =>
+    key === 'uuid' ? uuid(n / cores) : String(Math.floor((n * rows) / cores) + 1);
   return Array.from({ length: cores }, (_, n) => {
-    const above = `id >= ${uuid(n / cores)}`;
-    return n === cores - 1
-      ? `${change} and ${above}`
-      : `${change} and ${above} and id < ${uuid((n + 1) / cores)}`;
+    const above = `id >= ${bound(n)}`;
+    return n === cores - 1 ? `${change} and ${above}` : `${change} and ${above} and id < ${bound(n + 1)}`;
   });
 }
 
 /** The ways to change a whole table, side by side: by hand, in psql, with umzug-cluster. */
-export async function shapesSuite({ server, rounds, rows, say }: Bench): Promise<string> {
+export async function shapesSuite({ server, rounds, rows, shape, say }: Bench): Promise<string> {
   const sections: string[] = [];
   for (const count of rows) {
-    await createOriginal(server.client, { rows: count, key: 'uuid', width: 'narrow' });
+    await createOriginal(server.client, { ...shape, rows: count });
     const contestants = [
       ...(count <= oneByOneUpTo
         ? [
@@ -54,7 +54,7 @@ export async function shapesSuite({ server, rounds, rows, say }: Bench): Promise
           ]
         : []),
       psql(server, '(c) one UPDATE', [change]),
-      psql(server, '(d) one UPDATE a core', parts()),
+      psql(server, '(d) one UPDATE a core', parts(shape.key, count)),
       await upContestant(server, '(e) up, by rows', { style: 'rows' }),
       await upContestant(server, '(f) up, by sets', { style: 'set' }),
       await upContestant(server, '(g) up, updateRows', { style: 'values' }),
