@@ -4,8 +4,10 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { resolveBaseTable } from '../../src/migration/base-table.ts';
 import { pickKeys, rowsByKeys } from '../../src/migration/chunk-queries.ts';
 import { inspectSelect } from '../../src/migration/select-shape.ts';
+import { createMigrator } from '../../src/index.ts';
 import { asSubquery } from '../../src/migration/whole-select.ts';
 import { documented } from '../support/documented.ts';
+import { makeProject } from '../support/project.ts';
 import { type Query, alike, built, whole } from '../support/queries.ts';
 import { Selects } from '../support/selects.ts';
 
@@ -59,5 +61,34 @@ it('walks the index of the key through a select that is taken as it stands', asy
     const plan = rows.map((row) => row['QUERY PLAN']).join('\n');
     expect(plan).toMatch(/Scan using large_pkey on large l\n\s+Index Cond: \(.*\bid\b/);
     expect(plan).not.toMatch(/Merge Join|Seq Scan on large/);
+  }
+});
+
+it('takes a raw select in plan, up, verify and down', async () => {
+  await selects.client.query('drop schema if exists umzug_cluster cascade');
+  const raw = (done: boolean): string =>
+    `db.raw('select p.id as person, t.name as team from people p join teams t on t.id = p.team where (p.name like ?) = ? -- those', ['%!', ${done}])`;
+  const change = (sql: string): string =>
+    `(db, rows) => db('people').whereIn('id', rows.map(({ person }) => person)).update({ name: db.raw("${sql}") })`;
+  const { dir } = makeProject({
+    'loud.ts': `
+      export const select = (db) => ${raw(false)};
+      export const update = ${change("name || '!'")};
+      export const down = { select: (db) => ${raw(true)}, update: ${change("rtrim(name, '!')")} };`,
+  });
+  const migrator = await createMigrator({ cwd: dir, databaseUrl: selects.url, workers: 1 });
+  const loud = async (): Promise<number> =>
+    (await selects.client.query(`select from people where name like '%!'`)).rowCount ?? 0;
+  try {
+    const { report } = await migrator.plan();
+    expect(report.migrations).toMatchObject([{ table: 'public.people', error: null, sample: { rows: 100 } }]);
+    expect(await loud()).toBe(0);
+    expect(await migrator.up()).toMatchObject([{ rows: 180 }]);
+    expect(await loud()).toBe(180);
+    expect((await migrator.verify()).migrations).toMatchObject([{ left: 0 }]);
+    expect(await migrator.down()).toMatchObject([{ rows: 180 }]);
+    expect(await loud()).toBe(0);
+  } finally {
+    await migrator.close();
   }
 });

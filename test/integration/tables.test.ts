@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { UmzugClusterError } from '../../src/index.ts';
-import { somebodyWaits, withApplication } from '../support/application.ts';
 import { type TestDatabase, createDatabase } from '../support/database.ts';
 import { type Visiting, runHere, visitAll, visits } from '../support/visits.ts';
 
@@ -148,30 +147,6 @@ describe('a table', () => {
     expect((await database.client.query('select count(*) from t where a > 1000')).rows).toEqual([
       { count: '0' },
     ]);
-  });
-});
-
-describe('a key that the application changes while a chunk waits for its row', () => {
-  it.each([
-    ['the last of the chunk', 140],
-    ['another one', 20],
-  ])('of %s: each row is visited once, those between the old and the new key too', async (_which, no) => {
-    await database.client.query(`create table t (id int primary key, ${columns}); ${filled('no * 2')}`);
-    await withApplication(database.url, async (application) => {
-      await application.query(`begin; update app.t set id = 701 where no = ${no}`);
-      const up = visitAll(database.url, {
-        table: 'app.t',
-        written: 'app.t',
-        style: 'rows',
-        chunkSize: 140,
-        lanes: 1,
-        settings: { waitForOldTransactions: false },
-      });
-      await somebodyWaits(database.client);
-      await application.query('commit');
-      await up;
-    });
-    expect(await visits(database.client, 't')).toEqual({ 1: rows });
   });
 });
 

@@ -72,6 +72,10 @@ export class Selects {
     return this.#database.client;
   }
 
+  get url(): string {
+    return this.#database.url;
+  }
+
   async drop(): Promise<void> {
     await this.#db.destroy();
     await this.#database.drop();
