@@ -1,7 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { backoffMs } from '../core/backoff.ts';
+import { connectAdvice } from '../core/connect-advice.ts';
 import { UmzugClusterError, fail, messageOf } from '../errors.ts';
-import { Session, type SessionOptions } from '../postgres/session.ts';
+import type { SessionOptions } from '../postgres/client-config.ts';
+import { Session } from '../postgres/session.ts';
 import type { Config } from '../config.ts';
 import { sessionOptions } from '../run/environment.ts';
 import { codeOf, judgeError, unavailable } from '../run/failure.ts';
@@ -73,11 +75,19 @@ export class Control {
 
   #explain(error: unknown, isUnavailable: boolean): unknown {
     const code = codeOf(error) ?? codeOf(this.#session?.lost);
+    if (code === '25006') {
+      return fail('DATABASE_READ_ONLY', {
+        message: `the database ${this.#label} is read-only: ${messageOf(error)}`,
+        detail: 'a standby, or a server that was set so',
+        hint: 'give the URL of the primary, then run the command again',
+        cause: error,
+      });
+    }
     if (isUnavailable) {
-      const advice = 'check DATABASE_URL or the knexfile';
       const what = `cannot work with the database ${this.#label}`;
       // The cause of a lost connection comes on its `error` event, and the rejected query has no code.
       const cause = codeOf(error) === undefined ? (this.#session?.lost ?? error) : error;
+      const advice = connectAdvice(codeOf(cause), messageOf(cause));
       return unavailable(what, cause, { again: 'the command', advice });
     }
     if (code === '42501') {

@@ -1,8 +1,8 @@
 import { lstatSync, statSync } from 'node:fs';
 import path from 'node:path';
-import { UmzugClusterError, fail } from '../errors.ts';
+import { type UmzugClusterError, fail } from '../errors.ts';
 import { didYouMean, nearest } from '../core/names.ts';
-import { loadError } from './load-error.ts';
+import { loaded } from './load-error.ts';
 import { typescriptLoader } from './typescript.ts';
 
 type Dictionary = Readonly<Record<string, unknown>>;
@@ -80,7 +80,7 @@ function requireFile(file: string): string {
 }
 
 async function load(file: string, name: string): Promise<unknown> {
-  try {
+  const evaluate = async (): Promise<unknown> => {
     const loader = typescriptLoader(path.dirname(file), { interopDefault: false });
     let value: unknown = await loader.import(file);
     if (isDictionary(value) && Object.keys(value).length === 0) throw nothingExported(name);
@@ -89,10 +89,8 @@ async function load(file: string, name: string): Promise<unknown> {
       if (isDictionary(value) && value['default'] !== undefined) value = value['default'];
     }
     return await (typeof value === 'function' ? (value as () => unknown)() : value);
-  } catch (cause) {
-    if (cause instanceof UmzugClusterError) throw cause;
-    throw loadError(file, cause, 'CONFIG', 'repair the file, or name another with --knexfile PATH');
-  }
+  };
+  return await loaded(evaluate(), file, 'CONFIG', 'repair the file, or name another with --knexfile PATH');
 }
 
 /** `const config = { … };` and no export: all of it would be passed over in silence. */

@@ -1,9 +1,40 @@
 import path from 'node:path';
 import { redact } from '../core/redact.ts';
-import { type ErrorCode, type UmzugClusterError, fail, messageOf } from '../errors.ts';
+import { type ErrorCode, UmzugClusterError, fail, messageOf } from '../errors.ts';
+
+// Nothing that a migration is made of takes so long to load; what does waits for something that never comes.
+const mostLoadMs = 30_000;
+
+/** Waits for a file of the user's that is being loaded. Throws what `loadError` makes of its failure. */
+export async function loaded<T>(
+  loading: Promise<T>,
+  file: string,
+  code: ErrorCode,
+  hint?: string,
+): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(neverLoaded(file, code)), mostLoadMs);
+  });
+  try {
+    return await Promise.race([loading, late]);
+  } catch (error) {
+    throw error instanceof UmzugClusterError ? error : loadError(file, error, code, hint);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function neverLoaded(file: string, code: ErrorCode): UmzugClusterError {
+  return fail(code, {
+    message: `${path.basename(file)} was not loaded within ${mostLoadMs / 1_000} s`,
+    detail: 'it awaits something that does not come',
+    hint: 'a file only exports: do the work in its functions',
+  });
+}
 
 /** What went wrong while a file of the user's was loaded, with its place where that is known. */
-export function loadError(file: string, error: unknown, code: ErrorCode, hint?: string): UmzugClusterError {
+function loadError(file: string, error: unknown, code: ErrorCode, hint?: string): UmzugClusterError {
   const label = path.basename(file);
   const message = redact(messageOf(error));
   const given = typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined;

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readFile, readdir, realpath, stat } from 'node:fs/promises';
 import path from 'node:path';
+import { stripControls } from '../core/redact.ts';
 import { fail, messageOf } from '../errors.ts';
 
 /** A file in the migrations folder; its name has no extension, so a build does not rename it. */
@@ -65,14 +66,22 @@ async function readFolder(folder: string): Promise<string[]> {
 }
 
 function requireUsableName(name: string): void {
-  // oxlint-disable-next-line no-control-regex
-  const isUsable = name.length <= longestName && !/[\u0000-\u001f\u007f]/.test(name);
+  // Names are shown, in a terminal too: nothing that steers it, and nothing that turns text around.
+  const isUsable = name.length <= longestName && stripControls(name) === name && !/[\t\n]/.test(name);
   if (isUsable) return;
   throw fail('MIGRATION_FILE', {
     message: 'the name of a migration file is not usable',
-    detail: `at most ${longestName} characters, no control characters: ${JSON.stringify(name.slice(0, 80))}`,
+    detail: `at most ${longestName} characters, none that controls a terminal: ${escaped(name.slice(0, 80))}`,
     hint: 'rename the file',
   });
+}
+
+/** As JSON, in ASCII: what is wrong with it can be seen. */
+function escaped(name: string): string {
+  return JSON.stringify(name).replaceAll(
+    /[^\u0020-\u007e]/g,
+    (sign) => `\\u${sign.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
 }
 
 async function requireFileInside(root: string, file: string): Promise<void> {

@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { loadError } from '../config/load-error.ts';
+import { loaded } from '../config/load-error.ts';
 import { typescriptLoader } from '../config/typescript.ts';
 import { fail } from '../errors.ts';
 import { nearest } from '../core/names.ts';
@@ -51,7 +51,7 @@ export async function loadMigration(file: MigrationFile): Promise<LoadedMigratio
   const hashes = await hashesOfFile(file);
   const exports = members(await importFile(file, hashes));
   const label = path.basename(file.path);
-  const loaded: Loaded = { name: file.name, path: file.path, hashes, verify: verifyOf(label, exports) };
+  const common: Loaded = { name: file.name, path: file.path, hashes, verify: verifyOf(label, exports) };
   const isData = exports['select'] !== undefined || exports['update'] !== undefined;
   if (isData && exports['up'] !== undefined) {
     throw fail('MIGRATION_FILE', {
@@ -61,21 +61,21 @@ export async function loadMigration(file: MigrationFile): Promise<LoadedMigratio
   }
   if (exports['up'] === undefined && !isData) throw noExports(label, exports);
   refuseSlips(label, exports);
-  if (!isData) return schemaMigration(loaded, label, exports);
+  if (!isData) return schemaMigration(common, label, exports);
   const step = dataStep(label, exports, '');
   const down =
     exports['down'] === undefined ? null : dataStep(label, downOf(label, exports['down']), 'down.');
-  return { kind: 'data', ...loaded, ...step, down, options: readOptions(label, 'data', exports['options']) };
+  return { kind: 'data', ...common, ...step, down, options: readOptions(label, 'data', exports['options']) };
 }
 
-function schemaMigration(loaded: Loaded, label: string, exports: Exports): LoadedMigration {
+function schemaMigration(common: Loaded, label: string, exports: Exports): LoadedMigration {
   const { up, down } = exports;
   if (typeof up !== 'function') throw notAFunction(label, 'up', up);
   if (down !== undefined && typeof down !== 'function') throw notAFunction(label, 'down', down);
   const { transaction } = readOptions(label, 'schema', exports['options']);
   return {
     kind: 'schema',
-    ...loaded,
+    ...common,
     up: up as SchemaStep,
     down: (down as SchemaStep | undefined) ?? null,
     transaction: transaction ?? true,
@@ -176,9 +176,5 @@ async function importFile(file: MigrationFile, hashes: FileHashes): Promise<unkn
     for (const part of [file.path, ...parts]) Reflect.deleteProperty(loader.cache, part);
   }
   cached.set(file.path, print);
-  try {
-    return await loader.import(file.path);
-  } catch (error) {
-    throw loadError(file.path, error, 'MIGRATION_FILE');
-  }
+  return await loaded(loader.import(file.path), file.path, 'MIGRATION_FILE');
 }

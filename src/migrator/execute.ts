@@ -1,7 +1,7 @@
 import type { Control } from '../cluster/control.ts';
 import { workOn } from '../cluster/own-process.ts';
 import type { Primary } from '../cluster/primary.ts';
-import { fail } from '../errors.ts';
+import { UmzugClusterError, fail } from '../errors.ts';
 import type { Direction, Run } from '../ledger/rows.ts';
 import type { Logger } from '../logger.ts';
 import type { MigrationFile } from '../migration/folder.ts';
@@ -61,10 +61,11 @@ export function makeExecutor(input: ExecutorInput): Executor {
       { event: 'migration.started', migration: file.name, direction },
       `${file.name}: ${direction}`,
     );
-    const counts =
-      migration.kind === 'schema'
-        ? await executeSchema(migration, direction)
-        : await executeData(migration, direction);
+    const counts = await (
+      migration.kind === 'schema' ? executeSchema(migration, direction) : executeData(migration, direction)
+    ).catch((error: unknown) => {
+      throw about(file.name, error);
+    });
     if (direction === 'up') found.add(file.name);
     else found.delete(file.name);
     const durationMs = performance.now() - startedAt;
@@ -159,6 +160,15 @@ export function makeExecutor(input: ExecutorInput): Executor {
     },
     checkDown: async (file) => refuseWithoutDown(await loadMigration(file)),
   };
+}
+
+/** A refusal of a table or a statement does not know whose it is. */
+function about(name: string, error: unknown): unknown {
+  if (!(error instanceof UmzugClusterError)) return error;
+  if (error.code !== 'SELECT_REFUSED' && error.code !== 'PERMISSION') return error;
+  if (error.message.startsWith(name) || error.message.includes(`/${name}.`)) return error;
+  const { code, message, detail, hint, report } = error;
+  return fail(code, { message: `${name}: ${message}`, detail, hint, report, cause: error });
 }
 
 function refuseWithoutDown(migration: LoadedMigration): void {

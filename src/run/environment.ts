@@ -5,7 +5,9 @@ import type { Config } from '../config.ts';
 import type { Tuning } from '../core/settings.ts';
 import { fail } from '../errors.ts';
 import { type LedgerNames, ledgerNames } from '../ledger/schema.ts';
-import { Session, type SessionOptions } from '../postgres/session.ts';
+import type { SessionOptions } from '../postgres/client-config.ts';
+import { Session } from '../postgres/session.ts';
+import { oldestServer, unsupported } from '../postgres/supported.ts';
 import { type ServerFacts, hurried, pinned, unhurried } from '../postgres/transaction.ts';
 import { type Stopwatch, makeStopwatch, unwatched } from './stopwatch.ts';
 
@@ -27,8 +29,6 @@ export interface RunEnvironment {
   readonly process: string;
   readonly stopwatch: Stopwatch;
 }
-
-const oldestServer = 140_000;
 
 /** The time beyond the statement timeout after which a silent server is given up. */
 const answerMarginMs = 5_000;
@@ -79,10 +79,7 @@ export async function readServer(session: Session): Promise<ServerFacts> {
   );
   const { num, version } = result.rows[0] as { num: number; version: string };
   if (num < oldestServer || !version.startsWith('PostgreSQL')) {
-    throw fail('SERVER_UNSUPPORTED', {
-      message: `the server is ${version.split(' ').slice(0, 2).join(' ')}`,
-      detail: 'umzug-cluster supports PostgreSQL 14 to 18',
-    });
+    throw unsupported(version.split(' ').slice(0, 2).join(' '));
   }
   return { versionNum: num, linux: version.includes('linux') };
 }

@@ -1,7 +1,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Database } from '../../src/migration/contract.ts';
 import { loadMigration } from '../../src/migration/loader.ts';
 import type { LoadedMigration } from '../../src/migration/loader.ts';
@@ -140,6 +140,21 @@ describe('a migration file', () => {
     expect(after.hashes.fileSha256).toBe(before.hashes.fileSha256);
     expect(after.hashes.imports['deep.ts']).toBe(before.hashes.imports['deep.ts']);
     expect(after.hashes.imports['helper.ts']).not.toBe(before.hashes.imports['helper.ts']);
+  });
+
+  it('that never loads is given up', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    try {
+      const refused = expect(load('await new Promise(() => undefined);')).rejects.toMatchObject({
+        code: 'MIGRATION_FILE',
+        message: '0007_x.ts was not loaded within 30 s',
+      });
+      await vi.waitFor(() => expect(vi.getTimerCount()).toBe(1));
+      vi.runAllTimers();
+      await refused;
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   it('that is gone is named', async () => {

@@ -1,0 +1,21 @@
+import { type UmzugClusterError, fail } from '../errors.ts';
+
+/** The oldest release that works, as `server_version_num`. */
+export const oldestServer = 140_000;
+
+/** Refuses, before any statement, a server that is too old or speaks the protocol but is no PostgreSQL. */
+export function requireSupported(parameters: ReadonlyMap<string, string>): void {
+  if (parameters.has('crdb_version')) throw unsupported('CockroachDB');
+  const version = parameters.get('server_version') ?? '';
+  const major = Number(/^\d+/.exec(version)?.[0] ?? NaN);
+  if (major * 10_000 < oldestServer) throw unsupported(`PostgreSQL ${version}`);
+}
+
+/** The refusal of a server. */
+export function unsupported(server: string): UmzugClusterError {
+  return fail('SERVER_UNSUPPORTED', {
+    message: `the server is ${server}`,
+    detail: 'umzug-cluster needs PostgreSQL 14 or newer',
+    hint: 'upgrade the server, or check that the URL names the one that is meant',
+  });
+}

@@ -1,0 +1,99 @@
+import { type BadInput, itAnswers } from '../support/bad-input.ts';
+
+const own = (url: string): string => url;
+const select = `export const select = (db) => db('t').select('id');`;
+const update = `export const update = (db, rows) => db('t').whereIn('id', rows.map(({ id }) => id)).update({ n: 1 });`;
+
+const tables = `
+  create table t (id int primary key, n int not null default 0);
+  insert into t (id) select generate_series(1, 100);
+  create table u (t_id int not null, id int primary key);
+  insert into u select i % 10 + 1, i from generate_series(1, 40) as i;
+  create table keyless (id int, n int);
+  create table nullable (id int unique, n int);
+  create view v as select * from t;
+  create materialized view m as select * from t;
+  create sequence s;
+  create function noisy(i int) returns int language plpgsql volatile as
+    $$ begin insert into keyless values (i); return i; end $$;
+  analyze`;
+
+/** A migration file of one text, run on the tables above. */
+const file = (
+  what: string,
+  text: string,
+  says: BadInput['says'],
+  more: Partial<BadInput> = {},
+): BadInput => ({
+  what,
+  url: own,
+  files: { 'migrations/0007_x.ts': text },
+  says,
+  ...more,
+});
+/** A `select` of one expression. */
+const query = (
+  what: string,
+  expression: string,
+  says: BadInput['says'],
+  more: Partial<BadInput> = {},
+): BadInput => file(`select ${what}`, `export const select = (db) => ${expression};\n${update}`, says, more);
+itAnswers(
+  [
+    file(
+      'that is awaited',
+      `export const select = async (db) => await db('t').select('id');\n${update}`,
+      /select must return the query, not its result: remove await/,
+    ),
+    query('that returns undefined', 'undefined', /select returned undefined; return the knex query/),
+    query('that throws', `{ throw new Error('no luck'); }`, /0007_x.*no luck/),
+    query('of an unknown table', `db('nope').select('id')`, [/"nope" does not exist/, /search_path|schema/]),
+    query('of an unknown schema', `db('nope.t').select('id')`, /nope/),
+    query('of an unknown column', `db('t').select('id', 'nope')`, /"?nope"? does not exist/),
+    query('with a table in capitals', `db('T').select('id')`, /"T" does not exist/),
+    query('with a condition on an unknown column', `db('t').select('id').where('nope', 1)`, /nope/),
+    query('with a type that does not fit', `db('t').select('id').whereRaw('id = ?', ['x'])`, /integer/),
+    query('with broken SQL', `db('t').select('id').whereRaw('id = = 1')`, /syntax error/),
+    query('with LIMIT', `db('t').select('id').limit(5)`, /must not use limit: chunks are cut by the tool/),
+    query('with OFFSET', `db('t').select('id').offset(5)`, /must not use offset/),
+    query('with GROUP BY', `db('t').select('n').groupBy('n')`, /must not use group by/),
+    query('with DISTINCT', `db('t').distinct('id')`, /must not use distinct/),
+    query('with UNION', `db('t').select('id').union(db('u').select('id'))`, /must not use union/),
+    query('with an aggregate', `db('t').max('id')`, /must not use an aggregate/),
+    query('with FOR UPDATE', `db('t').select('id').forUpdate()`, /must not lock/),
+    query('that inserts', `db('t').insert({ id: 1 })`, /it is a query to insert/),
+    query('that deletes', `db('t').delete()`, /it is a query to delete/),
+    query(
+      'that writes in a CTE',
+      `db('t').with('x', db.raw('delete from u returning id')).select('id').whereIn('id', db('x').select('id'))`,
+      /select|read-only|25006|with/i,
+    ),
+    query(
+      'that calls a function that writes',
+      `db('t').select('id').whereRaw('noisy(id) > 0')`,
+      /read-only|writes/i,
+    ),
+    query('with an ambiguous key', `db('t').join('u', 't.id', 'u.t_id').select('id')`, /ambiguous/),
+    query('of a view', `db('v').select('id')`, /it is a view/),
+    query('of a materialized view', `db('m').select('id')`, /it is a materialized view/),
+    query('of a sequence', `db('s').select('last_value')`, /it is a sequence/),
+    query('of a system catalog', `db('pg_catalog.pg_class').select('oid')`, /system catalog/),
+    query(
+      'of a table without a key',
+      `db('keyless').select('id')`,
+      /table "keyless" needs a NOT NULL unique key/,
+    ),
+    query('of a table whose key may be null', `db('nullable').select('id')`, /needs a NOT NULL unique key/),
+    file(
+      'with a key of a column that is not there',
+      `${select} ${update} export const options = { key: ['nope'] };`,
+      /nope/,
+    ),
+    file(
+      'with a key that is not unique',
+      `${select} ${update} export const options = { key: ['n'] };`,
+      /unique/,
+    ),
+  ],
+  tables,
+);
