@@ -18,6 +18,7 @@ import type { Job } from './protocol.ts';
 import { ProgressMeter } from './progress-meter.ts';
 import { RunLedger } from './run-ledger.ts';
 import { sayAndWaitForOlder } from './older.ts';
+import { sayEndless, saySweeping } from './sweeping.ts';
 import { isTakenAway, stoppedByUser, stoppedElsewhere } from './stopped.ts';
 import { Workers } from './workers.ts';
 
@@ -68,22 +69,21 @@ export class Primary {
       this.throwIfStopped(null);
       throw error;
     });
-    const ledger = new RunLedger(this.#input.control, this.#input.env, run);
     const job = jobFor(this.#input.config, this.#input.server, migration, run);
-    try {
-      await this.#workTogether(migration, run, { ledger, job, meter });
-    } catch (error) {
-      if (this.#stopCode !== null) this.throwIfStopped(await ledger.totals().catch(() => null), meter);
-      await ledger.markFailed(error);
-      throw error;
+    for (let pass = run; ;) {
+      const ledger = new RunLedger(this.#input.control, this.#input.env, pass);
+      const sums = await this.#workOnPass(migration, pass, { ledger, job, meter });
+      const { run: after, isEndless } = await this.#input.env.stopwatch.time('finish', () => ledger.finish());
+      if (isEndless) sayEndless(this.#input.logger, after);
+      if (after.state === 'done') return sums;
+      this.throwIfStopped(sums, meter);
+      if (after.state === 'failed') await ledger.throwQuarantined();
+      if (after.state !== 'running' || after.epoch !== run.epoch) {
+        throw stoppedElsewhere(migration.name, after, meter.fractionOf(sums));
+      }
+      if (after.pass > pass.pass) saySweeping(this.#input.logger, after, sums.rows);
+      pass = after;
     }
-    const sums = await ledger.totals();
-    meter.update(sums, this.#workers.busy + 1);
-    const after = await this.#input.env.stopwatch.time('finish', () => ledger.finish());
-    if (after.state === 'done') return sums;
-    this.throwIfStopped(sums, meter);
-    if (after.state === 'failed') await ledger.throwQuarantined();
-    throw stoppedElsewhere(migration.name, after, meter.fractionOf(sums));
   }
 
   /** Begins no chunk from now on; running chunks are destroyed when the grace is over. */
@@ -106,6 +106,24 @@ export class Primary {
   throwIfStopped(sums: RunTotals | null, meter?: ProgressMeter): void {
     if (this.#stopCode === null) return;
     throw stoppedByUser(this.#stopCode, sums === null ? null : (meter?.fractionOf(sums) ?? null));
+  }
+
+  /** Works until no range is open, or rejects with what stopped the run. */
+  async #workOnPass(
+    migration: DataMigration,
+    run: Run,
+    { ledger, job, meter }: { ledger: RunLedger; job: Job | null; meter: ProgressMeter },
+  ): Promise<RunTotals> {
+    try {
+      await this.#workTogether(migration, run, { ledger, job, meter });
+    } catch (error) {
+      if (this.#stopCode !== null) this.throwIfStopped(await ledger.totals().catch(() => null), meter);
+      await ledger.markFailed(error);
+      throw error;
+    }
+    const sums = await ledger.totals();
+    meter.update(sums, this.#workers.busy + 1);
+    return sums;
   }
 
   async #workTogether(

@@ -6,7 +6,7 @@ import type { Run, RunTotals } from '../ledger/rows.ts';
 import type { Session } from '../postgres/session.ts';
 import { inOneTrip } from '../postgres/transaction.ts';
 import type { RunEnvironment } from '../run/environment.ts';
-import { failRun, finish } from '../run/finish.ts';
+import { type Finished, failRun, finish } from '../run/finish.ts';
 import { mostListed, quarantinedError } from '../run/retry.ts';
 import type { Control } from './control.ts';
 
@@ -38,8 +38,8 @@ export class RunLedger {
     });
   }
 
-  /** Ends the run where no range is open; the run as it is afterwards. */
-  finish(): Promise<Run> {
+  /** Ends the run where no range is open, or lays out its next sweep; the run as it is afterwards. */
+  finish(): Promise<Finished> {
     return this.#control.use((session) => finish(session, this.#env, this.#run.id));
   }
 

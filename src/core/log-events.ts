@@ -82,6 +82,16 @@ export const logEvents = {
       elapsedMs: 'number',
     },
   },
+  'run.sweeping': {
+    level: 'info',
+    when: 'a run with options.sweep goes over its table once more; `rows` is what it has done so far',
+    fields: { migration: 'text', sweep: 'number', rows: 'number' },
+  },
+  'run.endless': {
+    level: 'warn',
+    when: 'sweeps find as many rows as those before, and the run is ended: the application inserts them as fast',
+    fields: { migration: 'text', sweeps: 'number' },
+  },
   'chunk.done': {
     level: 'debug',
     when: 'a chunk of this host is committed; `size` is how many rows it might have had',

@@ -124,12 +124,13 @@ export async function setAside(
          and r.cursor is not distinct from $3::text[]
          and run.state = 'running' and run.epoch = $4::integer and exists (select from guard)
      ), done as (
-       insert into ${names.ranges} (run_id, no, lo, hi, cursor, state, rows, passed, chunks, busy_ms, retries)
-       select run_id, last_no + 2, lo, cursor, cursor, 'done', rows, passed, chunks, busy_ms, retries
+       insert into ${names.ranges}
+         (run_id, no, pass, space, lo, hi, cursor, state, rows, passed, chunks, busy_ms, retries)
+       select run_id, last_no + 2, pass, space, lo, cursor, cursor, 'done', rows, passed, chunks, busy_ms, retries
        from before where cursor is not null
      ), aside as (
-       insert into ${names.ranges} (run_id, no, lo, hi, state, max_rows, estimated)
-       select run_id, last_no + 1, coalesce(cursor, lo), $6::text[], 'void', 1, 1 from before
+       insert into ${names.ranges} (run_id, no, pass, space, lo, hi, state, max_rows, estimated)
+       select run_id, last_no + 1, pass, space, coalesce(cursor, lo), $6::text[], 'void', 1, 1 from before
        returning no
      ), listed as (
        insert into ${names.quarantine} (run_id, key, range_no, error, sqlstate, attempts)

@@ -163,11 +163,11 @@ export async function split(
     `with kept as (
        update ${names.ranges} set hi = $3::text[], estimated = $5::double precision
        where run_id = $1::bigint and no = $2::integer and state = 'open'
-       returning 1
+       returning pass, space
      )
-     insert into ${names.ranges} (run_id, no, lo, hi, estimated, worker, touched_at)
+     insert into ${names.ranges} (run_id, no, pass, space, lo, hi, estimated, worker, touched_at)
      select $1::bigint, (select max(no) + 1 from ${names.ranges} where run_id = $1::bigint),
-            $3::text[], $4::text[], $6::double precision, $7, clock_timestamp()
+            pass, space, $3::text[], $4::text[], $6::double precision, $7, clock_timestamp()
      from kept`,
     [runId, range.no, at, range.hi, estimates.kept, estimates.taken, worker],
   );
@@ -186,7 +186,7 @@ export async function markSmall(
   );
 }
 
-/** Inserts the first ranges of a run; consecutive bounds make half-open ranges. */
+/** Inserts the first ranges of a run's present pass; consecutive bounds make half-open ranges. */
 export async function layOut(
   session: Session,
   names: LedgerNames,
@@ -196,9 +196,11 @@ export async function layOut(
 ): Promise<void> {
   for (const [index, hi] of bounds.entries()) {
     await session.query(
-      `insert into ${names.ranges} (run_id, no, lo, hi, estimated)
-       values ($1::bigint, $2::integer, $3::text[], $4::text[], $5::double precision)`,
-      [runId, index + 1, bounds[index - 1] ?? null, hi, estimatedEach],
+      `insert into ${names.ranges} (run_id, no, pass, lo, hi, estimated)
+       select $1::bigint, 1 + coalesce((select max(no) from ${names.ranges} where run_id = $1::bigint), 0),
+              pass, $2::text[], $3::text[], $4::double precision
+       from ${names.runs} where id = $1::bigint`,
+      [runId, bounds[index - 1] ?? null, hi, estimatedEach],
     );
   }
 }
@@ -207,7 +209,7 @@ export async function layOut(
 export async function totals(session: Session, names: LedgerNames, runId: string): Promise<RunTotals> {
   const result = await session.query(
     `select coalesce(sum(rows), 0)::bigint as rows, coalesce(sum(chunks), 0)::bigint as chunks,
-            coalesce(sum(passed), 0) as passed,
+            coalesce(sum(passed) filter (where pass = run.current), 0) as passed,
             count(*) filter (where state = 'done') as ranges_done,
             count(*) filter (where state = 'open') as ranges_open,
             coalesce(sum(estimated) filter (where state = 'open'), 0) as estimated_left,
@@ -216,7 +218,9 @@ export async function totals(session: Session, names: LedgerNames, runId: string
             (select count(*) from ${names.quarantine} where run_id = $1::bigint) as quarantined,
             coalesce(json_agg(json_build_object('worker', worker, 'no', no) order by no)
                      filter (where worker is not null and state = 'open'), '[]') as workers
-     from ${names.ranges} where run_id = $1::bigint`,
+     from ${names.ranges}
+     cross join (select pass as current from ${names.runs} where id = $1::bigint) as run
+     where run_id = $1::bigint`,
     [runId],
   );
   const row = result.rows[0] ?? {};

@@ -20,6 +20,8 @@ export interface RunPlan {
   readonly keysPerRow?: number;
   /** So few rows match, by that estimate, that they are found at once rather than key by key. */
   readonly isSparse?: boolean;
+  /** Its select drains: when it is done it goes over its table again, until nothing is left. */
+  readonly sweeps?: boolean;
 }
 
 /** One execution of one migration, in one direction. */
@@ -33,6 +35,9 @@ export interface Run extends FileHashes {
   readonly startXid: string;
   readonly plan: RunPlan;
   readonly planSha256: string;
+  /** 0: its first way over the table; then its sweeps. */
+  readonly pass: number;
+  /** Where this pass ends. */
   readonly stopKey: Key | null;
   readonly estimatedRows: number;
   readonly error: string | null;
@@ -51,7 +56,7 @@ export interface Range {
 /** Sums over the ranges of a run. */
 export interface RunTotals {
   readonly rows: number;
-  /** Keys behind the cursors, whether their rows matched or not, by the estimate. */
+  /** Keys behind the cursors of the present pass, whether their rows matched or not, by the estimate. */
   readonly passed: number;
   readonly chunks: number;
   readonly rangesDone: number;
@@ -81,6 +86,7 @@ export function toRun(row: Record<string, unknown>): Run {
     fileSha256: row.file_sha256 as string,
     imports: row.imports as FileHashes['imports'],
     planSha256: row.plan_sha256 as string,
+    pass: row.pass as number,
     stopKey: row.stop_key as Key | null,
     estimatedRows: row.estimated_rows as number,
     error: row.error as string | null,
@@ -89,7 +95,7 @@ export function toRun(row: Record<string, unknown>): Run {
 
 /** The columns that `toRun` reads. */
 export const runColumns =
-  'id::text, name, direction, state, epoch, reverts::text, start_xid::text, plan, file_sha256, imports, plan_sha256, stop_key, estimated_rows, error';
+  'id::text, name, direction, state, epoch, reverts::text, start_xid::text, plan, file_sha256, imports, plan_sha256, pass, stop_key, estimated_rows, error';
 
 /** Reads a row of `ranges`. */
 export function toRange(row: Record<string, unknown>): Range {

@@ -61,7 +61,8 @@ create table ${names.runs} (
   file_sha256 text not null,
   imports jsonb not null default '{}', -- hashes of the local files that it imports, by path
   plan_sha256 text not null,
-  stop_key text[],
+  pass integer not null default 0 check (pass >= 0), -- how often it has begun to go over its table again
+  stop_key text[], -- of this pass
   estimated_rows double precision not null default -1,
   error text,
   started_at timestamptz not null default clock_timestamp(),
@@ -87,6 +88,8 @@ create table ${names.migrations} (
 create table ${names.ranges} (
   run_id bigint not null references ${names.runs} (id),
   no integer not null,
+  pass integer not null default 0 check (pass >= 0),
+  space text not null default 'keys' check (space in ('keys', 'blocks')),
   lo text[],
   hi text[] not null,
   cursor text[],

@@ -172,6 +172,18 @@ function keyOfList(list: unknown): Key {
   return (Array.isArray(list) ? list : parseTextArray(String(list))) as Key;
 }
 
+/** The base rows of one range that the author selects and that meet `condition`, for counting. */
+export function setBasedRows(
+  shape: SelectShape,
+  base: BaseTable,
+  range: KeyRange,
+  condition: string,
+): Statement {
+  const rangeOfKeys = within(shape.table.alias, base.key, range, 1);
+  const query = restrict(groupWhere(shape.builder).clearSelect(), rangeOfKeys);
+  return native(query.andWhere(raw(query, condition)).select(raw(query, '1 as one')));
+}
+
 /** The author's query on one range, ready for `.update()` or `.delete()`. */
 export function setBasedChunk(shape: SelectShape, base: BaseTable, db: Knex, range: KeyRange): Query {
   const { alias } = shape.table;

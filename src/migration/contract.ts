@@ -68,6 +68,11 @@ export interface Options {
   readonly chunkSize?: number;
   /** Time a chunk aims at, in milliseconds. Default: the setting `targetMs`. */
   readonly targetMs?: number;
+  /**
+   * Goes over the table again when the run is done, until `select` finds nothing: for rows that were inserted or
+   * changed meanwhile. `select` must drain: a row that `update` was given must not match any more. Default: false.
+   */
+  readonly sweep?: boolean;
   /** Lets `update` delete its rows or change their keys' existence. Default: false. */
   readonly allowDelete?: boolean;
   /** Lets `update` finish without a statement on `db`. Default: false. */

@@ -22,6 +22,7 @@ const allowed: Readonly<Record<'data' | 'schema', Readonly<Record<string, Check>
     ],
     chunkSize: [between(1, 1_000_000), 'a whole number from 1 to 1000000'],
     targetMs: [between(1, 60_000), 'a whole number of milliseconds from 1 to 60000'],
+    sweep: isFlag,
     allowDelete: isFlag,
     allowNoQueries: isFlag,
   },

@@ -1,23 +1,33 @@
 import { forgetExecuted, recordExecuted } from '../ledger/migrations.ts';
 import { failureFacts, putBack } from '../ledger/quarantine.ts';
 import type { Run } from '../ledger/rows.ts';
-import { changeState, lockRun } from '../ledger/runs.ts';
+import { changeState, lockRun, readRun } from '../ledger/runs.ts';
 import type { Session } from '../postgres/session.ts';
 import { withTransaction } from '../postgres/transaction.ts';
 import type { RunEnvironment } from './environment.ts';
+import { sweepAgain } from './sweep.ts';
+
+/** A run after `finish`. `endless`: its sweeps would find rows for ever, so it was ended without another one. */
+export interface Finished {
+  readonly run: Run;
+  readonly isEndless: boolean;
+}
 
 /**
- * Ends a run when no range is open (protocol T5 and D3): as failed where rows are quarantined, else its state and the table that Umzug reads change in
- * one transaction. Any host may call it, any number of times. Returns the run as it is afterwards.
+ * Ends a run when no range is open (protocol T5 and D3): as failed where rows are quarantined, with a sweep where
+ * one is due, else its state and the table that Umzug reads change in one transaction. Any host may call it, any
+ * number of times. Returns the run as it is afterwards.
  */
-export async function finish(session: Session, env: RunEnvironment, runId: string): Promise<Run> {
+export async function finish(session: Session, env: RunEnvironment, runId: string): Promise<Finished> {
   return await withTransaction(session, env.pinned, async () => {
     const { run, openRanges, quarantined } = await lockRun(session, env.names, runId);
-    if (run.state !== 'running' || openRanges > 0) return run;
+    if (run.state !== 'running' || openRanges > 0) return { run, isEndless: false };
     if (quarantined > 0) {
       const rows = quarantined === 1 ? '1 row is quarantined' : `${quarantined} rows are quarantined`;
-      return await changeState(session, env.names, run.id, 'failed', rows);
+      return { run: await changeState(session, env.names, run.id, 'failed', rows), isEndless: false };
     }
+    const swept = await sweepAgain(session, env, run);
+    if (swept === 'sweep') return { run: await readRun(session, env.names, run.id), isEndless: false };
     const done = await changeState(session, env.names, run.id, 'done');
     if (run.reverts === null) {
       await recordExecuted(session, env.names, {
@@ -31,7 +41,7 @@ export async function finish(session: Session, env: RunEnvironment, runId: strin
       await forgetExecuted(session, env.names, run.name);
       await changeState(session, env.names, run.reverts, 'reverted');
     }
-    return done;
+    return { run: done, isEndless: swept === 'endless' };
   });
 }
 

@@ -12,6 +12,7 @@ import { inOrder } from '../postgres/transaction.ts';
 import { selectOfChunk } from './author-select.ts';
 import { readBatch, refuseDuplicates } from './batch.ts';
 import type { ChunkWork } from './chunk-work.ts';
+import { refuseUndrained } from './drains.ts';
 import { farthest } from './farthest.ts';
 import type { LockedKeys } from './kept-keys.ts';
 import type { Passed } from './passed.ts';
@@ -61,6 +62,10 @@ export async function migrate(
     };
     const read = <T>(asking: () => Promise<T>): Promise<T> => stopwatch.read(session, asking);
     const set = await updateSet(session, shape, base, guard, { ...owned, reach }, { read, call });
+    if (run.plan.sweeps === true) {
+      const range = { after: owned.after, upTo: set.to };
+      await refuseUndrained(session, migration.name, { shape, base }, { range });
+    }
     return { ...set, locked: null, written: guard.written() };
   }
   const { sizes = [] } = run.plan;
@@ -80,6 +85,9 @@ export async function migrate(
     await stopwatch.update(session, () =>
       inOrder([found(batch.rows.length, single), guard.settle(call, expect)]),
     );
+    if (run.plan.sweeps === true) {
+      await refuseUndrained(session, migration.name, { shape, base }, { keys: batch.keys });
+    }
   }
   const { to, isFull, isCut } = batch;
   const isToEnd = !isFull && !isCut;

@@ -44,7 +44,15 @@ export async function planStep(
       const { sql } = compiled(shape);
       const density = { tableRows: base.estimatedRows, matching };
       const known = { keysPerRow: keysPerRow(density), isSparse: isSparse(density) };
-      const stored = { base, sql, sizes, ...known, ...(keyAs === undefined ? {} : { keyAs }) };
+      const sweeps = step === migration && migration.options.sweep === true;
+      const stored = {
+        base,
+        sql,
+        sizes,
+        ...known,
+        ...(sweeps ? { sweeps } : {}),
+        ...(keyAs === undefined ? {} : { keyAs }),
+      };
       return { base, stored, sha256: identityOf(shape, base), warnings };
     },
     beginReadOnly,

@@ -1,4 +1,5 @@
 import { fail } from '../errors.ts';
+import { layOut } from '../ledger/ranges.ts';
 import { forgetExecuted } from '../ledger/migrations.ts';
 import type { Run } from '../ledger/rows.ts';
 import {
@@ -15,6 +16,7 @@ import type { Session } from '../postgres/session.ts';
 import { withTransaction } from '../postgres/transaction.ts';
 import { refuseOtherFile, refuseOtherPlan } from './drift.ts';
 import type { RunEnvironment } from './environment.ts';
+import { makeLayout } from './layout.ts';
 import type { Plan } from './plan.ts';
 import type { DataMigration } from './step.ts';
 import type { Turn } from './register.ts';
@@ -46,6 +48,8 @@ export async function registerDown(
     refuseOtherTable(migration.name, upRun, plan);
     await changeState(session, env.names, upRun.id, 'reverting');
     await forgetExecuted(session, env.names, migration.name);
+    // A run that has swept has gone over all keys that there were: so does the way back, over those there are now.
+    const whole = upRun.pass > 0 ? await makeLayout(session, plan.stored, env.tuning.workers) : null;
     const run = await insertRun(session, env.names, {
       name: migration.name,
       direction: 'down',
@@ -54,10 +58,11 @@ export async function registerDown(
       plan: { ...plan.stored, keysPerRow: 1, isSparse: false },
       ...migration.hashes,
       planSha256: plan.sha256,
-      stopKey: upRun.stopKey,
+      stopKey: whole === null ? upRun.stopKey : whole.stopKey,
       estimatedRows: upRun.estimatedRows,
     });
-    await layOutDone(session, env.names, upRun.id, run.id);
+    if (whole === null) await layOutDone(session, env.names, upRun.id, run.id);
+    else await layOut(session, env.names, run.id, whole.bounds, whole.estimatedEach);
     return run;
   });
 }

@@ -169,6 +169,7 @@ function workFor(env: RunEnvironment, migration: DataMigration, direction: Direc
       plan: plan.stored,
       ...migration.hashes,
       planSha256: plan.sha256,
+      pass: 0,
       stopKey: null,
       estimatedRows: plan.base.estimatedRows,
       error: null,

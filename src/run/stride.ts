@@ -20,7 +20,8 @@ export class Stride {
     const rows = firstChunkSize(run.plan.base.rowBytes, env.tuning.maxBytes);
     // The rows of a set-based chunk are not counted before they are written, so it goes by keys; where few rows
     // match at all, these few are one chunk.
-    this.#adapting = { rows, keys: step.setBased && run.plan.isSparse !== true ? rows : null };
+    const isSparse = run.plan.isSparse === true || run.pass > 0;
+    this.#adapting = { rows, keys: step.setBased && !isSparse ? rows : null };
   }
 
   /** Of the next chunk. */

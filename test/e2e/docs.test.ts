@@ -13,6 +13,7 @@ const documents = [
   'README.md',
   'ARCHITECTURE.md',
   'docs/operating.md',
+  'docs/order-and-sweep.md',
   'docs/settings.md',
   'docs/tables-and-queries.md',
   'docs/writing-migrations.md',

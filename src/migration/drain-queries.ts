@@ -1,0 +1,31 @@
+import { rowsByKeys, setBasedRows } from './chunk-queries.ts';
+import type { BaseTable } from './key.ts';
+import { type KeyRange, type Statement, quote } from './key-sql.ts';
+import type { SelectShape } from './select-shape.ts';
+
+/** Whether rows still match after an update, asked in its own transaction. */
+
+type Key = readonly string[];
+
+/** How many of these base rows the author selects now: one row with `count`. */
+export function countMatching(shape: SelectShape, base: BaseTable, keys: readonly Key[]): Statement {
+  return countOf(rowsByKeys(shape, base, keys));
+}
+
+/**
+ * How many rows of a range this transaction has written and the author still selects: one row with `count`. Rows
+ * that others have changed meanwhile do not count: they may well match.
+ */
+export function countWritten(shape: SelectShape, base: BaseTable, range: KeyRange): Statement {
+  const xmin = `${quote(shape.table.alias)}.xmin`;
+  // Whoever else began after this transaction is over, or its rows would not be seen: what is in progress is this
+  // transaction itself, and its savepoints. The age is that of a number without its epoch, which the status needs.
+  const isOwn = `case when pg_catalog.age(${xmin}) <= 0 then pg_catalog.pg_xact_status(
+      (pg_catalog.pg_current_xact_id()::pg_catalog.text::pg_catalog.int8 - pg_catalog.age(${xmin}))
+        ::pg_catalog.text::pg_catalog.xid8) = 'in progress' end`;
+  return countOf(setBasedRows(shape, base, range, isOwn));
+}
+
+function countOf({ text, values }: Statement): Statement {
+  return { text: `select pg_catalog.count(*) as count from (${text}) as found`, values };
+}

@@ -1,0 +1,30 @@
+import { fail } from '../errors.ts';
+import type { Key } from '../ledger/rows.ts';
+import { countMatching, countWritten } from '../migration/drain-queries.ts';
+import type { BaseTable } from '../migration/key.ts';
+import type { KeyRange, Statement } from '../migration/key-sql.ts';
+import type { SelectShape } from '../migration/select-shape.ts';
+import type { Session } from '../postgres/session.ts';
+
+/**
+ * A select drains where a row that was updated does not match any more. A run that goes over its table more than
+ * once depends on it, or it would update rows twice: it looks after every update, in the chunk's own transaction.
+ */
+
+/** Refuses an update after which some of the rows that it was given still match. */
+export async function refuseUndrained(
+  session: Session,
+  name: string,
+  { shape, base }: { readonly shape: SelectShape; readonly base: BaseTable },
+  given: { readonly keys: readonly Key[] } | { readonly range: KeyRange },
+): Promise<void> {
+  const { text, values }: Statement =
+    'keys' in given ? countMatching(shape, base, given.keys) : countWritten(shape, base, given.range);
+  const left = Number((await session.query(text, values)).rows[0]?.['count']);
+  if (left === 0) return;
+  throw fail('MIGRATION_FAILED', {
+    message: `${name}: select does not drain: ${left === 1 ? '1 row still matches' : `${left} rows still match`} after update`,
+    detail: 'options.sweep goes over the table more than once, and would update such a row again',
+    hint: 'select by what update changes, such as whereNull of the new column, or leave options.sweep out',
+  });
+}
