@@ -3,10 +3,10 @@ import { Control } from './cluster/control.ts';
 import type { Primary } from './cluster/primary.ts';
 import type { Config } from './config.ts';
 import type { Progress } from './core/progress.ts';
-import type { ErrorCode, UmzugClusterError } from './errors.ts';
+import { type ErrorCode, type UmzugClusterError, fail } from './errors.ts';
 import type { Direction } from './ledger/rows.ts';
 import type { Logger } from './logger.ts';
-import { assertExecuted, checkOrder, refuseBaselined, warnOfDrift } from './migrator/checks.ts';
+import { assertExecuted, checkOrder, fileNamed, refuseBaselined, warnOfDrift } from './migrator/checks.ts';
 import type { Executor, ExecutorInput } from './migrator/execute.ts';
 import { type LedgerState, readState } from './migrator/state.ts';
 import { Operator } from './migrator/operator.ts';
@@ -14,7 +14,7 @@ import type { PlanReport } from './migrator/plan-report.ts';
 import type { DownOptions, MigrationOutcome, MigrationRef, UpOptions } from './migrator/requests.ts';
 import { type StatusReport, statusReport } from './migrator/status.ts';
 import type { VerifyReport } from './migrator/verify.ts';
-import { openUmzug, revertTargets, unknownName, unwrap } from './migrator/umzug.ts';
+import { openUmzug, revertTargets, unwrap } from './migrator/umzug.ts';
 import { type MigrationFile, listMigrations } from './migration/folder.ts';
 import { type RunEnvironment, makeEnvironment, readServer, sessionOptions } from './run/environment.ts';
 import { type Stopwatch, unwatched } from './run/stopwatch.ts';
@@ -53,6 +53,8 @@ export class Migrator extends EventEmitter<MigratorEvents> {
   /** What it has measured, with the setting `profile`. */
   stopwatch: Stopwatch = unwatched;
   #primary: Primary | null = null;
+  /** Aborts what only waits. */
+  readonly #idle = new AbortController();
   #stopped: [ErrorCode, 'drain' | 'abort'] | null = null;
 
   constructor(config: Config, logger: Logger) {
@@ -70,9 +72,13 @@ export class Migrator extends EventEmitter<MigratorEvents> {
     await warnOfDrift(files, state, options.strict ?? false, this.#logger);
     const pending = checkOrder(files, state, options);
     if (pending.length === 0 && options.names === undefined) return [];
+    if (options.wait === true) {
+      const { waitForOthers } = await import('./migrator/wait.ts');
+      return await waitForOthers(this, { pending, options }, this.#logger, this.#idle.signal);
+    }
     const executed = state.executed.map(({ name }) => name);
     const again = options.rerun === 'ALLOW';
-    return await this.#run({ files, again, found: executed }, async (executor) => {
+    return await this.#run({ files, again, others: options.others, found: executed }, async (executor) => {
       const umzug = await openUmzug(files, executor, executed, this);
       const { to, step, names, rerun } = options;
       if (names !== undefined) await umzug.up({ migrations: [...names], rerun: (rerun ?? 'THROW') as never });
@@ -98,14 +104,14 @@ export class Migrator extends EventEmitter<MigratorEvents> {
 
   /** Puts the quarantined rows of a migration back and runs them; `[]` where none are quarantined. */
   async retry(name: string): Promise<readonly MigrationOutcome[]> {
-    const file = await this.#file(name);
+    const file = fileNamed(await this.#files(), name);
     if (!(await this.#state()).exists) return [];
     return await this.#takeUp(file, (executor) => executor.putBack(file));
   }
 
   /** Takes up a run that was paused or cancelled, or joins it where it goes on already. */
   async resume(name: string): Promise<readonly MigrationOutcome[]> {
-    const file = await this.#file(name);
+    const file = fileNamed(await this.#files(), name);
     return await this.#takeUp(file, () => this.operator.direction(name));
   }
 
@@ -163,6 +169,7 @@ export class Migrator extends EventEmitter<MigratorEvents> {
   /** Asks a running `up` or `down` to stop; it then rejects with INTERRUPTED, TERMINATED, HANGUP or STOPPED. */
   stop(reason: StopReason, how: 'drain' | 'abort'): void {
     this.#stopped = [stopCodes[reason], how];
+    this.#idle.abort(fail(stopCodes[reason], { message: 'stopped waiting; nothing was run here' }));
     this.#primary?.stop(stopCodes[reason], how);
   }
 
@@ -187,7 +194,7 @@ export class Migrator extends EventEmitter<MigratorEvents> {
   }
 
   async #run(
-    input: Pick<ExecutorInput, 'files' | 'again' | 'lift' | 'found'>,
+    input: Pick<ExecutorInput, 'files' | 'again' | 'lift' | 'others' | 'found'>,
     work: (executor: Executor) => Promise<unknown>,
   ): Promise<readonly MigrationOutcome[]> {
     let executor: Executor | null = null;
@@ -215,14 +222,6 @@ export class Migrator extends EventEmitter<MigratorEvents> {
       await this.#primary?.close();
       this.#primary = null;
     }
-  }
-
-  async #file(name: string): Promise<MigrationFile> {
-    const files = await this.#files();
-    const file = files.find((candidate) => candidate.name === name);
-    if (file !== undefined) return file;
-    const known = files.map((candidate) => candidate.name);
-    throw unknownName(name, known, 'known');
   }
 
   async #files(): Promise<MigrationFile[]> {

@@ -64,14 +64,16 @@ export class Primary {
   /** Works on a registered run until it is done on all hosts. Rejects with what stopped it. */
   async execute(migration: DataMigration, run: Run): Promise<RunTotals> {
     this.throwIfStopped(null);
-    const meter = new ProgressMeter(migration.name, run, this.#input.onProgress);
-    await sayAndWaitForOlder(this.#input, run, meter, this.#drain.signal).catch((error: unknown) => {
+    const meter = new ProgressMeter(run, this.#input.onProgress);
+    const first = new RunLedger(this.#input.control, this.#input.env, run);
+    const by = { meter, ledger: first, signal: this.#drain.signal };
+    await sayAndWaitForOlder(this.#input, run, by).catch((error: unknown) => {
       this.throwIfStopped(null);
       throw error;
     });
     const job = jobFor(this.#input.config, this.#input.server, migration, run);
     for (let pass = run; ;) {
-      const ledger = new RunLedger(this.#input.control, this.#input.env, pass);
+      const ledger = pass === run ? first : new RunLedger(this.#input.control, this.#input.env, pass);
       const sums = await this.#workOnPass(migration, pass, { ledger, job, meter });
       const { run: after, isEndless } = await this.#input.env.stopwatch.time('finish', () => ledger.finish());
       if (isEndless) sayEndless(this.#input.logger, after);
@@ -117,12 +119,12 @@ export class Primary {
     try {
       await this.#workTogether(migration, run, { ledger, job, meter });
     } catch (error) {
-      if (this.#stopCode !== null) this.throwIfStopped(await ledger.totals().catch(() => null), meter);
+      if (this.#stopCode !== null) this.throwIfStopped(await ledger.leave().catch(() => null), meter);
       await ledger.markFailed(error);
       throw error;
     }
-    const sums = await ledger.totals();
-    meter.update(sums, this.#workers.busy + 1);
+    const sums = await ledger.leave();
+    meter.update({ sums, workers: this.#workers.busy + 1, pace: null, others: [] });
     return sums;
   }
 
@@ -188,12 +190,13 @@ export class Primary {
       // Lanes may settle before a server that is silent is given up.
       const read = await Promise.race([ledger.read().catch(() => null), ended]);
       if (!read) continue;
-      const { sums, reading } = read;
+      const { sums, reading, others } = read;
       // Lanes find out with their next claim or chunk, and those that wait for something not before.
       if (isTakenAway(reading, run)) halt.abort();
-      const { workers } = steer(env.tuning, {}, reading.overrides);
+      const { workers, pace } = steer(env.tuning, {}, reading.overrides);
       this.#workers.keep(workers - 1);
-      meter.update(sums, this.#workers.busy + 1);
+      meter.update({ sums, workers: this.#workers.busy + 1, pace, others });
+      await Promise.race([ledger.tell(() => meter.mark()), ended]);
       // Where others make progress, this process may wait longer for a connection.
       if (sums.chunks > chunks) progress.lastAt = performance.now();
       chunks = sums.chunks;

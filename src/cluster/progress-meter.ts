@@ -1,30 +1,47 @@
+import { EtaMeter } from '../core/eta.ts';
 import type { Progress } from '../core/progress.ts';
 import { RateMeter } from '../core/rate.ts';
+import { paceReason } from '../core/throttle.ts';
+import { type HostMark, type HostSeen, unseenMs } from '../ledger/hosts.ts';
 import type { Run, RunTotals } from '../ledger/rows.ts';
 import type { ChunkReport } from '../run/lane.ts';
 
+/** One look at the run: the ledger's sums, and who works on it. */
+export interface MeterReading {
+  readonly sums: RunTotals;
+  /** Working processes of this host. */
+  readonly workers: number;
+  /** Rows per second that the run is held to, or null. */
+  readonly pace: number | null;
+  /** What the other hosts tell. */
+  readonly others: readonly HostSeen[];
+}
+
+// Readings come several times a second: after a longer gap the database was away, and nothing ran.
+const gapMs = 3_000;
+
 /** Turns readings of the ledger into `Progress`; the ledger is the only source of rows done. */
 export class ProgressMeter {
-  readonly #migration: string;
   readonly #run: Run;
   readonly #emit: (progress: Progress) => void;
   readonly #startedAt = performance.now();
   readonly #rate = new RateMeter();
   /** Of keys, whether their rows match or not: that is what is left to do. */
-  readonly #pace = new RateMeter();
-  #size = 0;
+  readonly #keys = new RateMeter();
+  readonly #eta = new EtaMeter();
+  #chunk: ChunkReport | null = null;
   #waiting: string | null = null;
-  #sums: RunTotals | null = null;
-  #workers = 1;
+  #latest: MeterReading | null = null;
+  #readAt: number | null = null;
+  #ranMs = 0;
 
-  constructor(migration: string, run: Run, emit: (progress: Progress) => void) {
-    this.#migration = migration;
+  constructor(run: Run, emit: (progress: Progress) => void) {
     this.#run = run;
     this.#emit = emit;
   }
 
   chunk(report: ChunkReport): void {
-    this.#size = report.size;
+    this.#chunk = report;
   }
 
   waiting(reason: string | null): void {
@@ -33,41 +50,70 @@ export class ProgressMeter {
     this.#show();
   }
 
-  update(sums: RunTotals, workers: number): void {
-    this.#sums = sums;
-    this.#workers = workers;
-    this.#rate.add(sums.rows, performance.now());
-    this.#pace.add(sums.passed, performance.now());
+  update(reading: MeterReading): void {
+    this.#latest = reading;
+    const now = performance.now();
+    const sinceMs = this.#readAt === null ? 0 : now - this.#readAt;
+    this.#readAt = now;
+    if (sinceMs <= gapMs) this.#ranMs += sinceMs;
+    else for (const rate of [this.#rate, this.#keys]) rate.skip();
+    const { rows, passed, estimatedLeft } = reading.sums;
+    this.#rate.add(rows, now);
+    this.#keys.add(passed, now);
+    if (this.#isEstimated) {
+      this.#eta.add({ left: estimatedLeft, perSecond: this.#keys.perSecond(), ranMs: this.#ranMs });
+    }
     this.#show();
   }
 
   /** Share done by keys and estimate, else by ranges; null where nothing is known. */
   fractionOf(sums: RunTotals): number | null {
     if (sums.rangesOpen === 0) return 1;
-    const isEstimated = this.#run.estimatedRows > 0;
-    if (isEstimated) return Math.min(sums.passed / Math.max(sums.passed + sums.estimatedLeft, 1), 0.999);
+    if (this.#isEstimated)
+      return Math.min(sums.passed / Math.max(sums.passed + sums.estimatedLeft, 1), 0.999);
     const ranges = sums.rangesDone + sums.rangesOpen;
     return ranges > 1 ? sums.rangesDone / ranges : null;
   }
 
+  /** What this host tells the others. */
+  mark(): HostMark {
+    const { workers, rowsPerSecond, etaSeconds, chunkSize, waiting, throttled } = this.#progress();
+    return { workers, rowsPerSecond, etaSeconds, chunkSize, waiting, throttled };
+  }
+
+  get #isEstimated(): boolean {
+    return this.#run.estimatedRows > 0;
+  }
+
   #show(): void {
-    const sums = this.#sums;
+    this.#emit(this.#progress());
+  }
+
+  #progress(): Progress {
+    const { sums = null, workers = 1, pace = null, others = [] } = this.#latest ?? {};
+    const seen = others.filter(({ seenAgoMs }) => seenAgoMs < unseenMs);
     const rowsDone = sums?.rows ?? 0;
-    const isEstimated = this.#run.estimatedRows > 0;
     const left = sums?.estimatedLeft ?? this.#run.estimatedRows;
-    this.#emit({
-      migration: this.#migration,
+    return {
+      migration: this.#run.name,
       direction: this.#run.direction,
       rowsDone,
-      rowsEstimated: isEstimated ? rowsDone + Math.round(left) : null,
+      rowsEstimated: this.#isEstimated ? rowsDone + Math.round(left) : null,
       fraction: sums === null ? null : this.fractionOf(sums),
       rowsPerSecond: this.#rate.perSecond(),
-      etaSeconds: isEstimated ? this.#pace.etaSeconds(left) : null,
+      etaSeconds: this.#eta.seconds(),
+      etaReason: this.#eta.reason(),
       chunks: sums?.chunks ?? 0,
-      chunkSize: this.#size,
-      workers: this.#workers,
+      chunkSize: this.#chunk?.size ?? 0,
+      chunkMs: this.#chunk?.durationMs ?? null,
+      workers,
+      otherWorkers: seen.reduce((sum, host) => sum + host.workers, 0),
+      otherHosts: seen.length,
       waiting: this.#waiting,
+      throttled: paceReason(pace),
+      retries: sums?.retries ?? 0,
+      quarantined: sums?.quarantined ?? 0,
       elapsedMs: performance.now() - this.#startedAt,
-    });
+    };
   }
 }

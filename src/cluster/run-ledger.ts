@@ -1,5 +1,6 @@
 import { UmzugClusterError } from '../errors.ts';
 import { type RunReading, readRunning } from '../ledger/controls.ts';
+import { type HostMark, type HostSeen, forgetHost, listHosts, markHost } from '../ledger/hosts.ts';
 import { listQuarantined } from '../ledger/quarantine.ts';
 import { release, totals } from '../ledger/ranges.ts';
 import type { Run, RunTotals } from '../ledger/rows.ts';
@@ -10,11 +11,22 @@ import { type Finished, failRun, finish } from '../run/finish.ts';
 import { mostListed, quarantinedError } from '../run/retry.ts';
 import type { Control } from './control.ts';
 
+// What people look at need not be younger.
+const tellEveryMs = 1_000;
+
+/** One look at a run. */
+export interface RunStanding {
+  readonly sums: RunTotals;
+  readonly reading: RunReading;
+  readonly others: readonly HostSeen[];
+}
+
 /** What a primary asks of the ledger about one run, and writes there. */
 export class RunLedger {
   readonly #control: Control;
   readonly #env: RunEnvironment;
   readonly #run: Run;
+  #toldAt = -Infinity;
 
   constructor(control: Control, env: RunEnvironment, run: Run) {
     this.#control = control;
@@ -22,19 +34,44 @@ export class RunLedger {
     this.#run = run;
   }
 
-  totals(): Promise<RunTotals> {
-    return this.#single((session) => totals(session, this.#env.names, this.#run.id));
+  /** How the run stands: sums over its ranges, what was said to it, and the other hosts. */
+  read(): Promise<RunStanding> {
+    const { id } = this.#run;
+    const { names, process } = this.#env;
+    return this.#single(async (session) => {
+      const [sums, reading, hosts] = await Promise.all([
+        totals(session, names, id),
+        readRunning(session, names, id),
+        listHosts(session, names, id),
+      ]);
+      return { sums, reading, others: hosts.filter((host) => host.process !== process) };
+    });
   }
 
-  /** How the run stands: sums over its ranges, and what was said to it. */
-  read(): Promise<{ readonly sums: RunTotals; readonly reading: RunReading }> {
+  /** Best effort, and at most once a second: tells the others of this host. `session`: one that is at hand. */
+  async tell(mark: () => HostMark, session?: Session): Promise<void> {
+    const now = performance.now();
+    if (now < this.#toldAt + tellEveryMs) return;
+    this.#toldAt = now;
+    const { names, process, pinned } = this.#env;
+    const write = (on: Session): Promise<void> => markHost(on, names, this.#run.id, process, mark());
+    try {
+      await (session === undefined ? this.#single(write) : inOneTrip(session, pinned, () => write(session)));
+    } catch {
+      // Whoever needs the connection finds out.
+    }
+  }
+
+  /** This host works on the run no longer; the sums at this moment. */
+  async leave(): Promise<RunTotals> {
+    const { names, process } = this.#env;
     const { id } = this.#run;
-    return this.#single(async (session) => {
-      const [sums, reading] = await Promise.all([
-        totals(session, this.#env.names, id),
-        readRunning(session, this.#env.names, id),
+    return await this.#single(async (session) => {
+      const [sums] = await Promise.all([
+        totals(session, names, id),
+        this.#toldAt === -Infinity ? undefined : forgetHost(session, names, id, process),
       ]);
-      return { sums, reading };
+      return sums;
     });
   }
 

@@ -15,11 +15,13 @@ export async function runMigrations(
 ): Promise<void> {
   let profile: Profile | null = null;
   let isJson = false;
+  let isForPeople = false;
   try {
     const outcomes = await withStopping((stopping) =>
       withSession(flags, async ({ config, migrator, view }) => {
         const startedMs = performance.now();
         isJson = config.output.json;
+        isForPeople = config.output.logFormat === 'pretty';
         stopping.attach(migrator, config.tuning);
         migrator.on('progress', (progress) => view.show(progress));
         try {
@@ -32,10 +34,20 @@ export async function runMigrations(
     if (isJson) return printJson({ migrations: outcomes, ...(profile === null ? {} : { profile }) });
     if (outcomes.length === 0) printLine(nothingToDo);
     for (const outcome of outcomes) printLine(summary(outcome));
+    // A pipeline reads stderr as a log.
+    if (isForPeople && outcomes.length > 0) printNote(nextStep(outcomes));
   } finally {
     if (profile !== null && !isJson)
       for (const line of table(profileCells(profile), [1, 2, 3, 4])) printNote(line);
   }
+}
+
+function nextStep(outcomes: readonly MigrationOutcome[]): string {
+  const [last] = outcomes.slice(-1);
+  if (last?.direction === 'down') return 'next: umzug-cluster up runs it again, once it is mended';
+  const isData = outcomes.some(({ kind }) => kind === 'data');
+  const check = isData ? 'umzug-cluster verify asks whether a row was left behind; ' : '';
+  return `next: ${check}umzug-cluster down takes the last one back`;
 }
 
 /** With the time that the process took to begin; null where nothing was measured. */

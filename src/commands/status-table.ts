@@ -1,6 +1,8 @@
 import { formatDuration } from '../core/duration.ts';
+import { etaText } from '../core/progress-line.ts';
 import { grouped as number } from '../core/numbers.ts';
 import type { Migrator } from '../migrator.ts';
+import { describeOverrides } from './operate.ts';
 import { printJson, printLine, table } from './output.ts';
 
 type Report = Awaited<ReturnType<Migrator['status']>>;
@@ -15,9 +17,31 @@ export function printStatus(
   { json, details }: { readonly json: boolean; readonly details: boolean },
 ): void {
   if (json) return printJson(report);
-  if (report.migrations.length === 0) return printLine('no migrations found');
-  for (const line of table([head, ...report.migrations.map(cells)], rightAligned)) printLine(line);
-  for (const entry of report.migrations) for (const line of remarks(entry, details)) printLine(line);
+  for (const line of statusLines(report, details)) printLine(line);
+}
+
+/** A status report as a table, with remarks below it. */
+export function statusLines({ migrations }: Report, details: boolean): readonly string[] {
+  if (migrations.length === 0) return ['no migrations found'];
+  return [
+    ...table([head, ...migrations.map(cells)], rightAligned),
+    ...migrations.flatMap((entry) => remarks(entry, details)),
+  ];
+}
+
+/** One migration as a line of a log: what has changed since the line before. */
+export function statusLine(entry: Entry): string {
+  const said = cells(entry).slice(2);
+  const labels = ['', '', '', ' rows/s', '', ''];
+  const parts = said.flatMap((cell, index) => {
+    if (cell === '') return [];
+    if (index === 1) return [`${cell} rows`];
+    if (index === 4) return [`ETA ${cell}`];
+    if (index === 5) return [`${cell} ${cell === '1' ? 'worker' : 'workers'}`];
+    return [`${cell}${labels[index] ?? ''}`];
+  });
+  const reasons = remarks(entry, false).map((line) => line.trim().slice(entry.name.length + 2));
+  return `${entry.name}: ${[...parts, ...reasons].join(', ')}`;
 }
 
 function cells({ name, kind, state, rows, rowsPerSecond, etaSeconds, workers }: Entry): readonly string[] {
@@ -31,7 +55,7 @@ function cells({ name, kind, state, rows, rowsPerSecond, etaSeconds, workers }: 
     hasRows ? number(rows.done) : '',
     isOpen && share !== null ? `${share}%` : '',
     rowsPerSecond ? number(rowsPerSecond) : '',
-    etaSeconds ? formatDuration(etaSeconds * 1_000) : '',
+    etaSeconds ? etaText(etaSeconds) : '',
     workers.length > 0 ? String(workers.length) : '',
   ];
 }
@@ -39,13 +63,29 @@ function cells({ name, kind, state, rows, rowsPerSecond, etaSeconds, workers }: 
 /** What went wrong is always said; the rest only about the migration that was asked for. */
 function remarks(entry: Entry, details: boolean): readonly string[] {
   const lines: string[] = [];
+  const { name, state, direction, abandonedSeconds } = entry;
+  const again = direction === 'down' ? `umzug-cluster down --name ${name}` : 'umzug-cluster up';
   if (entry.error) lines.push(`error: ${entry.error}`);
-  if (entry.throttled) lines.push(`waiting: ${entry.throttled}`);
-  if (entry.rows.quarantined > 0) {
-    lines.push(`${number(entry.rows.quarantined)} rows are quarantined: umzug-cluster retry ${entry.name}`);
+  if (abandonedSeconds !== null) {
+    const ago = formatDuration(abandonedSeconds * 1_000);
+    lines.push(`no host works on it, the last was seen ${ago} ago: go on with ${again}`);
   }
+  if (entry.waiting) lines.push(`waiting: ${entry.waiting}`);
+  if (entry.throttled) lines.push(`held back: ${entry.throttled}`);
+  if (state === 'paused') lines.push(`go on with umzug-cluster resume ${name}, or simply ${again}`);
+  if (state === 'cancelled') {
+    lines.push(
+      `take it back with umzug-cluster down --name ${name}, or go on with umzug-cluster resume ${name}`,
+    );
+  }
+  if (entry.rows.quarantined > 0) {
+    lines.push(`${number(entry.rows.quarantined)} rows are quarantined: umzug-cluster retry ${name}`);
+  }
+  if (Object.keys(entry.settings).length > 0) lines.push(`set: ${describeOverrides(entry.settings)}`);
   if (details) {
     for (const { key, error } of entry.quarantine) lines.push(`row ${key.join(', ')}: ${error}`);
+    for (const { host, pid, workers } of entry.hosts)
+      lines.push(`host ${host}, pid ${pid}: ${workers} workers`);
     for (const { host, pid, range } of entry.workers) lines.push(`worker ${pid} on ${host}: range ${range}`);
     if (entry.kind === 'data') lines.push(`${number(entry.chunks)} chunks, ${number(entry.retries)} retries`);
     if (entry.startedAt) lines.push(`started ${entry.startedAt}`);

@@ -1,21 +1,28 @@
 import type { Command } from './command.ts';
-import { textOf } from './command.ts';
+import { switchFlag, textOf } from './command.ts';
 
 /** `status`: what is executed, running, failed, missing. Writes nothing to the database. */
 export const status: Command = {
   command: 'status [name]',
   describe: 'show what is executed, running, failed or missing',
-  options: {},
+  options: {
+    watch: switchFlag('show it anew every second, until Ctrl-C; in a pipe, a line for every change'),
+  },
   positionals: { name: 'only this migration, with its errors and workers' },
   insteadOf: () => 'umzug-cluster status NAME',
   examples: [
     ['status', 'all migrations as a table'],
+    ['status --watch', 'as it goes on'],
     ['status NAME --json', 'one migration, for a program'],
   ],
   run: async (flags) => {
     const { withSession } = await import('./session.ts');
     const { printStatus } = await import('./status-table.ts');
     const name = textOf(flags, 'name');
+    if (flags['watch'] === true) {
+      const { watchStatus } = await import('./status-watch.ts');
+      return await watchStatus(flags, name);
+    }
     await withSession(flags, async ({ migrator, config }) => {
       printStatus(await migrator.status(name), { json: config.output.json, details: name !== undefined });
     });

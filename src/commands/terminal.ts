@@ -1,6 +1,8 @@
 import { formatDuration } from '../core/duration.ts';
+import { formatBlock } from '../core/progress-block.ts';
 import { formatProgress } from '../core/progress-line.ts';
 import type { Progress } from '../core/progress.ts';
+import { type Drawing, nothingDrawn, redraw } from '../core/redraw.ts';
 import type { Output } from '../config.ts';
 import type { Logger } from '../logger.ts';
 
@@ -11,7 +13,7 @@ export interface ProgressView {
   close(): void;
 }
 
-/** A terminal with one redrawn line per running migration at its end, on stderr. */
+/** A terminal with one redrawn block per running migration at its end, on stderr. */
 export interface Terminal extends ProgressView {
   /** Writes whole lines above the drawing. */
   write(text: string): void;
@@ -22,52 +24,67 @@ const redrawMs = 100;
 // A log that is read afterwards wants few lines; a watchdog wants them more often than every minute.
 const logEveryMs = 10_000;
 
-/** Draws on stderr; `color` as the configuration decided. */
-export function openTerminal(output: Pick<Output, 'color'>): Terminal {
+/** What is drawn on: stderr, or a stand-in. */
+export interface Screen {
+  readonly columns?: number | undefined;
+  readonly rows?: number | undefined;
+  write(text: string): unknown;
+  on(event: 'resize', listener: () => void): unknown;
+  off(event: 'resize', listener: () => void): unknown;
+}
+
+/** Draws one block per running migration at the end of the terminal; `color` as the configuration decided. */
+export function openTerminal(
+  output: Pick<Output, 'color'>,
+  screen: Screen = process.stderr,
+  now: () => number = Date.now,
+): Terminal {
   const latest = new Map<string, Progress>();
-  let drawnLines = 0;
-  let drawnAt = 0;
+  let drawn: Drawing = nothingDrawn;
+  let drawnAt = -Infinity;
 
-  const erase = (): string => (drawnLines === 0 ? '' : `\u001b[${drawnLines}A\u001b[0J`);
+  const blocks = (): readonly string[] => {
+    const columns = columnsOf(screen);
+    const lines = [...latest.values()].flatMap((progress) => formatBlock(progress, columns, output.color));
+    // What is taller than the terminal could not be drawn over.
+    return lines.slice(-Math.max(1, (screen.rows ?? 24) - 1));
+  };
   const draw = (above: string): void => {
-    const columns = columnsOf();
-    const lines = [...latest.values()].map((progress) => formatProgress(progress, columns, output.color));
-    process.stderr.write(`${erase()}${above}${lines.map((line) => `${line}\n`).join('')}`);
-    drawnLines = lines.length;
-    drawnAt = Date.now();
+    const lines = blocks();
+    const columns = screen.columns || 80;
+    screen.write(redraw(drawn, lines, columns, above));
+    drawn = { lines, columns };
+    drawnAt = now();
   };
-
-  /** What is done keeps its last line; the next migration draws below it. */
-  const freezeFinished = (): void => {
-    const running = [...latest.values()].filter((progress) => !isDone(progress));
-    if (running.length === latest.size) return;
-    const finished = [...latest.values()].filter(isDone);
-    latest.clear();
-    const columns = columnsOf();
-    const lines = finished.map((progress) => `${formatProgress(progress, columns, output.color)}\n`);
-    for (const progress of running) latest.set(progress.migration, progress);
-    draw(lines.join(''));
+  const onResize = (): void => {
+    if (drawn.lines.length > 0) draw('');
   };
+  screen.on('resize', onResize);
 
   return {
     show: (progress) => {
       const isNew = !latest.has(progress.migration);
-      if (isNew) freezeFinished();
-      latest.set(progress.migration, progress);
-      if (isNew || isDone(progress) || Date.now() - drawnAt >= redrawMs) draw('');
+      if (!isDone(progress)) {
+        latest.set(progress.migration, progress);
+        if (isNew || now() - drawnAt >= redrawMs) draw('');
+      } else if (latest.delete(progress.migration)) {
+        // What is done is said by the log and the summary.
+        draw('');
+      }
     },
     write: draw,
     close: () => {
+      screen.off('resize', onResize);
       if (latest.size > 0) draw('');
       latest.clear();
-      drawnLines = 0;
+      drawn = nothingDrawn;
     },
   };
 }
 
 /** One column stays free: some terminals wrap a line that fills them. */
-function columnsOf(): number {
-  return Math.max(20, (process.stderr.columns || 80) - 1);
+function columnsOf({ columns }: Screen): number {
+  return Math.max(20, (columns || 80) - 1);
 }
 
 function isDone({ fraction }: Progress): boolean {
@@ -94,8 +111,8 @@ export function openProgressLog(logger: Logger): ProgressView {
 }
 
 /** "transaction of pid 99, 8 s old" grows older every second; that alone is no news. */
-function reasonOf({ waiting }: Progress): string | null {
-  return waiting === null ? null : waiting.replace(/\d+(?= (?:ms|s)\b)/g, '');
+function reasonOf({ waiting, throttled }: Progress): string {
+  return `${(waiting ?? '').replace(/\d+(?= (?:ms|s)\b)/g, '')} ${throttled ?? ''}`;
 }
 
 function sentence(progress: Progress): string {

@@ -16,6 +16,8 @@ export const up: Command = {
       choices: reruns,
     }),
     'allow-out-of-order': switchFlag('run new files that sort before executed ones'),
+    wait: switchFlag('run nothing: wait until other hosts have run it'),
+    'no-join': switchFlag('where another host is at work, leave at once with exit code 5'),
     strict: switchFlag('refuse if an executed file is missing or changed'),
   },
   exclusive: ['to', 'step', 'name'],
@@ -23,6 +25,7 @@ export const up: Command = {
   examples: [
     ['up', 'run everything that is pending'],
     ['up --to NAME', 'run up to one migration, with it'],
+    ['up --wait', 'on hosts that only start once it is done'],
     ['up --max-time 10m', 'stop cleanly after ten minutes; up again goes on'],
   ],
   run: async (flags) => {
@@ -43,8 +46,14 @@ export const up: Command = {
       ...(rerun === undefined ? {} : { rerun }),
       allowOutOfOrder: flags['allow-out-of-order'] === true,
       strict: flags['strict'] === true,
+      wait: flags['wait'] === true,
+      others: flags['no-join'] === true ? ('leave' as const) : ('join' as const),
     };
+    if (options.wait && options.others === 'leave') {
+      throw fail('USAGE', { message: '--wait and --no-join exclude each other', hint: 'give one of them' });
+    }
+    const nothing = options.wait ? 'everything is executed' : 'nothing is pending';
     const { runMigrations } = await import('./run.ts');
-    await runMigrations(flags, (migrator) => migrator.up(options), 'nothing is pending');
+    await runMigrations(flags, (migrator) => migrator.up(options), nothing);
   },
 };

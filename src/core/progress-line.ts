@@ -3,9 +3,10 @@ import { grouped as number } from './numbers.ts';
 import type { Progress } from './progress.ts';
 import { stripControls } from './redact.ts';
 
-const styles = { name: 1, bar: 36, waiting: 33 } as const;
+const styles = { name: 1, bar: 36, waiting: 33, quiet: 2, bad: 31 } as const;
 
-interface Segment {
+/** A part of a line, which is painted as a whole. */
+export interface Segment {
   readonly text: string;
   readonly style?: keyof typeof styles;
 }
@@ -19,7 +20,7 @@ export function formatProgress(progress: Progress, columns: number, color: boole
 }
 
 function segmentsOf(progress: Progress, columns: number): Segment[] {
-  const { fraction, rowsPerSecond, etaSeconds, waiting } = progress;
+  const { fraction, rowsPerSecond, etaSeconds, waiting, throttled } = progress;
   const finished = fraction !== null && fraction >= 1;
   const segments: Segment[] = [
     {
@@ -31,39 +32,49 @@ function segmentsOf(progress: Progress, columns: number): Segment[] {
   if (columns >= 60) segments.push({ text: bar(fraction, columns < 100 ? 10 : 20), style: 'bar' });
   segments.push({ text: percent(fraction) });
   // What it waits for is news, the numbers behind it are not: where columns are few, it comes first.
-  const wait: Segment[] =
-    waiting === null ? [] : [{ text: `waiting: ${stripControls(waiting)}`, style: 'waiting' }];
+  const wait: Segment[] = [];
+  if (waiting !== null) wait.push({ text: `waiting: ${stripControls(waiting)}`, style: 'waiting' });
+  if (throttled !== null) wait.push({ text: `held back: ${stripControls(throttled)}`, style: 'waiting' });
   if (columns < 140) segments.push(...wait);
   segments.push(
-    { text: rows(progress) },
+    { text: rowsText(progress) },
     { text: rowsPerSecond === null ? 'measuring' : `${number(rowsPerSecond)} rows/s` },
   );
-  if (!finished) segments.push({ text: etaSeconds === null ? 'ETA measuring' : `ETA ${eta(etaSeconds)}` });
+  if (!finished)
+    segments.push({ text: etaSeconds === null ? 'ETA measuring' : `ETA ${etaText(etaSeconds)}` });
   if (columns >= 140) segments.push(...wait);
   segments.push(
     { text: `chunk ${number(progress.chunkSize)}` },
     { text: progress.workers === 1 ? '1 worker' : `${progress.workers} workers` },
   );
+  if (progress.otherHosts > 0) {
+    segments.push({ text: `${progress.otherWorkers} on ${progress.otherHosts} other hosts` });
+  }
+  if (progress.retries > 0) segments.push({ text: `${number(progress.retries)} retries` });
+  if (progress.quarantined > 0) segments.push({ text: `${number(progress.quarantined)} rows quarantined` });
   return segments;
 }
 
-function bar(fraction: number | null, barColumns: number): string {
+/** Filled and empty blocks. */
+export function bar(fraction: number | null, barColumns: number): string {
   const full = Math.floor(clamp(fraction ?? 0) * barColumns);
   return '█'.repeat(full) + '░'.repeat(barColumns - full);
 }
 
 /** Never rounds up to 100: that is said only when it is so. */
-function percent(fraction: number | null): string {
+export function percent(fraction: number | null): string {
   return fraction === null ? '  ?%' : `${String(Math.floor(clamp(fraction) * 100)).padStart(3)}%`;
 }
 
-function rows({ rowsDone, rowsEstimated }: Progress): string {
+/** `31,000/62,000 rows` */
+export function rowsText({ rowsDone, rowsEstimated }: Progress): string {
   return rowsEstimated === null
     ? `${number(rowsDone)} rows`
     : `${number(rowsDone)}/${number(Math.max(rowsDone, rowsEstimated))} rows`;
 }
 
-function eta(seconds: number): string {
+/** Whole seconds: tenths of a time that is estimated say nothing. */
+export function etaText(seconds: number): string {
   return seconds < 60 ? `${Math.ceil(seconds)} s` : formatDuration(seconds * 1_000);
 }
 
@@ -79,7 +90,8 @@ export function shortName(name: string, columns: number): string {
   return `${letters.slice(0, 4).join('')}…${tail}`;
 }
 
-function cut(segments: readonly Segment[], columns: number): Segment[] {
+/** As many of the segments as fit, two columns apart; the last may be cut. */
+export function cut(segments: readonly Segment[], columns: number): Segment[] {
   const kept: Segment[] = [];
   let room = columns;
   for (const [index, segment] of segments.entries()) {
@@ -94,7 +106,8 @@ function cut(segments: readonly Segment[], columns: number): Segment[] {
   return kept;
 }
 
-function paint(segments: readonly Segment[], color: boolean): string {
+/** Segments as one line, with their colours where wanted. */
+export function paint(segments: readonly Segment[], color: boolean): string {
   const painted = segments.map(({ text, style }) =>
     color && style !== undefined ? `\u001b[${styles[style]}m${text}\u001b[0m` : text,
   );

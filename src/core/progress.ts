@@ -8,15 +8,29 @@ export interface Progress {
   readonly rowsEstimated: number | null;
   /** Share done, 0 to 1, by the keys that are passed, whether their rows match or not; null: not known yet. */
   readonly fraction: number | null;
-  /** Smoothed; null until it can be known. */
+  /** Of all hosts, smoothed over running time; null until it can be known. */
   readonly rowsPerSecond: number | null;
+  /** From running time only; null until it can be known. */
   readonly etaSeconds: number | null;
+  /** Why the time left has grown lately ("more rows than estimated"), or null. */
+  readonly etaReason: string | null;
   readonly chunks: number;
-  /** Rows of the latest chunk. */
+  /** Rows of this host's latest chunk. */
   readonly chunkSize: number;
+  /** Time of this host's latest chunk; null before there is one. */
+  readonly chunkMs: number | null;
   /** Working processes of this host. */
   readonly workers: number;
+  /** Working processes of the other hosts, and how many hosts those are. */
+  readonly otherWorkers: number;
+  readonly otherHosts: number;
   /** What the run waits for ("transaction of pid 99, 8 s old"), or null. */
   readonly waiting: string | null;
+  /** What holds new chunks back ("pace: at most 2,000 rows/s over all hosts"), or null. */
+  readonly throttled: string | null;
+  /** Chunks that were tried again for what passes. */
+  readonly retries: number;
+  /** Rows that are set aside. */
+  readonly quarantined: number;
   readonly elapsedMs: number;
 }

@@ -23,9 +23,8 @@ export class RateMeter {
     return this.#perSecond;
   }
 
-  /** Seconds until so many rows are done; null while the rate is not known, or zero with rows left. */
-  etaSeconds(rowsLeft: number): number | null {
-    if (rowsLeft <= 0) return 0;
-    return this.#perSecond === null || this.#perSecond === 0 ? null : rowsLeft / this.#perSecond;
+  /** What passes until the next reading is no running time: waiting, or a database that is away. */
+  skip(): void {
+    this.#last = null;
   }
 }

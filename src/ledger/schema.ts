@@ -13,6 +13,7 @@ export interface LedgerNames {
   readonly migrations: string;
   readonly runs: string;
   readonly controls: string;
+  readonly hosts: string;
   readonly ranges: string;
   readonly quarantine: string;
   readonly guardClosed: string;
@@ -29,6 +30,7 @@ export function ledgerNames(schema: string): LedgerNames {
     migrations: table('migrations'),
     runs: table('runs'),
     controls: table('controls'),
+    hosts: table('hosts'),
     ranges: table('ranges'),
     quarantine: table('quarantine'),
     guardClosed: table('guard_closed'),
@@ -74,6 +76,18 @@ create table ${names.controls} (
   run_id bigint primary key references ${names.runs} (id),
   overrides jsonb not null default '{}' check (jsonb_typeof(overrides) = 'object'),
   free_at timestamptz not null default '-infinity'
+) with (fillfactor = 50);
+create table ${names.hosts} (
+  run_id bigint not null references ${names.runs} (id),
+  process text not null,
+  workers integer not null check (workers > 0),
+  rows_per_second double precision,
+  eta_seconds double precision,
+  chunk_size integer not null,
+  waiting text,
+  throttled text,
+  seen_at timestamptz not null default clock_timestamp(),
+  primary key (run_id, process)
 ) with (fillfactor = 50);
 create table ${names.migrations} (
   name text primary key,

@@ -44,6 +44,22 @@ export function checkOrder(
   });
 }
 
+/** The migration file of this name; refuses one that is not there. */
+export function fileNamed(files: readonly MigrationFile[], name: string): MigrationFile {
+  const file = files.find((candidate) => candidate.name === name);
+  if (file !== undefined) return file;
+  const known = files.map((candidate) => candidate.name);
+  throw unknownName(name, known, 'known');
+}
+
+/** The names of the pending migrations that `up` would run with these options. */
+export function chosen(pending: readonly MigrationFile[], options: UpOptions): readonly string[] {
+  const names = pending.map(({ name }) => name);
+  if (options.names !== undefined) return names.filter((name) => options.names?.includes(name));
+  if (options.to !== undefined) return names.slice(0, names.indexOf(options.to) + 1);
+  return names.slice(0, options.step ?? names.length);
+}
+
 /** An executed migration whose file, or a file that it imports, is not as it was when it was executed. */
 export interface Changed {
   readonly name: string;

@@ -6,12 +6,12 @@ import type { Direction, Run } from '../ledger/rows.ts';
 import type { Logger } from '../logger.ts';
 import type { MigrationFile } from '../migration/folder.ts';
 import { type LoadedMigration, loadMigration } from '../migration/loader.ts';
-import type { MigrationOutcome } from './requests.ts';
+import type { MigrationOutcome, UpOptions } from './requests.ts';
 import type { RunEnvironment } from '../run/environment.ts';
 import { planStep } from '../run/plan.ts';
 import { type DataMigration, stepOf } from '../run/step.ts';
 import { refuseBuiltUpon, refuseWithoutGround } from '../run/order.ts';
-import { type Turn, registerUp } from '../run/register.ts';
+import { type Turn, leftToOthers, registerUp } from '../run/register.ts';
 import { withTransaction } from '../postgres/transaction.ts';
 import { findRetriable, retryQuarantined } from '../run/retry.ts';
 import { registerDown } from '../run/revert.ts';
@@ -38,6 +38,8 @@ export interface ExecutorInput {
   readonly again: boolean;
   /** Take up a run that was cancelled. */
   readonly lift?: boolean;
+  /** What to do where another host is at work. Default: join it. */
+  readonly others?: UpOptions['others'];
   /** What was executed, for `down` also what was begun, when the command chose what to run. */
   readonly found: readonly string[];
 }
@@ -49,7 +51,7 @@ const nothingCounted: Counts = { rows: 0, chunks: 0, retries: 0 };
 /** Makes the functions that run one migration, whatever its kind. */
 export function makeExecutor(input: ExecutorInput): Executor {
   const outcomes: MigrationOutcome[] = [];
-  const { env, control, primary, logger, again, lift = false } = input;
+  const { env, control, primary, logger, again, lift = false, others = 'join' } = input;
   const found = new Set(input.found);
 
   const execute = async (file: MigrationFile, direction: Direction): Promise<void> => {
@@ -70,7 +72,7 @@ export function makeExecutor(input: ExecutorInput): Executor {
     else found.delete(file.name);
     const durationMs = performance.now() - startedAt;
     const { rows, chunks, retries } = counts;
-    outcomes.push({ name: file.name, kind: migration.kind, rows, chunks, retries, durationMs });
+    outcomes.push({ name: file.name, kind: migration.kind, direction, rows, chunks, retries, durationMs });
     const fields = {
       migration: file.name,
       direction,
@@ -86,6 +88,7 @@ export function makeExecutor(input: ExecutorInput): Executor {
     turn: {
       waiting: (reason) => {
         if (reason === null) return;
+        if (others === 'leave') throw leftToOthers(name, reason);
         logger.info({ event: 'run.waiting', migration: name, reason }, `${name}: waiting for ${reason}`);
       },
       signal: primary.drainSignal,
@@ -135,7 +138,7 @@ export function makeExecutor(input: ExecutorInput): Executor {
     }
     const turn = turnOf(migration.name, direction);
     return direction === 'up'
-      ? await registerUp(session, env, migration, plan, { ...turn, again, lift })
+      ? await registerUp(session, env, migration, plan, { ...turn, again, lift, others })
       : await registerDown(session, env, migration, plan, turn);
   };
 

@@ -12,6 +12,10 @@ export interface UpOptions {
   readonly rerun?: 'THROW' | 'SKIP' | 'ALLOW';
   readonly allowOutOfOrder?: boolean;
   readonly strict?: boolean;
+  /** Run nothing: wait until other hosts have run it. */
+  readonly wait?: boolean;
+  /** Where another host is at work: `leave` rejects with STOPPED. Default: join it. */
+  readonly others?: 'join' | 'leave';
 }
 
 export interface DownOptions {
@@ -24,6 +28,7 @@ export interface DownOptions {
 export interface MigrationOutcome {
   readonly name: string;
   readonly kind: 'data' | 'schema';
+  readonly direction: 'up' | 'down';
   readonly rows: number;
   readonly chunks: number;
   /** Chunks that were tried again for what passes: lost connections, deadlocks, timeouts. */

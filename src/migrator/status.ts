@@ -1,20 +1,16 @@
 import type { Control } from '../cluster/control.ts';
 import type { Config } from '../config.ts';
 import type { Overrides } from '../core/steering.ts';
-import { paceReason } from '../core/throttle.ts';
-import { type RunReading, readRunning } from '../ledger/controls.ts';
 import type { ExecutedMigration } from '../ledger/migrations.ts';
 import { listExecuted } from '../ledger/migrations.ts';
-import { listQuarantined } from '../ledger/quarantine.ts';
-import { totals } from '../ledger/ranges.ts';
-import type { Run, RunTotals } from '../ledger/rows.ts';
+import type { Run } from '../ledger/rows.ts';
 import { findLiveRun, latestRuns } from '../ledger/runs.ts';
-import { ledgerNames, readLedgerVersion } from '../ledger/schema.ts';
+import { ledgerNames, liveStates, readLedgerVersion } from '../ledger/schema.ts';
 import type { MigrationFile } from '../migration/folder.ts';
 import { loadMigration } from '../migration/loader.ts';
 import type { Session } from '../postgres/session.ts';
 import { reading } from '../postgres/transaction.ts';
-import { mostListed } from '../run/retry.ts';
+import { type FullReading, readFully } from './run-reading.ts';
 import { unknownName } from './umzug.ts';
 
 export type MigrationState =
@@ -36,8 +32,14 @@ export interface MigrationStatus {
   readonly etaSeconds: number | null;
   readonly chunkSize: number | null;
   readonly workers: readonly { readonly host: string; readonly pid: number; readonly range: number }[];
-  /** Why no chunk begins, or null. */
+  /** Hosts that work on it, as far as they have told a moment ago, and how many processes of each. */
+  readonly hosts: readonly { readonly host: string; readonly pid: number; readonly workers: number }[];
+  /** Seconds since anybody was seen working on a running migration, where its hosts are gone; else null. */
+  readonly abandonedSeconds: number | null;
+  /** What holds new chunks back, or null. */
   readonly throttled: string | null;
+  /** What it waits for, or null. */
+  readonly waiting: string | null;
   /** What an operator has set for the run, on all hosts. */
   readonly settings: Overrides;
   readonly startedAt: string | null;
@@ -108,49 +110,39 @@ async function readAll(
   const names = ledgerNames(schema);
   const executed = new Map((await listExecuted(session, names)).map((row) => [row.name, row]));
   const runs = new Map((await latestRuns(session, names)).map((run) => [run.name, run]));
-  const all = [...new Set([...present, ...executed.keys()])].sort((a, b) => (a < b ? -1 : 1));
+  // Somebody else's file may be missing here: a run that is begun and not ended is shown all the same.
+  const begun = [...runs.values()].filter(({ state }) => (liveStates as readonly string[]).includes(state));
+  const all = [...new Set([...present, ...executed.keys(), ...begun.map(({ name }) => name)])].sort((a, b) =>
+    a < b ? -1 : 1,
+  );
   const statuses: MigrationStatus[] = [];
   for (const name of all) {
     const upRun = runs.get(name);
     const isReverting = upRun?.state === 'reverting';
     const down = isReverting ? await findLiveRun(session, names, name, 'down') : null;
     const shown = down ?? upRun;
-    const sums = shown === undefined ? undefined : await totals(session, names, shown.id);
-    const quarantine =
-      sums === undefined || sums.quarantined === 0 || shown === undefined
-        ? undefined
-        : await listQuarantined(session, names, shown.id, mostListed);
-    const isLive = shown !== undefined && shown.state !== 'done' && shown.state !== 'reverted';
-    const reading = isLive ? await readRunning(session, names, shown.id) : undefined;
+    const read = shown === undefined ? undefined : await readFully(session, names, shown);
     const base = { present: present.has(name), executed: executed.get(name) };
-    statuses.push(statusOf(name, { ...base, run: upRun, down, sums, reading, quarantine }));
+    statuses.push(statusOf(name, { ...base, run: upRun, down, read }));
   }
   return statuses;
 }
 
-function statusOf(
-  name: string,
-  found: {
-    present: boolean;
-    executed?: ExecutedMigration | undefined;
-    run?: LatestRun | undefined;
-    down?: Run | null;
-    sums?: RunTotals | undefined;
-    reading?: RunReading | undefined;
-    quarantine?: Awaited<ReturnType<typeof listQuarantined>> | undefined;
-  },
-): MigrationStatus {
-  const { executed, run, down, sums } = found;
+interface Found {
+  readonly present: boolean;
+  readonly executed?: ExecutedMigration | undefined;
+  readonly run?: LatestRun | undefined;
+  readonly down?: Run | null;
+  readonly read?: FullReading | undefined;
+}
+
+function statusOf(name: string, found: Found): MigrationStatus {
+  const { executed, run, down } = found;
   const state = stateOf(found);
   const isBegun = run !== undefined && run.state !== 'reverted';
-  const done = isBegun ? (sums?.rows ?? 0) : 0;
-  const left = sums?.estimatedLeft ?? 0;
-  const perSecond = (n: number): number | null =>
-    isBegun && run.elapsedMs > 0 ? (n * 1_000) / run.elapsedMs : null;
-  const rate = perSecond(done);
-  const keyRate = perSecond(sums?.passed ?? 0);
-  const isRunning = state === 'running' || (state === 'reverting' && down?.state === 'running');
-  const pace = found.reading?.overrides.pace;
+  const read = isBegun ? found.read : undefined;
+  const { rows: done = 0, chunks = 0, rangesDone = 0, rangesOpen = 0 } = read?.sums ?? {};
+  const error = run?.error ?? (state === 'failed' ? (read?.sums.lastError ?? null) : null);
   return {
     name,
     kind: executed?.kind ?? (run === undefined ? null : 'data'),
@@ -159,24 +151,21 @@ function statusOf(
     fileSha256: executed?.fileSha256 ?? run?.fileSha256 ?? null,
     rows: {
       done,
-      estimated: isBegun ? Math.max(done, isRunning && left < 1e9 ? Math.round(done + left) : done) : 0,
-      quarantined: isBegun ? (found.quarantine?.count ?? 0) : 0,
+      estimated: Math.max(done, Math.round(done + leftOf(state, read))),
+      quarantined: read?.quarantine.count ?? 0,
     },
-    ranges: { done: isBegun ? (sums?.rangesDone ?? 0) : 0, open: isBegun ? (sums?.rangesOpen ?? 0) : 0 },
-    chunks: isBegun ? (sums?.chunks ?? 0) : 0,
-    retries: isBegun ? (sums?.retries ?? 0) : 0,
-    rowsPerSecond: rate === null ? null : Math.round(rate),
-    etaSeconds:
-      isRunning && keyRate !== null && keyRate > 0 && left < 1e9 ? Math.round(left / keyRate) : null,
-    chunkSize: done > 0 && sums !== undefined && sums.chunks > 0 ? Math.round(done / sums.chunks) : null,
-    workers: isRunning ? (sums?.workers ?? []).map(workerOf) : [],
-    throttled: isRunning ? paceReason(pace ?? null) : null,
-    settings: found.reading?.overrides ?? {},
+    ranges: { done: rangesDone, open: rangesOpen },
+    chunks,
+    retries: read?.sums.retries ?? 0,
+    ...speedOf(state, read, run),
+    chunkSize: read?.hosts[0]?.chunkSize || (done > 0 && chunks > 0 ? Math.round(done / chunks) : null),
+    ...attendanceOf(read, down),
+    settings: executed === undefined ? (read?.reading.overrides ?? {}) : {},
     startedAt: isBegun ? run.startedAt : null,
     finishedAt: isBegun ? run.finishedAt : null,
     executedAt: executed?.executedAt ?? null,
-    error: isBegun ? (run.error ?? (state === 'failed' ? (sums?.lastError ?? null) : null)) : null,
-    quarantine: (found.quarantine?.rows ?? []).map(({ key, attempts, error: why }) => ({
+    error: isBegun ? error : null,
+    quarantine: (read?.quarantine.rows ?? []).map(({ key, attempts, error: why }) => ({
       key,
       attempts,
       error: why,
@@ -184,22 +173,72 @@ function statusOf(
   };
 }
 
-function stateOf({
-  present,
-  executed,
-  run,
-}: {
-  present: boolean;
-  executed?: ExecutedMigration | undefined;
-  run?: LatestRun | undefined;
-}): MigrationState {
+/** Rows that are left by the estimate; 0 where there is none. */
+function leftOf(state: MigrationState, read: FullReading | undefined): number {
+  const isOpen = state !== 'executed' && state !== 'missing' && state !== 'pending';
+  const { estimatedLeft = 0 } = read?.sums ?? {};
+  return isOpen && estimatedLeft < 1e9 ? estimatedLeft : 0;
+}
+
+/** As the hosts measure it; where none has told yet, or the run is over, by all of its time. */
+function speedOf(
+  state: MigrationState,
+  read: FullReading | undefined,
+  run: LatestRun | undefined,
+): Pick<MigrationStatus, 'rowsPerSecond' | 'etaSeconds'> {
+  const [host] = read?.hosts ?? [];
+  if (host !== undefined) {
+    const { rowsPerSecond, etaSeconds } = host;
+    return {
+      rowsPerSecond: rowsPerSecond === null ? null : Math.round(rowsPerSecond),
+      etaSeconds: etaSeconds === null ? null : Math.round(etaSeconds),
+    };
+  }
+  if (read === undefined || run === undefined || run.elapsedMs <= 0 || read.abandonedMs !== null) {
+    return { rowsPerSecond: null, etaSeconds: null };
+  }
+  const perSecond = (count: number): number => (count * 1_000) / run.elapsedMs;
+  // What is left is keys, whether their rows match or not.
+  const keyRate = perSecond(read.sums.passed);
+  const left = leftOf(state, read);
+  const isUnderWay = state === 'running' || state === 'reverting';
+  const isKnown = isUnderWay && keyRate > 0 && read.sums.estimatedLeft < 1e9;
+  return {
+    rowsPerSecond: Math.round(perSecond(read.sums.rows)),
+    etaSeconds: isKnown ? Math.round(left / keyRate) : null,
+  };
+}
+
+/** Who works on a run, and what holds it up. */
+function attendanceOf(
+  read: FullReading | undefined,
+  down: Run | null | undefined,
+): Pick<MigrationStatus, 'hosts' | 'workers' | 'abandonedSeconds' | 'throttled' | 'waiting'> {
+  const isAttended = read?.reading.state === 'running' && read.abandonedMs === null;
+  const isHeld = down !== null && down !== undefined && down.state === 'paused';
+  return {
+    hosts: (read?.hosts ?? []).map(({ process, workers }) => ({ ...processOf(process), workers })),
+    workers: isAttended
+      ? read.sums.workers.map(({ worker, no }) => ({
+          ...processOf(worker.split(':').slice(0, -1).join(':')),
+          range: no,
+        }))
+      : [],
+    abandonedSeconds:
+      read === undefined || read.abandonedMs === null ? null : Math.round(read.abandonedMs / 1_000),
+    throttled: read?.hosts.find(({ throttled }) => throttled !== null)?.throttled ?? null,
+    waiting: isHeld ? 'resume: the rollback is paused' : (read?.waiting ?? null),
+  };
+}
+
+function stateOf({ present, executed, run }: Found): MigrationState {
   if (executed !== undefined) return present ? 'executed' : 'missing';
   if (run === undefined || run.state === 'done' || run.state === 'reverted') return 'pending';
   return run.state;
 }
 
-/** The ledger names a worker `host:pid:lane`; a host's name may hold colons. */
-function workerOf({ worker, no }: RunTotals['workers'][number]): MigrationStatus['workers'][number] {
-  const parts = worker.split(':');
-  return { host: parts.slice(0, -2).join(':'), pid: Number(parts.at(-2)), range: no };
+/** The ledger names a process `host:pid`; a host's name may hold colons. */
+function processOf(text: string): { readonly host: string; readonly pid: number } {
+  const parts = text.split(':');
+  return { host: parts.slice(0, -1).join(':'), pid: Number(parts.at(-1)) };
 }

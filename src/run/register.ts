@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { changedFiles } from '../core/file-drift.ts';
 import { readRunning } from '../ledger/controls.ts';
-import { olderTransactions } from '../ledger/old-transactions.ts';
+import { unattendedMs, unseenMs } from '../ledger/hosts.ts';
+import { type OldTransaction, olderTransactions } from '../ledger/old-transactions.ts';
 import { layOut } from '../ledger/ranges.ts';
 import { failureFacts } from '../ledger/quarantine.ts';
 import type { Run } from '../ledger/rows.ts';
@@ -27,6 +28,14 @@ export interface Turn {
   readonly refuse: (session: Session) => Promise<void>;
 }
 
+/** How a run that is begun is taken up. */
+interface TakeUp {
+  /** Also one that was cancelled. */
+  readonly lift: boolean;
+  /** What to do where another host is at work on it. */
+  readonly others: 'join' | 'leave';
+}
+
 /**
  * Opens the run of a migration, or takes up the one that is live (protocol T0). Null where another host has
  * executed it meanwhile. Refuses where the file or its meaning is not what the run began with, and a run that was
@@ -37,7 +46,7 @@ export async function registerUp(
   env: RunEnvironment,
   migration: DataMigration,
   plan: Plan,
-  { again, lift, turn, refuse }: Turn & { readonly again: boolean; readonly lift: boolean },
+  { again, turn, refuse, ...how }: Turn & TakeUp & { readonly again: boolean },
 ): Promise<Run | null> {
   return await withTransaction(session, env.pinned, async () => {
     await session.query(env.unhurried);
@@ -47,7 +56,7 @@ export async function registerUp(
     const live = await findLiveRun(session, env.names, migration.name, 'up');
     await refuseUnsound(session, env, migration.name);
     if (live !== null && !(await isSpent(session, env, live, migration))) {
-      return await resume(session, env, live, migration, plan, lift);
+      return await resume(session, env, live, migration, plan, how);
     }
     const layout = await makeLayout(session, plan.stored, env.tuning.workers);
     const run = await insertRun(session, env.names, {
@@ -89,17 +98,30 @@ async function resume(
   run: Run,
   migration: DataMigration,
   plan: Plan,
-  lift: boolean,
+  { lift, others }: TakeUp,
 ): Promise<Run> {
   if (run.state === 'reverting') throw revertingError(migration.name);
   refuseOtherFile(run, migration.hashes);
   refuseOtherPlan(run, plan.sha256);
   await refuseMisplaced(session, env, run, plan);
-  if (run.state === 'running') return run;
+  if (run.state === 'running') {
+    const isFree = others === 'join' || (await unattendedMs(session, env.names, run.id)) >= unseenMs;
+    if (isFree) return run;
+    throw leftToOthers(run.name, 'another host is at work on it');
+  }
   if (run.state === 'cancelled' && !lift) throw cancelledError(run.name);
   await refuseQuarantined(session, env, run);
   await resetRetries(session, env.names, run.id);
   return await changeState(session, env.names, run.id, 'running');
+}
+
+/** The end of an `up` that is not to join others. Not success: it is not done yet. */
+export function leftToOthers(name: string, reason: string): Error {
+  return fail('STOPPED', {
+    message: `${name} is left to others: ${reason}`,
+    detail: 'nothing was run here',
+    hint: 'umzug-cluster up --wait waits until it is done',
+  });
 }
 
 /** A deploy that runs `up` must not undo what somebody has decided: only `resume` takes the run up again. */
@@ -109,6 +131,12 @@ function cancelledError(name: string): Error {
     detail: 'what was done is safe; nothing was run',
     hint: `take it up again with: umzug-cluster resume ${name}, or revert it with: umzug-cluster down --name ${name}`,
   });
+}
+
+/** "transaction of pid 99, 8 s old" */
+export function describeOld({ pid, ageSeconds }: OldTransaction): string {
+  const who = pid === null ? 'a prepared transaction' : `transaction of pid ${pid}`;
+  return ageSeconds === null ? who : `${who}, ${Math.round(ageSeconds)} s old`;
 }
 
 const pollMs = 50;
@@ -122,7 +150,12 @@ export async function waitForOlder(
   session: Session,
   names: LedgerNames,
   run: Run,
-  on: { readonly waiting: (reason: string | null) => void; readonly signal: AbortSignal },
+  on: {
+    readonly waiting: (reason: string | null) => void;
+    readonly signal: AbortSignal;
+    /** Is given the connection between two looks. */
+    readonly between: (session: Session) => Promise<void>;
+  },
 ): Promise<void> {
   for (;;) {
     const [[oldest], { state, epoch }] = await inOneTrip(session, plainSettings, () =>
@@ -130,9 +163,8 @@ export async function waitForOlder(
     );
     const isCurrent = state === 'running' && epoch === run.epoch;
     if (oldest === undefined || !isCurrent) break;
-    const who = oldest.pid === null ? 'a prepared transaction' : `transaction of pid ${oldest.pid}`;
-    const age = oldest.ageSeconds === null ? '' : `, ${Math.round(oldest.ageSeconds)} s old`;
-    on.waiting(`${who}${age}`);
+    on.waiting(describeOld(oldest));
+    await on.between(session);
     await sleep(pollMs, undefined, { signal: on.signal });
   }
   on.waiting(null);

@@ -10,10 +10,17 @@ const running: Progress = {
   fraction: 0.5,
   rowsPerSecond: 18_500,
   etaSeconds: 1.7,
+  etaReason: null,
   chunks: 31,
   chunkSize: 1_000,
+  chunkMs: 420,
   workers: 8,
+  otherWorkers: 0,
+  otherHosts: 0,
   waiting: null,
+  throttled: null,
+  retries: 0,
+  quarantined: 0,
   elapsedMs: 1_700,
 };
 

@@ -19,16 +19,15 @@ describe('the rate', () => {
     expect(meter.perSecond()).toBeCloseTo(500, 5);
   });
 
-  it('tells how long the rest takes, where it can', () => {
+  it('does not take waiting for slowness', () => {
     const meter = new RateMeter();
-    expect(meter.etaSeconds(10)).toBeNull();
     meter.add(0, 0);
     meter.add(1_000, 1_000);
-    expect([meter.etaSeconds(500), meter.etaSeconds(0), meter.etaSeconds(-3)]).toEqual([0.5, 0, 0]);
-    const still = new RateMeter();
-    still.add(5, 0);
-    still.add(5, 1_000);
-    expect(still.etaSeconds(10)).toBeNull();
+    meter.skip();
+    meter.add(1_000, 61_000);
+    expect(meter.perSecond()).toBe(1_000);
+    meter.add(2_000, 62_000);
+    expect(meter.perSecond()).toBe(1_000);
   });
 
   it('never falls below zero, and ignores a reading of the same moment', () => {

@@ -1,0 +1,69 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Drawing, nothingDrawn, redraw } from '../core/redraw.ts';
+import { stripControls } from '../core/redact.ts';
+import type { Migrator } from '../migrator.ts';
+import type { Arguments } from './command.ts';
+import { printLine } from './output.ts';
+import { withSession } from './session.ts';
+import { statusLine, statusLines } from './status-table.ts';
+
+type Report = Awaited<ReturnType<Migrator['status']>>;
+
+const everyMs = 1_000;
+
+/**
+ * Shows the status again and again until Ctrl-C, which ends it as it ends `watch`: with exit code 0. A terminal is
+ * drawn over; elsewhere there is a line for every change, or with `--json` one document a line.
+ */
+export async function watchStatus(flags: Arguments, name: string | undefined): Promise<void> {
+  const stopped = new AbortController();
+  const stop = (): void => stopped.abort();
+  process.once('SIGINT', stop);
+  try {
+    await withSession(flags, async ({ migrator, config }) => {
+      const show = config.output.json ? jsonLines() : process.stdout.isTTY ? drawn(name) : changedLines();
+      while (!stopped.signal.aborted) {
+        show(await migrator.status(name));
+        await sleep(everyMs, undefined, { signal: stopped.signal }).catch(() => undefined);
+      }
+    });
+  } finally {
+    process.off('SIGINT', stop);
+  }
+}
+
+function jsonLines(): (report: Report) => void {
+  let before = '';
+  return (report) => {
+    const text = JSON.stringify(report);
+    if (text !== before) process.stdout.write(`${text}\n`);
+    before = text;
+  };
+}
+
+function changedLines(): (report: Report) => void {
+  const before = new Map<string, string>();
+  return ({ migrations }) => {
+    for (const entry of migrations) {
+      const line = statusLine(entry);
+      if (before.get(entry.name) !== line) printLine(line);
+      before.set(entry.name, line);
+    }
+  };
+}
+
+function drawn(name: string | undefined): (report: Report) => void {
+  const screen = process.stdout;
+  let before: Drawing = nothingDrawn;
+  return (report) => {
+    const columns = screen.columns || 80;
+    const lines = statusLines(report, name !== undefined).map((line) =>
+      [...stripControls(line)].slice(0, columns - 1).join(''),
+    );
+    // The heading, and the end of what is too long: the newest migrations are there.
+    const room = Math.max(2, (screen.rows || 24) - 1);
+    const shown = lines.length <= room ? lines : [...lines.slice(0, 1), ...lines.slice(1 - room)];
+    screen.write(redraw(before, shown, columns));
+    before = { lines: shown, columns };
+  };
+}

@@ -1,0 +1,57 @@
+import { type RunReading, readRunning } from '../ledger/controls.ts';
+import { type HostSeen, listHosts, unattendedMs, unseenMs } from '../ledger/hosts.ts';
+import { olderTransactions } from '../ledger/old-transactions.ts';
+import { listQuarantined } from '../ledger/quarantine.ts';
+import { totals } from '../ledger/ranges.ts';
+import type { Run, RunTotals } from '../ledger/rows.ts';
+import type { LedgerNames } from '../ledger/schema.ts';
+import type { Session } from '../postgres/session.ts';
+import { mostListed } from '../run/retry.ts';
+import { describeOld } from '../run/register.ts';
+
+/** What a status shows of one run. */
+export interface FullReading {
+  readonly sums: RunTotals;
+  readonly reading: RunReading;
+  /** Hosts that were seen a moment ago. */
+  readonly hosts: readonly HostSeen[];
+  /** Milliseconds since anybody was seen working on it, where that is too long; else null. */
+  readonly abandonedMs: number | null;
+  /** What it waits for, or null. */
+  readonly waiting: string | null;
+  readonly quarantine: Awaited<ReturnType<typeof listQuarantined>>;
+}
+
+/** Reads all that is known of a run. Waits for no lock. */
+export async function readFully(session: Session, names: LedgerNames, run: Run): Promise<FullReading> {
+  const sums = await totals(session, names, run.id);
+  const isRunning = run.state === 'running';
+  const hosts = isRunning ? await listHosts(session, names, run.id) : [];
+  const seen = hosts.filter(({ seenAgoMs }) => seenAgoMs < unseenMs);
+  const idleMs = isRunning && seen.length === 0 ? await unattendedMs(session, names, run.id) : 0;
+  return {
+    sums,
+    reading: await readRunning(session, names, run.id),
+    hosts: seen,
+    abandonedMs: idleMs < unseenMs ? null : idleMs,
+    waiting: isRunning ? ((await waitedFor(session, run, sums)) ?? told(seen)) : null,
+    quarantine:
+      sums.quarantined === 0
+        ? { count: 0, rows: [] }
+        : await listQuarantined(session, names, run.id, mostListed),
+  };
+}
+
+/** No chunk begins before the transactions end that were writing when the run began. */
+async function waitedFor(session: Session, run: Run, sums: RunTotals): Promise<string | null> {
+  if (sums.chunks > 0) return null;
+  const [oldest] = await olderTransactions(session, run.startXid);
+  return oldest === undefined ? null : describeOld(oldest);
+}
+
+function told(hosts: readonly HostSeen[]): string | null {
+  const reasons = new Set(hosts.map(({ waiting }) => waiting));
+  const [reason = null] = reasons;
+  // One that works is enough.
+  return reasons.size === 1 ? reason : null;
+}

@@ -1,0 +1,92 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Progress } from '../core/progress.ts';
+import { fail } from '../errors.ts';
+import type { Logger } from '../logger.ts';
+import { revertingError } from '../run/drift.ts';
+import type { MigrationFile } from '../migration/folder.ts';
+import type { Migrator } from '../migrator.ts';
+import { chosen } from './checks.ts';
+import type { UpOptions } from './requests.ts';
+import type { MigrationStatus } from './status.ts';
+
+const everyMs = 1_000;
+
+/**
+ * Waits until other hosts have executed what `up` would run; runs nothing. Rejects where waiting is in
+ * vain: a run has failed, was cancelled, or is being rolled back. A paused one is waited for. `signal` aborts the wait,
+ * which then rejects with its reason.
+ */
+export async function waitForOthers(
+  migrator: Migrator,
+  what: { readonly pending: readonly MigrationFile[]; readonly options: UpOptions },
+  logger: Logger,
+  signal: AbortSignal,
+): Promise<[]> {
+  const names = chosen(what.pending, what.options);
+  let said = '';
+  for (;;) {
+    signal.throwIfAborted();
+    const { migrations } = await migrator.status();
+    const next = migrations.find(({ name, state }) => names.includes(name) && state !== 'executed');
+    if (next === undefined) return [];
+    refuseInVain(next);
+    const reason = reasonOf(next);
+    if (reason !== said) {
+      const message = `${next.name}: waiting for ${reason}`;
+      logger.info({ event: 'run.waiting', migration: next.name, reason }, message);
+    }
+    said = reason;
+    if (next.startedAt !== null) migrator.emit('progress', asProgress(next));
+    await sleep(everyMs, undefined, { signal }).catch(() => signal.throwIfAborted());
+  }
+}
+
+function reasonOf({ state, abandonedSeconds }: MigrationStatus): string {
+  if (state === 'pending') return 'another host to begin it';
+  if (state === 'paused') return 'somebody to resume it';
+  return abandonedSeconds === null
+    ? 'other hosts to finish it'
+    : 'a host to go on with it: its hosts are gone';
+}
+
+function refuseInVain({ name, state, error }: MigrationStatus): void {
+  if (state === 'failed') {
+    throw fail('MIGRATION_FAILED', {
+      message: `${name} failed on another host`,
+      detail: error ?? undefined,
+      hint: `umzug-cluster status ${name} shows why`,
+    });
+  }
+  if (state === 'cancelled') {
+    throw fail('STOPPED', {
+      message: `${name} was cancelled`,
+      hint: `somebody has to decide: umzug-cluster resume ${name}, or umzug-cluster down --name ${name}`,
+    });
+  }
+  if (state === 'reverting') throw revertingError(name);
+}
+
+function asProgress(entry: MigrationStatus): Progress {
+  const { done, estimated, quarantined } = entry.rows;
+  return {
+    migration: entry.name,
+    direction: entry.direction ?? 'up',
+    rowsDone: done,
+    rowsEstimated: estimated > 0 ? estimated : null,
+    fraction: estimated > 0 ? Math.min(done / estimated, 0.999) : null,
+    rowsPerSecond: entry.rowsPerSecond,
+    etaSeconds: entry.etaSeconds,
+    etaReason: null,
+    chunks: entry.chunks,
+    chunkSize: entry.chunkSize ?? 0,
+    chunkMs: null,
+    workers: 0,
+    otherWorkers: entry.hosts.reduce((sum, { workers }) => sum + workers, 0),
+    otherHosts: entry.hosts.length,
+    waiting: reasonOf(entry),
+    throttled: entry.throttled,
+    retries: entry.retries,
+    quarantined,
+    elapsedMs: entry.startedAt === null ? 0 : Math.max(0, Date.now() - Date.parse(entry.startedAt)),
+  };
+}
