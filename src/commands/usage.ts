@@ -16,13 +16,13 @@ export function usageError(
   const verb = command === undefined ? undefined : verbOf(command);
   const hint = `umzug-cluster ${verb === undefined ? '' : `${verb} `}--help`;
   if (command !== undefined && message.startsWith('Not enough non-option arguments')) {
-    return fail('USAGE', { message: `${verb} needs a name`, hint: `umzug-cluster ${verb} NAME` });
+    const isSet = verb === 'set';
+    return fail('USAGE', {
+      message: isSet ? 'set needs a name and key=value' : `${verb} needs a name`,
+      hint: `umzug-cluster ${verb} NAME${isSet ? ' pace=2000' : ''}`,
+    });
   }
   const unknown = /^Unknown (?:arguments?|commands?): (.*)$/s.exec(message)?.[1];
-  if (command !== undefined && message.startsWith('Not enough non-option arguments')) {
-    const usage = `umzug-cluster ${command.command}`;
-    return fail('USAGE', { message: `an argument is missing: ${usage}`, hint });
-  }
   if (unknown === undefined) {
     const known = Object.keys(command?.options ?? {});
     const word = verb === undefined ? undefined : wordBehind(verb, args);

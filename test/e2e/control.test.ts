@@ -181,7 +181,7 @@ it('a pace holds over all hosts and lanes together, and nothing passes for a dea
 });
 
 const refused: readonly (readonly [string, RegExp])[] = [
-  ['pause', /an argument is missing: umzug-cluster pause <migration>/],
+  ['pause', /pause needs a name/],
   ['pause b', /no known migration is named "b"/],
   ['pause fil', /did you mean "fill"/],
   ['pause fill', /fill is not begun: there is nothing to pause/],
@@ -191,7 +191,7 @@ const refused: readonly (readonly [string, RegExp])[] = [
   ['resume done', /done is executed: there is nothing to resume/],
   ['set done pace=5', /done is executed: it has no run/],
   ['set fill pace=5', /fill is not begun: it has no run/],
-  ['set fill', /an argument is missing: umzug-cluster set <migration> <settings/],
+  ['set fill', /set needs a name and key=value/],
   ['set fill pace', /settings are written key=value: got "pace"/],
   ['set fill pace=50%', /pace must be a whole number from 1 to 100000000 \(rows\/s\): got "50%"/],
   ['set fill pace=0', /pace must be a whole number/],
