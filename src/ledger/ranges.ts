@@ -74,7 +74,9 @@ export async function claim(
            as only_failed
      )${turn === null ? '' : `, paid as (${payTurn(names, turn, unused)})`}
      select taken.*, turn.is_mine, c.overrides,
-            extract(epoch from c.free_at - ${unused} - clock_timestamp())::double precision * 1000 as wait_ms
+            -- before Postgres 17 no time can be subtracted from -infinity
+            extract(epoch from greatest(c.free_at - ${unused}, clock_timestamp()) - clock_timestamp())::double precision
+              * 1000 as wait_ms
      from run cross join turn left join taken on true
      left join ${names.controls} as c on c.run_id = $1::bigint`,
     [run.id, worker, run.epoch],
