@@ -4,47 +4,14 @@ import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { endedEarly, ownProcess } from './cluster/own-process.ts';
 import { endWithoutAWord, wasBlocked } from './cluster/process-watch.ts';
-import type { Command } from './commands/command.ts';
+import { commands } from './commands/all.ts';
 import { toYargs } from './commands/command.ts';
-import { baseline } from './commands/baseline.ts';
-import { cancel } from './commands/cancel.ts';
-import { create } from './commands/create.ts';
-import { down } from './commands/down.ts';
-import { executed } from './commands/executed.ts';
 import { globalOptions } from './commands/globals.ts';
-import { pause } from './commands/pause.ts';
-import { pending } from './commands/pending.ts';
-import { plan } from './commands/plan.ts';
-import { repair } from './commands/repair.ts';
 import { reportError, wishesIn } from './commands/report.ts';
-import { resume } from './commands/resume.ts';
-import { retry } from './commands/retry.ts';
-import { set } from './commands/set.ts';
-import { status } from './commands/status.ts';
-import { up } from './commands/up.ts';
-import { validate } from './commands/validate.ts';
-import { verify } from './commands/verify.ts';
 import { refuseWhatYargsPassesOver, usageError } from './commands/usage.ts';
+import { exitMeanings } from './errors.ts';
 import { reportStray } from './migration/strays.ts';
 
-const commands: readonly Command[] = [
-  up,
-  down,
-  plan,
-  pending,
-  executed,
-  create,
-  status,
-  pause,
-  resume,
-  cancel,
-  set,
-  retry,
-  verify,
-  validate,
-  repair,
-  baseline,
-];
 const verbs = [...commands.map(({ command }) => command.split(' ')[0]), 'completion'].join(', ');
 
 // A finished command whose connection or child lingers must not hold up a deploy.
@@ -94,6 +61,7 @@ async function parse(given: readonly string[]): Promise<void> {
     .usage('$0 <command>\n\nChunked data migrations for Postgres, on all cores, exactly once.')
     .options(globalOptions)
     .completion('completion', 'print a script for shell completion')
+    .epilogue(exitCodesText())
     .example('$0 up', 'run everything that is pending')
     .example('$0 status', 'see where it is')
     .version(version)
@@ -112,4 +80,11 @@ async function parse(given: readonly string[]): Promise<void> {
   for (const command of commands) parser.command(toYargs(command, globalOptions));
   parser.demandCommand(1, `a command is missing: ${verbs}`);
   await parser.parseAsync();
+}
+
+function exitCodesText(): string {
+  return [
+    'Exit codes:',
+    ...exitMeanings.map(({ codes, meaning }) => `  ${codes.join(', ')}  ${meaning}`),
+  ].join('\n');
 }

@@ -30,6 +30,21 @@ export const exitCodes = {
   TERMINATED: 143,
 } as const;
 
+/** What each exit code tells whoever started the command. */
+export const exitMeanings: readonly { readonly codes: readonly number[]; readonly meaning: string }[] = [
+  { codes: [0], meaning: 'done, or nothing to do' },
+  { codes: [1], meaning: 'a migration failed: its code, or the data, quarantined rows included' },
+  { codes: [2], meaning: 'wrong usage, configuration or migration file; a right is missing' },
+  {
+    codes: [3],
+    meaning: 'refused for safety: a changed file, the order, a rollback in progress, another ledger version',
+  },
+  { codes: [4], meaning: 'the database is away or read-only; progress is safe' },
+  { codes: [5], meaning: 'stopped before the end: paused, cancelled or out of time; resumable' },
+  { codes: [70], meaning: 'the ledger contradicts itself, or a bug' },
+  { codes: [129, 130, 143], meaning: 'stopped by SIGHUP, SIGINT, SIGTERM; resumable' },
+];
+
 export type ErrorCode = keyof typeof exitCodes;
 
 export interface ErrorParts {

@@ -81,6 +81,6 @@ async function notUnderWay(session: Session, env: RunEnvironment, name: string):
     message: `${name} is ${isDone ? 'executed' : 'not begun'}: it has no run whose settings could be changed`,
     hint: isDone
       ? `umzug-cluster status ${name} shows it`
-      : 'give settings to up as flags or in the knexfile; see docs/settings.md',
+      : 'give settings to up as flags or in the knexfile; see docs/reference.md',
   });
 }

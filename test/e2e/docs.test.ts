@@ -1,11 +1,11 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { settings } from '../../src/core/settings.ts';
 import { exitCodes } from '../../src/errors.ts';
 import { loadMigration } from '../../src/migration/loader.ts';
+import { renderReference } from '../support/reference.ts';
 
 const root = path.join(import.meta.dirname, '..', '..');
 const read = (file: string): string => readFileSync(path.join(root, file), 'utf8');
@@ -14,7 +14,8 @@ const documents = [
   'ARCHITECTURE.md',
   'docs/operating.md',
   'docs/order-and-sweep.md',
-  'docs/settings.md',
+  'docs/reference.md',
+  'docs/README.md',
   'docs/tables-and-queries.md',
   'docs/writing-migrations.md',
 ] as const;
@@ -65,20 +66,26 @@ describe('the documents', () => {
     }
   });
 
-  it('list every setting, with its flag and default, and no other', () => {
-    const rows = [
-      ...read('docs/settings.md').matchAll(
-        /^\| `([a-zA-Z]+)`\s*\| *(?:`--([a-z-]+)`)? *\|([^|]*)\|([^|]*)\|/gm,
-      ),
-    ];
-    const written = rows.map(([, name, flag, , value]) => [name, flag ?? null, value?.trim()]);
-    const text = (value: unknown): string =>
-      value === null ? 'off' : value === 'cores' ? 'the cores' : String(value);
-    expect(written).toEqual(settings.map((setting) => [setting.name, setting.flag, text(setting.default)]));
+  it('tell in the reference what the code says of commands, flags, settings, exit codes and events', async () => {
+    const written = read('docs/reference.md');
+    const rendered = await renderReference(written);
+    if (process.env.UPDATE_DOCS === '1') writeFileSync(path.join(root, 'docs/reference.md'), rendered);
+    else expect(written, 'run `npm run docs`').toBe(rendered);
+  });
+
+  it('name in the reference every variable that is read', () => {
+    const folder = path.join(root, 'src/config');
+    const code = [
+      ...readdirSync(folder).map((file) => read(`src/config/${file}`)),
+      read('src/config.ts'),
+    ].join();
+    const variables = new Set([...code.matchAll(/env\['([A-Z_]+)'\]/g)].map(([, name]) => name ?? ''));
+    expect(variables.size).toBeGreaterThan(8);
+    for (const name of variables) expect(read('docs/reference.md')).toMatch(new RegExp(`\\b${name}\\b`));
   });
 
   it('list every exit code', () => {
-    for (const code of new Set(Object.values(exitCodes))) {
+    for (const code of new Set([0, ...Object.values(exitCodes)])) {
       expect(read('README.md')).toMatch(new RegExp(`^\\| [^|]*\\b${code}\\b[^|]*\\|`, 'm'));
     }
   });
