@@ -73,8 +73,11 @@ export async function migrate(
   const { end, before, batch } = await stopwatch.read(session, async () => {
     const end = await farthest(session, base, owned, reach.keys);
     const range = { after: owned.after, upTo: end.upTo, limit: reach.rows };
-    const reading = readBatch(session, shape, base, guard, { range, bound });
-    const [before, batch] = await inOrder([readTuples(session, base), reading]);
+    // In the order in which they are sent: what the first runs into (a deadlock, a lock timeout) is to be judged.
+    const [batch, before] = await inOrder([
+      readBatch(session, shape, base, guard, { range, bound }),
+      readTuples(session, base),
+    ]);
     return { end, before, batch };
   });
   refuseDuplicates(batch.keys, migration.name);
