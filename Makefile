@@ -13,7 +13,7 @@ LOCKED := $(shell command -v flock >/dev/null 2>&1 && echo flock .make.lock)
 # A build that failed must not pass for one that is done.
 .DELETE_ON_ERROR:
 
-.PHONY: help migrate down plan status create test test-faults bench check format clean ready build
+.PHONY: help migrate down plan status create test test-faults bench picture check format clean ready build
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -41,6 +41,9 @@ test-faults: build ## the long set of fault tests
 
 bench: build ## measure against the usual ways: make bench ARGS="shapes --rows 1000"
 	@npx --no-install jiti bench/main.ts $(ARGS)
+
+picture: build ## draw docs/terminal.svg anew, from a run of the example
+	@npx --no-install jiti scripts/picture.ts
 
 check: build ## all that CI runs: format, lint, types, package, tests
 	@npm run --silent format:check

@@ -43,11 +43,10 @@ export async function runMigrations(
 }
 
 function nextStep(outcomes: readonly MigrationOutcome[]): string {
-  const [last] = outcomes.slice(-1);
-  if (last?.direction === 'down') return 'next: umzug-cluster up runs it again, once it is mended';
+  if (outcomes.at(-1)?.direction === 'down') return 'next: umzug-cluster up runs it again';
   const isData = outcomes.some(({ kind }) => kind === 'data');
-  const check = isData ? 'umzug-cluster verify asks whether a row was left behind; ' : '';
-  return `next: ${check}umzug-cluster down takes the last one back`;
+  const check = isData ? 'umzug-cluster verify looks for rows left behind; ' : '';
+  return `next: ${check}umzug-cluster down takes it back`;
 }
 
 /** With the time that the process took to begin; null where nothing was measured. */

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { VirtualScreen } from '../../scripts/virtual-screen.ts';
 import { openTerminal } from '../../src/commands/terminal.ts';
 import { EtaMeter } from '../../src/core/eta.ts';
 import { formatBlock } from '../../src/core/progress-block.ts';
@@ -92,47 +93,9 @@ describe('the block of a running migration', () => {
   });
 });
 
-/** A terminal that keeps what is on it, for what `redraw` writes. */
-class Terminal {
-  lines: string[] = [''];
-  columns = 80;
-  rows = 24;
-  #row = 0;
-  #listeners: (() => void)[] = [];
-
-  write(text: string): void {
-    // oxlint-disable-next-line no-control-regex
-    for (const [part] of text.matchAll(/\u001b\[\??\d*[A-Za-z]|\n|\r|[^\u001b\n\r]+/g)) this.#take(part);
-  }
-
-  on(_event: 'resize', listener: () => void): void {
-    this.#listeners.push(listener);
-  }
-
-  off(_event: 'resize', listener: () => void): void {
-    this.#listeners = this.#listeners.filter((one) => one !== listener);
-  }
-
-  resize(columns: number): void {
-    this.columns = columns;
-    const pieces = new RegExp(`.{1,${columns}}`, 'g');
-    this.lines = this.lines.flatMap((line) => (line === '' ? [''] : (line.match(pieces) ?? [])));
-    this.#row = this.lines.length - 1;
-    for (const listener of this.#listeners) listener();
-  }
-
-  #take(part: string): void {
-    if (part === '\n') this.#row += 1;
-    else if (part.endsWith('A')) this.#row -= Number(part.slice(2, -1));
-    else if (part.endsWith('J')) this.lines.length = this.#row;
-    else if (!part.startsWith('\u001b') && part !== '\r') this.lines[this.#row] = part;
-    this.lines[this.#row] ??= '';
-  }
-}
-
 describe('a redrawn block', () => {
   it('leaves what was written above it, and nothing of what was drawn before', () => {
-    const screen = new Terminal();
+    const screen = new VirtualScreen();
     screen.write(redraw(nothingDrawn, ['one', 'two', 'three'], 80));
     screen.write(
       redraw({ lines: ['one', 'two', 'three'], columns: 80 }, ['four'], 80, 'a log line\nand another\n'),
@@ -149,7 +112,7 @@ describe('a redrawn block', () => {
 
 describe('the terminal of up', () => {
   it('draws at most ten times a second, log lines stay above, and what is done leaves nothing', () => {
-    const screen = new Terminal();
+    const screen = new VirtualScreen();
     let now = 0;
     const terminal = openTerminal({ color: false }, screen, () => now);
     terminal.show(running);
