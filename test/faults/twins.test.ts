@@ -1,9 +1,10 @@
 import { spawn } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { protections } from '../../bench/protections.ts';
 import { writeAllTheWhile } from '../support/application.ts';
 import { withDatabase } from '../support/database.ts';
-import { type Patch, copyProduct } from '../support/product-copy.ts';
+import { type Patch, copyProduct, withoutRowLocks } from '../support/product-copy.ts';
 import { counterRows, createCounters, makeProject } from '../support/project.ts';
 
 /**
@@ -24,13 +25,7 @@ interface Twin {
 const twins: readonly Twin[] = [
   {
     lacks: 'the row locks',
-    patches: [
-      {
-        file: 'migration/chunk-queries.js',
-        from: ' for no key update of ${quote(shape.table.alias)}',
-        to: '',
-      },
-    ],
+    patches: withoutRowLocks,
     attack: 'application',
   },
   {
@@ -171,4 +166,8 @@ describe('the proof', () => {
     },
     60_000,
   );
+
+  it('knows how to leave out what benchmarks measure', () => {
+    for (const { without } of protections) copyProduct(without).remove();
+  });
 });

@@ -9,6 +9,11 @@ export interface Patch {
   readonly to: string;
 }
 
+/** A read of a chunk that locks no rows. */
+export const withoutRowLocks: readonly Patch[] = [
+  { file: 'migration/chunk-queries.js', from: ' for no key update of ${quote(alias)}', to: '' },
+];
+
 const root = path.join(import.meta.dirname, '..', '..');
 
 /** A copy of the built product with these changes. Returns its command-line file; `remove` deletes the copy. */
