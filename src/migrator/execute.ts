@@ -167,12 +167,14 @@ export function makeExecutor(input: ExecutorInput): Executor {
 
 /** A refusal of a table or a statement does not know whose it is. */
 function about(name: string, error: unknown): unknown {
-  if (!(error instanceof UmzugClusterError)) return error;
-  if (error.code !== 'SELECT_REFUSED' && error.code !== 'PERMISSION') return error;
-  if (error.message.startsWith(name) || error.message.includes(`/${name}.`)) return error;
+  if (!(error instanceof UmzugClusterError) || !ofOneMigration.has(error.code)) return error;
+  const isNamed = error.message.startsWith(name) || error.message.includes(`/${name}.`);
+  if (isNamed || error.message.includes(` ${name} `)) return error;
   const { code, message, detail, hint, report } = error;
   return fail(code, { message: `${name}: ${message}`, detail, hint, report, cause: error });
 }
+
+const ofOneMigration: ReadonlySet<string> = new Set(['SELECT_REFUSED', 'PERMISSION', 'MIGRATION_FAILED']);
 
 function refuseWithoutDown(migration: LoadedMigration): void {
   if (migration.down !== null) return;

@@ -3,6 +3,10 @@ import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSy
 import os from 'node:os';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { commands } from '../../src/commands/all.ts';
+import { globalOptions } from '../../src/commands/globals.ts';
+import { formatBlock } from '../../src/core/progress-block.ts';
+import type { Progress } from '../../src/core/progress.ts';
 import { exitCodes } from '../../src/errors.ts';
 import { loadMigration } from '../../src/migration/loader.ts';
 import { renderReference } from '../support/reference.ts';
@@ -19,6 +23,29 @@ const documents = [
   'docs/tables-and-queries.md',
   'docs/writing-migrations.md',
 ] as const;
+
+/** What `docs/operating.md` explains field by field. */
+const exampleProgress: Progress = {
+  migration: '2025.05.18T22.04.04.dated-to-date-given',
+  direction: 'up',
+  rowsDone: 31_000,
+  rowsEstimated: 62_000,
+  fraction: 0.5,
+  rowsPerSecond: 18_500,
+  etaSeconds: 100,
+  etaReason: 'more rows than estimated',
+  chunks: 31,
+  chunkSize: 1_000,
+  chunkMs: 420,
+  workers: 8,
+  otherWorkers: 4,
+  otherHosts: 2,
+  waiting: 'transaction of pid 99, 8 s old',
+  throttled: 'pace: at most 2,000 rows/s over all hosts',
+  retries: 3,
+  quarantined: 0,
+  elapsedMs: 1_700,
+};
 
 describe('the documents', () => {
   it.each([
@@ -56,6 +83,26 @@ describe('the documents', () => {
       [...read('README.md').matchAll(/`umzug-cluster ([a-z]+)/g)].map(([, name]) => name),
     );
     expect(named).toEqual(commands);
+  });
+
+  it('give commands only flags that these have', () => {
+    const every = Object.keys(globalOptions);
+    const wrong = documents.flatMap((file) =>
+      [...read(file).matchAll(/umzug-cluster ([a-z]+)((?: [^`\s]+)*)/g)].flatMap(
+        ([line, verb, rest = '']) => {
+          const command = commands.find(({ command: usage }) => usage.split(' ')[0] === verb);
+          const known = [...every, 'help', 'version', ...Object.keys(command?.options ?? {})];
+          const given = [...rest.matchAll(/ --([a-z-]+)/g)].map(([, flag]) => flag ?? '');
+          return given.filter((flag) => !known.includes(flag)).map((flag) => `${file}: ${line}: --${flag}`);
+        },
+      ),
+    );
+    expect(wrong).toEqual([]);
+  });
+
+  it('show a running migration as a terminal does', () => {
+    const shown = /```text\n([^]*?)```/.exec(read('docs/operating.md'))?.[1]?.trimEnd();
+    expect(formatBlock(exampleProgress, 90, false).join('\n')).toBe(shown);
   });
 
   it('name only make targets that there are', () => {
