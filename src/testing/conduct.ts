@@ -33,8 +33,9 @@ export async function conduct(request: TestRequest, hands: Hands): Promise<Migra
       const options = { ledgerSchema, startedAt, ignore: request.ignore ?? [] };
       const look = (at: string): Promise<Snapshot> =>
         withClient(at, (client) => readSnapshot(client, options));
-      const fresh = (): Promise<string> => databases.make(seeded);
-      return await makeChecks({ request, name, place, hands, look, fresh, seed: await look(seeded) });
+      const copy = (of: string): Promise<string> => databases.make(of);
+      const fresh = (): Promise<string> => copy(seeded);
+      return await makeChecks({ request, name, place, hands, look, copy, fresh, seed: await look(seeded) });
     }),
   );
 }

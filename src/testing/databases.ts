@@ -66,17 +66,23 @@ export async function withClient<Result>(
   }
 }
 
-/** What new databases are copies of. An empty database may hold extensions, and they are needed. */
+/**
+ * What new databases are copies of. An empty database may hold extensions, or sort in its own way, and both are
+ * needed; else any empty one will do, which nobody can be connected to.
+ */
 async function templateOf(admin: pgModule.Client, copyRows: boolean, label: string): Promise<string> {
-  const { rows } = await admin.query<{ name: string; extensions: number; tables: string[] }>(
+  const { rows } = await admin.query<{ name: string; special: boolean; tables: string[] }>(
     `select current_database() as name,
-            (select count(*)::int from pg_extension where extname <> 'plpgsql') as extensions,
+            exists (select from pg_extension where extname <> 'plpgsql') or (
+              select count(distinct jsonb_build_array(encoding, datcollate, datctype,
+                to_jsonb(d) -> 'datlocprovider', to_jsonb(d) -> 'daticulocale', to_jsonb(d) -> 'datlocale'))
+              from pg_database as d where datname in (current_database(), 'template0')) > 1 as special,
             (select coalesce(array_agg(c.oid::regclass::text order by 1), '{}') from pg_class as c
              where c.relkind in ('r', 'p', 'v', 'm', 'f')
                and c.relnamespace::regnamespace::text not in ('pg_catalog', 'information_schema', 'pg_toast')
                and not exists (select from pg_depend as d where d.objid = c.oid and d.deptype = 'e')) as tables`,
   );
-  const { name = '', extensions = 0, tables = [] } = rows[0] ?? {};
+  const { name = '', special = false, tables = [] } = rows[0] ?? {};
   if (tables.length > 0 && !copyRows) {
     const some = tables.slice(0, 3).join(', ') + (tables.length > 3 ? ', …' : '');
     throw fail('CONFIG', {
@@ -84,7 +90,7 @@ async function templateOf(admin: pgModule.Client, copyRows: boolean, label: stri
       hint: 'name an empty database, or set copyRows: true to test on copies of it; it is never written to',
     });
   }
-  return copyRows || extensions > 0 ? name : 'template0';
+  return copyRows || special ? name : 'template0';
 }
 
 async function create(admin: pgModule.Client, name: string, template: string): Promise<void> {

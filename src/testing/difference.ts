@@ -1,3 +1,4 @@
+import { stripControls } from '../core/redact.ts';
 import type { Row, Snapshot, TableRows } from './snapshot.ts';
 
 /**
@@ -8,8 +9,12 @@ import type { Row, Snapshot, TableRows } from './snapshot.ts';
 /** What takes the place of a generated value that the seed did not have. */
 const fresh = 'generated';
 
-/** Keys that a message names at most. */
+/** Keys that a line names at most, and characters of each. */
 const mostKeys = 3;
+const longestKey = 80;
+
+/** Lines that a message has at most. */
+const mostLines = 12;
 
 /** How `after` differs from `before`, a table a line; null where it does not. */
 export function differenceOf(before: Snapshot, after: Snapshot, seed: Snapshot): string | null {
@@ -21,7 +26,9 @@ export function differenceOf(before: Snapshot, after: Snapshot, seed: Snapshot):
     if (right === undefined) return [`${name}: the table is gone`];
     return tableDifference(left, right, known).map((line) => `${name}: ${line}`);
   });
-  return lines.length === 0 ? null : lines.join('\n    ');
+  if (lines.length === 0) return null;
+  const more = lines.length > mostLines ? [`and ${lines.length - mostLines} more`] : [];
+  return [...lines.slice(0, mostLines), ...more].join('\n    ');
 }
 
 /** For each generating column, the values that it and what refers to it had in the seed. */
@@ -81,7 +88,7 @@ function byKey(
     });
     const isNamed = key.length > 0 && key.every((index) => masked[index] === row[index]);
     if (isNamed) {
-      keyed.set(key.map((index) => row[index]).join(', '), masked);
+      keyed.set(JSON.stringify(key.map((index) => row[index])), masked);
     } else {
       const text = JSON.stringify(masked);
       counted.set(text, (counted.get(text) ?? 0) + 1);
@@ -104,8 +111,13 @@ function countDifference(
 }
 
 function named(keyNames: string, keys: readonly string[]): string {
-  const shown = keys.slice(0, mostKeys).map((key) => `(${key})`);
+  const shown = keys.slice(0, mostKeys).map((key) => `(${shownKey(JSON.parse(key) as string[])})`);
   return `${keyNames} = ${shown.join(', ')}${keys.length > mostKeys ? ', …' : ''}`;
+}
+
+function shownKey(values: readonly string[]): string {
+  const text = stripControls(values.join(', ')).replaceAll('\n', ' ');
+  return text.length > longestKey ? `${text.slice(0, longestKey)}…` : text;
 }
 
 function rowsOf(count: number): string {

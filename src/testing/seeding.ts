@@ -50,11 +50,11 @@ function columnsOf(row: object): readonly string[] {
   return Object.entries(row).flatMap(([name, value]) => (value === undefined ? [] : [name]));
 }
 
-/** What JSON has no form for, as Postgres reads it: bigint and bytea. */
-function asJson(_name: string, value: unknown): unknown {
+/** What JSON has no form for, as Postgres reads it: bigint and bytea. A Buffer has put itself into JSON already. */
+function asJson(this: Readonly<Record<string, unknown>>, name: string, value: unknown): unknown {
   if (typeof value === 'bigint') return value.toString();
-  if (value instanceof Uint8Array) return `\\x${Buffer.from(value).toString('hex')}`;
-  return value;
+  const bytes = this[name];
+  return bytes instanceof Uint8Array ? `\\x${Buffer.from(bytes).toString('hex')}` : value;
 }
 
 /** The seed gave keys itself; the next row of the migration must not get one of them. */

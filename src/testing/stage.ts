@@ -20,6 +20,8 @@ export interface Stage {
   readonly seed: Snapshot;
   /** A database with the seed in it. */
   fresh(): Promise<string>;
+  /** A copy of a database that nobody is connected to. */
+  copy(url: string): Promise<string>;
   /** All rows that are in a database now. */
   look(url: string): Promise<Snapshot>;
 }

@@ -1,4 +1,4 @@
-import { expect, inject, it } from 'vitest';
+import { expect, inject, it, vi } from 'vitest';
 import { testMigration } from 'umzug-cluster/testing';
 import '../support/global-setup.ts';
 
@@ -12,6 +12,9 @@ const properties = Array.from({ length: 40 }, (_, no) => ({
   country: 'BE',
   property_date_type: ['dated', 'dated', 'date-given', 'undated'][no % 4],
 }));
+
+// Some ten processes, one after the other.
+vi.setConfig({ testTimeout: 180_000 });
 
 it('gives dated properties their new type, whatever happens on the way, and takes it back', async () => {
   const report = await testMigration({

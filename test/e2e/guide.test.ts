@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import type pg from 'pg';
-import { describe, expect, inject, it } from 'vitest';
+import { describe, expect, inject, it, vi } from 'vitest';
 import { run } from '../support/cli.ts';
 import { withDatabase } from '../support/database.ts';
 import { type Project, makeProject } from '../support/project.ts';
@@ -73,6 +73,9 @@ it('the migrations of the guide go up one by one, do what they say, and come bac
     expect((await client.query(state)).rows).toEqual(before);
   });
 });
+
+// Some ten processes a test, one after the other.
+vi.setConfig({ testTimeout: 180_000 });
 
 describe('the test of the guide', () => {
   const [[name, text] = ['', '']] = Object.entries(files('js'));

@@ -1,12 +1,16 @@
 import { spawn } from 'node:child_process';
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { describe, expect, inject, it, onTestFinished } from 'vitest';
+import { describe, expect, inject, it, onTestFinished, vi } from 'vitest';
 import type { MigrationTest, MigrationTestError } from 'umzug-cluster/testing';
+import { removeEmbedded } from '../../src/postgres/embedded/index.ts';
 import { kill, until } from '../support/cli.ts';
 import { createDatabase, onServer, withDatabase } from '../support/database.ts';
 import { type Project, makeProject } from '../support/project.ts';
 import { failures, people, reported, tested } from '../support/tested.ts';
+
+// Some ten processes a test, one after the other.
+vi.setConfig({ testTimeout: 180_000 });
 
 describe('a test that cannot be made is refused, and says why', () => {
   const fine = `
@@ -127,9 +131,13 @@ describe('the process of a test', () => {
     return project;
   }
 
-  /** Runs Node in a project, on the server of the tests. */
-  function node(args: readonly string[], { dir }: Project): ReturnType<typeof spawn> {
-    const env = { PATH: process.env['PATH'], TEST_DATABASE_URL: inject('serverUrl') };
+  /** Runs Node in a project, on the server of the tests, or where nobody names one. */
+  function node(
+    args: readonly string[],
+    { dir }: Project,
+    server: string | null = inject('serverUrl'),
+  ): ReturnType<typeof spawn> {
+    const env = { PATH: process.env['PATH'], ...(server === null ? {} : { TEST_DATABASE_URL: server }) };
     const child = spawn(process.execPath, args, { cwd: dir, env, stdio: ['ignore', 'pipe', 'pipe'] });
     onTestFinished(() => kill(child.pid ?? 0));
     return child;
@@ -145,13 +153,13 @@ describe('the process of a test', () => {
 
   it.each([
     [
-      'an ES module',
+      'an ES module, on a server that it names',
       'a.test.mjs',
       `import { testMigration } from 'umzug-cluster/testing';
       import assert from 'node:assert'; import { test } from 'node:test';`,
     ],
     [
-      'CommonJS',
+      'CommonJS, on the embedded server',
       'a.test.cjs',
       `const { testMigration } = require('umzug-cluster/testing');
       const assert = require('node:assert'); const { test } = require('node:test');`,
@@ -162,7 +170,10 @@ describe('the process of a test', () => {
       `${imports}
        test('a', async () => { assert.equal((await ${asks(table)}).crashes, 2); });`,
     );
-    const child = node(['--test', file], project);
+    // no server is named to this one
+    const isEmbedded = file.endsWith('.cjs');
+    if (isEmbedded) onTestFinished(() => removeEmbedded(project.dir));
+    const child = node(['--test', file], project, isEmbedded ? null : undefined);
     let said = '';
     child.stdout?.on('data', (data) => (said += String(data)));
     const code = await new Promise((resolve) => child.on('close', resolve));
