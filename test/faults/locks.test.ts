@@ -1,6 +1,6 @@
 import type pg from 'pg';
-import { expect, it } from 'vitest';
-import { run, start, until } from '../support/cli.ts';
+import { describe, expect, it } from 'vitest';
+import { rowsDone, run, start, until } from '../support/cli.ts';
 import { connect, withDatabase } from '../support/database.ts';
 import { makeProject, rowsMigration, setMigration } from '../support/project.ts';
 
@@ -83,3 +83,45 @@ it.each([
     });
   },
 );
+
+describe('a lock of the application', () => {
+  it('on a row is waited for in turns of the lock timeout, which are counted, however long it is held', async () => {
+    await withDatabase(async ({ url, client }) => {
+      await client.query(table);
+      await client.query('begin; select pg_current_xact_id()');
+      const place = { cwd: makeProject({ 'a.ts': rowsMigration() }).dir, url };
+      const env = { UMZUG_CLUSTER_LOCK_TIMEOUT_MS: '20' };
+      const up = start(['up', '--workers', '1', '--chunk-size', '100'], { ...place, env });
+      await up.says(/waiting for transaction/);
+      const application = await connect(url);
+      await application.query('begin');
+      await hit(application, 550);
+      await client.query('commit');
+      await up.says(/(lock timeout[^]*){3}/);
+      await application.query('commit');
+      await application.end();
+      const { code, stderr } = await up.outcome;
+      expect(code, stderr).toBe(0);
+      const { rows: counted } = await client.query(
+        'select array_agg(distinct n) as n, sum(hits)::int as hits from counters',
+      );
+      expect(counted).toEqual([{ n: [1], hits: 1 }]);
+    });
+  });
+
+  it('on the table, as ALTER TABLE takes it, is granted between two chunks, and the run goes on', async () => {
+    await withDatabase(async ({ url, client }) => {
+      await client.query(table);
+      const up = start(['up', '--workers', '1', '--chunk-size', '20'], {
+        cwd: makeProject({ 'a.ts': rowsMigration(0.05) }).dir,
+        url,
+      });
+      await until('rows are migrated', () => rowsDone(client));
+      await client.query('alter table counters add column later int');
+      expect(await rowsDone(client), 'the run had rows left to do').toBeLessThan(rows);
+      const { code, stderr } = await up.outcome;
+      expect(code, stderr).toBe(0);
+      expect((await client.query('select distinct n from counters')).rows).toEqual([{ n: 1 }]);
+    });
+  });
+});
