@@ -4,6 +4,7 @@ import { cancel } from './cancel.ts';
 import { create } from './create.ts';
 import { down } from './down.ts';
 import { executed } from './executed.ts';
+import { init } from './init.ts';
 import { pause } from './pause.ts';
 import { pending } from './pending.ts';
 import { plan } from './plan.ts';
@@ -24,6 +25,7 @@ export const commands: readonly Command[] = [
   pending,
   executed,
   create,
+  init,
   status,
   pause,
   resume,
