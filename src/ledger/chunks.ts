@@ -1,10 +1,12 @@
 import { type Overrides, parseOverrides } from '../core/steering.ts';
+import type { Space } from '../migration/key.ts';
 import type { Session } from '../postgres/session.ts';
 import type { Key } from './rows.ts';
 import type { LedgerNames } from './schema.ts';
 
 /** What the range row and the run row said when the chunk's transaction took the range's lock. */
 export interface Owned {
+  readonly space: Space;
   readonly after: Key | null;
   readonly cursor: Key | null;
   readonly hi: Key;
@@ -29,14 +31,14 @@ export async function own(
 ): Promise<Owned | null> {
   const result = await session.query(
     `with own as materialized (
-       select lo, cursor, hi, max_rows, greatest(attempts + stalls, 1) as attempt
+       select space, lo, cursor, hi, max_rows, greatest(attempts + stalls, 1) as attempt
        from ${names.ranges}
        where run_id = $1::bigint and no = $2::integer and state = 'open'
        for update -- the authority over the chunk, held until its transaction ends
      ), guard as (
        insert into ${names.guardOpen} (token) select $3::uuid from own
      )
-     select coalesce(own.cursor, own.lo) as after, own.cursor, own.hi, own.max_rows, own.attempt,
+     select own.space, coalesce(own.cursor, own.lo) as after, own.cursor, own.hi, own.max_rows, own.attempt,
             run.state as run_state, run.epoch, c.overrides
      from own cross join ${names.runs} as run left join ${names.controls} as c on c.run_id = run.id
      where run.id = $1::bigint`,
@@ -45,6 +47,7 @@ export async function own(
   const row = result.rows[0];
   if (row === undefined) return null;
   return {
+    space: row.space as Space,
     after: row.after as Key | null,
     cursor: row.cursor as Key | null,
     hi: row.hi as Key,

@@ -2,7 +2,7 @@ import type { Session } from '../postgres/session.ts';
 import type { Key } from './rows.ts';
 import type { LedgerNames } from './schema.ts';
 
-/** What is left of the open ranges of a run, at most `most` of them; locks nothing. */
+/** What is left of the open ranges of keys of a run, at most `most` of them; locks nothing. */
 export async function openParts(
   session: Session,
   names: LedgerNames,
@@ -11,7 +11,7 @@ export async function openParts(
 ): Promise<readonly { readonly after: Key | null; readonly upTo: Key }[]> {
   const { rows } = await session.query(
     `select coalesce(cursor, lo) as after, hi from ${names.ranges}
-     where run_id = $1::bigint and state = 'open'
+     where run_id = $1::bigint and state = 'open' and space = 'keys'
      order by estimated desc, no
      limit $2::integer`,
     [runId, most],

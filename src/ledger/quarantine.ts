@@ -93,7 +93,7 @@ export async function shrinkRange(
 /**
  * Sets one row aside, inside a transaction that owns the range: what is done before it, the row, and what
  * comes after become ranges of their own, so that `down` leaves the row out and `retry` finds it. False where
- * the range is not as it was.
+ * the range is not as it was. `place`: where its row is in the range's order, mostly its key.
  */
 export async function setAside(
   session: Session,
@@ -105,7 +105,7 @@ export async function setAside(
     readonly epoch: number;
     readonly token: string;
   },
-  row: QuarantinedRow,
+  row: QuarantinedRow & { readonly place: Key },
 ): Promise<boolean> {
   // Two ranges must not take the same number.
   await session.query('select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended($1, 0))', [
@@ -130,14 +130,14 @@ export async function setAside(
        from before where cursor is not null
      ), aside as (
        insert into ${names.ranges} (run_id, no, pass, space, lo, hi, state, max_rows, estimated)
-       select run_id, last_no + 1, pass, space, coalesce(cursor, lo), $6::text[], 'void', 1, 1 from before
+       select run_id, last_no + 1, pass, space, coalesce(cursor, lo), $10::text[], 'void', 1, 1 from before
        returning no
      ), listed as (
        insert into ${names.quarantine} (run_id, key, range_no, error, sqlstate, attempts)
        select $1::bigint, $6::text[], no, $7, $8, $9::integer from aside
      )
      update ${names.ranges} as r
-     set lo = $6::text[], cursor = null, stalls = 0, attempts = 0, max_rows = 1, last_error = null,
+     set lo = $10::text[], cursor = null, stalls = 0, attempts = 0, max_rows = 1, last_error = null,
          rows = case when before.cursor is null then r.rows else 0 end,
          passed = case when before.cursor is null then r.passed else 0 end,
          chunks = case when before.cursor is null then r.chunks else 0 end,
@@ -146,7 +146,18 @@ export async function setAside(
          touched_at = clock_timestamp()
      from before
      where r.run_id = before.run_id and r.no = before.no`,
-    [at.runId, at.no, at.cursor, at.epoch, at.token, row.key, row.error, row.sqlstate, row.attempts],
+    [
+      at.runId,
+      at.no,
+      at.cursor,
+      at.epoch,
+      at.token,
+      row.key,
+      row.error,
+      row.sqlstate,
+      row.attempts,
+      row.place,
+    ],
   );
   return moved.rowCount === 1;
 }

@@ -1,4 +1,5 @@
 import { type Overrides, parseOverrides } from '../core/steering.ts';
+import type { Space } from '../migration/key.ts';
 import type { Session } from '../postgres/session.ts';
 import { type Key, type Range, type RunTotals, toRange } from './rows.ts';
 import type { LedgerNames } from './schema.ts';
@@ -68,7 +69,7 @@ export async function claim(
        set worker = $2, stalls = r.stalls + 1, touched_at = clock_timestamp()
        from free
        where r.run_id = $1::bigint and r.no = free.no
-       returning r.no, r.lo, r.hi, r.cursor, r.max_rows, r.stalls,
+       returning r.no, r.space, r.lo, r.hi, r.cursor, r.max_rows, r.stalls,
          not exists (select from ${names.ranges} where run_id = $1::bigint and chunks > 0)
            and exists (select from ${names.ranges} where run_id = $1::bigint and (attempts > 0 or state = 'void'))
            as only_failed
@@ -134,7 +135,7 @@ export async function lockLargest(
   minimum: number,
 ): Promise<(Range & { readonly estimated: number }) | null> {
   const result = await session.query(
-    `select no, lo, hi, cursor, max_rows, stalls, estimated, state
+    `select no, space, lo, hi, cursor, max_rows, stalls, estimated, state
      from ${names.ranges}
      where run_id = $1::bigint and state = 'open' and estimated >= $2::double precision
      order by estimated desc, no
@@ -188,21 +189,28 @@ export async function markSmall(
   );
 }
 
+/** Where a pass over a table ends, upper bounds of its first ranges, and the rows of each by the estimate. */
+export interface Layout {
+  readonly space: Space;
+  readonly stopKey: Key | null;
+  readonly bounds: readonly Key[];
+  readonly estimatedEach: number;
+}
+
 /** Inserts the first ranges of a run's present pass; consecutive bounds make half-open ranges. */
 export async function layOut(
   session: Session,
   names: LedgerNames,
   runId: string,
-  bounds: readonly Key[],
-  estimatedEach: number,
+  { bounds, space, estimatedEach }: Layout,
 ): Promise<void> {
   for (const [index, hi] of bounds.entries()) {
     await session.query(
-      `insert into ${names.ranges} (run_id, no, pass, lo, hi, estimated)
+      `insert into ${names.ranges} (run_id, no, pass, space, lo, hi, estimated)
        select $1::bigint, 1 + coalesce((select max(no) from ${names.ranges} where run_id = $1::bigint), 0),
-              pass, $2::text[], $3::text[], $4::double precision
+              pass, $5, $2::text[], $3::text[], $4::double precision
        from ${names.runs} where id = $1::bigint`,
-      [runId, bounds[index - 1] ?? null, hi, estimatedEach],
+      [runId, bounds[index - 1] ?? null, hi, estimatedEach, space],
     );
   }
 }

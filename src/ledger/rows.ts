@@ -1,5 +1,5 @@
 import type { FileHashes } from '../core/file-drift.ts';
-import type { BaseTable } from '../migration/key.ts';
+import type { BaseTable, Space } from '../migration/key.ts';
 import type { ColumnSize } from '../migration/row-sizes.ts';
 
 /** A key as text, one element per key column; only Postgres compares keys. */
@@ -22,6 +22,8 @@ export interface RunPlan {
   readonly isSparse?: boolean;
   /** Its select drains: when it is done it goes over its table again, until nothing is left. */
   readonly sweeps?: boolean;
+  /** Its first pass goes over blocks, in each of which about so many rows are. */
+  readonly rowsPerBlock?: number;
 }
 
 /** One execution of one migration, in one direction. */
@@ -43,9 +45,10 @@ export interface Run extends FileHashes {
   readonly error: string | null;
 }
 
-/** A half-open key range `(lo, hi]` of a run, with the cursor up to which it is done. */
+/** A half-open range `(lo, hi]` of a run, of keys or of places, with the cursor up to which it is done. */
 export interface Range {
   readonly no: number;
+  readonly space: Space;
   readonly lo: Key | null;
   readonly hi: Key;
   readonly cursor: Key | null;
@@ -101,6 +104,7 @@ export const runColumns =
 export function toRange(row: Record<string, unknown>): Range {
   return {
     no: row.no as number,
+    space: row.space as Space,
     lo: row.lo as Key | null,
     hi: row.hi as Key,
     cursor: row.cursor as Key | null,

@@ -1,4 +1,4 @@
-import type { BaseTable } from '../migration/key.ts';
+import { type BaseTable, inSpace } from '../migration/key.ts';
 import { isAtMost } from '../migration/key-sql.ts';
 import type { Session } from '../postgres/session.ts';
 import { type LedgerNames, liveStates } from './schema.ts';
@@ -84,7 +84,9 @@ export async function misplacedCursors(
   run: { readonly id: string; readonly name: string },
   base: BaseTable,
 ): Promise<readonly string[]> {
-  const inOrder = (one: string, other: string): string => `(${isAtMost(`p.${one}`, `p.${other}`, base)})`;
+  const inOrder = (one: string, other: string): string =>
+    `case p.space when 'keys' then ${isAtMost(`p.${one}`, `p.${other}`, base)}
+                  else ${isAtMost(`p.${one}`, `p.${other}`, inSpace(base, 'blocks'))} end`;
   const result = await session.query(
     `select p.no from ${names.ranges} as p
      where p.run_id = $1::bigint and not (

@@ -57,6 +57,7 @@ export async function resolveBaseTable(
     name: found['name'] ?? '',
     ...(table.only ? { only: true } : {}),
     key: key.map(withoutNull),
+    ...(found['kind'] === 'p' ? { isPartitioned: true } : {}),
     ...(found['has_large'] === 'true' ? { hasLargeValues: true } : {}),
     estimatedRows: Math.round(Number(found['rows'])),
     rowBytes: Number(found['rows']) > 0 ? Number(found['bytes']) / Number(found['rows']) : 0,

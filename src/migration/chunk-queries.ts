@@ -28,6 +28,7 @@ type Query = Knex.QueryBuilder;
 
 const keyText = '__umzug_key';
 const moved = '__umzug_moved';
+const rowKey = '__umzug_row';
 const keyColumn = (index: number): string => `__umzug_k${index}`;
 
 // A text whose parser no application has changed. As a `text[]` of one element, reading it took 13 % of the
@@ -49,15 +50,22 @@ export interface ByteBound {
  * Locks and reads the next rows of a plain select, in key order: one statement. The range is a condition
  * of the author's own query, so that the planner walks the key's index and stops at the limit. A row that was
  * changed while the statement waited for its lock comes as it is now, in its old place: it is marked, since it
- * may have got another key.
+ * may have got another key. `identity`: the table with the key of its rows, where `base` orders them by something
+ * else.
  */
-export function lockedChunk(shape: SelectShape, base: BaseTable, range: ChunkRange): Statement {
+export function lockedChunk(
+  shape: SelectShape,
+  base: BaseTable,
+  range: ChunkRange,
+  identity: BaseTable = base,
+): Statement {
   const { alias } = shape.table;
   const query = nextRows(shape, base, range);
   // Younger than all that was complete when the statement began. A column of nulls costs next to nothing.
   const isYoung = `pg_catalog.age(${quote(alias)}.xmin) <= (
     select pg_catalog.age(pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::pg_catalog.xid))`;
   query.select(raw(query, `case when ${isYoung} then 1 end as ${quote(moved)}`));
+  if (identity !== base) query.select(raw(query, `${asText(alias, identity.key)} as ${quote(rowKey)}`));
   const { text, values } = native(query);
   return { text: `${text} for no key update of ${quote(alias)}`, values };
 }
@@ -85,15 +93,6 @@ export function fittingKeys(
 function sizedKey({ key }: BaseTable): Parameters<typeof lastFitting>[1] {
   const column = `q.${quote(keyText)}`;
   return { column: keyText, list: key.length === 1 ? `array[${column}::pg_catalog.text]` : column };
-}
-
-/** The key of the last of the next `limit` rows of any select: no row where it has fewer, or one with `key`. */
-export function nthRow(shape: SelectShape, base: BaseTable, range: ChunkRange): Statement {
-  const { text, values } = pickKeys(shape, base, range);
-  return {
-    text: `select nth.key from (${text}) as nth offset $${values.length + 1}::pg_catalog.int8`,
-    values: [...values, range.limit - 1],
-  };
 }
 
 function nextRows(shape: SelectShape, base: BaseTable, range: ChunkRange): Query {
@@ -146,6 +145,16 @@ export function rowsByKeys(shape: SelectShape, base: BaseTable, keys: readonly K
   };
 }
 
+/** Takes the keys that `lockedChunk` tells of rows in another order, in place. */
+export function takeRowKeys(rows: readonly object[]): Key[] {
+  return rows.map((row) => {
+    const fields = row as Record<string, unknown>;
+    const key = fields[rowKey];
+    delete fields[rowKey];
+    return keyOfList(key);
+  });
+}
+
 /** Takes the hidden columns off the rows, in place, and returns the rows with their keys. */
 export function splitRows(
   rows: readonly object[],
@@ -172,16 +181,17 @@ function keyOfList(list: unknown): Key {
   return (Array.isArray(list) ? list : parseTextArray(String(list))) as Key;
 }
 
-/** The base rows of one range that the author selects and that meet `condition`, for counting. */
+/** The base rows of one range that the author selects and that meet `condition`: of each what `column` says. */
 export function setBasedRows(
   shape: SelectShape,
   base: BaseTable,
   range: KeyRange,
   condition: string,
+  column = '1 as one',
 ): Statement {
   const rangeOfKeys = within(shape.table.alias, base.key, range, 1);
   const query = restrict(groupWhere(shape.builder).clearSelect(), rangeOfKeys);
-  return native(query.andWhere(raw(query, condition)).select(raw(query, '1 as one')));
+  return native(query.andWhere(raw(query, condition)).select(raw(query, column)));
 }
 
 /** The author's query on one range, ready for `.update()` or `.delete()`. */

@@ -73,6 +73,11 @@ export interface Options {
    * changed meanwhile. `select` must drain: a row that `update` was given must not match any more. Default: false.
    */
   readonly sweep?: boolean;
+  /**
+   * `physical`: goes over the table in the order in which its rows are stored, and then sweeps by key. For a table
+   * that is larger than memory, with keys in no such order; `select` must drain, as for `sweep`. Default: `key`.
+   */
+  readonly order?: 'key' | 'physical';
   /** Lets `update` delete its rows or change their keys' existence. Default: false. */
   readonly allowDelete?: boolean;
   /** Lets `update` finish without a statement on `db`. Default: false. */

@@ -1,6 +1,6 @@
 import { rowsByKeys, setBasedRows } from './chunk-queries.ts';
 import type { BaseTable } from './key.ts';
-import { type KeyRange, type Statement, quote } from './key-sql.ts';
+import { type KeyRange, type Statement, asText, quote } from './key-sql.ts';
 import type { SelectShape } from './select-shape.ts';
 
 /** Whether rows still match after an update, asked in its own transaction. */
@@ -10,6 +10,16 @@ type Key = readonly string[];
 /** How many of these base rows the author selects now: one row with `count`. */
 export function countMatching(shape: SelectShape, base: BaseTable, keys: readonly Key[]): Statement {
   return countOf(rowsByKeys(shape, base, keys));
+}
+
+/** The keys of a range of `placed` that the author selects, in no order: rows of `key text[]`. */
+export function matchingKeys(
+  shape: SelectShape,
+  base: BaseTable,
+  placed: BaseTable,
+  range: KeyRange,
+): Statement {
+  return setBasedRows(shape, placed, range, 'true', `${asText(shape.table.alias, base.key)} as key`);
 }
 
 /**

@@ -20,6 +20,16 @@ export interface KeyColumn {
   readonly madeFrom?: readonly string[];
 }
 
+/** What a range is a range of: keys, or places in the table's file, which a row leaves when it is updated. */
+export type Space = 'keys' | 'blocks';
+
+/** The table with what orders its rows in a space. */
+export function inSpace(base: BaseTable, space: Space): BaseTable {
+  return space === 'keys' ? base : { ...base, key: [place] };
+}
+
+const place: KeyColumn = { name: 'ctid', type: '"pg_catalog"."tid"', attnum: -1, collation: '0' };
+
 /** The table whose rows a migration visits, and the key that identifies and orders them. */
 export interface BaseTable {
   readonly oid: string;
@@ -30,6 +40,8 @@ export interface BaseTable {
   readonly key: readonly KeyColumn[];
   /** The planner's row count for the table's present size, -1 where the table was never analysed. */
   readonly estimatedRows: number;
+  /** It has no blocks of its own. */
+  readonly isPartitioned?: true;
   /** Some values are stored out of line: rows may be of any size. */
   readonly hasLargeValues?: true;
   /** Bytes that a row takes on disk, on average; 0: not known. */

@@ -23,6 +23,7 @@ const allowed: Readonly<Record<'data' | 'schema', Readonly<Record<string, Check>
     chunkSize: [between(1, 1_000_000), 'a whole number from 1 to 1000000'],
     targetMs: [between(1, 60_000), 'a whole number of milliseconds from 1 to 60000'],
     sweep: isFlag,
+    order: [(value) => value === 'key' || value === 'physical', "'key' or 'physical'"],
     allowDelete: isFlag,
     allowNoQueries: isFlag,
   },

@@ -1,3 +1,4 @@
+import { firstPlace } from '../core/places.ts';
 import { fail } from '../errors.ts';
 import type { Key } from '../ledger/rows.ts';
 import {
@@ -7,9 +8,10 @@ import {
   lockedChunk,
   rowsByKeys,
   splitRows,
+  takeRowKeys,
 } from '../migration/chunk-queries.ts';
 import type { GuardedDatabase } from '../migration/guard.ts';
-import type { BaseTable } from '../migration/key.ts';
+import { type BaseTable, type Space, inSpace } from '../migration/key.ts';
 import type { SelectShape } from '../migration/select-shape.ts';
 import type { Session } from '../postgres/session.ts';
 import { lockPicked } from './pick.ts';
@@ -28,6 +30,7 @@ export interface Batch {
 
 /** What a chunk may take: rows by number and, where `bound` is not null, by size. */
 export interface BatchRequest {
+  readonly space: Space;
   readonly range: ChunkRange;
   readonly bound: ByteBound | null;
 }
@@ -50,17 +53,26 @@ async function readPlain(
   session: Session,
   shape: SelectShape,
   base: BaseTable,
-  { range, bound }: BatchRequest,
+  { space, range, bound }: BatchRequest,
 ): Promise<Batch> {
-  const probe = bound === null ? null : fittingChunk(shape, base, range, bound);
+  const placed = inSpace(base, space);
+  const probe = bound === null ? null : fittingChunk(shape, placed, range, bound);
   const [fitting] = probe === null ? [] : (await session.query(probe.text, probe.values)).rows;
   // Short of the limit by its bytes: the range goes on behind it.
   const isCut = fitting !== undefined && Number(fitting['rows']) < range.limit;
   const cut = isCut ? (fitting['key'] as Key) : null;
-  const statement = lockedChunk(shape, base, cut === null ? range : { ...range, upTo: cut });
-  const read = splitRows((await session.authorQuery(statement.text, statement.values)).rows, base);
+  const statement = lockedChunk(shape, placed, cut === null ? range : { ...range, upTo: cut }, base);
+  const { rows } = await session.authorQuery(statement.text, statement.values);
+  const isFull = rows.length === range.limit;
+  if (space === 'blocks') {
+    const keys = takeRowKeys(rows);
+    const read = splitRows(rows, placed);
+    // A row that moved while it was waited for tells its new place, which may be far behind the others.
+    const end = read.mayHaveMoved ? (range.after ?? [firstPlace]) : read.keys.at(-1);
+    return { ...read, keys, to: (isFull ? end : cut) ?? range.upTo, isFull, isCut };
+  }
+  const read = splitRows(rows, base);
   if (read.mayHaveMoved) return await readPicked(session, shape, base, { range, bound });
-  const isFull = read.keys.length === range.limit;
   const to = isFull ? read.keys.at(-1) : cut;
   return { ...read, to: to ?? range.upTo, isFull, isCut };
 }
@@ -69,7 +81,7 @@ async function readPicked(
   session: Session,
   shape: SelectShape,
   base: BaseTable,
-  { range, bound }: BatchRequest,
+  { range, bound }: Omit<BatchRequest, 'space'>,
 ): Promise<Batch> {
   const { picked, locked, last, isCut } = await lockPicked(session, shape, base, range, bound);
   const to = last ? range.upTo : (picked.at(-1) ?? range.upTo);

@@ -1,10 +1,11 @@
 import { fail } from '../errors.ts';
 import type { Key } from '../ledger/rows.ts';
-import { countMatching, countWritten } from '../migration/drain-queries.ts';
-import type { BaseTable } from '../migration/key.ts';
+import { countMatching, countWritten, matchingKeys } from '../migration/drain-queries.ts';
+import { type BaseTable, inSpace } from '../migration/key.ts';
 import type { KeyRange, Statement } from '../migration/key-sql.ts';
 import type { SelectShape } from '../migration/select-shape.ts';
 import type { Session } from '../postgres/session.ts';
+import type { RangeLeft } from './farthest.ts';
 
 /**
  * A select drains where a row that was updated does not match any more. A run that goes over its table more than
@@ -24,7 +25,43 @@ export async function refuseUndrained(
   if (left === 0) return;
   throw fail('MIGRATION_FAILED', {
     message: `${name}: select does not drain: ${left === 1 ? '1 row still matches' : `${left} rows still match`} after update`,
-    detail: 'options.sweep goes over the table more than once, and would update such a row again',
-    hint: 'select by what update changes, such as whereNull of the new column, or leave options.sweep out',
+    detail:
+      'options.sweep and options.order go over the table more than once, and would update such a row again',
+    hint: 'select by what update changes, such as whereNull of the new column, or leave these options out',
   });
+}
+
+/** What is done about draining before and after a set-based update. */
+export interface SetDrainCheck {
+  readonly before: (upTo: Key) => Promise<void>;
+  readonly after: (upTo: Key) => Promise<void>;
+}
+
+/**
+ * The check for an update whose rows are not read. In a range of keys what it has written is there afterwards; in
+ * one of blocks an updated row may be in any other block, so the keys of the rows are noted before.
+ */
+export function setDrainCheck(
+  session: Session,
+  name: string,
+  select: { readonly shape: SelectShape; readonly base: BaseTable },
+  { space, after }: Pick<RangeLeft, 'space' | 'after'>,
+): SetDrainCheck {
+  if (space === 'keys') {
+    return {
+      before: () => Promise.resolve(),
+      after: (upTo) => refuseUndrained(session, name, select, { range: { after, upTo } }),
+    };
+  }
+  let keys: readonly Key[] = [];
+  return {
+    before: async (upTo) => {
+      const { shape, base } = select;
+      const { text, values } = matchingKeys(shape, base, inSpace(base, space), { after, upTo });
+      keys = (await session.query(text, values)).rows.map((row) => row['key'] as Key);
+    },
+    after: async () => {
+      if (keys.length > 0) await refuseUndrained(session, name, select, { keys });
+    },
+  };
 }

@@ -1,10 +1,12 @@
 import { randomUUID } from 'node:crypto';
-import { own } from '../ledger/chunks.ts';
+import { type Owned, own } from '../ledger/chunks.ts';
 import { type QuarantinedRow, setAside } from '../ledger/quarantine.ts';
-import type { Key } from '../ledger/rows.ts';
-import { pickKeys } from '../migration/chunk-queries.ts';
+import type { Key, RunPlan } from '../ledger/rows.ts';
+import { lockedChunk, pickKeys, splitRows, takeRowKeys } from '../migration/chunk-queries.ts';
 import { upperKey } from '../migration/key-queries.ts';
 import { guardDatabase } from '../migration/guard.ts';
+import { inSpace } from '../migration/key.ts';
+import type { SelectShape } from '../migration/select-shape.ts';
 import type { Session } from '../postgres/session.ts';
 import {
   authorSearchPath,
@@ -16,6 +18,7 @@ import {
 } from '../postgres/transaction.ts';
 import { selectOfChunk } from './author-select.ts';
 import type { ChunkWork } from './chunk-work.ts';
+import { type RangeLeft, farthest } from './farthest.ts';
 
 /** The row that is to be set aside: the next one of a range. */
 export interface Suspect {
@@ -46,34 +49,73 @@ export async function quarantineNext(
       owned.runState === 'running' &&
       owned.epoch === run.epoch &&
       (seen === null || sameKey(seen.cursor, owned.cursor));
-    const key = isSame ? await nextKey(session, work, owned.after, seen?.key ?? owned.hi) : null;
-    const isSeen = seen === null || seen.key === null || sameKey(seen.key, key);
-    if (owned === null || key === null || !isSeen) {
+    const next = isSame ? await nextRow(session, work, { ...owned, hi: boundOf(owned, seen) }) : null;
+    const isSeen = seen === null || seen.key === null || sameKey(seen.key, next?.key ?? null);
+    if (owned === null || next === null || !isSeen) {
       await rollback(session);
       return null;
     }
     const at = { runId: run.id, no, cursor: owned.cursor, epoch: run.epoch, token };
-    const isDone = await setAside(session, env.names, at, { ...failure, key, attempts: owned.attempt });
+    const isDone = await setAside(session, env.names, at, { ...failure, ...next, attempts: owned.attempt });
     if (isDone) await commit(session);
     else await rollback(session);
-    return isDone ? key : null;
+    return isDone ? next.key : null;
   } catch (error) {
     await rollback(session);
     throw error;
   }
 }
 
-async function nextKey(session: Session, work: ChunkWork, after: Key | null, hi: Key): Promise<Key | null> {
+/** Where the row that is looked for is known to be at the latest. */
+function boundOf({ space, hi }: Owned, seen: Suspect['seen']): Key {
+  return space === 'keys' ? (seen?.key ?? hi) : hi;
+}
+
+/** The next row of a range, and its place in the range's order. */
+interface NextRow {
+  readonly key: Key;
+  readonly place: Key;
+}
+
+async function nextRow(session: Session, work: ChunkWork, left: RangeLeft): Promise<NextRow | null> {
   const { env, step, run } = work;
   const { base } = run.plan;
   await session.query(authorSearchPath(env.searchPath));
   const shape = selectOfChunk(work, guardDatabase(session, env.knexConfig).builder);
-  const statement = step.setBased
-    ? upperKey(base, after, hi, 1)
-    : pickKeys(shape, base, { after, upTo: hi, limit: 1 });
-  const found = await session.query(statement.text, statement.values);
+  const { after, hi } = left;
+  const find = async (): Promise<NextRow | null> => {
+    if (left.space === 'blocks') return await nextInBlocks(session, shape, run.plan, left);
+    const statement = step.setBased
+      ? upperKey(base, after, hi, 1)
+      : pickKeys(shape, base, { after, upTo: hi, limit: 1 });
+    const [found] = (await session.query(statement.text, statement.values)).rows;
+    return found === undefined ? null : { key: found['key'] as Key, place: found['key'] as Key };
+  };
+  const found = await find();
   await session.query(emptySearchPath);
-  return (found.rows[0]?.['key'] as Key | null | undefined) ?? null;
+  return found;
+}
+
+// To find a row in its order, all of the places that are looked at are sorted.
+const keysAtOnce = 1_000;
+
+async function nextInBlocks(
+  session: Session,
+  shape: SelectShape,
+  plan: RunPlan,
+  left: RangeLeft,
+): Promise<NextRow | null> {
+  const placed = inSpace(plan.base, 'blocks');
+  for (let { after } = left; ;) {
+    const { upTo, isLast } = await farthest(session, plan, { ...left, after }, keysAtOnce);
+    const next = lockedChunk(shape, placed, { after, upTo, limit: 1 }, plan.base);
+    const { rows } = await session.authorQuery(next.text, next.values);
+    const [key] = takeRowKeys(rows);
+    const { keys, mayHaveMoved } = splitRows(rows, placed);
+    if (key !== undefined) return mayHaveMoved ? null : { key, place: keys[0] ?? upTo };
+    if (isLast) return null;
+    after = upTo;
+  }
 }
 
 function sameKey(one: Key | null, other: Key | null): boolean {

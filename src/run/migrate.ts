@@ -1,5 +1,4 @@
 import type { Reach } from '../core/reach.ts';
-import type { Owned } from '../ledger/chunks.ts';
 import type { Key } from '../ledger/rows.ts';
 import type { ChunkContext } from '../migration/contract.ts';
 import type { GuardedDatabase } from '../migration/guard.ts';
@@ -12,11 +11,11 @@ import { inOrder } from '../postgres/transaction.ts';
 import { selectOfChunk } from './author-select.ts';
 import { readBatch, refuseDuplicates } from './batch.ts';
 import type { ChunkWork } from './chunk-work.ts';
-import { refuseUndrained } from './drains.ts';
-import { farthest } from './farthest.ts';
+import { refuseUndrained, setDrainCheck } from './drains.ts';
+import { type RangeLeft, farthest } from './farthest.ts';
 import type { LockedKeys } from './kept-keys.ts';
 import type { Passed } from './passed.ts';
-import { updateSet } from './set.ts';
+import { type SetEnd, updateSet } from './set.ts';
 import { readTuples } from './tuples.ts';
 
 /** What became of a chunk's rows. */
@@ -29,7 +28,7 @@ export interface Migrated extends Passed {
 /** The rows that a chunk is to take. */
 export interface Taken {
   readonly context: ChunkContext;
-  readonly owned: Pick<Owned, 'after' | 'hi'>;
+  readonly owned: RangeLeft;
   readonly reach: Reach;
   /**
    * Is told, when the search is over and before `update` runs, how many rows there are at most, and the key of a
@@ -56,26 +55,26 @@ export async function migrate(
   const expect = { what, allowNoQueries: migration.options.allowNoQueries ?? false };
   if (step.setBased) {
     const update = step.update as (chunk: unknown, db: unknown, context: ChunkContext) => unknown;
-    const call = (chunk: object, rows: number, key: Key | null): Promise<unknown> => {
-      const settle = (): Promise<unknown> => guard.settle(() => update(chunk, guard.db, context), expect);
-      return stopwatch.update(session, () => inOrder([found(rows, key), settle()]));
-    };
     const read = <T>(asking: () => Promise<T>): Promise<T> => stopwatch.read(session, asking);
-    const set = await updateSet(session, shape, base, guard, { ...owned, reach }, { read, call });
-    if (run.plan.sweeps === true) {
-      const range = { after: owned.after, upTo: set.to };
-      await refuseUndrained(session, migration.name, { shape, base }, { range });
-    }
+    const drain =
+      run.plan.sweeps === true ? setDrainCheck(session, migration.name, { shape, base }, owned) : null;
+    const call = async (chunk: object, end: SetEnd): Promise<unknown> => {
+      const settle = (): Promise<unknown> => guard.settle(() => update(chunk, guard.db, context), expect);
+      await drain?.before(end.upTo);
+      return await stopwatch.update(session, () => inOrder([found(end.rows, end.key), settle()]));
+    };
+    const set = await updateSet(session, shape, run.plan, guard, { ...owned, reach }, { read, call });
+    await drain?.after(set.to);
     return { ...set, locked: null, written: guard.written() };
   }
   const { sizes = [] } = run.plan;
   const bound = sizes.length === 0 ? null : { sizes, maxBytes: work.env.tuning.maxBytes };
   const { end, before, batch } = await stopwatch.read(session, async () => {
-    const end = await farthest(session, base, owned, reach.keys);
+    const end = await farthest(session, run.plan, owned, reach.keys);
     const range = { after: owned.after, upTo: end.upTo, limit: reach.rows };
     // In the order in which they are sent: what the first runs into (a deadlock, a lock timeout) is to be judged.
     const [batch, before] = await inOrder([
-      readBatch(session, shape, base, guard, { range, bound }),
+      readBatch(session, shape, base, guard, { space: owned.space, range, bound }),
       readTuples(session, base),
     ]);
     return { end, before, batch };

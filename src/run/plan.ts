@@ -8,6 +8,7 @@ import type { Session } from '../postgres/session.ts';
 import { authorSearchPath, beginReadOnly, withTransaction } from '../postgres/transaction.ts';
 import { stableSelect } from './author-select.ts';
 import type { RunEnvironment } from './environment.ts';
+import { passesOf } from './passes.ts';
 import { tryChunk, understand } from './preflight.ts';
 import type { DataMigration, Step } from './step.ts';
 
@@ -44,13 +45,13 @@ export async function planStep(
       const { sql } = compiled(shape);
       const density = { tableRows: base.estimatedRows, matching };
       const known = { keysPerRow: keysPerRow(density), isSparse: isSparse(density) };
-      const sweeps = step === migration && migration.options.sweep === true;
+      const passes = await passesOf(session, migration, step, understood);
       const stored = {
         base,
         sql,
         sizes,
         ...known,
-        ...(sweeps ? { sweeps } : {}),
+        ...passes,
         ...(keyAs === undefined ? {} : { keyAs }),
       };
       return { base, stored, sha256: identityOf(shape, base), warnings };

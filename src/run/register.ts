@@ -15,7 +15,7 @@ import type { Session } from '../postgres/session.ts';
 import { inOneTrip, plainSettings, withTransaction } from '../postgres/transaction.ts';
 import { refuseOtherFile, refuseOtherPlan, revertingError } from './drift.ts';
 import type { RunEnvironment } from './environment.ts';
-import { makeLayout } from './layout.ts';
+import { blockLayout, makeLayout } from './layout.ts';
 import { refuseQuarantined } from './retry.ts';
 import type { Plan } from './plan.ts';
 import type { DataMigration } from './step.ts';
@@ -58,7 +58,8 @@ export async function registerUp(
     if (live !== null && !(await isSpent(session, env, live, migration))) {
       return await resume(session, env, live, migration, plan, how);
     }
-    const layout = await makeLayout(session, plan.stored, env.tuning.workers);
+    const lay = plan.stored.rowsPerBlock === undefined ? makeLayout : blockLayout;
+    const layout = await lay(session, plan.stored, env.tuning.workers);
     const run = await insertRun(session, env.names, {
       name: migration.name,
       direction: 'up',
@@ -69,7 +70,7 @@ export async function registerUp(
       stopKey: layout.stopKey,
       estimatedRows: plan.base.estimatedRows,
     });
-    await layOut(session, env.names, run.id, layout.bounds, layout.estimatedEach);
+    await layOut(session, env.names, run.id, layout);
     return run;
   });
 }

@@ -48,8 +48,10 @@ export async function registerDown(
     refuseOtherTable(migration.name, upRun, plan);
     await changeState(session, env.names, upRun.id, 'reverting');
     await forgetExecuted(session, env.names, migration.name);
-    // A run that has swept has gone over all keys that there were: so does the way back, over those there are now.
-    const whole = upRun.pass > 0 ? await makeLayout(session, plan.stored, env.tuning.workers) : null;
+    // A run of blocks moves its rows, and one that has swept has gone over all keys that there were: so does the way
+    // back, over those that there are now.
+    const isWhole = upRun.pass > 0 || upRun.plan.rowsPerBlock !== undefined;
+    const whole = isWhole ? await makeLayout(session, plan.stored, env.tuning.workers) : null;
     const run = await insertRun(session, env.names, {
       name: migration.name,
       direction: 'down',
@@ -62,7 +64,7 @@ export async function registerDown(
       estimatedRows: upRun.estimatedRows,
     });
     if (whole === null) await layOutDone(session, env.names, upRun.id, run.id);
-    else await layOut(session, env.names, run.id, whole.bounds, whole.estimatedEach);
+    else await layOut(session, env.names, run.id, whole);
     return run;
   });
 }

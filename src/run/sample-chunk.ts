@@ -46,7 +46,7 @@ export async function applied(
   const guard = guardDatabase(session, work.env.knexConfig);
   const over = new AbortController();
   try {
-    const owned = { after, hi: upTo, attempt: 1 };
+    const owned = { space: 'keys' as const, after, hi: upTo, attempt: 1 };
     const context = chunkContext(work, owned, signal);
     const reach = { rows: limit, keys: work.step.setBased ? limit : null };
     const found = (): Promise<void> => Promise.resolve();

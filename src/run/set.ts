@@ -1,58 +1,71 @@
 import { fail } from '../errors.ts';
-import type { Key } from '../ledger/rows.ts';
+import type { Key, RunPlan } from '../ledger/rows.ts';
 import type { Reach } from '../core/reach.ts';
-import { nthRow, setBasedChunk } from '../migration/chunk-queries.ts';
-import { upperKey } from '../migration/key-queries.ts';
+import { setBasedChunk } from '../migration/chunk-queries.ts';
+import { nthRow } from '../migration/nth-row.ts';
 import type { GuardedDatabase } from '../migration/guard.ts';
-import type { BaseTable } from '../migration/key.ts';
-import type { KeyRange, Statement } from '../migration/key-sql.ts';
+import { type BaseTable, inSpace } from '../migration/key.ts';
 import type { SelectShape } from '../migration/select-shape.ts';
 import type { Session } from '../postgres/session.ts';
 import { inOrder } from '../postgres/transaction.ts';
+import { type Farthest, type RangeLeft, farthest } from './farthest.ts';
 import type { Passed } from './passed.ts';
 import { readTuples } from './tuples.ts';
 
-/**
- * Finds the upper key of a set-based chunk, and has `update` write the rows up to it without reading them. `call`
- * gets the chunk, the most rows that it can have, and the key of a single one.
- */
+/** Where a set-based chunk ends, the most rows that it can have, and the key of a single one. */
+export interface SetEnd {
+  readonly upTo: Key;
+  readonly rows: number;
+  readonly key: Key | null;
+}
+
+/** Finds where a set-based chunk ends, and has `update` write the rows up to there without reading them. */
 export async function updateSet(
   session: Session,
   shape: SelectShape,
-  base: BaseTable,
+  plan: RunPlan,
   guard: GuardedDatabase,
-  { after, hi, reach }: { readonly after: Key | null; readonly hi: Key; readonly reach: Reach },
+  { reach, ...left }: RangeLeft & { readonly reach: Reach },
   on: {
     /** Asks for the upper key. */
     readonly read: <T>(asking: () => Promise<T>) => Promise<T>;
-    readonly call: (chunk: object, rows: number, key: Key | null) => Promise<unknown>;
+    readonly call: (chunk: object, end: SetEnd) => Promise<unknown>;
   },
 ): Promise<Passed> {
-  const probe = upperBound(shape, base, { after, upTo: hi }, reach);
-  const [found, before] = await on.read(() =>
-    inOrder([session.query(probe.text, probe.values), readTuples(session, base)]),
+  const { base } = plan;
+  const [{ upTo, isLast }, before] = await on.read(() =>
+    inOrder([upperBound(session, shape, plan, left, reach), readTuples(session, base)]),
   );
-  const upper = (found.rows[0]?.['key'] as Key | null | undefined) ?? null;
-  const to = upper ?? hi;
   const most = reach.keys ?? reach.rows;
-  const nothing = { to, last: upper === null, isFull: false, isCut: false, passed: null };
-  if (most === 1 && upper === null) return { ...nothing, rows: 0 };
-  const chunk = setBasedChunk(shape, base, guard.builder, { after, upTo: to });
-  await on.call(chunk, most, most === 1 ? upper : null);
+  const nothing = { to: upTo, last: isLast, isFull: false, isCut: false, passed: null };
+  if (most === 1 && isLast && left.space === 'keys') return { ...nothing, rows: 0 };
+  const range = { after: left.after, upTo };
+  const chunk = setBasedChunk(shape, inSpace(base, left.space), guard.builder, range);
+  const isSingle = most === 1 && left.space === 'keys';
+  await on.call(chunk, { upTo, rows: most, key: isSingle ? upTo : null });
   refuseChangedKeys(chunk, base);
   const { rows, isCertain } = guard.written();
   const now = isCertain ? before : await readTuples(session, base);
   const tuples = now.updated + now.deleted - before.updated - before.deleted;
-  const isFull = upper !== null && reach.keys === null;
-  const passed = upper === null ? null : reach.keys;
-  return { ...nothing, rows: Math.min(most, Math.max(rows, tuples)), isFull, passed };
+  const isFull = !isLast && reach.keys === null;
+  const passed = isLast ? null : reach.keys;
+  // How many rows are in so many blocks is an estimate.
+  const atMost = left.space === 'keys' ? most : Infinity;
+  return { ...nothing, rows: Math.min(atMost, Math.max(rows, tuples)), isFull, passed };
 }
 
-/** The key at which a set-based chunk ends: the last of so many keys, or of so many that match. */
-function upperBound(shape: SelectShape, base: BaseTable, range: KeyRange, { rows, keys }: Reach): Statement {
-  return keys === null
-    ? nthRow(shape, base, { ...range, limit: rows })
-    : upperKey(base, range.after, range.upTo, keys);
+/** Where a set-based chunk ends: at the last of so many keys, or of so many that match. */
+async function upperBound(
+  session: Session,
+  shape: SelectShape,
+  plan: RunPlan,
+  left: RangeLeft,
+  { rows, keys }: Reach,
+): Promise<Farthest> {
+  if (keys !== null || left.space === 'blocks') return await farthest(session, plan, left, keys ?? rows);
+  const { text, values } = nthRow(shape, plan.base, { after: left.after, upTo: left.hi, limit: rows });
+  const key = (await session.query(text, values)).rows[0]?.['key'] as Key | undefined;
+  return { upTo: key ?? left.hi, isLast: key === undefined };
 }
 
 /**

@@ -1,3 +1,4 @@
+import { middlePlace } from '../core/places.ts';
 import { lockLargest, markSmall, split } from '../ledger/ranges.ts';
 import type { Key, Range, Run } from '../ledger/rows.ts';
 import { keyAtOffset, middleKey } from '../migration/key-queries.ts';
@@ -52,11 +53,15 @@ export async function steal(
 async function cut(
   session: Session,
   base: BaseTable,
-  { cursor, lo, hi, estimated }: Range & { readonly estimated: number },
+  { space, cursor, lo, hi, estimated }: Range & { readonly estimated: number },
   keysEach: number,
 ): Promise<{ readonly at: Key | null; readonly kept: number }> {
   const half = Math.floor(estimated / 2);
   const from = cursor ?? lo;
+  if (space === 'blocks') {
+    const place = middlePlace(from?.[0] ?? null, hi[0] ?? '');
+    return { at: place === null ? null : [place], kept: half };
+  }
   const first = async ({ text, values }: Statement): Promise<Key | null> =>
     ((await session.query(text, values)).rows[0]?.['key'] as Key | undefined) ?? null;
   // What the probe would leave its owner is soon done where a chunk passes many keys: it would steal it back.

@@ -1,5 +1,6 @@
 import { firstChunkSize } from '../core/chunk-size.ts';
 import { type Reach, mostRows, narrower, nextReach, nextSetReach } from '../core/reach.ts';
+import type { Run } from '../ledger/rows.ts';
 import type { ChunkOutcome } from './chunk.ts';
 import type { ChunkWork } from './chunk-work.ts';
 import type { Pacer } from './pacer.ts';
@@ -11,6 +12,8 @@ import type { Pacer } from './pacer.ts';
 export class Stride {
   readonly #work: ChunkWork;
   readonly #pacer: Pacer;
+  /** Chunks are cut by keys, or by the blocks that hold about so many, rather than by the rows that are found. */
+  readonly #byKeys: boolean;
   #adapting: Reach;
 
   constructor(work: ChunkWork, pacer: Pacer) {
@@ -21,19 +24,20 @@ export class Stride {
     // The rows of a set-based chunk are not counted before they are written, so it goes by keys; where few rows
     // match at all, these few are one chunk.
     const isSparse = run.plan.isSparse === true || run.pass > 0;
-    this.#adapting = { rows, keys: step.setBased && !isSparse ? rows : null };
+    this.#byKeys = step.setBased || isInBlocks(run);
+    this.#adapting = { rows, keys: isInBlocks(run) || (step.setBased && !isSparse) ? rows : null };
   }
 
   /** Of the next chunk. */
   get reach(): Reach {
     const { rows, keys } = this.#adapting;
-    const isKeys = this.#work.step.setBased && keys !== null;
+    const isKeys = this.#byKeys && keys !== null;
     return { rows: this.#pacer.size(rows), keys: isKeys ? this.#pacer.size(keys) : keys };
   }
 
   /** Rows that the next chunk would have at most if nobody had set anything. */
   get adaptingRows(): number {
-    return mostRows(this.#adapting, this.#work.step.setBased);
+    return mostRows(this.#adapting, this.#byKeys);
   }
 
   /** Keys that a chunk passes, by the estimate. */
@@ -44,13 +48,13 @@ export class Stride {
 
   /** Takes the measure of a chunk that was committed; `wanted`: what it was asked for. */
   learn(chunk: Extract<ChunkOutcome, { kind: 'advanced' }>, wanted: Reach): void {
-    const { step, env } = this.#work;
+    const { env } = this.#work;
     const { last, isCut, isFull, reach } = chunk;
-    const isHeld = mostRows(reach, step.setBased) < mostRows(wanted, step.setBased);
+    const isHeld = mostRows(reach, this.#byKeys) < mostRows(wanted, this.#byKeys);
     // A chunk that was held small says nothing about a large one.
     if (!last && isHeld && !isCut) return;
     const { maxRows, maxBytes } = env.tuning;
-    this.#adapting = (step.setBased ? nextSetReach : nextReach)({
+    this.#adapting = (this.#byKeys ? nextSetReach : nextReach)({
       ...chunk,
       reach: wanted,
       isFull: isFull || isCut,
@@ -67,4 +71,9 @@ export class Stride {
     if (reach !== null) this.#adapting = reach;
     return reach !== null;
   }
+}
+
+/** Whether the present pass of a run goes over blocks. */
+function isInBlocks({ plan, pass }: Run): boolean {
+  return plan.rowsPerBlock !== undefined && pass === 0;
 }

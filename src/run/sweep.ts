@@ -20,6 +20,6 @@ export async function sweepAgain(session: Session, env: RunEnvironment, run: Run
   if (next !== 'sweep') return next;
   const layout = await makeLayout(session, { ...run.plan, isSparse: true }, env.tuning.workers);
   await beginPass(session, env.names, run.id, layout.stopKey);
-  await layOut(session, env.names, run.id, layout.bounds, layout.estimatedEach);
+  await layOut(session, env.names, run.id, layout);
   return 'sweep';
 }
