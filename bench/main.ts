@@ -6,6 +6,7 @@ import { startBenchServer } from './server.ts';
 import { cpuSuite } from './suites/cpu.ts';
 import { growthSuite } from './suites/growth.ts';
 import { noopSuite } from './suites/noop.ts';
+import { physicalSuite } from './suites/physical.ts';
 import { protectionsSuite } from './suites/protections.ts';
 import { queuesSuite } from './suites/queues.ts';
 import { shapesSuite } from './suites/shapes.ts';
@@ -16,6 +17,7 @@ const suites: Readonly<Record<string, (bench: Bench) => Promise<string>>> = {
   cpu: cpuSuite,
   noop: noopSuite,
   growth: growthSuite,
+  physical: physicalSuite,
   protections: protectionsSuite,
 };
 

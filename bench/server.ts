@@ -2,7 +2,7 @@ import pg from 'pg';
 import { startTestServer } from '../test/support/server.ts';
 
 /** What every installation raises; else the defaults, which are durable. */
-const settings = { shared_buffers: '512MB', max_wal_size: '4GB', max_connections: '100' };
+const usual = { shared_buffers: '512MB', max_wal_size: '4GB', max_connections: '100' };
 
 export interface BenchServer {
   readonly url: string;
@@ -12,8 +12,10 @@ export interface BenchServer {
 }
 
 /** A server of the benchmark's own, on the disk that holds temporary files; removed at the end. */
-export async function startBenchServer(): Promise<BenchServer> {
-  const server = await startTestServer({ durable: true, settings });
+export async function startBenchServer(
+  settings: Readonly<Record<string, string>> = {},
+): Promise<BenchServer> {
+  const server = await startTestServer({ durable: true, settings: { ...usual, ...settings } });
   const client = new pg.Client(server.url);
   await client.connect();
   const { rows } = await client.query<{ server_version: string }>('show server_version');
