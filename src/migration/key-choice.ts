@@ -101,3 +101,15 @@ function named(label: string, columns: readonly Column[], name: string): Column 
     hint: similar === null ? undefined : `did you mean "${similar}"?`,
   });
 }
+
+const floats: ReadonlySet<string> = new Set(['"pg_catalog"."float4"', '"pg_catalog"."float8"']);
+
+/** What an author should know of a key that can be used. */
+export function keyWarnings(key: readonly KeyColumn[], file: string): readonly string[] {
+  return key
+    .filter(({ type }) => floats.has(type))
+    .map(
+      ({ name }) =>
+        `${file}: the key column "${name}" is a floating-point number: a value that is computed anew may be another key`,
+    );
+}

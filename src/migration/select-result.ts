@@ -5,6 +5,13 @@ export function refuseResult(result: unknown, file: string): Error {
   if (result === undefined || result === null) {
     return refuse(file, `returned ${String(result)}; return the knex query`);
   }
+  if (typeof (result as { toSQL?: unknown }).toSQL === 'function') {
+    return refuse(
+      file,
+      'returned no query of rows',
+      'tables are changed in a schema migration: export up(db)',
+    );
+  }
   if (typeof (result as { then?: unknown }).then === 'function') {
     // The rows may still arrive, or fail: nobody is to be told of it.
     void Promise.resolve(result).catch(() => undefined);

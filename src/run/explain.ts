@@ -44,11 +44,31 @@ async function ask<T>(
   const error: unknown = answer.reason;
   const refusal = refusalOf(migration, error, asked);
   if (refusal === null) throw error;
-  if (codeOf(error) !== '42P01') throw refusal;
+  const sqlstate = codeOf(error);
+  if (sqlstate !== '42P01' && sqlstate !== '42501') throw refusal;
   await session.query('rollback to savepoint asked');
-  const { rows } = await session.query(`select pg_catalog.current_setting('search_path') as path`);
-  const { code, message, hint } = refusal;
-  throw fail(code, { message, detail: `search_path is ${String(rows[0]?.['path'])}`, hint });
+  const { rows } = await session.query(
+    `select pg_catalog.current_setting('search_path') as path, pg_catalog.quote_ident(current_user) as role`,
+  );
+  const { code, message } = refusal;
+  const { path, role } = rows[0] ?? {};
+  if (sqlstate === '42501') throw fail(code, { message, hint: missingGrant(message, String(role)) });
+  throw fail(code, { message, detail: `search_path is ${String(path)}`, hint: refusal.hint });
+}
+
+const rights: Readonly<Record<string, string>> = {
+  table: 'select on',
+  view: 'select on',
+  sequence: 'usage on sequence',
+  schema: 'usage on schema',
+  function: 'execute on function',
+};
+
+/** The grant that is missing, as SQL, where the server's message names what for. */
+function missingGrant(message: string, role: string): string {
+  const [, kind = '', name = ''] = /permission denied for (\w+) (.+)$/.exec(message) ?? [];
+  const right = rights[kind];
+  return right === undefined ? `grant ${role} what select reads` : `grant ${right} ${name} to ${role}`;
 }
 
 /** The refusal for what Postgres says of a select, or null where it is not the select's fault. */

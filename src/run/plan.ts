@@ -1,5 +1,6 @@
 import { isSparse, keysPerRow } from '../core/density.ts';
 import type { RunPlan } from '../ledger/rows.ts';
+import { keyWarnings } from '../migration/key-choice.ts';
 import type { BaseTable } from '../migration/key.ts';
 import { type ColumnSize, sizesOf } from '../migration/row-sizes.ts';
 import { compiled, identityOf } from '../migration/select-identity.ts';
@@ -40,7 +41,8 @@ export async function planStep(
       await session.query(authorSearchPath(env.searchPath));
       const understood = await understand(author, await stableSelect(author));
       await tryChunk(author, understood);
-      const { shape, base, keyAs, matching, warnings } = understood;
+      const { shape, base, keyAs, matching } = understood;
+      const warnings = [...understood.warnings, ...keyWarnings(base.key, migration.path)];
       const sizes = step.setBased ? [] : await largeColumns(session, shape, base);
       const { sql } = compiled(shape);
       const density = { tableRows: base.estimatedRows, matching };

@@ -92,3 +92,23 @@ it('takes a raw select in plan, up, verify and down', async () => {
     await migrator.close();
   }
 });
+
+it.each([
+  ['an order', `db('people').select('id').orderBy('born')`, /order by is ignored/],
+  ['an order in raw', `db.raw('select id from people order by born')`, /order by is ignored/],
+  [
+    'a CTE that Postgres reads as a whole',
+    `db.raw('with p as materialized (select id from people) select id from p')`,
+    /each chunk reads the CTE "p" as a whole: begin with db\('people'\)/,
+  ],
+  ['a key of floating-point numbers', `db('measures')`, /the key column "at" is a floating-point number/],
+])('warns of %s', async (_what, select, said) => {
+  await selects.client.query(`
+    drop schema if exists umzug_cluster cascade;
+    create table if not exists measures (at float8 primary key)`);
+  const source = `
+    export const options = { allowNoQueries: true };
+    export const select = (db) => ${select};
+    export const update = () => undefined;`;
+  expect(await selects.run([source])).toEqual([expect.stringMatching(said)]);
+});

@@ -122,7 +122,7 @@ export class Selects {
   }
 
   /** Runs migration files, and returns the warnings about what they select. */
-  async run(sources: readonly string[]): Promise<readonly string[]> {
+  async run(sources: readonly string[], url = this.#database.url): Promise<readonly string[]> {
     const files = sources.map((source, index) => [`m${String(index).padStart(4, '0')}.ts`, source]);
     const { dir } = makeProject(Object.fromEntries(files) as Record<string, string>);
     // One lane: where there are two, one waits for the other's word that the run is over.
@@ -138,7 +138,7 @@ export class Selects {
     };
     const migrator = await createMigrator({
       cwd: dir,
-      databaseUrl: this.#database.url,
+      databaseUrl: url,
       logger,
     });
     try {

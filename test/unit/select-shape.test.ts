@@ -58,6 +58,7 @@ describe('a select is refused', () => {
     ['an object with a schema', db({ a: 't' }).withSchema('s'), /cannot combine withSchema/],
     ['rows', [{ id: 1 }], /must return the query, not its result: remove await/],
     ['a number', 5, /select returned a number/],
+    ['a change of a table', db.schema.dropTable('t'), /returned no query of rows/],
     ['a function', () => db('t'), /select returned a function/],
     ['update', db('t').update({ a: 1 }), /it is a query to update/],
     ['insert', db('t').insert({ a: 1 }), /it is a query to insert/],

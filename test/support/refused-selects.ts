@@ -1,0 +1,155 @@
+/** A select that is refused, and what is said of it. */
+export type RefusedSelect = readonly [what: string, select: string, said: RegExp];
+
+const grouped = /must not group or aggregate/;
+/** With a clause that is refused, in sight or not. */
+export const clauses: readonly RefusedSelect[] = [
+  ['an aggregate inside an expression', `db('people').select(db.raw('coalesce(max(n), 0)'))`, grouped],
+  ['an aggregate of one’s own', `db('people').select(db.raw('total(n)'))`, grouped],
+  ['a set-returning function', `db('people').select('id', db.raw('unnest(tags)'))`, /set-returning function/],
+  ['a limit in the subquery it begins with', `db(db('people').limit(5).as('s'))`, /must not use limit/],
+  [
+    'a limit in a raw subquery',
+    `db.raw('select id from (select id from people limit 5) s')`,
+    /not use limit/,
+  ],
+  ['an offset in a raw subquery', `db.raw('select id from (select id from people offset 5) s')`, /limit/],
+  ['distinct in a raw subquery', `db.raw('select id from (select distinct id from people) s')`, grouped],
+  [
+    'a group in a raw CTE',
+    `db.raw('with c as (select id from people group by id) select id from c')`,
+    grouped,
+  ],
+  [
+    'a window in a raw subquery',
+    `db.raw('select id, r from (select id, rank() over (order by n) r from people) s')`,
+    /must not use a window function/,
+  ],
+  [
+    'a union in a raw subquery',
+    `db.raw('select id from (select id from people union all select id + 1000 from people) s')`,
+    /returns no column of a table as it is/,
+  ],
+  [
+    'a lock in a raw subquery',
+    `db.raw('select id from (select id from people for update) s')`,
+    /must not lock/,
+  ],
+  [
+    'a right join to its base in a raw one',
+    `db.raw('select p.id from people p right join teams t on t.id = p.team')`,
+    /outer side of a join/,
+  ],
+  [
+    'a recursive CTE',
+    `db.raw('with recursive r as (select id from people union select id + 1 from r where id < 3) select id from r')`,
+    /must not take its rows from a recursive CTE/,
+  ],
+  [
+    'a CTE that writes',
+    `db('people').with('x', db.raw('delete from notes returning id')).select('id')`,
+    /must not write/,
+  ],
+  [
+    'a raw CTE that writes',
+    `db.raw('with x as (delete from notes returning person_id) select id from people join x on person_id = id')`,
+    /must not write/,
+  ],
+  [
+    'a function that writes',
+    `db('people').select('id', db.raw('logs(id)'))`,
+    /must not write: cannot execute INSERT/,
+  ],
+  [
+    'a sequence that it advances',
+    `db('people').select('id', db.raw("nextval('counter')"))`,
+    /must not write/,
+  ],
+];
+
+/** That depend on something. */
+export const unstable: readonly RefusedSelect[] = [
+  [
+    'the time',
+    `db('people').where('born', '<', new Date())`,
+    /differs from call to call: its binding 1, a Date/,
+  ],
+  ['the time in another form', `db('people').where('id', '<', Date.now())`, /its binding 1, a number/],
+  [
+    'the time of its loading',
+    `db('people').where('born', '<', loaded)`,
+    /from process to process: its binding 1, a Date/,
+  ],
+  [
+    'that time as text',
+    `db('people').where('born', '<', loaded.toISOString())`,
+    /process to process: its binding 1, a string/,
+  ],
+  ['chance', `db('people').whereRaw('n > ? and id > ?', [1, Math.random()])`, /its binding 2, a number/],
+  ['other SQL', `db('people').select('id').whereRaw('id > ' + process.hrtime.bigint())`, /its SQL/],
+];
+
+/** That are, or return, something else than a query. */
+export const results: readonly RefusedSelect[] = [
+  [
+    'async',
+    `async (db) => db('people').select('id')`,
+    /not its result: remove await[\s\S]*remove async as well/,
+  ],
+  ['async and awaits', `async (db) => await db('people').select('id')`, /not its result: remove await/],
+  ['rows', `[{ id: 1 }]`, /not its result: remove await/],
+];
+
+/** With something that Postgres does not know. */
+export const unknown: readonly RefusedSelect[] = [
+  ['table', `db('nothing')`, /table "nothing" does not exist[\s\S]*search_path/],
+  [
+    'table in a raw one',
+    `db.raw('select id from nothing')`,
+    /relation "nothing" does not exist[\s\S]*search_path/,
+  ],
+  [
+    'table that is joined',
+    `db('people').join('nothing', 'a', 'b')`,
+    /relation "nothing" does not exist[\s\S]*search_path/,
+  ],
+  ['column', `db('people').where('nothing', 1)`, /column "nothing" does not exist/],
+  ['SQL', `db.raw('select id frm people')`, /refused by Postgres: syntax error/],
+  ['statement', `db.raw('select id from people; select 1')`, /cannot insert multiple commands/],
+  ['fragment', `db('people').whereRaw('n = 1 -- a comment')`, /cannot be cut into chunks/],
+  ['type', `db('people').where('n', 'many')`, /invalid input syntax/],
+];
+
+/** Whose rows cannot be told, or locked. */
+export const bases: readonly RefusedSelect[] = [
+  ['of a view', `db('grown')`, /it is a view/],
+  ['of a view in a raw one', `db.raw('select id from grown')`, /it is a view/],
+  ['of a table without a key', `db.raw('select v from keyless')`, /no primary key/],
+  ['without its key', `db.raw('select name from people')`, /must include the key column "id" of "people"/],
+  [
+    'without a part of its key',
+    `db.raw('select a, v from "Other"."Things"')`,
+    /the key columns "a", "b" of "Things"/,
+  ],
+  ['that are of no table', `db.raw('select 1 as id')`, /returns no column of a table as it is/],
+  [
+    'whose key is computed',
+    `db.raw('select id + 0 as id, name from people')`,
+    /must include the key column "id"/,
+  ],
+  [
+    'of two tables',
+    `db.raw('select p.id as a, t.id as b from people p join teams t on t.id = p.team')`,
+    /keys of "people" and "teams": it does not say whose rows/,
+  ],
+  [
+    'with two keys of one name',
+    `db.raw('select * from people p join teams t on t.id = p.team')`,
+    /keys of "people" and "teams"[\s\S]*give it another name/,
+  ],
+  [
+    'with a key and a value of one name',
+    `db.raw('select id, name, n as id from people')`,
+    /returns 2 columns "id", of "people"/,
+  ],
+];
