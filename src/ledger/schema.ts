@@ -147,11 +147,20 @@ export async function readLedgerVersion(session: Session, schema: string): Promi
   // Not to_regclass: it may answer from this connection's cache, which knows nothing of a ledger that another
   // host created while this one waited for the advisory lock.
   const found = await session.query(
-    `select from pg_catalog.pg_class as c join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
-     where n.nspname = $1 and c.relname = 'meta'`,
-    [schema],
+    `select c.relname::text as name,
+            exists (select from pg_catalog.pg_attribute
+                    where attrelid = c.oid and attname = 'version') as has_version
+     from pg_catalog.pg_class as c join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+     where n.nspname = $1 and c.relname = any ($2)`,
+    [schema, tableNames],
   );
-  if (found.rowCount === 0) return null;
+  if (found.rows.length === 0) return null;
+  if (!found.rows.some(({ name, has_version: hasVersion }) => name === 'meta' && hasVersion === true)) {
+    throw foreignTables(
+      schema,
+      found.rows.map(({ name }) => String(name)),
+    );
+  }
   const result = await session.query(`select version from ${names.meta}`);
   const version = result.rows[0]?.version;
   if (version !== ledgerVersion) {
@@ -162,6 +171,18 @@ export async function readLedgerVersion(session: Session, schema: string): Promi
     });
   }
   return ledgerVersion;
+}
+
+// Without schema.
+const tableNames = Object.values(ledgerNames('x')).flatMap((name) => name.split('.')[1] ?? []);
+
+/** Somebody else's tables, or a ledger that lost some of its own: nothing is made beside them. */
+function foreignTables(schema: string, names: readonly string[]): Error {
+  return fail('LEDGER_VERSION', {
+    message: `schema "${schema}" has tables that are no ledger: ${names.toSorted().join(', ')}`,
+    detail: 'the table "meta" with the version of a ledger is missing; nothing was changed',
+    hint: 'name another schema for the ledger with migrations.schemaName in the knexfile, or restore it from a backup',
+  });
 }
 
 /**

@@ -1,7 +1,8 @@
 import Module, { createRequire } from 'node:module';
+import path from 'node:path';
 import { UmzugClusterError, fail, messageOf } from '../errors.ts';
 import { nearest } from '../core/names.ts';
-import type { MigrationFile } from '../migration/folder.ts';
+import { type MigrationFile, nameOfFile } from '../migration/folder.ts';
 import type { DownOptions, Migrator } from '../migrator.ts';
 import type { Executor } from './execute.ts';
 
@@ -98,12 +99,21 @@ export function revertTargets(
 
 /** The refusal of a name that is not among the possible ones. */
 export function unknownName(name: string, among: readonly string[], what: string): Error {
-  const similar = nearest(name, among);
+  // A path is what the shell completes.
+  const similar = nearest(name, among) ?? nearest(nameOfFile(path.basename(name)), among);
   return fail('USAGE', {
     message: `no ${what} migration is named "${name}"`,
-    detail: among.length === 0 ? `no migration is ${what}` : `${what}: ${among.join(', ')}`,
+    detail: among.length === 0 ? `no migration is ${what}` : `${what}: ${listed(among)}`,
     hint: similar === null ? undefined : `did you mean "${similar}"?`,
   });
+}
+
+// A folder may hold thousands.
+const mostListed = 20;
+
+function listed(names: readonly string[]): string {
+  const more = names.length - mostListed;
+  return names.slice(-mostListed).join(', ') + (more > 0 ? `, and ${more} more` : '');
 }
 
 /** Umzug wraps what a migration threw; the user reads the cause. */

@@ -37,15 +37,20 @@ const atOnce = 3;
 /**
  * A test for each bad input, by the real command line: once for a person, once with `--json`. The answer is one
  * message, no stack, no secret, the exit code; no file is written, the ledger is not made, no row is changed.
- * `tables` is the SQL that makes the tables of the shared database.
+ * `tables` is the SQL that makes the tables of the shared database, `prepare` does what else comes before.
  */
-export function itAnswers(cases: readonly BadInput[], tables = 'select 1'): void {
+export function itAnswers(
+  cases: readonly BadInput[],
+  tables = 'select 1',
+  prepare: (database: TestDatabase) => Promise<void> = async () => undefined,
+): void {
   const answers = new Map<BadInput, Promise<void>>();
   let shared: TestDatabase | null = null;
   beforeAll(async () => {
     const database = await createDatabase();
     shared = database;
     await database.client.query(tables);
+    await prepare(database);
     const before = await contentOf(database.client);
     const free = Array.from({ length: atOnce }, () => Promise.resolve());
     for (const [index, input] of cases.entries()) {
@@ -84,7 +89,8 @@ async function expectAnswer(input: BadInput, database: TestDatabase, before: unk
   }
 }
 
-function runHere(args: readonly string[], cwd: string, env: NodeJS.ProcessEnv): Promise<Outcome> {
+/** Runs the command line, as a deploy in production would. */
+export function runHere(args: readonly string[], cwd: string, env: NodeJS.ProcessEnv): Promise<Outcome> {
   const child = spawn(process.execPath, [cli, ...args], {
     cwd,
     env: { PATH: process.env['PATH'], HOME: cwd, XDG_CACHE_HOME: os.tmpdir(), ...env },
