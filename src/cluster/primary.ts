@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../config.ts';
-import { shouldFork } from '../core/fork.ts';
 import type { StageTimes } from '../core/profile.ts';
 import type { Progress } from '../core/progress.ts';
 import { steer } from '../core/steering.ts';
@@ -13,6 +12,7 @@ import { newProgress, runCrew } from '../run/crew.ts';
 import type { RunEnvironment } from '../run/environment.ts';
 import { type DataMigration, stepOf } from '../run/step.ts';
 import type { Control } from './control.ts';
+import { Heard } from './heard.ts';
 import { jobFor } from './job.ts';
 import type { Job } from './protocol.ts';
 import { ProgressMeter } from './progress-meter.ts';
@@ -179,6 +179,7 @@ export class Primary {
         settledAt = performance.now();
       });
     const startedAt = performance.now();
+    const heard = new Heard(migration.name, logger);
     if (job !== null) this.#workers.assign(job, events);
     while (!settled || this.#workers.busy > 0) {
       await Promise.race([settled ? sleep(20) : ended, sleep(tickMs)]);
@@ -188,11 +189,12 @@ export class Primary {
         continue;
       }
       // Lanes may settle before a server that is silent is given up.
-      const read = await Promise.race([ledger.read().catch(() => null), ended]);
+      const read = await Promise.race([meter.during(ledger.read()).catch(() => null), ended]);
       if (!read) continue;
       const { sums, reading, others } = read;
       // Lanes find out with their next claim or chunk, and those that wait for something not before.
       if (isTakenAway(reading, run)) halt.abort();
+      heard.hear(reading.overrides);
       const { workers, pace } = steer(env.tuning, {}, reading.overrides);
       this.#workers.keep(workers - 1);
       meter.update({ sums, workers: this.#workers.busy + 1, pace, others });
@@ -203,7 +205,7 @@ export class Primary {
       if (
         job !== null &&
         !drain.aborted &&
-        this.#paysToFork(run, sums, { workers, elapsedMs: performance.now() - startedAt })
+        this.#workers.paysToFork(run, sums, { workers, elapsedMs: performance.now() - startedAt })
       ) {
         try {
           this.#workers.fork(job, events);
@@ -221,16 +223,6 @@ export class Primary {
     const isAborted = this.#abort.signal.aborted;
     const patienceMs = isDraining && !isAborted ? this.#input.env.tuning.graceMs + leaveMs : leaveMs;
     if (performance.now() - Math.max(settledAt, this.#abortedAt) > patienceMs) this.#workers.killBusy();
-  }
-
-  #paysToFork(run: Run, sums: RunTotals, now: { workers: number; elapsedMs: number }): boolean {
-    return shouldFork({
-      ...now,
-      rowsDone: sums.passed,
-      rowsEstimated: run.estimatedRows > 0 ? sums.passed + sums.estimatedLeft : null,
-      openRanges: sums.rangesOpen,
-      forked: this.#workers.count,
-    });
   }
 
   #goOnWithout(why: string): void {

@@ -20,6 +20,9 @@ export interface MeterReading {
 // Readings come several times a second: after a longer gap the database was away, and nothing ran.
 const gapMs = 3_000;
 
+// An answer takes milliseconds; whoever looks at the terminal should not wonder for longer.
+const silentMs = 2_000;
+
 /** Turns readings of the ledger into `Progress`; the ledger is the only source of rows done. */
 export class ProgressMeter {
   readonly #run: Run;
@@ -48,6 +51,18 @@ export class ProgressMeter {
     if (reason === this.#waiting) return;
     this.#waiting = reason;
     this.#show();
+  }
+
+  /** Says that the database is waited for where its answer takes long. */
+  async during<T>(answer: Promise<T>): Promise<T> {
+    const reason = 'an answer of the database';
+    const timer = setTimeout(() => this.waiting(reason), silentMs);
+    try {
+      return await answer;
+    } finally {
+      clearTimeout(timer);
+      if (this.#waiting === reason) this.waiting(null);
+    }
   }
 
   update(reading: MeterReading): void {

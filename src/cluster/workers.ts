@@ -4,7 +4,9 @@ import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { StageTimes } from '../core/profile.ts';
+import { shouldFork } from '../core/fork.ts';
 import { fail } from '../errors.ts';
+import type { Run, RunTotals } from '../ledger/rows.ts';
 import type { Logger } from '../logger.ts';
 import { endedProcess } from '../migration/mistakes.ts';
 import { type Job, type SentError, type ToPrimary, type ToWorker, workerExit } from './protocol.ts';
@@ -64,6 +66,21 @@ export class Workers {
   /** Workers that are at work on the present job. */
   get busy(): number {
     return [...this.#members.values()].filter((member) => member.busy).length;
+  }
+
+  /** Whether one more worker pays, as a run stands. */
+  paysToFork(
+    run: Run,
+    sums: RunTotals,
+    now: { readonly workers: number; readonly elapsedMs: number },
+  ): boolean {
+    return shouldFork({
+      ...now,
+      rowsDone: sums.passed,
+      rowsEstimated: run.estimatedRows > 0 ? sums.passed + sums.estimatedLeft : null,
+      openRanges: sums.rangesOpen,
+      forked: this.count,
+    });
   }
 
   /** Forks a worker and hands it the job when it is ready. */

@@ -1,8 +1,6 @@
 import { parseOverridesChange } from '../config/overrides.ts';
 import type { Verb } from '../core/operate.ts';
-import { grouped as number } from '../core/numbers.ts';
-import { settings } from '../core/settings.ts';
-import { type Overrides, steerable } from '../core/steering.ts';
+import { describeOverrides } from '../core/steering.ts';
 import type { OperatedRun } from '../migrator.ts';
 import type { Arguments } from './command.ts';
 import { printJson, printLine } from './output.ts';
@@ -27,17 +25,6 @@ export async function setRun(flags: Arguments): Promise<void> {
     if (config.output.json) return printJson(adjusted);
     printLine(`${name}: ${describeOverrides(adjusted.settings)}, on all hosts, from the next chunk on`);
   });
-}
-
-/** `chunkSize 500, pace 2,000 rows/s` */
-export function describeOverrides(overrides: Overrides): string {
-  const parts = steerable.flatMap((name) => {
-    const value = overrides[name];
-    if (value === undefined) return [];
-    const unit = settings.find((setting) => setting.name === name)?.unit ?? '';
-    return [`${name} ${value === null ? 'off' : `${number(value)} ${unit}`}`];
-  });
-  return parts.length === 0 ? 'settings as each host has configured them' : parts.join(', ');
 }
 
 function saidOf({ name, direction, state, changed }: OperatedRun): readonly string[] {

@@ -1,8 +1,8 @@
+import { describeOverrides } from '../core/steering.ts';
 import { formatDuration } from '../core/duration.ts';
 import { etaText } from '../core/progress-line.ts';
 import { grouped as number } from '../core/numbers.ts';
 import type { Migrator } from '../migrator.ts';
-import { describeOverrides } from './operate.ts';
 import { printJson, printLine, table } from './output.ts';
 
 type Report = Awaited<ReturnType<Migrator['status']>>;

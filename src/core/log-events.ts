@@ -64,6 +64,11 @@ export const logEvents = {
     when: 'an older transaction, a lock or another host is waited for',
     fields: { migration: 'text', reason: 'text' },
   },
+  'run.set': {
+    level: 'info',
+    when: 'an operator has changed settings of a run that this host works on; `settings` is all that is set now',
+    fields: { migration: 'text', settings: 'object or null' },
+  },
   'run.progress': {
     level: 'info',
     when: 'a migration begins, its reason to wait or to be held back changes, and every 10 s; not where a bar is drawn',

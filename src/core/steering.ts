@@ -1,4 +1,5 @@
-import type { Tuning } from './settings.ts';
+import { grouped } from './numbers.ts';
+import { type Tuning, settings } from './settings.ts';
 
 /** The settings that an operator may change while a run is under way, on all its hosts at once. */
 export const steerable = ['chunkSize', 'targetMs', 'workers', 'pace'] as const;
@@ -46,4 +47,15 @@ export function steer(
     workers: workers ?? tuning.workers,
     pace: pace === undefined ? tuning.pace : pace,
   };
+}
+
+/** `chunkSize 500 rows, pace 2,000 rows/s` */
+export function describeOverrides(overrides: Overrides): string {
+  const parts = steerable.flatMap((name) => {
+    const value = overrides[name];
+    if (value === undefined) return [];
+    const unit = settings.find((setting) => setting.name === name)?.unit ?? '';
+    return [`${name} ${value === null ? 'off' : `${grouped(value)} ${unit}`}`];
+  });
+  return parts.length === 0 ? 'settings as each host has configured them' : parts.join(', ');
 }

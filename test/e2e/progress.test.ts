@@ -1,0 +1,99 @@
+import path from 'node:path';
+import { expect, it } from 'vitest';
+import { VirtualScreen } from '../../scripts/virtual-screen.ts';
+import { type Outcome, run, start } from '../support/cli.ts';
+import { withDatabase } from '../support/database.ts';
+import { createCounters, makeProject, rowsMigration } from '../support/project.ts';
+
+const pretend = path.join(import.meta.dirname, '../../scripts/pretend-terminal.mjs');
+const args = ['up', '--workers', '1', '--chunk-size', '1000'];
+
+interface Seen extends Outcome {
+  /** What stood on the terminal at any moment: its lines, joined. */
+  readonly moments: readonly string[];
+  readonly screen: VirtualScreen;
+}
+
+/** Runs the example in what it takes for a terminal, and watches what stands there. */
+async function onTerminal(columns: number, env: NodeJS.ProcessEnv = {}, seconds = 0.05): Promise<Seen> {
+  return await withDatabase(async ({ url, client }) => {
+    await client.query(createCounters);
+    const { dir } = makeProject({ '2025.05.18T22.04.04.dated-to-date-given.ts': rowsMigration(seconds) });
+    const terminal = {
+      NODE_OPTIONS: `--import=${pretend}`,
+      PRETEND_TERMINAL: `${columns}x20`,
+      TERM: 'xterm',
+    };
+    const up = start(args, { cwd: dir, url, env: { ...terminal, ...env } });
+    const screen = new VirtualScreen(columns);
+    const moments: string[] = [];
+    up.child.stderr?.on('data', (data) => {
+      screen.write(String(data));
+      moments.push(screen.lines.join('\n'));
+    });
+    const outcome = await up.outcome;
+    expect(outcome.code, outcome.stderr).toBe(0);
+    return { ...outcome, moments, screen };
+  });
+}
+
+it('draws one block in place, and leaves only log lines and what to do next', async () => {
+  const { moments, screen, stdout } = await onTerminal(100);
+  const drawn = moments.filter((moment) => /[█░]/.test(moment));
+  expect(drawn.length).toBeGreaterThan(3);
+  for (const moment of drawn) expect(moment.match(/chunk|no chunk yet/g)).toHaveLength(1);
+  expect(drawn.at(-1)).toMatch(
+    /^2025\.05\.18T22\.04\.04\.dated-to-date-given\n {2}█+░* +\d+% {2}[\d,]+\/[\d,]+ rows {2}.*ETA .*\n {2}\d+ done · chunk 1,000 rows in .* · 1 worker/m,
+  );
+  expect(screen.lines.join('\n')).not.toMatch(/[█░]/);
+  expect(screen.lines.at(-2)).toMatch(/^next: umzug-cluster verify/);
+  expect(stdout).toMatch(/: 20,000 rows in \d+ chunks, .* rows\/s\n$/);
+});
+
+it('keeps to a narrow terminal', async () => {
+  const { moments } = await onTerminal(44);
+  const drawn = moments.filter((moment) => /ETA/.test(moment));
+  expect(drawn.length).toBeGreaterThan(3);
+  const blocks = drawn.flatMap((moment) => moment.split('\n').filter((line) => /^ {2}/.test(line)));
+  for (const line of blocks) expect(line.length).toBeLessThan(44);
+});
+
+it('has no colour with NO_COLOR, and is drawn all the same', async () => {
+  const { stderr } = await onTerminal(100, { NO_COLOR: '1' });
+  expect(stderr).toContain('█');
+  // oxlint-disable-next-line no-control-regex
+  expect(stderr).not.toMatch(/\u001b\[\d+(;\d+)*m/);
+});
+
+it.each([
+  ['CI', { CI: 'true' }],
+  ['a dumb terminal', { TERM: 'dumb' }],
+])('writes lines without drawing with %s', async (_name, env) => {
+  const { stderr } = await onTerminal(100, env, 0);
+  for (const escape of ['\u001b[?2026h', '\u001b[K', '\u001b[0J']) expect(stderr).not.toContain(escape);
+  expect(stderr).toMatch(/INFO.*dated-to-date-given +[█░]+ +\d+%/);
+});
+
+it('writes one JSON record at each change of state in a pipe, also of what an operator sets', async () => {
+  await withDatabase(async ({ url, client }) => {
+    await client.query(createCounters);
+    const place = { cwd: makeProject({ 'a.ts': rowsMigration(0.05) }).dir, url };
+    await client.query('begin; update counters set hits = 1 where id = 1');
+    const up = start(args, place);
+    await up.says(/"event":"run.progress".*"waiting":"transaction of pid/);
+    await client.query('commit');
+    await up.says(/"event":"run.progress".*"waiting":null/);
+    await run(['set', 'a', 'pace=100'], place);
+    await up.says(/"event":"run.set".*"settings":\{"pace":100\}/);
+    await up.says(/"event":"run.progress".*"throttled":"pace: at most 100 rows/);
+    await run(['set', 'a', 'pace=off'], place);
+    const { code, stderr } = await up.outcome;
+    expect(code, stderr).toBe(0);
+    const records = stderr
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { event: string });
+    expect(records.length).toBeLessThan(20);
+    expect(stderr).not.toContain('\u001b');
+  });
+});
