@@ -16,8 +16,8 @@ const source = `
   export const down = { select, update: (db, rows) =>
     db('counters').whereRaw('id = any (?)', [rows.map(({ id }) => id)]).update({ n: db.raw('n - 1') }) };`;
 
-// Ten halvings of 1,000 rows; a part that succeeds on the way lets the chunk grow again, which costs deaths too.
-const mostStarts = 40;
+// Seven halvings of 100 rows; a part that succeeds on the way lets the chunk grow again, which costs deaths too.
+const mostStarts = 30;
 
 it('converges though a row kills every process that meets it, restarted again and again', async () => {
   await withDatabase(async ({ url, client }) => {
@@ -26,7 +26,7 @@ it('converges though a row kills every process that meets it, restarted again an
     let starts = 0;
     let last: Outcome;
     do {
-      last = await run(['up', '--workers', '1'], place);
+      last = await run(['up', '--workers', '1', '--chunk-size', '100'], place);
       starts += 1;
     } while (last.code === null && starts <= mostStarts);
     expect(last.code, last.stderr).toBe(1);
