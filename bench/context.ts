@@ -32,11 +32,16 @@ export function onTable(server: BenchServer, name: string, run: () => Promise<vo
 export async function upContestant(
   server: BenchServer,
   name: string,
-  how: { readonly style: Style; readonly cli?: string; readonly flags?: readonly string[] },
+  how: {
+    readonly style: Style;
+    readonly cli?: string;
+    readonly flags?: readonly string[];
+    readonly env?: Readonly<Record<string, string>>;
+  },
 ): Promise<Contestant> {
   const cwd = await makeBenchProject({ 'change.ts': migrationSource(how.style) });
   const args = [how.cli ?? productCli, 'up', ...(how.flags ?? [])];
   return onTable(server, name, async () => {
-    await runProgram(process.execPath, args, { cwd, env: { DATABASE_URL: server.url, CI: '1' } });
+    await runProgram(process.execPath, args, { cwd, env: { DATABASE_URL: server.url, CI: '1', ...how.env } });
   });
 }

@@ -5,6 +5,7 @@ import { machine } from './report.ts';
 import { startBenchServer } from './server.ts';
 import { cpuSuite } from './suites/cpu.ts';
 import { growthSuite } from './suites/growth.ts';
+import { lanesSuite } from './suites/lanes.ts';
 import { noopSuite } from './suites/noop.ts';
 import { physicalSuite } from './suites/physical.ts';
 import { protectionsSuite } from './suites/protections.ts';
@@ -18,6 +19,7 @@ const suites: Readonly<Record<string, (bench: Bench) => Promise<string>>> = {
   noop: noopSuite,
   growth: growthSuite,
   physical: physicalSuite,
+  lanes: lanesSuite,
   protections: protectionsSuite,
 };
 

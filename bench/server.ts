@@ -11,11 +11,16 @@ export interface BenchServer {
   remove(): Promise<void>;
 }
 
-/** A server of the benchmark's own, on the disk that holds temporary files; removed at the end. */
+/**
+ * A server of the benchmark's own, on the disk that holds temporary files; removed at the end. `started` may do
+ * something to it before it is used.
+ */
 export async function startBenchServer(
   settings: Readonly<Record<string, string>> = {},
+  started: (url: string) => Promise<void> = () => Promise.resolve(),
 ): Promise<BenchServer> {
   const server = await startTestServer({ durable: true, settings: { ...usual, ...settings } });
+  await started(server.url);
   const client = new pg.Client(server.url);
   await client.connect();
   const { rows } = await client.query<{ server_version: string }>('show server_version');

@@ -5,8 +5,8 @@
 export interface Tuning {
   /** Working processes on this host, the primary included. */
   readonly workers: number;
-  /** Chunks in flight in one process; each has a connection of its own. */
-  readonly lanes: number;
+  /** Chunks in flight in one process, each with a connection of its own; null: as many as pay, see `core/lanes`. */
+  readonly lanes: number | null;
   /** Fixed rows a chunk, or null: the size adapts. */
   readonly chunkSize: number | null;
   /** Time a chunk aims at. */
@@ -105,8 +105,8 @@ export const settings: readonly Setting[] = [
     'lanes',
     null,
     'chunks',
-    { min: 1, max: 16, default: 2 },
-    'while one chunk waits for its commit, the other computes',
+    { min: 1, max: 16, default: null },
+    'unset: 2, and up to 8 while more make a run faster, as where the server waits for its disk',
   ),
   count(
     'chunkSize',

@@ -1,5 +1,6 @@
 import os from 'node:os';
 import { type Estimate, estimateRun } from '../core/estimate.ts';
+import { usualLanes } from '../core/lanes.ts';
 import type { Observed } from '../core/plan-warnings.ts';
 import { planLines } from '../core/query-plan.ts';
 import type { RunEnvironment } from '../run/environment.ts';
@@ -112,7 +113,7 @@ export function estimateOf(
     rowBytes,
     versionsPerRow: Math.min(1, versions),
     // More chunks at once than this only wait for each other.
-    lanes: Math.min(tuning.workers * tuning.lanes, 2 * os.availableParallelism()),
+    lanes: Math.min(tuning.workers * (tuning.lanes ?? usualLanes), 2 * os.availableParallelism()),
   });
 }
 

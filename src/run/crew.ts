@@ -1,3 +1,4 @@
+import { LaneFeedback } from '../core/lanes.ts';
 import { UmzugClusterError } from '../errors.ts';
 import { listenForStrays } from '../migration/strays.ts';
 import type { ChunkWork } from './chunk-work.ts';
@@ -9,7 +10,8 @@ import { type ChunkReport, runLane } from './lane.ts';
 export interface CrewOptions {
   readonly work: ChunkWork;
   readonly process: string;
-  readonly lanes: number;
+  /** Chunks in flight; null: as many as pay. */
+  readonly lanes: number | null;
   readonly drain: AbortSignal;
   readonly abort: AbortSignal;
   readonly onChunk: (report: ChunkReport) => void;
@@ -23,23 +25,31 @@ export function newProgress(): LaneProgress {
 
 /**
  * Starts with one lane and adds the others when a chunk comes back full: one chunk needs no second
- * connection. Settles when all lanes have; rejects with the first error, after the others have finished
+ * connection. A lane that is too many finishes its chunk and goes. Settles when all lanes have; rejects with the first error, after the others have finished
  * their chunk.
  */
 export async function runCrew(options: CrewOptions): Promise<void> {
   const failed = new AbortController();
   const drain = AbortSignal.any([options.drain, failed.signal]);
   const lanes: Promise<void>[] = [];
+  const working: AbortController[] = [];
+  const wantedLanes = laneNumber(options.lanes);
   let firstError: unknown;
 
   const start = (): void => {
     const worker = `${options.process}:${lanes.length + 1}`;
-    const onChunk = (report: ChunkReport): void => {
-      options.onChunk(report);
-      if (report.full && lanes.length < options.lanes && !drain.aborted) start();
-    };
+    const retire = new AbortController();
+    working.push(retire);
     const { work, abort, progress } = options;
-    lanes.push(runLane({ work, worker, drain, abort, onChunk, progress }).catch(stop));
+    const lane = runLane({ work, worker, drain, retired: retire.signal, abort, onChunk, progress });
+    lanes.push(lane.catch(stop).finally(() => void working.splice(working.indexOf(retire), 1)));
+  };
+  const onChunk = (report: ChunkReport): void => {
+    options.onChunk(report);
+    if (!report.full || drain.aborted) return;
+    const wanted = wantedLanes(report);
+    while (working.length < wanted) start();
+    for (const lane of working.slice(wanted)) lane.abort();
   };
   const stop = (error: unknown): void => {
     if (firstError === undefined || isMoreTelling(error, firstError)) firstError = error;
@@ -54,6 +64,16 @@ export async function runCrew(options: CrewOptions): Promise<void> {
   // A lane that could not begin anything when it was told to begin nothing has not failed.
   if (firstError === undefined || (options.drain.aborted && isStopped(firstError))) return;
   throw firstError;
+}
+
+/** How many lanes there should be after each full chunk: the number that was asked for, or by feedback. */
+function laneNumber(asked: number | null): (report: ChunkReport) => number {
+  if (asked !== null) return () => asked;
+  const feedback = new LaneFeedback();
+  return ({ rows, durationMs }) => {
+    const endedAt = performance.now();
+    return feedback.add({ rows, startedAt: endedAt - durationMs, endedAt });
+  };
 }
 
 function isMoreTelling(error: unknown, than: unknown): boolean {

@@ -2,6 +2,7 @@ import os from 'node:os';
 import { getHeapStatistics } from 'node:v8';
 import type { Knex } from 'knex';
 import type { Config } from '../config.ts';
+import { mostLanes } from '../core/lanes.ts';
 import type { Tuning } from '../core/settings.ts';
 import { fail } from '../errors.ts';
 import { type LedgerNames, ledgerNames } from '../ledger/schema.ts';
@@ -69,7 +70,7 @@ const heapPerByte = 8;
 /** The chunks of all lanes together stay within the heap that Node was given. */
 function withinHeap({ maxBytes, lanes }: Tuning): number {
   const { heap_size_limit: heap } = getHeapStatistics();
-  return Math.min(maxBytes, Math.floor(heap / heapPerByte / lanes));
+  return Math.min(maxBytes, Math.floor(heap / heapPerByte / (lanes ?? mostLanes)));
 }
 
 /** Asks the server for its version and platform; refuses what is too old, by name. */

@@ -28,6 +28,8 @@ export interface LaneOptions {
   readonly worker: string;
   /** Aborts when no further chunk is to begin. */
   readonly drain: AbortSignal;
+  /** Aborts when this lane is to begin no further chunk, because it is one too many. */
+  readonly retired: AbortSignal;
   /** Aborts when running chunks are to be destroyed. */
   readonly abort: AbortSignal;
   readonly onChunk: (report: ChunkReport) => void;
@@ -68,7 +70,7 @@ class Lane {
   }
 
   async loop(): Promise<void> {
-    while (!this.#options.drain.aborted) {
+    while (!this.#isOver) {
       const { stopwatch } = this.#options.work.env;
       const next = await this.#session.use((session) =>
         stopwatch.time('claim', () => this.#findRange(session)),
@@ -77,6 +79,10 @@ class Lane {
       if (typeof next === 'number') await this.#session.idle(next);
       else if ((await this.#workRange(next)) === 'stopped') return;
     }
+  }
+
+  get #isOver(): boolean {
+    return this.#options.drain.aborted || this.#options.retired.aborted;
   }
 
   async close(): Promise<void> {
@@ -111,12 +117,11 @@ class Lane {
   }
 
   async #workRange(range: ClaimedRange): Promise<'next' | 'stopped'> {
-    const { drain } = this.#options;
     const size = mostRows(this.#stride.reach, this.#options.work.step.setBased);
     if (await this.#isolator.isKilling(range, size)) return 'next';
     let isProbe = range.onlyFailed;
-    if (drain.aborted) await this.#giveBack(range.no);
-    while (!drain.aborted) {
+    let isUsed = false;
+    while (!this.#isOver) {
       const wanted = isProbe ? { rows: 1, keys: this.#stride.reach.keys } : this.#stride.reach;
       const outcome = await this.#tryChunk(range.no, wanted);
       if (outcome.kind === 'stopped') return 'stopped';
@@ -128,7 +133,10 @@ class Lane {
       this.#succeeded(range.no, outcome, wanted);
       isProbe = false;
       if (outcome.last || this.#pacer.steering.pace !== null) return 'next';
+      isUsed = true;
     }
+    // A lane that was told to go leaves its range to the others, and a claim without a chunk is none.
+    if (!isUsed || this.#options.retired.aborted) await this.#giveBack(range.no);
     return 'next';
   }
 

@@ -41,7 +41,7 @@ describe('settings', () => {
   it('have one row for each key of Tuning, a default inside its bounds, and names of their own', () => {
     expect(defaultTuning(8)).toEqual({
       workers: 8,
-      lanes: 2,
+      lanes: null,
       chunkSize: null,
       targetMs: 500,
       pace: null,
