@@ -65,6 +65,7 @@ export async function retryQuarantined(
 ): Promise<boolean> {
   return await withTransaction(session, env.pinned, async () => {
     const { run: locked } = await lockRun(session, env.names, run.id);
+    if (locked.state === 'paused' || locked.state === 'cancelled') throw heldError(locked);
     if (locked.state !== 'running' && locked.state !== 'failed') return false;
     refuseOtherPlan(locked, now.planSha256);
     if (locked.state === 'running') refuseOtherFile(locked, now);
@@ -74,5 +75,13 @@ export async function retryQuarantined(
     await resetRetries(session, env.names, run.id);
     await changeState(session, env.names, run.id, 'running');
     return true;
+  });
+}
+
+/** Rows of a run that somebody holds are put back when it goes on. */
+function heldError({ name, state }: Run): Error {
+  return fail('USAGE', {
+    message: `${name} is ${state}: its quarantined rows cannot be tried now`,
+    hint: `umzug-cluster resume ${name} goes on with it, then: umzug-cluster retry ${name}`,
   });
 }

@@ -180,6 +180,28 @@ it('a pace holds over all hosts and lanes together, and nothing passes for a dea
   });
 });
 
+it('loses and repeats nothing, and takes no row for a bad one, however often it is paused and killed', async () => {
+  await withRun(async (client, place) => {
+    for (let round = 0; round < 3; round += 1) {
+      const hosts = [start(args, place), start(args, place)];
+      const before = await rowsDone(client);
+      await until('it goes on', async () => (await rowsDone(client)) > before + 400);
+      if (round === 1) hosts[0]?.child.kill('SIGKILL');
+      await run(['pause', 'a'], place);
+      // The hosts may still be at their last chunk, with the epoch of before the pause.
+      await run(['resume', 'a', '--no-run'], place);
+      await run(['set', 'a', `pace=${5_000 + round}`], place);
+      for (const { outcome } of hosts) expect([5, null]).toContain((await outcome).code);
+    }
+    await run(['set', 'a', 'pace=off'], place);
+    const { code, stderr } = await run(args, place);
+    expect(code, stderr).toBe(0);
+    expect(await counts(client)).toEqual(allOnce);
+    expect((await client.query('select from umzug_cluster.quarantine')).rowCount).toBe(0);
+    expect((await client.query(`select from umzug_cluster.ranges where state = 'void'`)).rowCount).toBe(0);
+  });
+});
+
 const refused: readonly (readonly [string, RegExp])[] = [
   ['pause', /pause needs a name/],
   ['pause b', /no known migration is named "b"/],
