@@ -44,7 +44,9 @@ export function statusLine(entry: Entry): string {
   return `${entry.name}: ${[...parts, ...reasons].join(', ')}`;
 }
 
-function cells({ name, kind, state, rows, rowsPerSecond, etaSeconds, workers }: Entry): readonly string[] {
+function cells(entry: Entry): readonly string[] {
+  const { name, kind, state, rows, rowsPerSecond, etaSeconds } = entry;
+  const processes = processesOf(entry);
   const isOpen = state !== 'pending' && state !== 'executed' && state !== 'missing';
   const hasRows = kind === 'data' && (isOpen || rows.done > 0);
   const share = rows.estimated ? Math.min(100, Math.floor((rows.done / rows.estimated) * 100)) : null;
@@ -56,8 +58,14 @@ function cells({ name, kind, state, rows, rowsPerSecond, etaSeconds, workers }: 
     isOpen && share !== null ? `${share}%` : '',
     rowsPerSecond ? number(rowsPerSecond) : '',
     etaSeconds ? etaText(etaSeconds) : '',
-    workers.length > 0 ? String(workers.length) : '',
+    processes > 0 ? String(processes) : '',
   ];
+}
+
+/** As the hosts tell; where none has told yet, those that are seen at a range. */
+function processesOf({ hosts, workers }: Entry): number {
+  if (hosts.length > 0) return hosts.reduce((sum, host) => sum + host.workers, 0);
+  return new Set(workers.map(({ host, pid }) => `${host}:${pid}`)).size;
 }
 
 /** What went wrong is always said; the rest only about the migration that was asked for. */

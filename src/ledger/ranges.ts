@@ -226,7 +226,7 @@ export async function totals(session: Session, names: LedgerNames, runId: string
             coalesce(sum(busy_ms), 0) as busy_ms, max(last_error) as last_error,
             coalesce(sum(retries), 0)::bigint as retries,
             (select count(*) from ${names.quarantine} where run_id = $1::bigint) as quarantined,
-            coalesce(json_agg(json_build_object('worker', worker, 'no', no) order by no)
+            coalesce(json_agg(json_build_object('worker', worker, 'no', no) order by touched_at, no)
                      filter (where worker is not null and state = 'open'), '[]') as workers
      from ${names.ranges}
      cross join (select pass as current from ${names.runs} where id = $1::bigint) as run

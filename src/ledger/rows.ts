@@ -72,6 +72,7 @@ export interface RunTotals {
   readonly retries: number;
   /** Rows that are set aside. */
   readonly quarantined: number;
+  /** By range, the one that was touched last at the end: a worker may have left its name on others before. */
   readonly workers: readonly { readonly worker: string; readonly no: number }[];
 }
 

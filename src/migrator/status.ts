@@ -3,7 +3,7 @@ import type { Config } from '../config.ts';
 import type { Overrides } from '../core/steering.ts';
 import type { ExecutedMigration } from '../ledger/migrations.ts';
 import { listExecuted } from '../ledger/migrations.ts';
-import type { Run } from '../ledger/rows.ts';
+import type { Run, RunTotals } from '../ledger/rows.ts';
 import { findLiveRun, latestRuns } from '../ledger/runs.ts';
 import { ledgerNames, liveStates, readLedgerVersion } from '../ledger/schema.ts';
 import type { MigrationFile } from '../migration/folder.ts';
@@ -218,12 +218,7 @@ function attendanceOf(
   const isHeld = down !== null && down !== undefined && down.state === 'paused';
   return {
     hosts: (read?.hosts ?? []).map(({ process, workers }) => ({ ...processOf(process), workers })),
-    workers: isAttended
-      ? read.sums.workers.map(({ worker, no }) => ({
-          ...processOf(worker.split(':').slice(0, -1).join(':')),
-          range: no,
-        }))
-      : [],
+    workers: isAttended ? workersOf(read.sums) : [],
     abandonedSeconds:
       read === undefined || read.abandonedMs === null ? null : Math.round(read.abandonedMs / 1_000),
     throttled: read?.hosts.find(({ throttled }) => throttled !== null)?.throttled ?? null,
@@ -235,6 +230,15 @@ function stateOf({ present, executed, run }: Found): MigrationState {
   if (executed !== undefined) return present ? 'executed' : 'missing';
   if (run === undefined || run.state === 'done' || run.state === 'reverted') return 'pending';
   return run.state;
+}
+
+/** Every worker once, with the range that it touched last: under a pace it takes up another with every chunk. */
+function workersOf({ workers }: RunTotals): MigrationStatus['workers'] {
+  const latest = new Map(workers.map(({ worker, no }) => [worker, no]));
+  return [...latest].map(([worker, range]) => ({
+    ...processOf(worker.split(':').slice(0, -1).join(':')),
+    range,
+  }));
 }
 
 /** The ledger names a process `host:pid`; a host's name may hold colons. */
