@@ -1,6 +1,7 @@
 import { formatDuration } from '../core/duration.ts';
 import { grouped as number } from '../core/numbers.ts';
 import { type Profile, addTimes, profileCells, profileOf } from '../core/profile.ts';
+import { listMigrations } from '../migration/folder.ts';
 import type { MigrationOutcome, Migrator } from '../migrator.ts';
 import type { Arguments } from './command.ts';
 import { printJson, printLine, printNote, table } from './output.ts';
@@ -16,12 +17,14 @@ export async function runMigrations(
   let profile: Profile | null = null;
   let isJson = false;
   let isForPeople = false;
+  let folder = '';
   try {
     const outcomes = await withStopping((stopping) =>
       withSession(flags, async ({ config, migrator, view }) => {
         const startedMs = performance.now();
         isJson = config.output.json;
         isForPeople = config.output.logFormat === 'pretty';
+        folder = config.migrationsDir;
         stopping.attach(migrator, config.tuning);
         migrator.on('progress', (progress) => view.show(progress));
         try {
@@ -32,7 +35,10 @@ export async function runMigrations(
       }),
     );
     if (isJson) return printJson({ migrations: outcomes, ...(profile === null ? {} : { profile }) });
-    if (outcomes.length === 0) printLine(nothingToDo);
+    if (outcomes.length === 0) {
+      const isEmpty = (await listMigrations(folder)).length === 0;
+      printLine(isEmpty ? `no migrations found in ${folder}` : nothingToDo);
+    }
     for (const outcome of outcomes) printLine(summary(outcome));
     // A pipeline reads stderr as a log.
     if (isForPeople && outcomes.length > 0) printNote(nextStep(outcomes));
