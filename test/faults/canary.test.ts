@@ -2,6 +2,7 @@ import type pg from 'pg';
 import { expect, it } from 'vitest';
 import { type Outcome, run } from '../support/cli.ts';
 import { withDatabase } from '../support/database.ts';
+import { recordsIn } from '../support/log-records.ts';
 import { makeProject } from '../support/project.ts';
 
 const canary = 'canary-5b1f';
@@ -27,7 +28,8 @@ const migration = (update: string, select = `db('people').select('id', 'secret',
   import { setBased, updateRows } from 'umzug-cluster';
   export const select = (db) => ${select};
   const all = (db, rows) => db('people').whereIn('id', rows.map(({ id }) => id));
-  export const update = ${update};`;
+  export const update = ${update};
+  export const down = { select, update };`;
 
 const cast = `all(db, rows).update({ n: db.raw('secret::int') })`;
 const labels = `rows.map(({ secret: label }) => ({ label }))`;
@@ -83,6 +85,16 @@ const flags: readonly (readonly string[])[] = [
   ['--json', '--verbose', '--log-format', 'json'],
 ];
 
+/** Commands that show something of a run that failed, or go on with it. */
+const lookers = [
+  ['status', '--json'],
+  ['status', 'a'],
+  ['verify', '--json', '--verbose'],
+  ['validate', '--json'],
+  ['retry', 'a', '--log-format', 'json', '--log-level', 'debug', '--verbose'],
+  ['down', '--name', 'a', '--verbose', '--log-format', 'json'],
+] as const;
+
 function expectNothingSecret({ stdout, stderr }: Outcome, password: string): void {
   for (const secret of [canary, number, password]) expect(stdout + stderr).not.toContain(secret);
 }
@@ -114,11 +126,30 @@ it.each(
       expect(outcome.stdout + outcome.stderr).toMatch(said);
       expectNothingSecret(outcome, password);
       expectNothingSecret(await run(['status', '--json'], place), password);
+      if (more.includes('--log-format')) recordsIn(outcome.stderr);
     }
     if (source.includes('const up =')) return;
     expect(await ledgerTexts(client)).not.toMatch(new RegExp(`${canary}|${number}`));
   });
 });
+
+it.each(leaks.filter(([what]) => /check|trigger|deferred/.test(what)))(
+  'shows no value of a row in any other command after %s failed, nor in the log of plan',
+  async (_what, source, said) => {
+    await withDatabase(async ({ url, client }) => {
+      await client.query(table);
+      const { password } = new URL(url);
+      const place = { cwd: makeProject({ 'a.ts': source }).dir, url };
+      // its sample is for eyes: on stdout alone
+      const plan = await run(['plan', '--verbose', '--log-format', 'json', '--log-level', 'debug'], place);
+      expectNothingSecret({ ...plan, stdout: '' }, password);
+      recordsIn(plan.stderr);
+      const failed = await run(['up', '--workers', '1', '--chunk-size', '10'], place);
+      expect(failed.stderr).toMatch(said);
+      for (const args of lookers) expectNothingSecret(await run([...args], place), password);
+    });
+  },
+);
 
 it('shows what an author throws as it is', async () => {
   await withDatabase(async ({ url, client }) => {
