@@ -1,4 +1,4 @@
-import { type PlanNode, sorts, wholeScans } from './query-plan.ts';
+import { type PlanNode, nodesOf, sorts, wholeScans } from './query-plan.ts';
 
 /** What a sample has shown, as far as it may be a reason to worry. */
 export interface Observed {
@@ -46,41 +46,34 @@ export function warningsOf(seen: Observed): readonly string[] {
 const sparse = 0.01;
 
 function aboutReading({ statements, table, tableRows, key, matching, largeTables }: Observed): string[] {
-  const [first, ...others] = statements;
+  const reading = statements[0]?.plan ?? null;
+  const order = key.join(', ');
   const warnings: string[] = [];
-  const isLarge = largeTables.includes(table);
-  const reading = first?.plan ?? null;
   if (tableRows < 0) {
     warnings.push(
       `"${table}" was never analysed: rows and times are guesses, and it is not cut into ranges beforehand; run analyze`,
     );
   }
-  if (reading !== null) {
-    const order = key.join(', ');
-    const whole = wholeScans(reading).filter((scan) => largeTables.includes(scan.table));
-    for (const name of new Set(whole.map((scan) => scan.table))) {
-      warnings.push(
-        `every chunk reads all of "${name}": the planner finds no use for the index of its key (${order})`,
-      );
-    }
-    if (whole.length === 0 && isLarge && sorts(reading)) {
-      warnings.push(
-        `every chunk sorts all rows that match by the key (${order}), though it takes only the first: an index on (${order}) with the condition of select gives them in order`,
-      );
-    }
-    if (isLarge && matching < tableRows * sparse) {
-      warnings.push(
-        `few rows match, about ${Math.round(tableRows / Math.max(1, matching))} are read for each; an index on (${order}) with the condition of select spares that`,
-      );
-    }
-  }
-  const scanned = others.flatMap(({ plan }) => (plan === null ? [] : wholeScans(plan)));
+  const scanned = statements.flatMap(({ plan }) => (plan === null ? [] : wholeScans(plan)));
   for (const name of new Set(scanned.map((scan) => scan.table))) {
-    if (largeTables.includes(name)) {
-      warnings.push(
-        `a statement of every chunk reads all of "${name}": an index on what it looks up is missing`,
-      );
-    }
+    if (!largeTables.includes(name)) continue;
+    warnings.push(
+      name === table
+        ? `every chunk reads all of "${name}": the planner finds no use for the index of its key (${order})`
+        : `every chunk reads all of "${name}": an index on what is looked up in it is missing`,
+    );
+  }
+  if (reading === null || !largeTables.includes(table)) return warnings;
+  if (scanned.length === 0 && sorts(reading)) {
+    warnings.push(
+      `every chunk sorts all rows that match by the key (${order}), though it takes only the first: an index on (${order}) with the condition of select gives them in order`,
+    );
+  }
+  const isFiltered = nodesOf(reading).some((node) => node.table === table && node.filters);
+  if (isFiltered && matching < tableRows * sparse) {
+    warnings.push(
+      `few rows match, about ${Math.round(tableRows / Math.max(1, matching))} are read for each; an index on (${order}) with the condition of select spares that`,
+    );
   }
   return warnings;
 }

@@ -5,6 +5,8 @@ export interface PlanNode {
   readonly table: string | null;
   readonly schema: string | null;
   readonly index: string | null;
+  /** It reads rows that it then throws away. */
+  readonly filters: boolean;
   readonly alias: string | null;
   /** How it joins: `Inner`, `Left`, `Right`, `Full`, `Semi` … */
   readonly join: string | null;
@@ -43,6 +45,7 @@ function toNode(fields: Readonly<Record<string, unknown>>): PlanNode {
     table: text('Relation Name'),
     schema: text('Schema'),
     index: text('Index Name'),
+    filters: text('Filter') !== null,
     alias: text('Alias'),
     join: text('Join Type'),
     side: text('Parent Relationship'),
@@ -66,10 +69,12 @@ const mostChildren = 4;
 export function planLines(node: PlanNode, depth = 0): readonly string[] {
   const using = node.index === null ? '' : ` using ${node.index}`;
   const on = node.table === null ? '' : ` on ${node.table}`;
-  const more = node.children.length - mostChildren;
+  // A value that is computed once, with no table behind it, says nothing of how rows are found.
+  const children = node.children.filter((child) => child.type !== 'Result' || child.children.length > 0);
+  const more = children.length - mostChildren;
   return [
     `${'  '.repeat(depth)}${node.type}${using}${on}`,
-    ...node.children.slice(0, mostChildren).flatMap((child) => planLines(child, depth + 1)),
+    ...children.slice(0, mostChildren).flatMap((child) => planLines(child, depth + 1)),
     ...(more > 0 ? [`${'  '.repeat(depth + 1)}… and ${more} more`] : []),
   ];
 }

@@ -8,7 +8,7 @@ import type { Example } from '../run/images.ts';
 import type { Plan } from '../run/plan.ts';
 import type { Back, Twice } from '../run/repeats.ts';
 import type { Outlook, Sample } from '../run/sample.ts';
-import type { TableWrites } from '../run/side-effects.ts';
+import { type TableWrites, isPartOf } from '../run/side-effects.ts';
 
 /** What `up` would do with one pending migration, as `plan --json` prints it. */
 export interface MigrationPlan {
@@ -46,7 +46,7 @@ export interface SampleReport {
     readonly times: number;
     readonly plan: readonly string[];
   }[];
-  readonly writes: readonly Omit<TableWrites, 'oid'>[];
+  readonly writes: readonly Omit<TableWrites, 'oid' | 'ancestors'>[];
   readonly changedColumns: readonly string[];
   /** Values are cut to their beginning. */
   readonly examples: readonly Example[];
@@ -86,7 +86,7 @@ export function reportOf({ proof, pace }: Sample): SampleReport {
       times,
       plan: plan === null ? [] : planLines(plan),
     })),
-    writes: proof.writes.map(({ oid: _oid, ...written }) => written),
+    writes: proof.writes.map(({ oid: _oid, ancestors: _ancestors, ...written }) => written),
     changedColumns: proof.changed,
     examples: proof.examples,
     twice: proof.twice,
@@ -119,7 +119,7 @@ export function estimateOf(
 
 /** What a sample has shown, as far as it may be a reason for a warning. */
 export function observed({ base }: Plan, matching: number, { proof, largeTables }: Sample): Observed {
-  const own = proof.writes.find(({ oid }) => oid === base.oid);
+  const own = proof.writes.filter((one) => isPartOf(one, base));
   const { triggers, foreignKeys, indexes } = proof.consequences;
   return {
     table: base.name,
@@ -134,8 +134,8 @@ export function observed({ base }: Plan, matching: number, { proof, largeTables 
       (sum, { inserted, updated, deleted }) => sum + inserted + updated + deleted,
       0,
     ),
-    updated: own?.updated ?? 0,
-    hot: own?.hot ?? 0,
+    updated: own.reduce((sum, { updated }) => sum + updated, 0),
+    hot: own.reduce((sum, { hot }) => sum + hot, 0),
     indexes,
     triggers,
     foreignKeys,

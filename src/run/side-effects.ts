@@ -4,6 +4,8 @@ import type { Session } from '../postgres/session.ts';
 /** Rows of one table that the open transaction has written, as the server counts them. */
 export interface TableWrites {
   readonly oid: string;
+  /** Of a partition: the tables that it is part of, itself included. */
+  readonly ancestors: readonly string[];
   /** `schema.name`. */
   readonly table: string;
   readonly inserted: number;
@@ -16,14 +18,16 @@ export interface TableWrites {
 /** What this connection has written so far, by table; take the difference of two readings. */
 export async function readWrites(session: Session): Promise<readonly TableWrites[]> {
   const { rows } = await session.query(
-    `select s.relid::text as oid, s.schemaname || '.' || s.relname as name, s.n_tup_ins as inserted,
+    `select s.relid::text as oid,
+            array(select relid::pg_catalog.oid::text from pg_catalog.pg_partition_ancestors(s.relid)) as ancestors, s.schemaname || '.' || s.relname as name, s.n_tup_ins as inserted,
             s.n_tup_upd as updated, s.n_tup_hot_upd as hot, s.n_tup_del as deleted
      from pg_catalog.pg_stat_xact_user_tables as s
      where s.n_tup_ins + s.n_tup_upd + s.n_tup_del > 0 and s.relname <> 'umzug_cluster_guard'
-     order by 2`,
+     order by name`,
   );
   return rows.map((row) => ({
     oid: String(row['oid']),
+    ancestors: row['ancestors'] as readonly string[],
     table: String(row['name']),
     inserted: Number(row['inserted']),
     updated: Number(row['updated']),
@@ -48,6 +52,11 @@ export function writesBetween(
     };
   });
   return differences.filter(({ inserted, updated, deleted }) => inserted + updated + deleted > 0);
+}
+
+/** Whether a written table is the base table, or a partition of it. */
+export function isPartOf({ oid, ancestors }: TableWrites, base: BaseTable): boolean {
+  return oid === base.oid || ancestors.includes(base.oid);
 }
 
 /** Locks of whole tables that the open transaction holds and others wait for: `AccessExclusiveLock on public.t`. */
@@ -130,8 +139,8 @@ async function firedTriggers(
     const done = writes.find(({ oid }) => oid === row['oid']);
     const type = Number(row['type']);
     const columns = row['columns'] as readonly string[];
-    const isOfOthers =
-      row['oid'] === base.oid && columns.length > 0 && !columns.some((one) => changed.includes(one));
+    const isOfBase = done !== undefined && isPartOf(done, base);
+    const isOfOthers = isOfBase && columns.length > 0 && !columns.some((one) => changed.includes(one));
     const events = [
       done !== undefined && done.inserted > 0 && (type & inserts) !== 0 ? ['insert'] : [],
       done !== undefined && done.updated > 0 && (type & updates) !== 0 && !isOfOthers ? ['update'] : [],
@@ -140,7 +149,9 @@ async function firedTriggers(
     if (events.length === 0) return [];
     const when = (type & 2) === 0 ? 'after' : 'before';
     const each = (type & 1) === 0 ? 'each statement' : 'each row';
-    return [`${String(row['name'])} on ${String(row['table'])} (${when} ${events.join(' or ')}, ${each})`];
+    return [
+      `${String(row['name'])} on ${isOfBase ? base.name : String(row['table'])} (${when} ${events.join(' or ')}, ${each})`,
+    ];
   });
   return [...new Set(found)];
 }
@@ -162,8 +173,9 @@ async function checkedKeys(
      order by 1`,
     [writes.map(({ oid }) => oid)],
   );
+  const parts = new Set([base.oid, ...writes.filter((one) => isPartOf(one, base)).map(({ oid }) => oid)]);
   const isChanged = (oid: unknown, columns: unknown): boolean =>
-    oid === base.oid && (columns as readonly string[]).some((column) => changed.includes(column));
+    parts.has(String(oid)) && (columns as readonly string[]).some((column) => changed.includes(column));
   const found = rows.filter((row) => {
     const own = writes.find(({ oid }) => oid === row['own']);
     const other = writes.find(({ oid }) => oid === row['other']);

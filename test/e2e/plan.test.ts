@@ -2,32 +2,8 @@ import type pg from 'pg';
 import { describe, expect, it } from 'vitest';
 import { run } from '../support/cli.ts';
 import { withDatabase } from '../support/database.ts';
+import { longText, plansOf, slugs, tables } from '../support/planned.ts';
 import { makeProject } from '../support/project.ts';
-
-const longText = 'x'.repeat(500);
-
-const tables = `
-  create table cities (id int primary key);
-  insert into cities values (1), (2);
-  create table people (
-    id bigint primary key, name text not null, slug text, score int not null default 0,
-    city int references cities default 1, note text);
-  create index people_score on people (score);
-  insert into people (id, name, note) select i, 'Secret ' || i, '${longText}' from generate_series(1, 3000) as i;
-  create table visits (id bigint not null);
-  create function note_visit() returns trigger language plpgsql as
-    $$ begin insert into visits values (new.id); return null; end $$;
-  create trigger note_visit after update of slug on people for each row execute function note_visit();
-  analyze people`;
-
-const slugs = `
-  export const select = (db) => db('people').select('id', 'name').whereNull('slug');
-  export const update = (db, rows) =>
-    db('people').whereIn('id', rows.map(({ id }) => id)).update({ slug: db.raw('lower(name)') });
-  export const down = {
-    select: (db) => db('people').select('id').whereNotNull('slug'),
-    update: (db, rows) => db('people').whereIn('id', rows.map(({ id }) => id)).update({ slug: null }),
-  };`;
 
 /** Not idempotent; its way back takes one too few away. */
 const scores = `
@@ -46,16 +22,6 @@ const makeLater = `export const up = (db) => db.schema.createTable('later', (t) 
 const fillLater = `
   export const select = (db) => db('later').select('id');
   export const update = (db, rows) => db('later').whereIn('id', rows.map(({ id }) => id)).update({ id: 1 });`;
-
-interface Plan {
-  readonly name: string;
-  readonly sample: Readonly<Record<string, unknown>> | null;
-  readonly warnings: readonly string[];
-  readonly [field: string]: unknown;
-}
-
-const plansOf = (stdout: string): readonly Plan[] =>
-  (JSON.parse(stdout) as { migrations: readonly Plan[] }).migrations;
 
 /** All that a plan could leave behind. */
 async function everything(client: pg.Client): Promise<unknown> {
@@ -117,10 +83,20 @@ describe('plan', () => {
   it('prints JSON, and keeps values of rows out of the log and short on the terminal', async () => {
     await withDatabase(async ({ url, client }) => {
       await client.query(tables);
-      const place = { cwd: makeProject({ 'a.ts': oneByOne, 'b.ts': slugs }).dir, url };
+      await client.query(`
+        create table parts (id int primary key, n int) partition by range (id);
+        create table parts_1 partition of parts for values from (0) to (1000);
+        create index on parts (n);
+        insert into parts select i, i from generate_series(1, 20) as i`);
+      const partitioned = `
+        export const select = (db) => db('parts').select('id');
+        export const update = (db, rows) =>
+          db('parts').whereIn('id', rows.map(({ id }) => id)).update({ n: 0 });`;
+      const files = { 'a.ts': oneByOne, 'b.ts': slugs, 'c.ts': partitioned };
+      const place = { cwd: makeProject(files).dir, url };
       const { code, stdout, stderr } = await run(['plan', '--json', '--log-level', 'debug'], place);
       expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-      const [a, b] = plansOf(stdout);
+      const [a, b, c] = plansOf(stdout);
       expect(a).toMatchObject({
         kind: 'data',
         blockedBy: null,
@@ -143,6 +119,11 @@ describe('plan', () => {
       expect(b?.sample).toMatchObject({
         examples: [{ key: ['1'], before: { slug: null }, after: { slug: 'secret 1' } }, {}, {}],
       });
+      expect(c).toMatchObject({ rows: { estimated: 20, table: null }, sample: { rows: 20 } });
+      expect(c?.warnings).toEqual([
+        expect.stringMatching(/^"parts" was never analysed/),
+        expect.stringMatching(/^every change makes new entries in all indexes of "parts".*parts_n_idx holds/),
+      ]);
       expect(stdout).not.toContain(longText.slice(0, 100));
       const text = await run(['plan', 'a', '--verbose'], place);
       expect(text.stderr).toBe('');
@@ -172,77 +153,6 @@ describe('plan', () => {
       project.write('a.ts', slugs.replace('db(', 'nothing(').replace(/db\('people'\)\.whereIn/, '[].concat'));
       expect((await run(['plan', 'a'], place)).code).toBe(2);
       expect(await everything(client)).toMatchObject({ visits: 0 });
-    });
-  });
-
-  it('finds an update that writes through a connection of its own, whether it waits for itself or not', async () => {
-    await withDatabase(async ({ url, client }) => {
-      await client.query(tables);
-      const outside = (rest: string): string => `
-        import { createRequire } from 'node:module';
-        const pg = createRequire(${JSON.stringify(import.meta.filename)})('pg');
-        const own = new pg.Client({ connectionString: process.env.DATABASE_URL });
-        await own.connect();
-        ${rest}`;
-      const awaited = outside(`
-        export const select = (db) => db('people').select('id');
-        export const update = async (db, rows) => {
-          await db.raw('select 1');
-          await own.query('update people set score = 7 where id = any ($1)', [rows.map(({ id }) => id)]);
-        };`);
-      const first = outside(`
-        import { setBased } from 'umzug-cluster';
-        export const select = (db) => db('people').where('id', '<', 900);
-        export const update = setBased(async (chunk) => {
-          own.query('update people set score = 8 where id = 1').catch(() => undefined);
-          await chunk.update({ score: 8 });
-        });`);
-      const project = makeProject({ 'a.ts': awaited });
-      for (const source of [awaited, first]) {
-        project.write('a.ts', source);
-        const { code, stderr } = await run(['plan'], { cwd: project.dir, url });
-        expect(stderr).toMatch(/^error: a: update wrote outside its transaction\n/);
-        expect(code).toBe(1);
-      }
-    });
-  });
-
-  it('plans the rest of a run that is begun, refuses it with another file, and leaves the ledger as it was', async () => {
-    await withDatabase(async ({ url, client }) => {
-      await client.query(tables);
-      const breaking = slugs
-        .replace(
-          '(db, rows) =>',
-          `async (db, rows) => {
-          if (process.env.BREAKS && rows.some(({ id }) => id > 1000)) await db.raw('select nowhere');
-          await `,
-        )
-        .replace(`db.raw('lower(name)') });`, `db.raw('lower(name)') }); };`);
-      const project = makeProject({ 'a.ts': breaking });
-      const place = { cwd: project.dir, url };
-      const env = { BREAKS: '1', UMZUG_CLUSTER_LANES: '1' };
-      expect((await run(['up', '--workers', '1', '--chunk-size', '100'], { ...place, env })).code).toBe(1);
-      const ledger = async (): Promise<unknown> =>
-        (
-          await client.query(
-            `select (select jsonb_agg(to_jsonb(r) order by id) from umzug_cluster.runs as r) as runs,
-                    (select jsonb_agg(to_jsonb(r) order by no) from umzug_cluster.ranges as r) as ranges,
-                    (select count(*) from umzug_cluster.guard_open) as tokens,
-                    (select count(*) from umzug_cluster.migrations) as executed`,
-          )
-        ).rows;
-      const before = await ledger();
-      const { code, stdout } = await run(['plan', '--json'], place);
-      expect(code).toBe(0);
-      expect(plansOf(stdout)[0]).toMatchObject({
-        isBegun: true,
-        sample: { examples: [{ key: ['1001'] }, {}, {}] },
-      });
-      project.write('a.ts', `${breaking} // changed`);
-      const changed = await run(['plan'], place);
-      expect(changed.code).toBe(3);
-      expect(changed.stderr).toMatch(/a was changed while its run is in progress/);
-      expect(await ledger()).toEqual(before);
     });
   });
 });

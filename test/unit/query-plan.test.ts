@@ -11,8 +11,9 @@ const limited = (inner: object): unknown =>
 
 describe('a plan of Postgres', () => {
   it('is read from JSON or its text, and shown without its conditions', () => {
-    const plan = readPlan(limited({ ...index, Filter: `(secret = 'x')` }));
-    expect(plan).toEqual(readPlan(JSON.stringify(limited(index))));
+    const document = limited({ ...index, Filter: `(secret = 'x')` });
+    const plan = readPlan(document);
+    expect(plan).toEqual(readPlan(JSON.stringify(document)));
     expect(plan === null ? null : planLines(plan)).toEqual(['Limit', '  Index Scan using t_pkey on t']);
     expect(readPlan([])).toBeNull();
   });
@@ -64,10 +65,20 @@ describe('warnings of a plan', () => {
     ],
     [
       'an update that looks up without an index',
-      { statements: [...calm.statements, { times: 1, plan: readPlan(explained(scan)) }] },
-      /a statement of every chunk reads all of "t"/,
+      {
+        largeTables: ['t', 'other'],
+        statements: [
+          ...calm.statements,
+          { times: 1, plan: readPlan(explained({ ...scan, 'Relation Name': 'other' })) },
+        ],
+      },
+      /every chunk reads all of "other": an index on what is looked up/,
     ],
-    ['few rows that match', { matching: 500 }, /about 2000 are read for each/],
+    [
+      'few rows that match',
+      { matching: 500, statements: [{ times: 1, plan: readPlan(limited({ ...index, Filter: 'n' })) }] },
+      /about 2000 are read for each/,
+    ],
     ['a table that was never analysed', { tableRows: -1 }, /run analyze/],
     ['a statement a row', { statements: [...calm.statements, { times: 100, plan: null }] }, /updateRows/],
     ['a changed column with an index', { hot: 0, indexes: ['t_n'] }, /no HOT update\), since t_n holds/],

@@ -1,0 +1,78 @@
+import { describe, expect, it } from 'vitest';
+import { run } from '../support/cli.ts';
+import { withDatabase } from '../support/database.ts';
+import { plansOf, slugs, tables } from '../support/planned.ts';
+import { makeProject } from '../support/project.ts';
+
+describe('plan', () => {
+  it('finds an update that writes through a connection of its own, whether it waits for itself or not', async () => {
+    await withDatabase(async ({ url, client }) => {
+      await client.query(tables);
+      const outside = (rest: string): string => `
+        import { createRequire } from 'node:module';
+        const pg = createRequire(${JSON.stringify(import.meta.filename)})('pg');
+        const own = new pg.Client({ connectionString: process.env.DATABASE_URL });
+        await own.connect();
+        ${rest}`;
+      const awaited = outside(`
+        export const select = (db) => db('people').select('id');
+        export const update = async (db, rows) => {
+          await db.raw('select 1');
+          await own.query('update people set score = 7 where id = any ($1)', [rows.map(({ id }) => id)]);
+        };`);
+      const first = outside(`
+        import { setBased } from 'umzug-cluster';
+        export const select = (db) => db('people').where('id', '<', 900);
+        export const update = setBased(async (chunk) => {
+          own.query('update people set score = 8 where id = 1').catch(() => undefined);
+          await chunk.update({ score: 8 });
+        });`);
+      const project = makeProject({ 'a.ts': awaited });
+      for (const source of [awaited, first]) {
+        project.write('a.ts', source);
+        const { code, stderr } = await run(['plan'], { cwd: project.dir, url });
+        expect(stderr).toMatch(/^error: a: update wrote outside its transaction\n/);
+        expect(code).toBe(1);
+      }
+    });
+  });
+
+  it('plans the rest of a run that is begun, refuses it with another file, and leaves the ledger as it was', async () => {
+    await withDatabase(async ({ url, client }) => {
+      await client.query(tables);
+      const breaking = slugs
+        .replace(
+          '(db, rows) =>',
+          `async (db, rows) => {
+          if (process.env.BREAKS && rows.some(({ id }) => id > 1000)) await db.raw('select nowhere');
+          await `,
+        )
+        .replace(`db.raw('lower(name)') });`, `db.raw('lower(name)') }); };`);
+      const project = makeProject({ 'a.ts': breaking });
+      const place = { cwd: project.dir, url };
+      const env = { BREAKS: '1', UMZUG_CLUSTER_LANES: '1' };
+      expect((await run(['up', '--workers', '1', '--chunk-size', '100'], { ...place, env })).code).toBe(1);
+      const ledger = async (): Promise<unknown> =>
+        (
+          await client.query(
+            `select (select jsonb_agg(to_jsonb(r) order by id) from umzug_cluster.runs as r) as runs,
+                    (select jsonb_agg(to_jsonb(r) order by no) from umzug_cluster.ranges as r) as ranges,
+                    (select count(*) from umzug_cluster.guard_open) as tokens,
+                    (select count(*) from umzug_cluster.migrations) as executed`,
+          )
+        ).rows;
+      const before = await ledger();
+      const { code, stdout } = await run(['plan', '--json'], place);
+      expect(code).toBe(0);
+      expect(plansOf(stdout)[0]).toMatchObject({
+        isBegun: true,
+        sample: { examples: [{ key: ['1001'] }, {}, {}] },
+      });
+      project.write('a.ts', `${breaking} // changed`);
+      const changed = await run(['plan'], place);
+      expect(changed.code).toBe(3);
+      expect(changed.stderr).toMatch(/a was changed while its run is in progress/);
+      expect(await ledger()).toEqual(before);
+    });
+  });
+});
