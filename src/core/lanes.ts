@@ -27,6 +27,9 @@ const enough = 0.95;
 const samplesPerLane = 2;
 const settledWithin = 1.5;
 
+// A run of a second or two is over before more lanes could pay; they only leave each other without ranges.
+const firstTryMs = 2_000;
+
 // After a number that did not pay, the next try is so much later, and then twice as much.
 const firstPauseMs = 10_000;
 const longestPauseMs = 160_000;
@@ -44,7 +47,8 @@ export class LaneFeedback {
   /** What another number of lanes has brought, while this one is tried. */
   #before: Rate | null = null;
   #pauseMs = firstPauseMs;
-  #nextTryAt = 0;
+  /** Null until the first chunk. */
+  #nextTryAt: number | null = null;
   #next: 'more' | 'fewer' = 'more';
 
   constructor(most: number = mostLanes) {
@@ -58,6 +62,7 @@ export class LaneFeedback {
 
   /** Takes a full chunk into account; returns the number of lanes from now on. */
   add(chunk: LaneChunk): number {
+    this.#nextTryAt ??= chunk.startedAt + firstTryMs;
     // What began under another number says nothing about this one.
     if (chunk.startedAt < this.#changedAt) return this.#lanes;
     const wanted = samplesPerLane * this.#lanes;
@@ -71,7 +76,7 @@ export class LaneFeedback {
     const before = this.#before;
     this.#before = null;
     if (before === null) {
-      if (atMs >= this.#nextTryAt) this.#try(now, atMs);
+      if (atMs >= (this.#nextTryAt ?? 0)) this.#try(now, atMs);
       return;
     }
     const isMore = now.lanes > before.lanes;

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { LaneFeedback } from '../core/lanes.ts';
 import { UmzugClusterError } from '../errors.ts';
 import { listenForStrays } from '../migration/strays.ts';
@@ -31,6 +32,8 @@ export function newProgress(): LaneProgress {
 export async function runCrew(options: CrewOptions): Promise<void> {
   const failed = new AbortController();
   const drain = AbortSignal.any([options.drain, failed.signal]);
+  // Each lane listens to both, more than once; Node would take that for a leak.
+  setMaxListeners(0, options.abort, drain);
   const lanes: Promise<void>[] = [];
   const working: AbortController[] = [];
   const wantedLanes = laneNumber(options.lanes);
