@@ -75,7 +75,7 @@ export interface Options {
   readonly sweep?: boolean;
   /**
    * `physical`: goes over the table in the order in which its rows are stored, and then sweeps by key. For a table
-   * that is larger than memory, with keys in no such order; `select` must drain, as for `sweep`. Default: `key`.
+   * many times larger than memory, with keys in no such order; `select` must drain, as for `sweep`. Default: `key`.
    */
   readonly order?: 'key' | 'physical';
   /** Lets `update` delete its rows or change their keys' existence. Default: false. */
