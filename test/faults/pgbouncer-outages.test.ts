@@ -44,7 +44,7 @@ describe('an outage that lasts past the budget', () => {
       await behindPgBouncer(skip, { poolSize: 4 }, async ({ client, name, pooler, pooled }) => {
         const place = { cwd: makeProject({ 'a.ts': rowsMigration(0.03) }).dir, url: pooled };
         const up = start(args, { ...place, env });
-        await progress(client);
+        await progress(client, up);
         await begin(pooler, name);
         const { code, stderr } = await up.outcome;
         expect(code, stderr).toBe(4);
@@ -160,7 +160,7 @@ describe('credentials', () => {
         own.password = 'before';
         const place = { cwd: makeProject({ 'a.ts': rowsMigration(0.03) }).dir, url: own.href };
         const up = start(args, { ...place, env });
-        await progress(client);
+        await progress(client, up);
         await client.query(`alter role ${role} password 'after'`);
         await client.query(
           `select pg_terminate_backend(pid) from pg_stat_activity where usename = '${role}'`,

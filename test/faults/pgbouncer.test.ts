@@ -119,8 +119,12 @@ describe('a run is exactly once', () => {
     [
       'KILL and RESUME',
       async (pooler, database) => {
-        await pooler.admin(`kill ${database}`);
-        await pooler.admin(`resume ${database}`);
+        // one that crashes of it, and is started again, may not answer and is not to be resumed
+        const bearCrash = (error: unknown): void => {
+          if (!/not paused|ECONNRE|terminated/.test(String(error))) throw error;
+        };
+        await pooler.admin(`kill ${database}`).catch(bearCrash);
+        await pooler.admin(`resume ${database}`).catch(bearCrash);
       },
     ],
     [
@@ -157,7 +161,7 @@ describe('a run is exactly once', () => {
         const up = start(args, { cwd: makeProject({ 'a.ts': rowsMigration(0.03) }).dir, url: pooled });
         for (let round = 0; round < rounds; round += 1) {
           for (const [, interrupt] of course) {
-            await progress(client);
+            await progress(client, up);
             await interrupt(pooler, name);
           }
         }
@@ -176,9 +180,9 @@ describe('a run is exactly once', () => {
         const flags = ['up', '--workers', '2', '--chunk-size', isLong ? '20' : '50'];
         for (let round = 0; round < kills / 2; round += 1) {
           const up = start(flags, place);
-          await progress(client);
+          await progress(client, up);
           kill(await until('there is a worker', () => childrenOf(up.pid)[0]));
-          await progress(client);
+          await progress(client, up);
           expect(await rowsDone(client), 'there is work left').toBeLessThan(counterRows);
           killGroup(up.pid);
           await up.outcome;

@@ -45,8 +45,13 @@ export async function expectDone({ outcome }: Running): Promise<void> {
   expect(code, stderr).toBe(0);
 }
 
-/** Waits until a chunk is committed. */
-export async function progress(client: pg.Client): Promise<void> {
+/** Waits until a chunk is committed by a command, which must not end meanwhile. */
+export async function progress(client: pg.Client, { outcome }: Running): Promise<void> {
   const before = await rowsDone(client);
-  await until('rows are migrated', async () => (await rowsDone(client)) > before);
+  let ended: string | null = null;
+  void outcome.then(({ code, stderr }) => (ended = `it ended with ${code}: ${stderr}`));
+  await until('rows are migrated', async () => {
+    if (ended !== null) throw new Error(ended);
+    return (await rowsDone(client)) > before;
+  });
 }

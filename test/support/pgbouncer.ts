@@ -70,7 +70,10 @@ export async function startPgBouncer(options: PgBouncerOptions): Promise<PgBounc
     }
     let log = '';
     const noteLog = (text: string): void => void (log += text);
-    let running = await launch(folder, account, noteLog);
+    // Started again where it dies by itself, as whoever supervises it would: 1.18 crashes of a KILL now and then.
+    const start = (): Promise<Launched> => launch(folder, account, { note: noteLog, died: revive });
+    const revive = (): void => void start().then((again) => (running = again), noteLog);
+    let running = await start();
     const url = (database: string) => {
       const through = new URL(options.url);
       through.hostname = '127.0.0.1';
@@ -90,7 +93,7 @@ export async function startPgBouncer(options: PgBouncerOptions): Promise<PgBounc
       log: () => log,
       kill: () => running.end('SIGKILL'),
       async restart() {
-        running = await launch(folder, account, noteLog);
+        running = await start();
       },
       async stop() {
         // SIGTERM: at once, unlike SIGINT, which waits for clients
@@ -129,12 +132,17 @@ function configuration(
   ].join('\n');
 }
 
-/** Starts the program and waits for the line that says it is up. Returns how to end it. */
+/** A pooler that runs. */
+interface Launched {
+  end(signal: NodeJS.Signals): Promise<void>;
+}
+
+/** Starts the program and waits for the line that says it is up; `died`: it has ended unasked after that. */
 async function launch(
   folder: string,
   account: ReturnType<typeof serverAccount>,
-  note: (log: string) => void,
-): Promise<{ end(signal: NodeJS.Signals): Promise<void> }> {
+  { note, died }: { readonly note: (log: string) => void; readonly died: () => void },
+): Promise<Launched> {
   const base = spawnOptionsOf(account);
   const child = spawn(path.join(folder, 'pgbouncer'), [path.join(folder, 'ini')], {
     ...base,
@@ -145,6 +153,7 @@ async function launch(
   const ended = new Promise<void>((resolve) => child.once('close', () => resolve()));
   const kill = () => child.kill('SIGKILL');
   process.once('exit', kill);
+  let isAsked = false;
   await new Promise<void>((resolve, reject) => {
     let log = '';
     child.stderr.on('data', (text: Buffer) => {
@@ -155,8 +164,12 @@ async function launch(
     child.once('error', reject);
     child.once('close', (code) => reject(new Error(`pgbouncer exited with ${code}:\n${log}`)));
   });
+  child.once('close', () => {
+    if (!isAsked) died();
+  });
   return {
     async end(signal) {
+      isAsked = true;
       process.off('exit', kill);
       child.kill(signal);
       await ended;
