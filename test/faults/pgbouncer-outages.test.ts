@@ -93,7 +93,7 @@ describe('a limit of PgBouncer', () => {
     const settings = { max_client_conn: 2 };
     await behindPgBouncer(skip, { settings }, async ({ client, pooler, pooled }) => {
       const place = { cwd: makeProject({ 'a.ts': rowsMigration(0.02) }).dir, url: pooled };
-      const budget = { UMZUG_CLUSTER_RETRY_BUDGET_MS: '500' };
+      const budget = { UMZUG_CLUSTER_RETRY_BUDGET_MS: '2000' };
       const up = start(['up', '--workers', '3', '--chunk-size', '250'], { ...place, env: budget });
       await expectDone(up);
       await expectEachOnce(client);
