@@ -23,9 +23,10 @@ const worthwhile = 1.2;
 // Half as many that lose less than this are enough.
 const enough = 0.95;
 
-// Chunks of a lane that tell its speed. Before their size has settled they tell the effect of the size.
+// Chunks of a lane that tell its speed. Before their size has about settled they tell the effect of the size; lanes
+// adapt theirs each by itself, so that equal ones are never seen.
 const samplesPerLane = 2;
-const settledWithin = 1.5;
+const settledWithin = 3;
 
 // A run of a second or two is over before more lanes could pay; they only leave each other without ranges.
 const firstTryMs = 2_000;
