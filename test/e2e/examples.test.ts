@@ -1,4 +1,4 @@
-import { execFile, execFileSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { promisify } from 'node:util';
@@ -7,6 +7,7 @@ import { describe, expect, it } from 'vitest';
 import { run } from '../support/cli.ts';
 import { withDatabase } from '../support/database.ts';
 import { makeProject } from '../support/project.ts';
+import { tables } from '../support/examples.ts';
 
 /** What the documents and the help texts show is run as it stands. */
 
@@ -16,13 +17,6 @@ const blocks = (language: string): string[] =>
   [...readme.matchAll(new RegExp(`\`\`\`${language}\\n([\\s\\S]*?)\`\`\``, 'g'))].map(
     ([, text]) => text ?? '',
   );
-
-const tables = `
-  create table properties (uuid uuid primary key default gen_random_uuid(), property_date_type text);
-  insert into properties (property_date_type)
-    select case when i % 4 = 0 then 'other' else 'dated' end from generate_series(1, 400) as i;
-  create table people (id bigint primary key, name text, slug text, score int);
-  insert into people (id, name, score) select i, 'Name ' || i, i from generate_series(1, 200) as i;`;
 
 const types = `select property_date_type as type, count(*)::int as rows from properties group by 1 order by 1`;
 const given = [
@@ -77,50 +71,6 @@ it('the program of the README migrates an application at its start', async () =>
     const env = { PATH: process.env['PATH'], DATABASE_URL: url };
     await promisify(execFile)(process.execPath, ['start.mjs'], { cwd: dir, env });
     expect((await client.query(types)).rows).toEqual(given);
-  });
-});
-
-describe('the command lines', () => {
-  const help = (args: readonly string[]): string =>
-    execFileSync(process.execPath, [path.join(root, 'dist/cli.js'), ...args, '--help'], { encoding: 'utf8' });
-  const verbs = [...help([]).matchAll(/^ {2}umzug-cluster ([a-z]+) /gm)].map(([, verb]) => verb ?? '');
-  const listing = new Set(['pending', 'executed']);
-  const inHelp = ['', ...verbs].flatMap((verb) => {
-    const examples = help(verb === '' ? [] : [verb]).split('Examples:')[1] ?? '';
-    // a long line goes on in the next one
-    return [
-      ...examples.replace(/\n {2}(?=\S)(?!umzug)/g, ' ').matchAll(/umzug-cluster ((?:\S+ )*\S+) {2,}/g),
-    ];
-  });
-  const inReadme = [...readme.matchAll(/`umzug-cluster ([^`]+)`/g)];
-  const lines = [...new Set([...inHelp, ...inReadme].map(([, line]) => (line ?? '').trim()))].toSorted();
-
-  it('are found', () => {
-    expect(lines).toEqual(expect.arrayContaining(['up', 'down --to 0', 'status NAME --json', 'retry NAME']));
-  });
-
-  it.each(lines)('umzug-cluster %s', async (line) => {
-    await withDatabase(async ({ url, client }) => {
-      await client.query(tables);
-      const source = `
-        export const select = (db) => db('people').select('id').where('score', '>', 0);
-        export const update = (db, rows) => db('people').whereIn('id', rows.map(({ id }) => id)).update({ score: 0 });
-        export const down = { select: (db) => db('people').select('id'), update };`;
-      const place = { cwd: makeProject({ '1-a.ts': source }).dir, url };
-      if (line.includes('--from knex')) {
-        await client.query(
-          `create table knex_migrations (id int, name text); insert into knex_migrations values (1, '1-a.js')`,
-        );
-      }
-      if (line.includes('--undo'))
-        expect(await run(['baseline', '--to', '1-a'], place)).toMatchObject({ code: 0 });
-      if (/^(down|verify)/.test(line)) expect(await run(['up'], place)).toMatchObject({ code: 0 });
-      const name = line.startsWith('create') ? 'a-name' : '1-a';
-      const args = line.replace(/\bNAME\b/, name).split(' ');
-      const { code, stdout, stderr } = await run(args, place);
-      expect(code, stderr).toBe(0);
-      if (!listing.has(line)) expect(stdout).not.toBe('');
-    });
   });
 });
 

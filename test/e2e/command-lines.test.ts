@@ -1,0 +1,114 @@
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import type pg from 'pg';
+import { describe, expect, it } from 'vitest';
+import { type Outcome, type Place, killGroup, rowsDone, run, start, until } from '../support/cli.ts';
+import { withDatabase } from '../support/database.ts';
+import { tables } from '../support/examples.ts';
+import { makeProject } from '../support/project.ts';
+
+/** Every command line that the README and the help texts show is run as it stands. */
+
+const root = path.join(import.meta.dirname, '..', '..');
+
+const help = (args: readonly string[]): string =>
+  execFileSync(process.execPath, [path.join(root, 'dist/cli.js'), ...args, '--help'], { encoding: 'utf8' });
+
+function shownLines(): readonly string[] {
+  const verbs = [...help([]).matchAll(/^ {2}umzug-cluster ([a-z]+) /gm)].map(([, verb]) => verb ?? '');
+  const inHelp = ['', ...verbs].flatMap((verb) => {
+    const examples = help(verb === '' ? [] : [verb]).split('Examples:')[1] ?? '';
+    // a long line goes on in the next one
+    const joined = examples.replace(/\n {2}(?=\S)(?!umzug)/g, ' ');
+    return [...joined.matchAll(/umzug-cluster ((?:\S+ )*\S+) {2,}/g)];
+  });
+  const readme = readFileSync(path.join(root, 'README.md'), 'utf8');
+  const inReadme = [...readme.matchAll(/`umzug-cluster ([^`]+)`/g)];
+  return [...new Set([...inHelp, ...inReadme].map(([, line]) => (line ?? '').trim()))].toSorted();
+}
+
+const lines = shownLines();
+
+// Empty where nothing is pending, or nothing executed.
+const silent = new Set(['pending', 'executed']);
+
+const migration = (seconds: number): string => `
+  export const select = (db) => db('people').select('id').where('score', '>', 0);
+  export const update = async (db, rows) => {
+    await db.raw('select pg_sleep(${seconds})');
+    await db('people').whereIn('id', rows.map(({ id }) => id)).update({ score: 0 });
+  };
+  export const down = { select: (db) => db('people').select('id'), update };`;
+
+interface Situation {
+  readonly place: Place;
+  readonly client: pg.Client;
+}
+
+async function done({ place }: Situation): Promise<void> {
+  expect(await run(['up'], place)).toMatchObject({ code: 0 });
+}
+
+/** A run whose only host has died. */
+async function begun({ place, client }: Situation): Promise<void> {
+  const up = start(['up', '--chunk-size', '1'], place);
+  await until('a chunk is committed', async () => (await rowsDone(client)) > 0);
+  killGroup(up.pid);
+  await up.outcome;
+}
+
+async function paused(situation: Situation): Promise<void> {
+  await begun(situation);
+  expect(await run(['pause', '1-a'], situation.place)).toMatchObject({ code: 0 });
+}
+
+async function takenOver({ place }: Situation): Promise<void> {
+  expect(await run(['baseline', '--to', '1-a'], place)).toMatchObject({ code: 0 });
+}
+
+async function recordedByKnex({ client }: Situation): Promise<void> {
+  await client.query('create table knex_migrations (id int, name text)');
+  await client.query(`insert into knex_migrations values (1, '1-a.js')`);
+}
+
+/** What there is before a line is run; the first that fits. */
+const before: readonly (readonly [line: RegExp, make: (situation: Situation) => Promise<void>])[] = [
+  [/^(down|verify)/, done],
+  [/^(pause|cancel|set)/, begun],
+  [/^resume/, paused],
+  [/--undo/, takenOver],
+  [/--from knex/, recordedByKnex],
+];
+
+/** Runs a line; what waits for others gets them, and what watches is stopped. */
+async function runLine(line: string, args: readonly string[], place: Place): Promise<Outcome> {
+  const running = start(args, place);
+  if (line.includes('--watch')) running.child.stdout?.once('data', () => running.child.kill('SIGINT'));
+  const others = line.includes('--wait') ? [run(['up'], place)] : [];
+  const outcome = await running.outcome;
+  await Promise.all(others);
+  return outcome;
+}
+
+describe('the command lines', () => {
+  it('are found', () => {
+    expect(lines).toEqual(expect.arrayContaining(['up', 'down --to 0', 'status NAME --json', 'retry NAME']));
+  });
+
+  it.each(lines)('umzug-cluster %s', async (line) => {
+    await withDatabase(async ({ url, client }) => {
+      await client.query(tables);
+      const [, prepare] = before.find(([pattern]) => pattern.test(line)) ?? [];
+      const { dir } = makeProject({
+        '1-a.ts': migration(prepare === begun || prepare === paused ? 0.01 : 0),
+      });
+      const place = { cwd: dir, url };
+      await prepare?.({ place, client });
+      const name = line.startsWith('create') ? 'a-name' : '1-a';
+      const { code, stdout, stderr } = await runLine(line, line.replace(/\bNAME\b/, name).split(' '), place);
+      expect(code, stderr).toBe(0);
+      if (!silent.has(line)) expect(stdout).not.toBe('');
+    });
+  });
+});
