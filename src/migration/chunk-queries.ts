@@ -181,16 +181,14 @@ function keyOfList(list: unknown): Key {
   return (Array.isArray(list) ? list : parseTextArray(String(list))) as Key;
 }
 
-/** The base rows of one range that the author selects and that meet `condition`: of each what `column` says. */
+/** The base rows that the author selects and that meet both conditions: of each what `column` says. */
 export function setBasedRows(
   shape: SelectShape,
-  base: BaseTable,
-  range: KeyRange,
+  chosen: Statement,
   condition: string,
   column = '1 as one',
 ): Statement {
-  const rangeOfKeys = within(shape.table.alias, base.key, range, 1);
-  const query = restrict(groupWhere(shape.builder).clearSelect(), rangeOfKeys);
+  const query = restrict(groupWhere(shape.builder).clearSelect(), chosen);
   return native(query.andWhere(raw(query, condition)).select(raw(query, column)));
 }
 

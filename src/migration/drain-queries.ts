@@ -1,6 +1,6 @@
 import { rowsByKeys, setBasedRows } from './chunk-queries.ts';
 import type { BaseTable } from './key.ts';
-import { type KeyRange, type Statement, asText, quote } from './key-sql.ts';
+import { type KeyRange, type Statement, asText, oneOf, quote, within } from './key-sql.ts';
 import type { SelectShape } from './select-shape.ts';
 
 /** Whether rows still match after an update, asked in its own transaction. */
@@ -19,21 +19,29 @@ export function matchingKeys(
   placed: BaseTable,
   range: KeyRange,
 ): Statement {
-  return setBasedRows(shape, placed, range, 'true', `${asText(shape.table.alias, base.key)} as key`);
+  const { alias } = shape.table;
+  const chosen = within(alias, placed.key, range, 1);
+  return setBasedRows(shape, chosen, 'true', `${asText(alias, base.key)} as key`);
 }
 
 /**
- * How many rows of a range this transaction has written and the author still selects: one row with `count`. Rows
- * that others have changed meanwhile do not count: they may well match.
+ * How many rows of a range, or of these keys, this transaction has written and the author still selects: one row
+ * with `count`. Rows that others have changed or moved meanwhile do not count: they may well match.
  */
-export function countWritten(shape: SelectShape, base: BaseTable, range: KeyRange): Statement {
-  const xmin = `${quote(shape.table.alias)}.xmin`;
+export function countWritten(
+  shape: SelectShape,
+  base: BaseTable,
+  among: KeyRange | readonly Key[],
+): Statement {
+  const { alias } = shape.table;
+  const chosen = 'upTo' in among ? within(alias, base.key, among, 1) : oneOf(alias, base.key, among, 1);
+  const xmin = `${quote(alias)}.xmin`;
   // Whoever else began after this transaction is over, or its rows would not be seen: what is in progress is this
   // transaction itself, and its savepoints. The age is that of a number without its epoch, which the status needs.
   const isOwn = `case when pg_catalog.age(${xmin}) <= 0 then pg_catalog.pg_xact_status(
       (pg_catalog.pg_current_xact_id()::pg_catalog.text::pg_catalog.int8 - pg_catalog.age(${xmin}))
         ::pg_catalog.text::pg_catalog.xid8) = 'in progress' end`;
-  return countOf(setBasedRows(shape, base, range, isOwn));
+  return countOf(setBasedRows(shape, chosen, isOwn));
 }
 
 function countOf({ text, values }: Statement): Statement {

@@ -88,7 +88,7 @@ export async function migrate(
       inOrder([found(batch.rows.length, single), guard.settle(call, expect)]),
     );
     if (run.plan.sweeps === true) {
-      await refuseUndrained(session, migration.name, { shape, base }, { keys: batch.keys });
+      await refuseUndrained(session, migration.name, { shape, base }, { locked: batch.keys });
     }
   }
   const { to, isFull, isCut } = batch;

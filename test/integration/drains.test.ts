@@ -52,6 +52,8 @@ describe('rows that are written and still match', () => {
     await other.query('update t set n = 7 where id = 6');
     await other.query('insert into t (id) values (11)');
     expect(await countOf(countWritten(shape, base, { after: null, upTo: ['11'] }))).toBe(0);
+    const keys = [['5'], ['6'], ['7']];
+    expect(await countOf(countWritten(shape, base, keys)), 'by keys').toBe(0);
     await select.client.query('rollback');
     await other.end();
   });
@@ -63,6 +65,7 @@ describe('rows that are written and still match', () => {
     expect(keys.map(([id]) => Number(id))).toEqual([1, 2, 3, 4, 5]);
     await select.client.query('begin; update t set n = 1; update t set version = 1 where id <= 3');
     expect(await countOf(countMatching(shape, base, keys))).toBe(2);
+    expect(await countOf(countWritten(shape, base, keys))).toBe(2);
     await select.client.query('rollback');
   });
 });
