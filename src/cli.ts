@@ -1,7 +1,6 @@
 #!/usr/bin/env node
 import { createRequire } from 'node:module';
-import yargs from 'yargs';
-import { hideBin } from 'yargs/helpers';
+import type makeParser from 'yargs';
 import { endedEarly, ownProcess } from './cluster/own-process.ts';
 import { endWithoutAWord, wasBlocked } from './cluster/process-watch.ts';
 import { commands } from './commands/all.ts';
@@ -12,12 +11,16 @@ import { refuseWhatYargsPassesOver, usageError } from './commands/usage.ts';
 import { exitMeanings } from './errors.ts';
 import { reportStray } from './migration/strays.ts';
 
+const require = createRequire(import.meta.url);
+// Required: what it is for an import wraps help texts in the middle of words.
+const yargs = require('yargs') as typeof makeParser;
+
 const verbs = [...commands.map(({ command }) => command.split(' ')[0]), 'completion'].join(', ');
 
 // A finished command whose connection or child lingers must not hold up a deploy.
 const lingerMs = 500;
 
-const args = hideBin(process.argv);
+const args = process.argv.slice(2);
 const wants = wishesIn(args);
 
 // The reader of stdout or stderr may go away (`| head`): no reason to stop a run half-way.
@@ -46,7 +49,7 @@ setTimeout(() => process.exit(), lingerMs).unref();
 
 async function parse(given: readonly string[]): Promise<void> {
   refuseWhatYargsPassesOver(given, commands, globalOptions);
-  const { version } = createRequire(import.meta.url)('../package.json') as { version: string };
+  const { version } = require('../package.json') as { version: string };
   const parser = yargs([...given])
     .scriptName('umzug-cluster')
     .detectLocale(false)
