@@ -33,6 +33,16 @@ export class Control {
     return mine;
   }
 
+  /**
+   * Tries `work` once, on a connection that is there, for so long and until `signal` aborts; null where that
+   * fails. For what is good to know and no more.
+   */
+  attempt<T>(work: (session: Session) => Promise<T>, ms: number, signal: AbortSignal): Promise<T | null> {
+    const mine = this.#turn.then(() => this.#attempted(work, ms, signal));
+    this.#turn = mine;
+    return mine;
+  }
+
   /** Cuts the connection: what waits for it rejects, and so does every later call. For the end of a command. */
   cut(reason: Error): void {
     this.#cut.abort(reason);
@@ -42,6 +52,26 @@ export class Control {
   async close(): Promise<void> {
     await this.#turn;
     await this.#session?.end();
+  }
+
+  async #attempted<T>(
+    work: (session: Session) => Promise<T>,
+    ms: number,
+    signal: AbortSignal,
+  ): Promise<T | null> {
+    const session = this.#session;
+    if (session?.usable !== true || signal.aborted) return null;
+    const giveUp = (): void => session.destroy();
+    const timer = setTimeout(giveUp, ms);
+    signal.addEventListener('abort', giveUp, { once: true });
+    try {
+      return await work(session);
+    } catch {
+      return null;
+    } finally {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', giveUp);
+    }
   }
 
   async #retried<T>(work: (session: Session) => Promise<T>): Promise<T> {

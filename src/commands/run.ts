@@ -1,5 +1,5 @@
 import { formatDuration } from '../core/duration.ts';
-import { grouped as number } from '../core/numbers.ts';
+import { grouped as number, rowsLeft } from '../core/numbers.ts';
 import { type Profile, addTimes, profileCells, profileOf } from '../core/profile.ts';
 import { listMigrations } from '../migration/folder.ts';
 import type { MigrationOutcome, Migrator } from '../migrator.ts';
@@ -39,7 +39,10 @@ export async function runMigrations(
       const isEmpty = (await listMigrations(folder)).length === 0;
       printLine(isEmpty ? `no migrations found in ${folder}` : nothingToDo);
     }
-    for (const outcome of outcomes) printLine(summary(outcome));
+    for (const outcome of outcomes) {
+      printLine(summary(outcome));
+      if (outcome.left !== null && outcome.left > 0) printLine(leftBehind(outcome.name, outcome.left));
+    }
     // A pipeline reads stderr as a log.
     if (isForPeople && outcomes.length > 0) printNote(nextStep(outcomes));
   } finally {
@@ -58,6 +61,10 @@ function nextStep(outcomes: readonly MigrationOutcome[]): string {
 /** With the time that the process took to begin; null where nothing was measured. */
 function profileSince(startedMs: number, { stopwatch: { times } }: Migrator): Profile | null {
   return times === null ? null : profileOf(addTimes({ start: { times: 1, ms: startedMs } }, times));
+}
+
+function leftBehind(name: string, rows: number): string {
+  return `  ${rowsLeft(rows)}: inserted behind the run, made to match again, or matching still after update; umzug-cluster verify ${name} counts anew, a new migration of the same select and update takes what the application wrote`;
 }
 
 /** `2025…dated-to-date-given: 62,000 rows in 31 chunks, 0.6 s, 103,000 rows/s` */

@@ -1,4 +1,4 @@
-import { grouped as number } from '../core/numbers.ts';
+import { rowsLeft } from '../core/numbers.ts';
 import { fail } from '../errors.ts';
 import type { VerifyReport } from '../migrator.ts';
 import { type Command, textOf } from './command.ts';
@@ -38,18 +38,14 @@ function print({ migrations }: VerifyReport): void {
 
 function said(left: number | null): string {
   if (left === null) return 'nothing to ask';
-  return left === 0 ? 'no row is left' : rows(left);
-}
-
-function rows(count: number): string {
-  return count === 1 ? '1 row is left' : `${number(count)} rows are left`;
+  return left === 0 ? 'no row is left' : rowsLeft(left);
 }
 
 function leftBehind(report: VerifyReport): Error | null {
   const found = report.migrations.filter(({ left }) => left !== null && left > 0);
   if (found.length === 0) return null;
   return fail('MIGRATION_FAILED', {
-    message: found.map(({ name, left }) => `${name}: ${rows(left ?? 0)}`).join('; '),
+    message: found.map(({ name, left }) => `${name}: ${rowsLeft(left ?? 0)}`).join('; '),
     detail:
       'written after the run, or never changed: a select that matches what update wrote needs a verify(db) of its own',
     hint: 'let the application write the new form, then migrate the rest with a new migration of the same select and update',

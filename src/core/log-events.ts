@@ -104,6 +104,11 @@ export const logEvents = {
     when: 'sweeps find as many rows as those before, and the run is ended: the application inserts them as fast',
     fields: { migration: 'text', sweeps: 'number' },
   },
+  'run.left': {
+    level: 'warn',
+    when: 'a run has ended and its select, which drains, or its verify still finds rows',
+    fields: { migration: 'text', rows: 'number' },
+  },
   'chunk.done': {
     level: 'debug',
     when: 'a chunk of this host is committed; `size` is how many rows it might have had',

@@ -6,6 +6,7 @@ import type { Direction, Run } from '../ledger/rows.ts';
 import type { Logger } from '../logger.ts';
 import type { MigrationFile } from '../migration/folder.ts';
 import { type LoadedMigration, loadMigration } from '../migration/loader.ts';
+import { sayLeft } from './left.ts';
 import type { MigrationOutcome, UpOptions } from './requests.ts';
 import type { RunEnvironment } from '../run/environment.ts';
 import { planStep } from '../run/plan.ts';
@@ -44,9 +45,13 @@ export interface ExecutorInput {
   readonly found: readonly string[];
 }
 
-type Counts = Pick<MigrationOutcome, 'rows' | 'chunks' | 'retries'>;
+/** A migration that is done. */
+interface Done extends Pick<MigrationOutcome, 'rows' | 'chunks' | 'retries'> {
+  /** What it has left behind, which is no part of it. */
+  readonly look: () => Promise<MigrationOutcome['left']>;
+}
 
-const nothingCounted: Counts = { rows: 0, chunks: 0, retries: 0 };
+const nothingCounted: Done = { rows: 0, chunks: 0, retries: 0, look: () => Promise.resolve(null) };
 
 /** Makes the functions that run one migration, whatever its kind. */
 export function makeExecutor(input: ExecutorInput): Executor {
@@ -63,7 +68,7 @@ export function makeExecutor(input: ExecutorInput): Executor {
       { event: 'migration.started', migration: file.name, direction },
       `${file.name}: ${direction}`,
     );
-    const counts = await (
+    const done = await (
       migration.kind === 'schema' ? executeSchema(migration, direction) : executeData(migration, direction)
     ).catch((error: unknown) => {
       throw about(file.name, error);
@@ -71,8 +76,7 @@ export function makeExecutor(input: ExecutorInput): Executor {
     if (direction === 'up') found.add(file.name);
     else found.delete(file.name);
     const durationMs = performance.now() - startedAt;
-    const { rows, chunks, retries } = counts;
-    outcomes.push({ name: file.name, kind: migration.kind, direction, rows, chunks, retries, durationMs });
+    const { rows, chunks, retries, look } = done;
     const fields = {
       migration: file.name,
       direction,
@@ -82,6 +86,9 @@ export function makeExecutor(input: ExecutorInput): Executor {
       durationMs: Math.round(durationMs),
     };
     logger.info({ event: 'migration.done', ...fields }, `${file.name}: ${direction} done`);
+    const left = await look();
+    const { name } = file;
+    outcomes.push({ name, kind: migration.kind, direction, rows, chunks, retries, durationMs, left });
   };
 
   const turnOf = (name: string, direction: Direction): Turn => ({
@@ -99,7 +106,7 @@ export function makeExecutor(input: ExecutorInput): Executor {
         : refuseBuiltUpon(session, env.names, name, found),
   });
 
-  const executeSchema = async (migration: SchemaMigration, direction: Direction): Promise<Counts> => {
+  const executeSchema = async (migration: SchemaMigration, direction: Direction): Promise<Done> => {
     try {
       await runSchemaStep(env, migration, direction, {
         again,
@@ -113,7 +120,7 @@ export function makeExecutor(input: ExecutorInput): Executor {
     return nothingCounted;
   };
 
-  const executeData = async (migration: DataMigration, direction: Direction): Promise<Counts> => {
+  const executeData = async (migration: DataMigration, direction: Direction): Promise<Done> => {
     const run = await env.stopwatch
       .time('plan', () => control.use((session) => register(session, migration, direction)))
       .catch((error: unknown) => {
@@ -121,7 +128,10 @@ export function makeExecutor(input: ExecutorInput): Executor {
         throw error;
       });
     if (run === null) return nothingCounted;
-    return await primary.execute(migration, run);
+    const { rows, chunks, retries } = await primary.execute(migration, run);
+    if (direction === 'down') return { ...nothingCounted, rows, chunks, retries };
+    const looking = { control, env, logger, signal: primary.drainSignal };
+    return { rows, chunks, retries, look: () => sayLeft(looking, migration, run, rows) };
   };
 
   const register = async (
