@@ -35,7 +35,9 @@ export function checkOrder(
     .map(({ name }) => name)
     .filter((name) => allNames.includes(name))
     .at(-1);
-  const early = pending.find(({ name }) => lastExecuted !== undefined && name < lastExecuted);
+  const early = pending.find(
+    ({ name }) => lastExecuted !== undefined && name < lastExecuted && !state.live.includes(name),
+  );
   if (early === undefined || options.allowOutOfOrder === true || options.names !== undefined) return pending;
   throw fail('ORDER', {
     message: `${early.name} is new, but sorts before ${lastExecuted}, which is executed`,

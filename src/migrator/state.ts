@@ -6,6 +6,7 @@ import type { Session } from '../postgres/session.ts';
 /** What the ledger says before a command decides. */
 export interface LedgerState {
   readonly exists: boolean;
+  /** Without those that are being run once more: such a run is to be gone on with. */
   readonly executed: readonly ExecutedMigration[];
   /** Names of migrations whose run is begun and not ended. */
   readonly live: readonly string[];
@@ -18,5 +19,6 @@ export async function readState(session: Session, schema: string): Promise<Ledge
   const executed = await listExecuted(session, names);
   const runs = await latestRuns(session, names);
   const isLive = (state: string): boolean => (liveStates as readonly string[]).includes(state);
-  return { exists: true, executed, live: runs.filter(({ state }) => isLive(state)).map(({ name }) => name) };
+  const live = runs.filter(({ state }) => isLive(state)).map(({ name }) => name);
+  return { exists: true, executed: executed.filter(({ name }) => !live.includes(name)), live };
 }

@@ -160,7 +160,7 @@ function statusOf(name: string, found: Found): MigrationStatus {
     ...speedOf(state, read, run),
     chunkSize: read?.hosts[0]?.chunkSize || (done > 0 && chunks > 0 ? Math.round(done / chunks) : null),
     ...attendanceOf(read, down),
-    settings: executed === undefined ? (read?.reading.overrides ?? {}) : {},
+    settings: state === 'executed' ? {} : (read?.reading.overrides ?? {}),
     startedAt: isBegun ? run.startedAt : null,
     finishedAt: isBegun ? run.finishedAt : null,
     executedAt: executed?.executedAt ?? null,
@@ -227,9 +227,10 @@ function attendanceOf(
 }
 
 function stateOf({ present, executed, run }: Found): MigrationState {
-  if (executed !== undefined) return present ? 'executed' : 'missing';
-  if (run === undefined || run.state === 'done' || run.state === 'reverted') return 'pending';
-  return run.state;
+  const isLive = run !== undefined && run.state !== 'done' && run.state !== 'reverted';
+  if (isLive) return run.state;
+  if (executed === undefined) return 'pending';
+  return present ? 'executed' : 'missing';
 }
 
 /** Every worker once, with the range that it touched last: under a pace it takes up another with every chunk. */

@@ -51,9 +51,10 @@ export async function registerUp(
   return await withTransaction(session, env.pinned, async () => {
     await session.query(env.unhurried);
     await ensureLedger(session, env.ledgerSchema, { ...turn, begin: env.hurried });
-    if (!again && (await isExecuted(session, env.names, migration.name))) return null;
-    await refuse(session);
     const live = await findLiveRun(session, env.names, migration.name, 'up');
+    // One that is executed may be run once more, and be begun.
+    if (!again && live === null && (await isExecuted(session, env.names, migration.name))) return null;
+    await refuse(session);
     await refuseUnsound(session, env, migration.name);
     if (live !== null && !(await isSpent(session, env, live, migration))) {
       return await resume(session, env, live, migration, plan, how);

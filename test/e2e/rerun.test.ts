@@ -1,0 +1,33 @@
+import { expect, it } from 'vitest';
+import { killGroup, rowsDone, run, start, until } from '../support/cli.ts';
+import { withDatabase } from '../support/database.ts';
+import { counterRows, createCounters, makeProject, rowsMigration } from '../support/project.ts';
+
+it('a migration that is run once more and dies is begun, and `up` goes on with it', async () => {
+  await withDatabase(async ({ url, client }) => {
+    await client.query(createCounters);
+    const { dir, write } = makeProject({ '1-a.ts': rowsMigration(0.02) });
+    write('2-b.ts', `export const up = (db) => db.raw('select 1');`);
+    const place = { cwd: dir, url };
+    expect(await run(['up'], place)).toMatchObject({ code: 0 });
+    const again = start(['up', '--name', '1-a', '--rerun', 'ALLOW'], place);
+    await until(
+      'a chunk of the second run is committed',
+      async () => (await rowsDone(client)) % counterRows > 0,
+    );
+    killGroup(again.pid);
+    await again.outcome;
+    const state = async (): Promise<unknown> => {
+      const { stdout } = await run(['status', '1-a', '--json'], place);
+      return (JSON.parse(stdout) as { migrations: { state: string }[] }).migrations[0]?.state;
+    };
+    expect(await state()).toBe('running');
+    expect((await run(['pending'], place)).stdout).toBe('1-a\n');
+    expect(await run(['pause', '1-a'], place)).toMatchObject({ code: 0 });
+    expect(await state()).toBe('paused');
+    expect(await run(['up'], place)).toMatchObject({ code: 0 });
+    expect(await state()).toBe('executed');
+    const { rows } = await client.query('select n, count(*)::int as rows from counters group by n');
+    expect(rows).toEqual([{ n: 2, rows: counterRows }]);
+  });
+});
