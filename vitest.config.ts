@@ -14,8 +14,8 @@ export default defineConfig({
     globalSetup: ['test/support/global-setup.ts'],
     reporters: ['default', './test/support/summary-reporter.ts'],
     pool: 'forks',
-    // each file may start a cluster of processes of its own
-    maxWorkers: 2,
+    // each file may start a cluster of processes of its own, but many wait for timers of the server: on 2 cores
+    maxWorkers: 3,
     testTimeout: 60_000,
     hookTimeout: 60_000,
   },
