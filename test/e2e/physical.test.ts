@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it } from 'vitest';
-import type pg from 'pg';
 import { killAll } from '../support/audit.ts';
 import { type Running, groupMembers, killGroup, rowsDone, run, start, until } from '../support/cli.ts';
 import { connect, withDatabase } from '../support/database.ts';
+import { bySets, byRows, drained, noteWrites } from '../support/draining.ts';
 import { makeProject } from '../support/project.ts';
 
 /** `options.order = 'physical'`: blocks first, then sweeps by key. Its rows move, for an index is on what is set. */
@@ -16,46 +16,16 @@ const createTable = `
   create table t (id uuid primary key default gen_random_uuid(), version int, n int not null default 0,
                   hits int not null default 0, pad text not null default repeat('x', 60));
   create index on t (version);
-  create table writes (id uuid not null);
-  create function note_write() returns trigger language plpgsql as
-    $$ begin insert into writes values (new.id); return null; end $$;
-  create trigger note_write after update of n on t for each row execute function note_write();
+  ${noteWrites('uuid')}
   insert into t (pad) select repeat('x', 20 + i % 60) from generate_series(1, ${rows}) as i;
   analyze t;`;
 
-const options = `export const options = { order: 'physical' };`;
-const byRows = (seconds = 0): string => `
-  ${options}
-  const change = (n, version) => async (db, rows) => {
-    await db.raw('select pg_sleep(${seconds})');
-    await db('t').whereRaw('id = any (?)', [rows.map(({ id }) => id)]).update({ n: db.raw('n + ?', [n]), version });
-  };
-  export const select = (db) => db('t').select('id').whereNull('version');
-  export const update = change(1, 2);
-  export const down = { select: (db) => db('t').select('id').where('version', 2), update: change(-1, null) };`;
-const bySets = (seconds = 0): string => `
-  import { setBased } from 'umzug-cluster';
-  ${options}
-  const change = (n, version) => setBased(async (chunk, db) => {
-    await db.raw('select pg_sleep(${seconds})');
-    await chunk.update({ n: db.raw('n + ?', [n]), version });
-  });
-  export const select = (db) => db('t').whereNull('version');
-  export const update = change(1, 2);
-  export const down = { select: (db) => db('t').where('version', 2), update: change(-1, null) };`;
+const options = "{ order: 'physical' }";
 
 const styles = [
-  ['rows', byRows],
-  ['sets', bySets],
+  ['rows', (seconds = 0) => byRows(options, seconds)],
+  ['sets', (seconds = 0) => bySets(options, seconds)],
 ] as const;
-
-async function state(client: pg.Client): Promise<unknown> {
-  const { rows: found } = await client.query(
-    `select (select json_object_agg(n, count) from (select n, count(*) from t group by n) as by_n) as n,
-            (select max(count)::int from (select count(*) from writes group by id) as by_id) as most`,
-  );
-  return found[0];
-}
 
 /** Updates random rows all the while, so that they move; returns how to stop it, and how many it has written. */
 function moveAllTheWhile(url: string): () => Promise<number> {
@@ -103,11 +73,11 @@ it.each(styles)(
         await sleep(Math.random() * 50);
         await killWhole(running);
       }
-      expect(await state(client), 'killed in the middle').toMatchObject({ most: 1 });
+      expect(await drained(client), 'killed in the middle').toMatchObject({ most: 1 });
       const last = await run(['up', '--log-format', 'json'], place);
       const hits = await stop();
       expect(last.code, last.stderr).toBe(0);
-      expect(await state(client)).toEqual({ n: { 1: rows }, most: 1 });
+      expect(await drained(client)).toEqual({ n: { 1: rows }, most: 1 });
       const { rows: sums } = await client.query('select sum(hits)::int as hits from t');
       expect(sums, 'no write of the application is lost').toEqual([{ hits }]);
       const { rows: spaces } = await client.query(
@@ -132,7 +102,7 @@ it.each(styles)(
       const running = start(['up', '--workers', '2', '--chunk-size', '200'], place);
       await until('a third is migrated', async () => (await rowsDone(client)) > rows / 3);
       await killAll(client, running);
-      expect(await state(client), 'killed in the middle').toMatchObject({
+      expect(await drained(client), 'killed in the middle').toMatchObject({
         n: { 0: expect.any(Number) },
         most: 1,
       });
@@ -143,7 +113,7 @@ it.each(styles)(
       ] as const) {
         const { code, stderr } = await run([command], place);
         expect(code, stderr).toBe(0);
-        expect(await state(client), command).toMatchObject({ n: { [n]: rows } });
+        expect(await drained(client), command).toMatchObject({ n: { [n]: rows } });
       }
       const { rows: times } = await client.query(
         'select distinct count(*)::int % 2 as odd from writes group by id',
@@ -166,11 +136,11 @@ it.each(styles)(
       const failed = await run(['up', '--workers', '1'], place);
       expect(failed.code, failed.stderr).toBe(1);
       expect(failed.stderr).toContain('3 rows are quarantined');
-      expect(await state(client)).toEqual({ n: { 0: 3, 1: rows - 3 }, most: 1 });
+      expect(await drained(client)).toEqual({ n: { 0: 3, 1: rows - 3 }, most: 1 });
       await client.query('alter table t drop constraint good');
       const retried = await run(['retry', 'a'], place);
       expect(retried.code, retried.stderr).toBe(0);
-      expect(await state(client)).toEqual({ n: { 1: rows }, most: 1 });
+      expect(await drained(client)).toEqual({ n: { 1: rows }, most: 1 });
     });
   },
   timeout,
@@ -184,23 +154,27 @@ it('is refused where select does not drain, and for what has no blocks of its ow
       insert into parted select generate_series(1, 10)`);
     const up = async (source: string): Promise<{ code: number | null; stderr: string }> =>
       await run(['up', '--workers', '1'], { cwd: makeProject({ 'a.ts': source }).dir, url });
-    const undrained = bySets().replaceAll(', version });', ' });');
+    const undrained = bySets(options).replaceAll(', version });', ' });');
     const cases = [
       [1, undrained, /select does not drain: \d+ rows still match after update/],
-      [1, byRows().replaceAll(', version });', ' });'), /select does not drain/],
+      [1, byRows(options).replaceAll(', version });', ' });'), /select does not drain/],
       [
         2,
-        byRows().replaceAll(`db('t')`, `db('parted')`),
+        byRows(options).replaceAll(`db('t')`, `db('parted')`),
         /"parted" is partitioned and has no blocks of its own/,
       ],
-      [2, byRows().replace(`.whereNull('version')`, `.whereIn('id', db('t').select('id'))`), /a subquery/],
-      [2, byRows().replace(`'physical'`, `'random'`), /options.order must be 'key' or 'physical'/],
+      [
+        2,
+        byRows(options).replace(`.whereNull('version')`, `.whereIn('id', db('t').select('id'))`),
+        /a subquery/,
+      ],
+      [2, byRows(options).replace(`'physical'`, `'random'`), /options.order must be 'key' or 'physical'/],
     ] as const;
     for (const [expected, source, message] of cases) {
       const { code, stderr } = await up(source);
       expect(stderr).toMatch(message);
       expect(code, stderr).toBe(expected);
     }
-    expect(await state(client)).toEqual({ n: { 0: rows }, most: null });
+    expect(await drained(client)).toEqual({ n: { 0: rows }, most: null });
   });
 });

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it } from 'vitest';
-import type pg from 'pg';
 import { killAll } from '../support/audit.ts';
 import { rowsDone, run, start, until } from '../support/cli.ts';
 import { type TestDatabase, withDatabase } from '../support/database.ts';
+import { bySets, byRows, drained, noteWrites } from '../support/draining.ts';
 import { makeProject } from '../support/project.ts';
 
 /** `options.sweep`: what the application inserts or changes while a run is under way is found by its sweeps. */
@@ -13,47 +13,16 @@ const rows = 3_000;
 
 const createTable = `
   create table t (id bigint primary key, version int, n int not null default 0);
-  create table writes (id bigint not null);
-  create function note_write() returns trigger language plpgsql as
-    $$ begin insert into writes values (new.id); return null; end $$;
-  create trigger note_write after update of n on t for each row execute function note_write();
+  ${noteWrites('bigint')}
   insert into t (id) select 1000000 + i from generate_series(1, ${rows}) as i;
   analyze t;`;
 
-const options = `export const options = { sweep: true };`;
-const byRows = (seconds = 0): string => `
-  ${options}
-  const change = (n, version) => async (db, rows) => {
-    await db.raw('select pg_sleep(${seconds})');
-    await db('t').whereIn('id', rows.map(({ id }) => id)).update({ n: db.raw('n + ?', [n]), version });
-  };
-  export const select = (db) => db('t').select('id').whereNull('version');
-  export const update = change(1, 2);
-  export const down = { select: (db) => db('t').select('id').where('version', 2), update: change(-1, null) };`;
-const bySets = (seconds = 0): string => `
-  import { setBased } from 'umzug-cluster';
-  ${options}
-  const change = (n, version) => setBased(async (chunk, db) => {
-    await db.raw('select pg_sleep(${seconds})');
-    await chunk.update({ n: db.raw('n + ?', [n]), version });
-  });
-  export const select = (db) => db('t').whereNull('version');
-  export const update = change(1, 2);
-  export const down = { select: (db) => db('t').where('version', 2), update: change(-1, null) };`;
+const options = '{ sweep: true }';
 
 const styles = [
-  ['rows', byRows],
-  ['sets', bySets],
+  ['rows', (seconds = 0) => byRows(options, seconds)],
+  ['sets', (seconds = 0) => bySets(options, seconds)],
 ] as const;
-
-/** How many rows have which number of updates, and how often the most written row was written. */
-async function state(client: pg.Client): Promise<unknown> {
-  const { rows: found } = await client.query(
-    `select (select json_object_agg(n, count) from (select n, count(*) from t group by n) as by_n) as n,
-            (select max(count)::int from (select count(*) from writes group by id) as by_id) as most`,
-  );
-  return found[0];
-}
 
 /** Inserts ahead of and behind the cursors, deletes, changes keys, and takes a row's mark away again. */
 async function disturb({ client }: TestDatabase): Promise<void> {
@@ -79,11 +48,11 @@ it.each(styles)(
       expect(code, stderr).toBe(0);
       expect(stderr).toMatch(/"event":"run.sweeping".*"sweep":1/);
       const all = rows + 50 + 50 - 20;
-      expect(await state(client)).toEqual({ n: { 1: all }, most: 1 });
+      expect(await drained(client)).toEqual({ n: { 1: all }, most: 1 });
       expect((await run(['verify'], place)).code).toBe(0);
       const down = await run(['down'], place);
       expect(down.code, down.stderr).toBe(0);
-      expect(await state(client)).toEqual({ n: { 0: all }, most: 2 });
+      expect(await drained(client)).toEqual({ n: { 0: all }, most: 2 });
     });
   },
   timeout,
@@ -103,21 +72,21 @@ it.each(styles)(
       await first.says(/"event":"run.sweeping"/);
       await until('the sweep has found rows', async () => (await rowsDone(client)) > rows + 300);
       await killAll(client, first);
-      expect(await state(client), 'killed in the middle').toMatchObject({ most: 1 });
+      expect(await drained(client), 'killed in the middle').toMatchObject({ most: 1 });
       const hosts = [start(flags, place), start(flags, place)];
       for (const { outcome } of hosts) {
         const { code, stderr } = await outcome;
         expect(code, stderr).toBe(0);
       }
-      expect(await state(client)).toEqual({ n: { 1: rows + 2_000 }, most: 1 });
+      expect(await drained(client)).toEqual({ n: { 1: rows + 2_000 }, most: 1 });
     });
   },
   timeout,
 );
 
 it.each([
-  ['rows', byRows().replaceAll(/, version \}/g, ' }')],
-  ['sets', bySets().replaceAll(/, version \}/g, ' }')],
+  ['rows', byRows(options).replaceAll(/, version \}/g, ' }')],
+  ['sets', bySets(options).replaceAll(/, version \}/g, ' }')],
 ])(
   'is refused with a select that does not drain, by its first chunk and without a change, by %s',
   async (_style, source) => {
@@ -129,7 +98,7 @@ it.each([
         /^error: a, up, range \d: a: select does not drain: \d+ rows still match after update$/m,
       );
       expect(refused.stderr).toMatch(/^ {2}hint: select by what update changes/m);
-      expect(await state(client)).toEqual({ n: { 0: rows }, most: null });
+      expect(await drained(client)).toEqual({ n: { 0: rows }, most: null });
     });
   },
   timeout,
@@ -148,13 +117,13 @@ it(
           await sleep(1);
         }
       })();
-      const place = { cwd: makeProject({ 'a.ts': byRows() }).dir, url };
+      const place = { cwd: makeProject({ 'a.ts': byRows(options) }).dir, url };
       const { code, stderr } = await run(['up', '--workers', '1', '--log-format', 'json'], place);
       isOver = true;
       await firehose;
       expect(code, stderr).toBe(0);
       expect(stderr).toMatch(/"event":"run.endless".*"sweeps":\d/);
-      expect(await state(client)).toMatchObject({ most: 1 });
+      expect(await drained(client)).toMatchObject({ most: 1 });
     });
   },
   timeout,
