@@ -57,11 +57,16 @@ function describeTo(yargs: Argv, command: Command): Argv {
   return described;
 }
 
+/** The refusal of a flag that is given more than once. */
+export function repeatedError(name: string): Error {
+  return fail('USAGE', { message: `--${name} is given more than once`, hint: `give --${name} once` });
+}
+
 function checkFlags(flags: Arguments, options: Readonly<Record<string, Options>>, command: Command): void {
   for (const [name, { type }] of Object.entries(options)) {
     const value = flags[name];
     if (Array.isArray(value) && !(name === repeatableFlag && command.exclusive?.includes(name))) {
-      throw fail('USAGE', { message: `--${name} is given more than once`, hint: `give --${name} once` });
+      throw repeatedError(name);
     }
     const texts: readonly unknown[] = Array.isArray(value) ? value : [value];
     if (type === 'string' && texts.includes(''))

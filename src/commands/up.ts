@@ -18,7 +18,7 @@ export const up: Command = {
     'allow-out-of-order': switchFlag('run new files that sort before executed ones'),
     wait: switchFlag('run nothing: wait until other hosts have run it'),
     'no-join': switchFlag('where another host is at work, leave at once with exit code 5'),
-    strict: switchFlag('refuse if an executed file is missing or changed'),
+    strict: switchFlag('refuse if an executed or begun file is missing, or an executed one changed'),
   },
   exclusive: ['to', 'step', 'name'],
   insteadOf: (argument) => `umzug-cluster up --to ${argument}`,

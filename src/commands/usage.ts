@@ -2,7 +2,7 @@ import { didYouMean, nearest } from '../core/names.ts';
 import { settings } from '../core/settings.ts';
 import { fail } from '../errors.ts';
 import type { UmzugClusterError } from '../errors.ts';
-import type { Command } from './command.ts';
+import { type Command, repeatedError } from './command.ts';
 
 /** Turns what yargs says about a wrong command line into one message with the nearest match. */
 export function usageError(
@@ -50,7 +50,10 @@ export function usageError(
   );
 }
 
-/** Refuses what stands behind `--`, and `--json=5`: yargs would ignore the one and read false in the other. */
+/**
+ * Refuses what stands behind `--`, which yargs would ignore; `--json=5`, which it would read as false; and a switch
+ * that is repeated, of which it would take the last.
+ */
 export function refuseWhatYargsPassesOver(
   args: readonly string[],
   commands: readonly Command[],
@@ -67,9 +70,13 @@ export function refuseWhatYargsPassesOver(
     ...commands.map((command) => command.options),
     globals,
   ) as Command['options'];
+  const given = new Set<string>();
   for (const arg of args) {
-    const [, name = '', value = ''] = /^--([^=]+)=(.*)$/s.exec(arg) ?? [];
-    if (options[name]?.type !== 'boolean' || value === 'true' || value === 'false') continue;
+    const [, name = '', value = 'true'] = /^--([^=]+)(?:=(.*))?$/s.exec(arg) ?? [];
+    if (options[name]?.type !== 'boolean') continue;
+    if (given.has(name)) throw repeatedError(name);
+    given.add(name);
+    if (value === 'true' || value === 'false') continue;
     throw fail('USAGE', { message: `--${name} takes no value: got "${value}"`, hint: `give just --${name}` });
   }
 }

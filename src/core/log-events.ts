@@ -39,6 +39,11 @@ export const logEvents = {
     when: 'executed migrations have no file any more',
     fields: { missing: 'texts' },
   },
+  'migration.unfinished': {
+    level: 'warn',
+    when: 'migrations that are begun and not finished have no file here',
+    fields: { missing: 'texts' },
+  },
   'migration.changed': {
     level: 'warn',
     when: 'files of executed migrations, or what they import, have changed since',

@@ -96,14 +96,20 @@ export function missingFiles(
   return executed.map(({ name }) => name).filter((name) => !present.has(name));
 }
 
+/** Names of migrations that are begun and neither finished nor reverted, and have no file here. */
+function unfinishable(files: readonly MigrationFile[], { executed, live }: LedgerState): readonly string[] {
+  const known = new Set([...files, ...executed].map(({ name }) => name));
+  return live.filter((name) => !known.has(name));
+}
+
 /** `a (a.ts), b (lib/convert.ts)`. */
 export function listChanged(changed: readonly Changed[]): string {
   return changed.map((one) => `${one.name} (${one.files})`).join(', ');
 }
 
 /**
- * Warns of executed files that are missing or changed, and of pending ones that run in another order than they
- * read; with `strict` refuses the first two.
+ * Warns of files that are missing though they were executed or begun, of executed ones that have changed, and of
+ * pending ones that run in another order than they read; with `strict` refuses all but the last.
  */
 export async function warnOfDrift(
   files: readonly MigrationFile[],
@@ -116,6 +122,13 @@ export async function warnOfDrift(
     const message = `executed but missing: ${missing.join(', ')}`;
     if (strict) throw fail('DRIFT', { message, hint: 'put the files back, or run without --strict' });
     logger.warn({ event: 'migration.missing', missing }, message);
+  }
+  const unfinished = unfinishable(files, state);
+  if (unfinished.length > 0) {
+    const message = `begun, not finished, and missing: ${unfinished.join(', ')}`;
+    const hint = 'put the files back: only where they are can it be finished or reverted';
+    if (strict) throw fail('DRIFT', { message, hint });
+    logger.warn({ event: 'migration.unfinished', missing: unfinished }, `${message}; ${hint}`);
   }
   const changed = await changedSince(files, state.executed);
   if (changed.length > 0) {

@@ -9,6 +9,7 @@ import type { MigrationFile } from '../migration/folder.ts';
 import { loadMigration } from '../migration/loader.ts';
 import { withTransaction } from '../postgres/transaction.ts';
 import { refuseOtherFile, refuseOtherPlan, revertingError } from '../run/drift.ts';
+import { countRetriable } from '../run/retry.ts';
 import { type RunEnvironment, makeEnvironment, readServer } from '../run/environment.ts';
 import { type Plan, planStep } from '../run/plan.ts';
 import { lookAhead, takeSample } from '../run/sample.ts';
@@ -149,12 +150,16 @@ async function liveRun(
   migration: DataMigration,
   plan: Plan,
 ): Promise<Run | null> {
-  const run = await control.use((session) =>
-    withTransaction(session, env.pinned, () => findLiveRun(session, env.names, migration.name, 'up')),
+  const found = await control.use((session) =>
+    withTransaction(session, env.pinned, async () => {
+      const run = await findLiveRun(session, env.names, migration.name, 'up');
+      return run === null ? null : { run, retriable: await countRetriable(session, env.names, run) };
+    }),
   );
-  if (run === null) return null;
+  if (found === null) return null;
+  const { run, retriable } = found;
   if (run.state === 'reverting') throw revertingError(migration.name);
-  refuseOtherFile(run, migration.hashes);
+  refuseOtherFile(run, migration.hashes, retriable);
   refuseOtherPlan(run, plan.sha256);
   return run;
 }

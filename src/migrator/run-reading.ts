@@ -1,3 +1,4 @@
+import { paceReason } from '../core/throttle.ts';
 import { type RunReading, readRunning } from '../ledger/controls.ts';
 import { type HostSeen, listHosts, unattendedMs, unseenMs } from '../ledger/hosts.ts';
 import { olderTransactions } from '../ledger/old-transactions.ts';
@@ -19,6 +20,8 @@ export interface FullReading {
   readonly abandonedMs: number | null;
   /** What it waits for, or null. */
   readonly waiting: string | null;
+  /** What holds new chunks back, or null. */
+  readonly throttled: string | null;
   readonly quarantine: Awaited<ReturnType<typeof listQuarantined>>;
 }
 
@@ -29,12 +32,14 @@ export async function readFully(session: Session, names: LedgerNames, run: Run):
   const hosts = isRunning ? await listHosts(session, names, run.id) : [];
   const seen = hosts.filter(({ seenAgoMs }) => seenAgoMs < unseenMs);
   const idleMs = isRunning && seen.length === 0 ? await unattendedMs(session, names, run.id) : 0;
+  const reading = await readRunning(session, names, run.id);
   return {
     sums,
-    reading: await readRunning(session, names, run.id),
+    reading,
     hosts: seen,
     abandonedMs: idleMs < unseenMs ? null : idleMs,
     waiting: isRunning ? ((await waitedFor(session, run, sums)) ?? told(seen)) : null,
+    throttled: isRunning && idleMs < unseenMs ? heldBack(reading, seen) : null,
     quarantine:
       sums.quarantined === 0
         ? { count: 0, rows: [] }
@@ -47,6 +52,12 @@ async function waitedFor(session: Session, run: Run, sums: RunTotals): Promise<s
   if (sums.chunks > 0) return null;
   const [oldest] = await olderTransactions(session, run.startXid);
   return oldest === undefined ? null : describeOld(oldest);
+}
+
+/** What an operator has set holds at once; of their own pace hosts tell once a second. */
+function heldBack({ overrides }: RunReading, hosts: readonly HostSeen[]): string | null {
+  if (overrides.pace !== undefined) return paceReason(overrides.pace);
+  return hosts.find(({ throttled }) => throttled !== null)?.throttled ?? null;
 }
 
 function told(hosts: readonly HostSeen[]): string | null {

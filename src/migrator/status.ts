@@ -3,13 +3,14 @@ import type { Config } from '../config.ts';
 import type { Overrides } from '../core/steering.ts';
 import type { ExecutedMigration } from '../ledger/migrations.ts';
 import { listExecuted } from '../ledger/migrations.ts';
-import type { Run, RunTotals } from '../ledger/rows.ts';
+import type { Run } from '../ledger/rows.ts';
 import { findLiveRun, latestRuns } from '../ledger/runs.ts';
 import { ledgerNames, liveStates, readLedgerVersion } from '../ledger/schema.ts';
 import type { MigrationFile } from '../migration/folder.ts';
 import { loadMigration } from '../migration/loader.ts';
 import type { Session } from '../postgres/session.ts';
 import { reading } from '../postgres/transaction.ts';
+import { type Attendance, attendanceOf } from './attendance.ts';
 import { type FullReading, readFully } from './run-reading.ts';
 import { unknownName } from './umzug.ts';
 
@@ -17,12 +18,14 @@ export type MigrationState =
   'pending' | 'running' | 'paused' | 'failed' | 'cancelled' | 'reverting' | 'executed' | 'missing';
 
 /** One migration as `status --json` prints it. A field that does not apply is null or 0. */
-export interface MigrationStatus {
+export interface MigrationStatus extends Attendance {
   readonly name: string;
   readonly kind: 'data' | 'schema' | null;
   readonly state: MigrationState;
   readonly direction: 'up' | 'down' | null;
   readonly fileSha256: string | null;
+  /** True where this host has no file of it: nobody can go on with it here. */
+  readonly fileMissing: boolean;
   readonly rows: { readonly done: number; readonly estimated: number; readonly quarantined: number };
   readonly ranges: { readonly done: number; readonly open: number };
   readonly chunks: number;
@@ -31,15 +34,6 @@ export interface MigrationStatus {
   readonly rowsPerSecond: number | null;
   readonly etaSeconds: number | null;
   readonly chunkSize: number | null;
-  readonly workers: readonly { readonly host: string; readonly pid: number; readonly range: number }[];
-  /** Hosts that work on it, as far as they have told a moment ago, and how many processes of each. */
-  readonly hosts: readonly { readonly host: string; readonly pid: number; readonly workers: number }[];
-  /** Seconds since anybody was seen working on a running migration, where its hosts are gone; else null. */
-  readonly abandonedSeconds: number | null;
-  /** What holds new chunks back, or null. */
-  readonly throttled: string | null;
-  /** What it waits for, or null. */
-  readonly waiting: string | null;
   /** What an operator has set for the run, on all hosts. */
   readonly settings: Overrides;
   readonly startedAt: string | null;
@@ -149,6 +143,7 @@ function statusOf(name: string, found: Found): MigrationStatus {
     state,
     direction: isBegun ? (down?.direction ?? run.direction) : null,
     fileSha256: executed?.fileSha256 ?? run?.fileSha256 ?? null,
+    fileMissing: !found.present,
     rows: {
       done,
       estimated: Math.max(done, Math.round(done + leftOf(state, read))),
@@ -209,41 +204,9 @@ function speedOf(
   };
 }
 
-/** Who works on a run, and what holds it up. */
-function attendanceOf(
-  read: FullReading | undefined,
-  down: Run | null | undefined,
-): Pick<MigrationStatus, 'hosts' | 'workers' | 'abandonedSeconds' | 'throttled' | 'waiting'> {
-  const isAttended = read?.reading.state === 'running' && read.abandonedMs === null;
-  const isHeld = down !== null && down !== undefined && down.state === 'paused';
-  return {
-    hosts: (read?.hosts ?? []).map(({ process, workers }) => ({ ...processOf(process), workers })),
-    workers: isAttended ? workersOf(read.sums) : [],
-    abandonedSeconds:
-      read === undefined || read.abandonedMs === null ? null : Math.round(read.abandonedMs / 1_000),
-    throttled: read?.hosts.find(({ throttled }) => throttled !== null)?.throttled ?? null,
-    waiting: isHeld ? 'resume: the rollback is paused' : (read?.waiting ?? null),
-  };
-}
-
 function stateOf({ present, executed, run }: Found): MigrationState {
   const isLive = run !== undefined && run.state !== 'done' && run.state !== 'reverted';
   if (isLive) return run.state;
   if (executed === undefined) return 'pending';
   return present ? 'executed' : 'missing';
-}
-
-/** Every worker once, with the range that it touched last: under a pace it takes up another with every chunk. */
-function workersOf({ workers }: RunTotals): MigrationStatus['workers'] {
-  const latest = new Map(workers.map(({ worker, no }) => [worker, no]));
-  return [...latest].map(([worker, range]) => ({
-    ...processOf(worker.split(':').slice(0, -1).join(':')),
-    range,
-  }));
-}
-
-/** The ledger names a process `host:pid`; a host's name may hold colons. */
-function processOf(text: string): { readonly host: string; readonly pid: number } {
-  const parts = text.split(':');
-  return { host: parts.slice(0, -1).join(':'), pid: Number(parts.at(-1)) };
 }

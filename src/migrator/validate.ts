@@ -4,13 +4,15 @@ import { alikeInCase, confusablePairs } from '../core/confusable.ts';
 import { type ErrorCode, UmzugClusterError, fail } from '../errors.ts';
 import type { Run } from '../ledger/rows.ts';
 import { liveRuns } from '../ledger/runs.ts';
-import { ledgerNames } from '../ledger/schema.ts';
+import { type LedgerNames, ledgerNames } from '../ledger/schema.ts';
 import { type MigrationFile, listMigrations } from '../migration/folder.ts';
 import { hashesOfFile } from '../migration/imports.ts';
 import { loadMigration } from '../migration/loader.ts';
 import { checkOffline } from '../migration/offline.ts';
+import type { Session } from '../postgres/session.ts';
 import { plainSettings, withTransaction } from '../postgres/transaction.ts';
 import { refuseOtherFile, revertingError } from '../run/drift.ts';
+import { countRetriable } from '../run/retry.ts';
 import { changedSince, checkOrder, confusableMessage, missingFiles } from './checks.ts';
 import { type LedgerState, readState } from './state.ts';
 
@@ -76,9 +78,9 @@ async function aboutLedger(
   control: Control,
 ): Promise<readonly Finding[]> {
   const [state, runs] = await control.use((session) =>
-    withTransaction(session, plainSettings, async (): Promise<[LedgerState, readonly Run[]]> => {
+    withTransaction(session, plainSettings, async (): Promise<[LedgerState, readonly LiveRun[]]> => {
       const found = await readState(session, ledgerSchema);
-      return [found, found.exists ? await liveRuns(session, ledgerNames(ledgerSchema)) : []];
+      return [found, found.exists ? await readLive(session, ledgerNames(ledgerSchema)) : []];
     }),
   );
   const findings = missingFiles(files, state.executed).map((name) =>
@@ -88,11 +90,11 @@ async function aboutLedger(
     const hint = `put it back, or accept it with: umzug-cluster repair ${name}`;
     findings.push(warning('DRIFT', name, `${name} was changed after it was executed: ${changed}`, hint));
   }
-  for (const run of runs) {
+  for (const { run, retriable } of runs) {
     const file = files.find(({ name }) => name === run.name);
     try {
       if (file === undefined) throw withoutFile(run);
-      refuseOtherFile(run, await hashesOfFile(file));
+      refuseOtherFile(run, await hashesOfFile(file), retriable);
       if (run.state === 'reverting') throw revertingError(run.name);
     } catch (error) {
       findings.push(errorFinding(run.name, error));
@@ -104,6 +106,19 @@ async function aboutLedger(
     findings.push(errorFinding(null, error));
   }
   return findings;
+}
+
+interface LiveRun {
+  readonly run: Run;
+  readonly retriable: number;
+}
+
+async function readLive(session: Session, names: LedgerNames): Promise<readonly LiveRun[]> {
+  const found: LiveRun[] = [];
+  for (const run of await liveRuns(session, names)) {
+    found.push({ run, retriable: await countRetriable(session, names, run) });
+  }
+  return found;
 }
 
 function withoutFile({ name, direction }: Run): Error {

@@ -2,8 +2,11 @@ import { type FileHashes, changedFiles, namesOf } from '../core/file-drift.ts';
 import { fail } from '../errors.ts';
 import type { Run } from '../ledger/rows.ts';
 
-/** Refuses a file that is not the one a run began with, or an import of it that is not. */
-export function refuseOtherFile(run: Run, present: FileHashes): void {
+/**
+ * Refuses a file that is not the one a run began with, or an import of it that is not. `retriable`: how many
+ * rows `retry` would put back, which takes a mended file.
+ */
+export function refuseOtherFile(run: Run, present: FileHashes, retriable = 0): void {
   const changed = changedFiles(run, present);
   const [first] = changed;
   if (first === undefined) return;
@@ -12,11 +15,15 @@ export function refuseOtherFile(run: Run, present: FileHashes): void {
   const what = isUp ? 'run' : 'rollback';
   const file = first.path === null ? 'file' : `import ${first.path}`;
   const more = changed.length === 1 ? '' : `; changed: ${namesOf(changed, 'the file itself')}`;
+  const mended =
+    retriable === 0
+      ? ''
+      : `or, where it was mended for the quarantined rows and selects the same, run umzug-cluster retry ${name}, `;
   throw fail('DRIFT', {
     message: `${name} was changed while its ${what} is in progress`,
     detail: `the ${what} began with ${file} ${first.recorded ?? 'missing'}, this host has ${first.present ?? 'none'}${more}`,
     hint: isUp
-      ? `put the file back, or revert the run with: umzug-cluster down --name ${name}`
+      ? `put the file back, ${mended}or revert the run with: umzug-cluster down --name ${name}`
       : `put the file back, then finish the rollback with: umzug-cluster down --name ${name}`,
   });
 }

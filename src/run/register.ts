@@ -16,7 +16,7 @@ import { inOneTrip, plainSettings, withTransaction } from '../postgres/transacti
 import { refuseOtherFile, refuseOtherPlan, revertingError } from './drift.ts';
 import type { RunEnvironment } from './environment.ts';
 import { blockLayout, makeLayout } from './layout.ts';
-import { refuseQuarantined } from './retry.ts';
+import { countRetriable, refuseQuarantined } from './retry.ts';
 import type { Plan } from './plan.ts';
 import type { DataMigration } from './step.ts';
 import { refuseMisplaced, refuseUnsound } from './soundness.ts';
@@ -103,7 +103,7 @@ async function resume(
   { lift, others }: TakeUp,
 ): Promise<Run> {
   if (run.state === 'reverting') throw revertingError(migration.name);
-  refuseOtherFile(run, migration.hashes);
+  refuseOtherFile(run, migration.hashes, await countRetriable(session, env.names, run));
   refuseOtherPlan(run, plan.sha256);
   await refuseMisplaced(session, env, run, plan);
   if (run.state === 'running') {

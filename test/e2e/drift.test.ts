@@ -89,6 +89,79 @@ describe('a file that was changed', () => {
   });
 });
 
+describe('a file that is gone while its run is begun', () => {
+  it('is a warning, refused by --strict, said by status, and the run goes on once it is back', async () => {
+    await withDatabase(async ({ url, client }) => {
+      await client.query(table);
+      const project = makeProject({ 'a.ts': importing, 'b.ts': schemaStep });
+      writeLib(project, 'export const one = 1;');
+      const place = { cwd: project.dir, url };
+      const env = { BREAKS: '1', UMZUG_CLUSTER_LANES: '1' };
+      const args = ['up', '--workers', '1', '--chunk-size', '50'];
+      expect((await run(args, { ...place, env })).code).toBe(1);
+      expect((await run(['status'], place)).stdout).not.toContain('missing');
+      rmSync(path.join(project.dir, 'migrations/a.ts'));
+      const strict = await run(['up', '--strict'], place);
+      expect(strict.code).toBe(3);
+      expect(strict.stderr).toMatch(/^error: begun, not finished, and missing: a\n[^]*put the files back/);
+      const up = await run(['up'], place);
+      expect(up.code, up.stderr).toBe(0);
+      expect(up.stdout).toMatch(/^b: /);
+      const again = await run(['up'], place);
+      expect(again).toMatchObject({ code: 0, stdout: 'nothing is pending\n' });
+      for (const { stderr } of [up, again]) {
+        expect(stderr).toMatch(/begun, not finished, and missing: a; put the files back/);
+      }
+      const { stdout } = await run(['status', '--json'], place);
+      expect(JSON.parse(stdout)).toMatchObject({
+        migrations: [
+          { name: 'a', state: 'failed', fileMissing: true },
+          { name: 'b', state: 'executed', fileMissing: false },
+        ],
+      });
+      expect((await run(['status'], place)).stdout).toMatch(/^ {2}a: its file is missing here: put it back/m);
+      project.write('a.ts', importing);
+      const back = await run(['up', '--strict', '--allow-out-of-order'], place);
+      expect({ code: back.code, stderr: back.stderr.match(/missing/) }).toEqual({ code: 0, stderr: null });
+      expect((await client.query('select distinct n from people')).rows).toEqual([{ n: 1 }]);
+    });
+  });
+});
+
+describe('a file that was mended for quarantined rows', () => {
+  it('is refused by up with a word of retry, which takes it, and elsewhere without that word', async () => {
+    await withDatabase(async ({ url, client }) => {
+      await client.query(table);
+      const failing = importing.replace(
+        `if (process.env.BREAKS && rows.some(({ id }) => id > 100)) await db.raw('select nowhere');`,
+        `if (rows.some(({ id }) => Number(id) === 7)) throw new Error('row 7');`,
+      );
+      const project = makeProject({ 'a.ts': failing });
+      writeLib(project, 'export const one = 1;');
+      const place = { cwd: project.dir, url };
+      expect((await run(['up', '--workers', '1'], place)).code).toBe(1);
+      project.write('a.ts', importing);
+      const word = /mended for the quarantined rows and selects the same, run umzug-cluster retry a,/;
+      for (const command of ['up', 'plan', 'validate']) {
+        const { code, stdout, stderr } = await run([command], place);
+        expect({ command, code }).toEqual({ command, code: 3 });
+        expect(stdout + stderr).toMatch(word);
+      }
+      await run(['cancel', 'a'], place);
+      const cancelled = await run(['up'], place);
+      expect(cancelled.code).toBe(3);
+      expect(cancelled.stderr).toContain('was changed while its run is in progress');
+      expect(cancelled.stderr).not.toContain('retry');
+      project.write('a.ts', failing);
+      expect((await run(['resume', 'a', '--workers', '1'], place)).code).toBe(1);
+      project.write('a.ts', importing);
+      const retried = await run(['retry', 'a', '--workers', '1'], place);
+      expect(retried.code, retried.stderr).toBe(0);
+      expect((await client.query('select distinct n from people')).rows).toEqual([{ n: 1 }]);
+    });
+  });
+});
+
 it('names that read in another order than they run are said, until both are executed', async () => {
   await withDatabase(async ({ url }) => {
     const place = { cwd: makeProject({ '2-a.ts': schemaStep, '10-b.ts': schemaStep }).dir, url };

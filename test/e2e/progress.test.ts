@@ -1,7 +1,7 @@
 import path from 'node:path';
 import { expect, it } from 'vitest';
 import { VirtualScreen } from '../../scripts/virtual-screen.ts';
-import { type Outcome, run, start } from '../support/cli.ts';
+import { type Outcome, run, start, until } from '../support/cli.ts';
 import { withDatabase } from '../support/database.ts';
 import { createCounters, makeProject, rowsMigration } from '../support/project.ts';
 
@@ -14,15 +14,34 @@ interface Seen extends Outcome {
   readonly screen: VirtualScreen;
 }
 
-/** Runs the example in what it takes for a terminal, and watches what stands there. */
-async function onTerminal(columns: number, env: NodeJS.ProcessEnv = {}, seconds = 0.05): Promise<Seen> {
+const drawings = 4;
+
+// Rows of the second half wait until the test lets them go.
+const held = rowsMigration().replace(
+  'async (db, rows) => {',
+  `async (db, rows) => {
+    if (rows.some(({ id }) => Number(id) > 10_000)) await db.raw('select pg_advisory_xact_lock_shared(1)');`,
+);
+
+/**
+ * Runs the example in what it takes for a terminal, and watches what stands there. It ends once a moment like
+ * `awaited` was seen a few times, however fast the machine is.
+ */
+async function onTerminal(
+  columns: number,
+  awaited: RegExp | null,
+  env: NodeJS.ProcessEnv = {},
+): Promise<Seen> {
   return await withDatabase(async ({ url, client }) => {
     await client.query(createCounters);
-    const { dir } = makeProject({ '2025.05.18T22.04.04.dated-to-date-given.ts': rowsMigration(seconds) });
+    const source = awaited === null ? rowsMigration() : held;
+    const { dir } = makeProject({ '2025.05.18T22.04.04.dated-to-date-given.ts': source });
+    await client.query('select pg_advisory_lock(1)');
     const terminal = {
       NODE_OPTIONS: `--import=${pretend}`,
       PRETEND_TERMINAL: `${columns}x20`,
       TERM: 'xterm',
+      UMZUG_CLUSTER_LOCK_TIMEOUT_MS: '60000',
     };
     const up = start(args, { cwd: dir, url, env: { ...terminal, ...env } });
     const screen = new VirtualScreen(columns);
@@ -31,6 +50,11 @@ async function onTerminal(columns: number, env: NodeJS.ProcessEnv = {}, seconds 
       screen.write(String(data));
       moments.push(screen.lines.join('\n'));
     });
+    if (awaited !== null) {
+      const isEnough = (): boolean => moments.filter((moment) => awaited.test(moment)).length >= drawings;
+      await until('enough is drawn', isEnough);
+    }
+    await client.query('select pg_advisory_unlock(1)');
     const outcome = await up.outcome;
     expect(outcome.code, outcome.stderr).toBe(0);
     return { ...outcome, moments, screen };
@@ -38,9 +62,8 @@ async function onTerminal(columns: number, env: NodeJS.ProcessEnv = {}, seconds 
 }
 
 it('draws one block in place, and leaves only log lines and what to do next', async () => {
-  const { moments, screen, stdout } = await onTerminal(100);
+  const { moments, screen, stdout } = await onTerminal(100, /█+░* [^]*chunk 1,000 rows in/);
   const drawn = moments.filter((moment) => /[█░]/.test(moment));
-  expect(drawn.length).toBeGreaterThan(3);
   for (const moment of drawn) expect(moment.match(/chunk|no chunk yet/g)).toHaveLength(1);
   expect(drawn.at(-1)).toMatch(
     /^2025\.05\.18T22\.04\.04\.dated-to-date-given\n {2}█+░* +\d+% {2}[\d,]+\/[\d,]+ rows {2}.*ETA .*\n {2}\d+ done · chunk 1,000 rows in .* · 1 worker/m,
@@ -51,15 +74,15 @@ it('draws one block in place, and leaves only log lines and what to do next', as
 });
 
 it('keeps to a narrow terminal', async () => {
-  const { moments } = await onTerminal(44);
+  const { moments } = await onTerminal(44, /^ {2}\d+%.*ETA/m);
   const drawn = moments.filter((moment) => /ETA/.test(moment));
-  expect(drawn.length).toBeGreaterThan(3);
   const blocks = drawn.flatMap((moment) => moment.split('\n').filter((line) => /^ {2}/.test(line)));
+  expect(blocks.length).toBeGreaterThanOrEqual(drawings);
   for (const line of blocks) expect(line.length).toBeLessThan(44);
 });
 
 it('has no colour with NO_COLOR, and is drawn all the same', async () => {
-  const { stderr } = await onTerminal(100, { NO_COLOR: '1' });
+  const { stderr } = await onTerminal(100, /█/, { NO_COLOR: '1' });
   expect(stderr).toContain('█');
   // oxlint-disable-next-line no-control-regex
   expect(stderr).not.toMatch(/\u001b\[\d+(;\d+)*m/);
@@ -69,7 +92,7 @@ it.each([
   ['CI', { CI: 'true' }],
   ['a dumb terminal', { TERM: 'dumb' }],
 ])('writes lines without drawing with %s', async (_name, env) => {
-  const { stderr } = await onTerminal(100, env, 0);
+  const { stderr } = await onTerminal(100, null, env);
   for (const escape of ['\u001b[?2026h', '\u001b[K', '\u001b[0J']) expect(stderr).not.toContain(escape);
   expect(stderr).toMatch(/INFO.*dated-to-date-given +[█░]+ +\d+%/);
 });
