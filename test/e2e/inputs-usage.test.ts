@@ -47,7 +47,7 @@ const cases: readonly BadInput[] = [
   usage('up --workers 3 --workers 4', /--workers is given more than once/),
   usage('up --to a --to b', /--to is given more than once/),
   usage('up --strict --strict', /--strict is given more than once[^]*give --strict once/),
-  usage('up --verbose --strict --verbose=false', /--verbose is given more than once/),
+  usage('up --no-join --strict --no-join=false', /--no-join is given more than once/),
   usage('up --no-workers', /unknown flag "--no-workers": --workers takes a whole number from 1 to 256/),
   usage('up --no-json', /unknown flag "--no-json"/),
   ...[
