@@ -1,6 +1,7 @@
 import type { Config } from '../config.ts';
 import type { Run } from '../ledger/rows.ts';
 import type { ServerFacts } from '../postgres/transaction.ts';
+import { nothing } from '../run/crew.ts';
 import type { DataMigration } from '../run/step.ts';
 import type { Job } from './protocol.ts';
 
@@ -14,6 +15,7 @@ export function jobFor(config: Config, server: ServerFacts, migration: DataMigra
     migration: { name: migration.name, path: migration.path },
     direction: run.direction,
     runId: run.id,
+    inherited: nothing,
   };
   if (isClonable(config)) return { ...job, config, reloadKnexfile: false };
   if (config.knexfile === null) return null;

@@ -8,10 +8,11 @@ import type { Run, RunTotals } from '../ledger/rows.ts';
 import type { Logger } from '../logger.ts';
 import type { ServerFacts } from '../postgres/transaction.ts';
 import type { ChunkReport } from '../run/lane.ts';
-import { newProgress, runCrew } from '../run/crew.ts';
+import { newProgress, nothing, runCrew } from '../run/crew.ts';
 import type { RunEnvironment } from '../run/environment.ts';
 import { type DataMigration, stepOf } from '../run/step.ts';
 import type { Control } from './control.ts';
+import { Deaths } from './deaths.ts';
 import { Heard } from './heard.ts';
 import { jobFor } from './job.ts';
 import type { Job } from './protocol.ts';
@@ -140,6 +141,7 @@ export class Primary {
     let settled = false;
     let chunks = 0;
     const progress = newProgress();
+    const deaths = new Deaths();
     const onChunk = (report: ChunkReport): void => meter.chunk(report);
     const events = {
       onChunk: (report: ChunkReport): void => {
@@ -154,7 +156,7 @@ export class Primary {
       },
       mayTryAgain: (): boolean =>
         !drain.aborted && (settled || performance.now() - progress.lastAt <= env.tuning.retryBudgetMs),
-      onDeath: (pid: number): void => ledger.releaseDead(pid),
+      onDeath: (pid: number): void => deaths.add(env.process.replace(/:\d+$/, `:${pid}:`)),
       onHello: (ms: number): void => env.stopwatch.add('fork', ms),
       onTimes: (times: StageTimes): void => env.stopwatch.merge(times),
     };
@@ -166,6 +168,7 @@ export class Primary {
       abort: this.#abort.signal,
       onChunk,
       progress,
+      inherited: nothing,
     });
     let settledAt = Infinity;
     const ended = crew
@@ -182,7 +185,7 @@ export class Primary {
     const heard = new Heard(migration.name, logger);
     if (job !== null) this.#workers.assign(job, events);
     while (!settled || this.#workers.busy > 0) {
-      await Promise.race([settled ? sleep(20) : ended, sleep(tickMs)]);
+      await Promise.race([settled ? sleep(20) : ended, sleep(tickMs), deaths.next()]);
       if (drain.aborted) this.#workers.drain();
       if (settled) {
         this.#killStuck(settledAt, drain.aborted);
@@ -208,7 +211,7 @@ export class Primary {
         this.#workers.paysToFork(run, sums, { workers, elapsedMs: performance.now() - startedAt })
       ) {
         try {
-          this.#workers.fork(job, events);
+          this.#workers.fork({ ...job, inherited: deaths.inheritance(sums.workers) }, events);
         } catch (error) {
           failures.push(error);
           halt.abort();

@@ -5,6 +5,7 @@ import type { StageTimes } from '../core/profile.ts';
 import type { Direction } from '../ledger/rows.ts';
 import type { WrittenLevel } from '../logger.ts';
 import type { ServerFacts } from '../postgres/transaction.ts';
+import type { Inheritance } from '../run/crew.ts';
 import type { ChunkReport } from '../run/lane.ts';
 
 /** What a worker needs to join a run; it reads everything else from the ledger. */
@@ -16,6 +17,7 @@ export interface Job {
   readonly migration: { readonly name: string; readonly path: string };
   readonly direction: Direction;
   readonly runId: string;
+  readonly inherited: Inheritance;
 }
 
 /** An error as it crosses between processes: without its cause, which may hold anything. */

@@ -2,7 +2,7 @@ import { UmzugClusterError } from '../errors.ts';
 import { type RunReading, readRunning } from '../ledger/controls.ts';
 import { type HostMark, type HostSeen, forgetHost, listHosts, markHost } from '../ledger/hosts.ts';
 import { listQuarantined } from '../ledger/quarantine.ts';
-import { release, totals } from '../ledger/ranges.ts';
+import { totals } from '../ledger/ranges.ts';
 import type { Run, RunTotals } from '../ledger/rows.ts';
 import type { Session } from '../postgres/session.ts';
 import { inOneTrip } from '../postgres/transaction.ts';
@@ -78,13 +78,6 @@ export class RunLedger {
   /** Ends the run where no range is open, or lays out its next sweep; the run as it is afterwards. */
   finish(): Promise<Finished> {
     return this.#control.use((session) => finish(session, this.#env, this.#run.id));
-  }
-
-  /** Best effort: gives up the ranges of a process of this host that has died. */
-  releaseDead(pid: number): void {
-    const { names, process } = this.#env;
-    const prefix = process.replace(/:\d+$/, `:${pid}:`);
-    this.#single((session) => release(session, names, this.#run.id, prefix)).catch(() => undefined);
   }
 
   /** Best effort: marks the run as failed, where that is what stopped it. */

@@ -76,6 +76,7 @@ async function work(job: Job): Promise<StageTimes | null> {
     abort: abort.signal,
     onChunk: (report) => send({ type: 'chunk', report }),
     progress: newProgress(),
+    inherited: job.inherited,
   });
   return env.stopwatch.times;
 }

@@ -52,9 +52,10 @@ export class LaneFeedback {
   #nextTryAt: number | null = null;
   #next: 'more' | 'fewer' = 'more';
 
-  constructor(most: number = mostLanes) {
+  /** `first`: what has paid before. */
+  constructor(most: number = mostLanes, first: number = usualLanes) {
     this.#most = most;
-    this.#lanes = Math.min(usualLanes, most);
+    this.#lanes = Math.min(Math.max(usualLanes, first), most);
   }
 
   get lanes(): number {

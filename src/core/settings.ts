@@ -170,7 +170,7 @@ export const settings: readonly Setting[] = [
   milliseconds(
     'clientCheckMs',
     null,
-    { min: 0, max: hourMs, default: 2_000 },
+    { min: 0, max: hourMs, default: 1_000 },
     'the server notices a dead client in mid-statement; 0 turns it off',
   ),
   milliseconds(

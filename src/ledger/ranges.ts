@@ -1,12 +1,16 @@
 import { type Overrides, parseOverrides } from '../core/steering.ts';
 import type { Space } from '../migration/key.ts';
 import type { Session } from '../postgres/session.ts';
+import { isOrphan } from './orphans.ts';
 import { type Key, type Range, type RunTotals, toRange } from './rows.ts';
 import type { LedgerNames } from './schema.ts';
 
 // A worker touches its range at least once a chunk and holds its lock in between. One that has neither
 // lock nor touch for this long is dead, or waits for its turn: its range may be taken up.
 const untouchedMs = 400;
+
+const isFree = `(worker is null or worker = $2
+  or touched_at < clock_timestamp() - ${untouchedMs} * interval '1 millisecond')`;
 
 /** A range that was taken up. `onlyFailed`: no chunk of the run has succeeded, and some have failed. */
 export type ClaimedRange = Range & { readonly onlyFailed: boolean };
@@ -32,7 +36,8 @@ export type Claim =
 /**
  * Takes up an open range that nobody works on. Counts the claim as a stall until progress resets it, so that
  * deaths are counted durably. Under a pace the lanes of all hosts take turns, one after the other by the
- * database's clock, and a turn is taken together with a range: time that nobody used is not saved up.
+ * database's clock, and a turn is taken together with a range: time that nobody used is not saved up. `dead`: only
+ * a range of one of these workers, which are known to be gone.
  */
 export async function claim(
   session: Session,
@@ -40,6 +45,7 @@ export async function claim(
   run: { readonly id: string; readonly epoch: number },
   worker: string,
   turn: PacedTurn | null,
+  dead: readonly string[] | null = null,
 ): Promise<Claim> {
   const unused = `${turn === null ? 0 : turn.unused / turn.pace} * interval '1 second'`;
   const isTurn =
@@ -57,11 +63,10 @@ export async function claim(
        select no from ${names.ranges}
        where run_id = $1::bigint and state = 'open' and next_try <= clock_timestamp()
          and exists (select from run) and (select is_mine from turn)
-         and (worker is null or worker = $2
-              or touched_at < clock_timestamp() - ${untouchedMs} * interval '1 millisecond')
+         and ${dead === null ? isFree : isOrphan('$4')}
        -- what fails or killed its workers comes last, so that it does not keep the others from their turn; what
        -- a dead worker has left comes first, since it may be the last that a host waits for
-       order by stalls >= 2, attempts, worker is null desc, touched_at = '-infinity', no
+       order by stalls >= 2, attempts, touched_at = '-infinity', worker is null desc, no
        limit 1
        for update skip locked -- a locked range has a chunk in flight
      ), taken as (
@@ -80,7 +85,7 @@ export async function claim(
               * 1000 as wait_ms
      from run cross join turn left join taken on true
      left join ${names.controls} as c on c.run_id = $1::bigint`,
-    [run.id, worker, run.epoch],
+    [run.id, worker, run.epoch, ...(dead === null ? [] : [dead])],
   );
   const row = result.rows[0];
   if (row === undefined) return { kind: 'stopped' };
@@ -110,20 +115,6 @@ export async function giveBack(
     `update ${names.ranges} set worker = null, stalls = greatest(stalls - 1, 0)
      where run_id = $1::bigint and no = $2::integer and state = 'open' and worker = $3`,
     [runId, no, worker],
-  );
-}
-
-/** Gives up the ranges of a worker that is known to be gone, or of all workers of its process. */
-export async function release(
-  session: Session,
-  names: LedgerNames,
-  runId: string,
-  workerPrefix: string,
-): Promise<void> {
-  await session.query(
-    `update ${names.ranges} set worker = null
-     where run_id = $1::bigint and state = 'open' and pg_catalog.starts_with(worker, $2)`,
-    [runId, workerPrefix],
   );
 }
 

@@ -1,5 +1,5 @@
 import { setMaxListeners } from 'node:events';
-import { LaneFeedback } from '../core/lanes.ts';
+import { LaneFeedback, mostLanes } from '../core/lanes.ts';
 import { UmzugClusterError } from '../errors.ts';
 import { listenForStrays } from '../migration/strays.ts';
 import type { ChunkWork } from './chunk-work.ts';
@@ -17,7 +17,19 @@ export interface CrewOptions {
   readonly abort: AbortSignal;
   readonly onChunk: (report: ChunkReport) => void;
   readonly progress: LaneProgress;
+  readonly inherited: Inheritance;
 }
+
+/** What a process takes over from dead ones. */
+export interface Inheritance {
+  /** Beginnings of the names of their lanes. */
+  readonly from: readonly string[];
+  /** So many lanes begin at once, since so many ranges were left. */
+  readonly lanes: number;
+}
+
+/** Of a process that replaces nobody. */
+export const nothing: Inheritance = { from: [], lanes: 1 };
 
 /** What the lanes of a process share, as a run begins. */
 export function newProgress(): LaneProgress {
@@ -36,7 +48,8 @@ export async function runCrew(options: CrewOptions): Promise<void> {
   setMaxListeners(0, options.abort, drain);
   const lanes: Promise<void>[] = [];
   const working: AbortController[] = [];
-  const wantedLanes = laneNumber(options.lanes);
+  const { inherited } = options;
+  const wantedLanes = laneNumber(options.lanes, inherited.lanes);
   let firstError: unknown;
 
   const start = (): void => {
@@ -44,7 +57,8 @@ export async function runCrew(options: CrewOptions): Promise<void> {
     const retire = new AbortController();
     working.push(retire);
     const { work, abort, progress } = options;
-    const lane = runLane({ work, worker, drain, retired: retire.signal, abort, onChunk, progress });
+    const retired = retire.signal;
+    const lane = runLane({ work, worker, drain, retired, abort, onChunk, progress, heirTo: inherited.from });
     lanes.push(lane.catch(stop).finally(() => void working.splice(working.indexOf(retire), 1)));
   };
   const onChunk = (report: ChunkReport): void => {
@@ -60,7 +74,8 @@ export async function runCrew(options: CrewOptions): Promise<void> {
   };
 
   const stopListening = listenForStrays((error) => stop(strayed(error, options.work)));
-  start();
+  const first = Math.min(inherited.lanes, options.lanes ?? inherited.lanes);
+  while (working.length < first) start();
   // Lanes may be added while the first ones are awaited.
   for (let index = 0; index < lanes.length; index += 1) await lanes[index];
   stopListening();
@@ -70,9 +85,9 @@ export async function runCrew(options: CrewOptions): Promise<void> {
 }
 
 /** How many lanes there should be after each full chunk: the number that was asked for, or by feedback. */
-function laneNumber(asked: number | null): (report: ChunkReport) => number {
+function laneNumber(asked: number | null, first: number): (report: ChunkReport) => number {
   if (asked !== null) return () => asked;
-  const feedback = new LaneFeedback();
+  const feedback = new LaneFeedback(mostLanes, first);
   return ({ rows, durationMs }) => {
     const endedAt = performance.now();
     return feedback.add({ rows, startedAt: endedAt - durationMs, endedAt });

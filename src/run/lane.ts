@@ -1,5 +1,6 @@
 import { type Reach, mostRows } from '../core/reach.ts';
 import { nextWaitMs } from '../core/throttle.ts';
+import { hasOrphans } from '../ledger/orphans.ts';
 import { type ClaimedRange, claim, giveBack, totals } from '../ledger/ranges.ts';
 import type { Session } from '../postgres/session.ts';
 import { inOneTrip } from '../postgres/transaction.ts';
@@ -34,9 +35,14 @@ export interface LaneOptions {
   readonly abort: AbortSignal;
   readonly onChunk: (report: ChunkReport) => void;
   readonly progress: LaneProgress;
+  /** Beginnings of the names of dead workers, whose ranges this lane is to take up before any other. */
+  readonly heirTo: readonly string[];
 }
 
 const idlePollMs = 100;
+
+// What the server needs to roll back, once it has noticed that its client is gone.
+const inheritMarginMs = 1_000;
 
 /**
  * Works on a run until no range is open, the run is stopped, or `drain` aborts: claim a range, or steal
@@ -57,6 +63,8 @@ class Lane {
   readonly #isolator: Isolator;
   readonly #pacer: Pacer;
   readonly #stride: Stride;
+  /** Until when it waits for the ranges of the dead. */
+  readonly #heirUntil: number;
   /** The range whose last chunk ran into the statement timeout: the next time it has fewer rows. */
   #timedOut: number | null = null;
 
@@ -67,6 +75,7 @@ class Lane {
     this.#isolator = new Isolator({ ...options, session: this.#session });
     this.#pacer = new Pacer(options.work);
     this.#stride = new Stride(options.work, this.#pacer);
+    this.#heirUntil = performance.now() + env.tuning.clientCheckMs + inheritMarginMs;
   }
 
   async loop(): Promise<void> {
@@ -93,8 +102,10 @@ class Lane {
   async #findRange(session: Session): Promise<ClaimedRange | number | 'finished'> {
     const { work } = this.#options;
     const { names, pinned } = work.env;
-    const first = await this.#claim(session);
+    const isHeir = await this.#isHeir(session);
+    const first = await this.#claim(session, isHeir ? this.#options.heirTo : null);
     if (first !== 'none') return first;
+    if (isHeir) return idlePollMs;
     const { rangesOpen } = await inOneTrip(session, pinned, () => totals(session, names, work.run.id));
     if (rangesOpen === 0) return 'finished';
     await reap(session, work, this.#options.progress);
@@ -103,11 +114,25 @@ class Lane {
     return second === 'none' ? idlePollMs : second;
   }
 
-  async #claim(session: Session): Promise<ClaimedRange | number | 'none' | 'finished'> {
+  /**
+   * Whether a dead worker's range waits for this lane, perhaps until the server has noticed the death. A lane that took
+   * another one meanwhile would be busy with that for long, as all others are.
+   */
+  async #isHeir(session: Session): Promise<boolean> {
+    const { heirTo, work } = this.#options;
+    if (heirTo.length === 0 || performance.now() > this.#heirUntil) return false;
+    const { names, pinned } = work.env;
+    return await inOneTrip(session, pinned, () => hasOrphans(session, names, work.run.id, heirTo));
+  }
+
+  async #claim(
+    session: Session,
+    dead: readonly string[] | null = null,
+  ): Promise<ClaimedRange | number | 'none' | 'finished'> {
     const { work, worker } = this.#options;
     const { names, pinned } = work.env;
     const turn = await this.#pacer.turn(session, this.#stride.adaptingRows);
-    const found = await inOneTrip(session, pinned, () => claim(session, names, work.run, worker, turn));
+    const found = await inOneTrip(session, pinned, () => claim(session, names, work.run, worker, turn, dead));
     if (found.kind === 'stopped') return 'finished';
     this.#pacer.learn(found.overrides);
     if (found.kind === 'paced') return nextWaitMs(found.waitMs);

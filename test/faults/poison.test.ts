@@ -165,7 +165,7 @@ describe('a migration that fails everywhere', () => {
     ],
     ['its SQL is wrong', `await db.raw('selct');`, /syntax/],
   ])(
-    'stops after at most five calls, changes nothing and quarantines nothing: %s',
+    'stops after at most five calls and within 10 s, changes nothing and quarantines nothing: %s',
     async (_what, body, message) => {
       await withDatabase(async ({ url, client }) => {
         await client.query(createCounters);
@@ -178,6 +178,10 @@ describe('a migration that fails everywhere', () => {
         const { rows } = await client.query('select count(*)::int as rows from umzug_cluster.quarantine');
         expect(rows).toEqual([{ rows: 0 }]);
         expect(await values(client)).toEqual([{ n: 0, rows: counterRows }]);
+        const failedRun = await client.query(
+          `select state, clock_timestamp() - started_at < interval '10 s' as is_quick from umzug_cluster.runs`,
+        );
+        expect(failedRun.rows, 'by the clock of the database').toEqual([{ state: 'failed', is_quick: true }]);
 
         // the file is mended: nothing was changed, so nothing has to be reverted first
         project.write('a.ts', rowStyle);

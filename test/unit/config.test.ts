@@ -52,7 +52,7 @@ describe('settings', () => {
       statementTimeoutMs: 30_000,
       lockTimeoutMs: 2_000,
       idleTimeoutMs: 30_000,
-      clientCheckMs: 2_000,
+      clientCheckMs: 1_000,
       tcpUserTimeoutMs: 10_000,
       connectTimeoutMs: 5_000,
       retryBudgetMs: 20_000,
