@@ -16,7 +16,8 @@ export default defineConfig({
     pool: 'forks',
     // each file may start a cluster of processes of its own, but many wait for timers of the server: on 2 cores
     maxWorkers: 3,
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    // many times what the longest of them takes: it ends what hangs, and is no judge of a slow machine
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
   },
 });

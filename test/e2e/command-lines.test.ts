@@ -101,7 +101,7 @@ describe('the command lines', () => {
       await client.query(tables);
       const [, prepare] = before.find(([pattern]) => pattern.test(line)) ?? [];
       const { dir } = makeProject({
-        '1-a.ts': migration(prepare === begun || prepare === paused ? 0.01 : 0),
+        '1-a.ts': migration(prepare === begun || prepare === paused ? 0.1 : 0),
       });
       const place = { cwd: dir, url };
       await prepare?.({ place, client });

@@ -161,7 +161,7 @@ describe('what cannot be done', () => {
 });
 
 describe('a database that is not there', () => {
-  const env = { UMZUG_CLUSTER_RETRY_BUDGET_MS: '300', UMZUG_CLUSTER_CONNECT_TIMEOUT_MS: '500' };
+  const env = { UMZUG_CLUSTER_RETRY_BUDGET_MS: '300' };
 
   it.each(['up', 'down', 'pending', 'executed', 'status'])(
     'exits %s with 4, without password',

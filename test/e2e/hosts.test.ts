@@ -4,7 +4,14 @@ import { expect, it } from 'vitest';
 import { rowsDone, run, start, until } from '../support/cli.ts';
 import { withDatabase } from '../support/database.ts';
 import { noPgBouncer, startPgBouncer } from '../support/pgbouncer.ts';
-import { counterRows, createCounters, makeProject, rowsMigration, setMigration } from '../support/project.ts';
+import {
+  counterRows,
+  createCounters,
+  hurry,
+  makeProject,
+  rowsMigration,
+  setMigration,
+} from '../support/project.ts';
 
 const args = ['up', '--workers', '2', '--chunk-size', '200'];
 const allOnce = { n: [1], writes: counterRows, ids: counterRows };
@@ -45,8 +52,8 @@ it.each([
 it('lets a second host join a run that is under way, and both work', async () => {
   await withDatabase(async ({ url, client }) => {
     await client.query(createCounters);
-    const join = () => start(['up', '--workers', '1', '--chunk-size', '200'], place());
-    const place = () => ({ cwd: makeProject({ 'a.ts': rowsMigration(0.1) }).dir, url });
+    const place = { cwd: makeProject({ 'a.ts': rowsMigration(0.3) }).dir, url };
+    const join = () => start(['up', '--workers', '1', '--chunk-size', '200'], place);
     const first = join();
     await until('the first host works', async () => (await rowsDone(client)) > 0);
     const second = join();
@@ -55,6 +62,7 @@ it('lets a second host join a run that is under way, and both work', async () =>
       for (const holder of await holders(client)) seen.add(holder.split(':').at(-1) ?? '');
       return [first, second].every(({ pid }) => seen.has(String(pid)));
     });
+    hurry(place.cwd);
     for (const { outcome } of [first, second]) {
       const { code, stderr } = await outcome;
       expect(code, stderr).toBe(0);

@@ -6,7 +6,7 @@ import { makeProject } from '../support/project.ts';
 const source = `
   export const select = (db) => db('t').select('id').where('n', 0);
   export const update = async (db, rows) => {
-    await db.raw('select pg_sleep(0.02)');
+    await db.raw('select pg_sleep(0.1)');
     await db('t').whereIn('id', rows.map(({ id }) => id)).update({ n: 1 });
   };`;
 

@@ -38,7 +38,12 @@ describe('large rows among small ones', () => {
       await withDatabase(async ({ url, client }) => {
         await client.query(documents);
         const { dir } = makeProject({ 'a.ts': `${select}${update}` });
-        const env = { UMZUG_CLUSTER_MAX_BYTES: String(maxBytes), UMZUG_CLUSTER_WORKERS: '1' };
+        // of any duration, so that sizes tell of bytes alone
+        const env = {
+          UMZUG_CLUSTER_MAX_BYTES: String(maxBytes),
+          UMZUG_CLUSTER_TARGET_MS: '60000',
+          UMZUG_CLUSTER_WORKERS: '1',
+        };
         // what a chunk of 2,000 rows of the middle would take many times over
         const heap = { NODE_OPTIONS: '--max-old-space-size=120' };
         const { code, stderr } = await run(['up'], { cwd: dir, url, env: { ...env, ...heap } });

@@ -96,7 +96,7 @@ describe('the records of --log-format json', () => {
     await withDatabase(async ({ url, client }) => {
       await client.query(table(2_000));
       const slow = `${select}
-        export const update = async (db, rows) => { await db.raw('select pg_sleep(0.05)'); await ${write('1')}; };`;
+        export const update = async (db, rows) => { await db.raw('select pg_sleep(0.2)'); await ${write('1')}; };`;
       const project = makeProject({ 'a.ts': 'export const up = () => undefined;', 'b.ts': slow });
       const place = { cwd: project.dir, url };
       const older = new pg.Client({ connectionString: url });
@@ -130,7 +130,7 @@ describe('the records of --log-format json', () => {
         export const update = async (db, rows, { logger }) => {
           n += 1;
           logger.info({ from: process.pid, n, text: 'x'.repeat(100_000) }, 'said');
-          await db.raw('select pg_sleep(0.02)');
+          await db.raw('select pg_sleep(0.1)');
           if (cluster.isWorker && n === 3) {
             const { rows: [death] } = await db.raw("select nextval('deaths')::int as n");
             if (death.n === 1) process.kill(process.pid, 'SIGKILL');

@@ -4,13 +4,14 @@ import { killAll } from '../support/audit.ts';
 import { type Running, groupMembers, killGroup, rowsDone, run, start, until } from '../support/cli.ts';
 import { connect, withDatabase } from '../support/database.ts';
 import { bySets, byRows, drained, noteWrites } from '../support/draining.ts';
-import { makeProject } from '../support/project.ts';
+import { hurry, makeProject } from '../support/project.ts';
 
 /** `options.order = 'physical'`: blocks first, then sweeps by key. Its rows move, for an index is on what is set. */
 
 const timeout = 240_000;
-const rows = 6_000;
 const rounds = process.env['FAULTS_LONG'] === '1' ? 60 : 5;
+// so many that there is work left after all rounds
+const rows = 1_200 * rounds;
 
 const createTable = `
   create table t (id uuid primary key default gen_random_uuid(), version int, n int not null default 0,
@@ -67,7 +68,7 @@ it.each(styles)(
   async (_style, source) => {
     await withDatabase(async ({ url, client }) => {
       await client.query(createTable);
-      const place = { cwd: makeProject({ 'a.ts': source(0.03) }).dir, url };
+      const place = { cwd: makeProject({ 'a.ts': source(0.2) }).dir, url };
       const stop = moveAllTheWhile(url);
       const flags = ['up', '--workers', '2', '--chunk-size', '60'];
       for (let round = 0; round < rounds; round += 1) {
@@ -79,6 +80,7 @@ it.each(styles)(
         await killWhole(running);
       }
       expect(await drained(client), 'killed in the middle').toMatchObject({ most: 1 });
+      hurry(place.cwd);
       const last = await run(['up', '--log-format', 'json'], place);
       const hits = await stop();
       expect(last.code, last.stderr).toBe(0);
@@ -103,10 +105,11 @@ it.each(styles)(
   async (_style, source) => {
     await withDatabase(async ({ url, client }) => {
       await client.query(createTable);
-      const place = { cwd: makeProject({ 'a.ts': source(0.03) }).dir, url };
-      const running = start(['up', '--workers', '2', '--chunk-size', '200'], place);
-      await until('a third is migrated', async () => (await rowsDone(client)) > rows / 3);
+      const place = { cwd: makeProject({ 'a.ts': source(0.2) }).dir, url };
+      const running = start(['up', '--workers', '2', '--chunk-size', '60'], place);
+      await until('a fifth is migrated', async () => (await rowsDone(client)) > rows / 5);
       await killAll(client, running);
+      hurry(place.cwd);
       expect(await drained(client), 'killed in the middle').toMatchObject({
         n: { 0: expect.any(Number) },
         most: 1,

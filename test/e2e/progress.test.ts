@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import { VirtualScreen } from '../../scripts/virtual-screen.ts';
 import { type Outcome, run, start, until } from '../support/cli.ts';
 import { withDatabase } from '../support/database.ts';
-import { createCounters, makeProject, rowsMigration } from '../support/project.ts';
+import { createCounters, hurry, makeProject, rowsMigration } from '../support/project.ts';
 
 const pretend = path.join(import.meta.dirname, '../../scripts/pretend-terminal.mjs');
 const args = ['up', '--workers', '1', '--chunk-size', '1000'];
@@ -100,9 +100,9 @@ it.each([
 it('writes one JSON record at each change of state in a pipe, also of what an operator sets', async () => {
   await withDatabase(async ({ url, client }) => {
     await client.query(createCounters);
-    const place = { cwd: makeProject({ 'a.ts': rowsMigration(0.05) }).dir, url };
+    const place = { cwd: makeProject({ 'a.ts': rowsMigration(0.3) }).dir, url };
     await client.query('begin; update counters set hits = 1 where id = 1');
-    const up = start(args, place);
+    const up = start(['up', '--workers', '1', '--chunk-size', '50'], place);
     await up.says(/"event":"run.progress".*"waiting":"transaction of pid/);
     await client.query('commit');
     await up.says(/"event":"run.progress".*"waiting":null/);
@@ -110,13 +110,15 @@ it('writes one JSON record at each change of state in a pipe, also of what an op
     await up.says(/"event":"run.set".*"settings":\{"pace":100\}/);
     await up.says(/"event":"run.progress".*"throttled":"pace: at most 100 rows/);
     await run(['set', 'a', 'pace=off'], place);
+    hurry(place.cwd);
     const { code, stderr } = await up.outcome;
     expect(code, stderr).toBe(0);
     const records = stderr
       .trim()
       .split('\n')
       .map((line) => JSON.parse(line) as { event: string });
-    expect(records.length).toBeLessThan(20);
+    // There is one every 10 s besides, but none for each of the 400 chunks.
+    expect(records.length).toBeLessThan(200);
     expect(stderr).not.toContain('\u001b');
   });
 });

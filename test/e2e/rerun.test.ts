@@ -1,16 +1,17 @@
 import { expect, it } from 'vitest';
 import { killGroup, rowsDone, run, start, until } from '../support/cli.ts';
 import { withDatabase } from '../support/database.ts';
-import { counterRows, createCounters, makeProject, rowsMigration } from '../support/project.ts';
+import { counterRows, createCounters, hurry, makeProject, rowsMigration } from '../support/project.ts';
 
 it('a migration that is run once more and dies is begun, and `up` goes on with it', async () => {
   await withDatabase(async ({ url, client }) => {
     await client.query(createCounters);
-    const { dir, write } = makeProject({ '1-a.ts': rowsMigration(0.02) });
-    write('2-b.ts', `export const up = (db) => db.raw('select 1');`);
-    const place = { cwd: dir, url };
+    const files = { '1-a.ts': rowsMigration(0.3), '2-b.ts': `export const up = (db) => db.raw('select 1');` };
+    const place = { cwd: makeProject(files).dir, url };
+    hurry(place.cwd);
     expect(await run(['up'], place)).toMatchObject({ code: 0 });
-    const again = start(['up', '--name', '1-a', '--rerun', 'ALLOW'], place);
+    const slow = { cwd: makeProject(files).dir, url };
+    const again = start(['up', '--name', '1-a', '--rerun', 'ALLOW', '--chunk-size', '100'], slow);
     await until(
       'a chunk of the second run is committed',
       async () => (await rowsDone(client)) % counterRows > 0,

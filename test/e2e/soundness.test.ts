@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { killGroup, run, start } from '../support/cli.ts';
 import { type TestDatabase, withDatabase } from '../support/database.ts';
-import { createCounters, makeProject, rowsMigration } from '../support/project.ts';
+import { createCounters, hurry, makeProject, rowsMigration } from '../support/project.ts';
 
 /** What a person with psql, or half a restore, may do to the ledger, and what the next `up` says of it. */
 const damages: readonly { readonly what: string; readonly sql: string; readonly says: RegExp }[] = [
@@ -40,11 +40,12 @@ const damages: readonly { readonly what: string; readonly sql: string; readonly 
 /** A run that was killed in the middle. */
 async function interrupted({ url, client }: TestDatabase): Promise<string> {
   await client.query(createCounters);
-  const { dir } = makeProject({ 'a.ts': rowsMigration(0.05) });
+  const { dir } = makeProject({ 'a.ts': rowsMigration(0.3) });
   const up = start(['up', '--workers', '1', '--chunk-size', '100'], { cwd: dir, url });
   await expect.poll(async () => await doneChunks(client), { timeout: 30_000 }).toBeGreaterThan(2);
   killGroup(up.pid);
   await up.outcome;
+  hurry(dir);
   return dir;
 }
 

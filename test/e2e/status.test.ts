@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { type Place, killGroup, rowsDone, run, start, until } from '../support/cli.ts';
 import { withDatabase } from '../support/database.ts';
-import { createCounters, makeProject, rowsMigration } from '../support/project.ts';
+import { createCounters, hurry, makeProject, rowsMigration } from '../support/project.ts';
 
 const args = ['up', '--workers', '1', '--chunk-size', '100'];
 
@@ -25,7 +25,7 @@ async function statusOf(place: Place): Promise<Entry> {
 it('names the hosts that work, from a host without the file, and says when all are gone', async () => {
   await withDatabase(async ({ url, client }) => {
     await client.query(createCounters);
-    const place = { cwd: makeProject({ 'a.ts': rowsMigration(0.1) }).dir, url };
+    const place = { cwd: makeProject({ 'a.ts': rowsMigration(0.3) }).dir, url };
     const elsewhere = { ...place, cwd: makeProject({}).dir };
     const up = start([...args, '--pace', '5000'], place);
     const seen = await until('the host has told of itself', async () => {
@@ -47,6 +47,7 @@ it('names the hosts that work, from a host without the file, and says when all a
     expect(left).toMatchObject({ state: 'running', hosts: [], workers: [], rowsPerSecond: null });
     const { stdout } = await run(['status'], elsewhere);
     expect(stdout).toMatch(/a: no host works on it, the last was seen .* ago: go on with umzug-cluster up/);
+    hurry(place.cwd);
     const { code, stdout: done } = await run(['up', '--no-join', '--workers', '1'], place);
     expect({ code, done }).toMatchObject({ code: 0, done: expect.stringMatching(/^a: 20,000 rows/) });
     expect((await client.query('select distinct n from counters')).rows).toEqual([{ n: 1 }]);
@@ -80,7 +81,7 @@ it('says which transaction a run waits for, which pause ends, and --watch tells 
 it('up --wait runs nothing and ends with the work of others; --no-join leaves it to them with 5', async () => {
   await withDatabase(async ({ url, client }) => {
     await client.query(createCounters);
-    const place = { cwd: makeProject({ 'a.ts': rowsMigration(0.05) }).dir, url };
+    const place = { cwd: makeProject({ 'a.ts': rowsMigration(0.3) }).dir, url };
     const waiting = start(['up', '--wait'], place);
     await waiting.says(/waiting for another host to begin it/);
     expect((await client.query(`select to_regnamespace('umzug_cluster') as it`)).rows).toEqual([
@@ -96,6 +97,7 @@ it('up --wait runs nothing and ends with the work of others; --no-join leaves it
       'select distinct worker from umzug_cluster.ranges where worker is not null',
     );
     for (const { worker } of rows as { worker: string }[]) expect(worker).toContain(`:${up.pid}:`);
+    hurry(place.cwd);
     expect((await up.outcome).code).toBe(0);
     const { code, stdout } = await waiting.outcome;
     expect({ code, stdout }).toEqual({ code: 0, stdout: 'everything is executed\n' });

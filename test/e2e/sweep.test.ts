@@ -4,7 +4,7 @@ import { killAll } from '../support/audit.ts';
 import { rowsDone, run, start, until } from '../support/cli.ts';
 import { type TestDatabase, withDatabase } from '../support/database.ts';
 import { bySets, byRows, drained, noteWrites } from '../support/draining.ts';
-import { makeProject } from '../support/project.ts';
+import { hurry, makeProject } from '../support/project.ts';
 
 /** `options.sweep`: what the application inserts or changes while a run is under way is found by its sweeps. */
 
@@ -40,10 +40,11 @@ it.each(styles)(
     await withDatabase(async (database) => {
       const { url, client } = database;
       await client.query(createTable);
-      const place = { cwd: makeProject({ 'a.ts': source(0.05) }).dir, url };
-      const up = start(['up', '--workers', '1', '--chunk-size', '100', '--log-format', 'json'], place);
-      await until('half is done', async () => (await rowsDone(client)) > rows / 2);
+      const place = { cwd: makeProject({ 'a.ts': source(0.1) }).dir, url };
+      const up = start(['up', '--workers', '1', '--chunk-size', '20', '--log-format', 'json'], place);
+      await until('a part is done', async () => (await rowsDone(client)) > rows / 10);
       await disturb(database);
+      hurry(place.cwd);
       const { code, stderr } = await up.outcome;
       expect(code, stderr).toBe(0);
       expect(stderr).toMatch(/"event":"run.sweeping".*"sweep":1/);
@@ -64,14 +65,15 @@ it.each(styles)(
     await withDatabase(async (database) => {
       const { url, client } = database;
       await client.query(createTable);
-      const place = { cwd: makeProject({ 'a.ts': source(0.02) }).dir, url };
-      const flags = ['up', '--workers', '1', '--chunk-size', '50', '--log-format', 'json'];
+      const place = { cwd: makeProject({ 'a.ts': source(0.05) }).dir, url };
+      const flags = ['up', '--workers', '1', '--chunk-size', '20', '--log-format', 'json'];
       const first = start(flags, place);
-      await until('half is done', async () => (await rowsDone(client)) > rows / 2);
+      await until('a part is done', async () => (await rowsDone(client)) > rows / 10);
       await client.query(`insert into t (id) select i from generate_series(1, 2000) as i`);
       await first.says(/"event":"run.sweeping"/);
       await until('the sweep has found rows', async () => (await rowsDone(client)) > rows + 300);
       await killAll(client, first);
+      hurry(place.cwd);
       expect(await drained(client), 'killed in the middle').toMatchObject({ most: 1 });
       const hosts = [start(flags, place), start(flags, place)];
       for (const { outcome } of hosts) {

@@ -17,12 +17,12 @@ const timeout = 60_000;
 const armed = (where: 'primary' | 'worker', mistake: string): string => `
   import cluster from 'node:cluster';
   import { execSync } from 'node:child_process';
-  import { rmdirSync } from 'node:fs';
+  import { existsSync, rmdirSync } from 'node:fs';
   const isArmed = () => { try { rmdirSync('armed'); return true; } catch { return false; } };
   export const select = (db) => db('counters').select('id');
   export const update = async (db, rows) => {
     await db('counters').whereRaw('id = any (?)', [rows.map(({ id }) => id)]).update({ n: db.raw('n + 1') });
-    ${where === 'primary' ? '' : `if (cluster.isPrimary) return db.raw('select pg_sleep(0.05)');`}
+    ${where === 'primary' ? '' : `if (cluster.isPrimary) return db.raw('select pg_sleep(?)', [existsSync('armed') ? 0.2 : 0.05]);`}
     if (isArmed()) { ${mistake} }
   };`;
 

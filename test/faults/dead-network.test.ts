@@ -4,7 +4,7 @@ import { expectEachOnce } from '../support/behind-pgbouncer.ts';
 import { groupMembers, rowsDone, run, start, until } from '../support/cli.ts';
 import { withDatabase } from '../support/database.ts';
 import { released, shortTimers, through } from '../support/far.ts';
-import { createCounters, makeProject, rowsMigration } from '../support/project.ts';
+import { createCounters, hurry, makeProject, rowsMigration } from '../support/project.ts';
 import type { ClientMessage } from '../support/proxy.ts';
 import { resetSmallTables, smallMigration, smallTables, violationIn } from '../support/small-run.ts';
 
@@ -30,7 +30,7 @@ describe('a network that stays dead', () => {
       await withDatabase(async (db) => {
         await db.client.query(createCounters);
         await through('direct', db, async ({ proxy, far }) => {
-          const place = { cwd: makeProject({ 'a.ts': rowsMigration(0.03) }).dir, url: far, env };
+          const place = { cwd: makeProject({ 'a.ts': rowsMigration(0.2) }).dir, url: far, env };
           const up = start(args, { ...place, env: { ...env, UMZUG_CLUSTER_RETRY_BUDGET_MS: '500' } });
           await underWay(db.client);
           proxy.block('both');
@@ -41,6 +41,7 @@ describe('a network that stays dead', () => {
           expect(groupMembers(up.pid)).toEqual([]);
           await released(db.client);
           proxy.passAll();
+          hurry(place.cwd);
           const again = await run(args, place);
           expect(again.code, again.stderr).toBe(0);
           await expectEachOnce(db.client);
@@ -63,7 +64,7 @@ describe('a network that stays dead', () => {
             UMZUG_CLUSTER_RETRY_BUDGET_MS: '3600000',
             UMZUG_CLUSTER_CEILING_MS: '3600000',
           };
-          const place = { cwd: makeProject({ 'a.ts': rowsMigration(0.03) }).dir, url: far };
+          const place = { cwd: makeProject({ 'a.ts': rowsMigration(0.2) }).dir, url: far };
           const up = start([...args, '--grace', '500ms'], { ...place, env: { ...env, ...patient } });
           await underWay(db.client);
           proxy.block('both');

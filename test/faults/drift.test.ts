@@ -3,16 +3,18 @@ import type pg from 'pg';
 import { expect, it } from 'vitest';
 import {
   auditedRows,
+  closeGate,
   createAudited,
   expectCode,
   expectDrift,
   gatedMigration,
   killAll,
+  openGate,
   rowsUp,
 } from '../support/audit.ts';
 import { rowsDone, run, start, until } from '../support/cli.ts';
 import { withDatabase } from '../support/database.ts';
-import { makeProject, rowsMigration } from '../support/project.ts';
+import { hurry, makeProject, rowsMigration } from '../support/project.ts';
 
 /** Hosts whose files, or what these mean, differ: one of them works, the others are refused with exit code 3. */
 
@@ -60,10 +62,10 @@ it(
         );
         return { cwd: project.dir, url, env: { UMZUG_CLUSTER_LOCK_TIMEOUT_MS: '60000', ...env } };
       };
+      await closeGate(client);
       const first = start(args, host(source));
       await until('the first host works', async () => (await rowsDone(client)) > 0);
       await client.query(noteHolders);
-      await client.query('begin; select from gate for update');
       const other = `// another deployment ${source}`;
       const refused = [
         start(args, host(other)),
@@ -82,7 +84,7 @@ it(
         expectDrift(outcome, hashes);
         expect(outcome.stderr).toContain(`error: ${message}\n`);
       }
-      await client.query('commit');
+      await openGate(client);
       expectCode(await first.outcome, 0);
       // It may have taken all up before they were written down.
       expect((await holders(client)).filter((pid) => pid !== first.pid)).toEqual([]);
@@ -97,10 +99,11 @@ it(
   async () => {
     await withDatabase(async ({ url, client }) => {
       await client.query(createAudited);
-      const place = { cwd: makeProject({ 'a.ts': rowsMigration(0.03) }).dir, url };
+      const place = { cwd: makeProject({ 'a.ts': rowsMigration(0.2) }).dir, url };
       const killed = start(args, place);
       await until('rows are migrated', async () => (await rowsDone(client)) > 0);
       await killAll(client, killed);
+      hurry(place.cwd);
       const done = await rowsUp(client);
       await client.query(noteHolders);
       const refusal = async (change: string): Promise<void> => {
@@ -138,7 +141,7 @@ it(
           isDeployed = true;
           appendFileSync('migrations/a.ts', '// deployed');
         };
-        ${rowsMigration(0.1).replace(`(db) => db('counters')`, `(db) => deploy() ?? db('counters')`)}`;
+        ${rowsMigration(0.3).replace(`(db) => db('counters')`, `(db) => deploy() ?? db('counters')`)}`;
       const { dir } = makeProject({ 'a.ts': source });
       const up = start(['up', '--workers', '2', '--chunk-size', '50'], {
         cwd: dir,
@@ -152,6 +155,7 @@ it(
       expect(await holders(client)).toEqual([up.pid]);
       // where the file of the run is, it goes on
       const other = { cwd: makeProject({ 'a.ts': source }).dir, url };
+      hurry(other.cwd);
       expectCode(await run(['up', '--workers', '1'], other), 0);
       expect(await rowsUp(client)).toBe(auditedRows);
     });
@@ -170,16 +174,16 @@ it(
         `async (db, rows) => { if (rows.some(({ id }) => Number(id) === 1)) throw new Error('bad');`,
       );
       const env = { UMZUG_CLUSTER_LOCK_TIMEOUT_MS: '60000' };
+      await closeGate(client);
       const up = start(args, { cwd: makeProject({ 'a.ts': source }).dir, url, env });
       await until('the row is quarantined', async () => {
         if ((await rowsDone(client)) === 0) return false;
         return (await client.query('select from umzug_cluster.quarantine')).rowCount;
       });
-      await client.query('begin; select from gate for update');
       const mended = gatedMigration;
       const retry = await run(['retry', 'a'], { cwd: makeProject({ 'a.ts': mended }).dir, url });
       expectDrift(retry, [sha256(source), sha256(mended)]);
-      await client.query('commit');
+      await openGate(client);
       expectCode(await up.outcome, 1);
       const place = { cwd: makeProject({ 'a.ts': mended }).dir, url };
       expectCode(await run(['retry', 'a'], place), 0);

@@ -4,7 +4,7 @@ import { expectEachOnce } from '../support/behind-pgbouncer.ts';
 import { childrenOf, groupMembers, rowsDone, run, start, until } from '../support/cli.ts';
 import type { Running } from '../support/cli.ts';
 import { connect, withDatabase } from '../support/database.ts';
-import { createCounters, makeProject, rowsMigration } from '../support/project.ts';
+import { createCounters, hurry, makeProject, rowsMigration } from '../support/project.ts';
 
 const args = ['up', '--workers', '2', '--chunk-size', '100'];
 // FAULTS_LONG=1: each signal in each way.
@@ -15,13 +15,13 @@ const signals = [
   ['SIGHUP', 129],
 ] as const;
 
-/** Chunks that never come to an end, where there is no file `enough`. */
-const endless = rowsMigration(0.05).replace(
+/** Chunks that never come to an end in a worker, and are slow in the primary, until `hurry`. */
+const endless = rowsMigration(0.3).replace(
   'async (db, rows) => {',
   `async (db, rows) => {
-    if (!existsSync('enough') && cluster.isWorker) await db.raw('select pg_sleep(600)');`,
+    if (cluster.isWorker && !isThere('enough')) await db.raw('select pg_sleep(600)');`,
 );
-const source = `import cluster from 'node:cluster'; import { existsSync } from 'node:fs'; ${endless}`;
+const source = `import cluster from 'node:cluster'; ${endless}`;
 
 async function sleeping(client: pg.Client): Promise<number | null> {
   const sql = `select from pg_stat_activity where datname = current_database() and query like '%pg_sleep(600)%'
@@ -48,13 +48,13 @@ describe('a signal to a command whose worker has a chunk without end', () => {
     async (signal, code) => {
       await withDatabase(async ({ url, client }) => {
         await client.query(createCounters);
-        const { dir, write } = makeProject({ 'a.ts': source });
+        const { dir } = makeProject({ 'a.ts': source });
         const up = start([...args, '--grace', '300ms'], { cwd: dir, url });
         await until('a worker is in its chunk', () => sleeping(client));
         process.kill(up.pid, signal);
         const stderr = await expectEnd(client, up, code);
         expect(stderr).toMatch(/stopped.*nothing lost[\s\S]*run `up` again/);
-        write('../enough', '');
+        hurry(dir);
         const again = await run(['up', '--workers', '1'], { cwd: dir, url });
         expect(again.code, again.stderr).toBe(0);
         await expectEachOnce(client);
@@ -123,7 +123,7 @@ describe('a signal to a command that', () => {
 
 describe('stdout and stderr whose reader has gone', () => {
   /** Writes to both in each chunk, past `console`, which swallows errors. */
-  const wordy = rowsMigration(0.02).replace(
+  const wordy = rowsMigration(0.3).replace(
     'async (db, rows) => {',
     `async (db, rows) => { for (const out of ['stdout', 'stderr']) process[out].write('a word\\n');`,
   );
@@ -131,11 +131,13 @@ describe('stdout and stderr whose reader has gone', () => {
   it('do not end the run: it comes to its end with exit code 0, and leaves nothing behind', async () => {
     await withDatabase(async ({ url, client }) => {
       await client.query(createCounters);
-      const up = start([...args, '--verbose'], { cwd: makeProject({ 'a.ts': wordy }).dir, url });
+      const { dir } = makeProject({ 'a.ts': wordy });
+      const up = start([...args, '--verbose'], { cwd: dir, url });
       await until('a worker has begun', () => childrenOf(up.pid).length > 0);
       await until('rows are migrated', () => rowsDone(client));
       up.child.stdout?.destroy();
       up.child.stderr?.destroy();
+      hurry(dir);
       await expectEnd(client, up, 0);
       await expectEachOnce(client);
     });
@@ -152,6 +154,7 @@ describe('stdout and stderr whose reader has gone', () => {
       // as a terminal that is closed
       process.kill(-up.pid, 'SIGHUP');
       await expectEnd(client, up, 129);
+      hurry(dir);
       const again = await run(['up', '--workers', '1'], { cwd: dir, url });
       expect(again.code, again.stderr).toBe(0);
       await expectEachOnce(client);

@@ -7,7 +7,7 @@ import { startEmbedded } from '../../src/postgres/embedded/index.ts';
 import { expectEachOnce } from '../support/behind-pgbouncer.ts';
 import { rowsDone, run, start, until } from '../support/cli.ts';
 import { connect } from '../support/database.ts';
-import { createCounters, makeProject, rowsMigration } from '../support/project.ts';
+import { createCounters, hurry, makeProject, rowsMigration } from '../support/project.ts';
 import { startTestServer } from '../support/server.ts';
 
 const timeout = 120_000;
@@ -32,7 +32,7 @@ it(
       const { dataDir } = await startEmbedded(server.projectDir);
       const before = await connect(server.url);
       await before.query(createCounters);
-      const place = { cwd: makeProject({ 'a.ts': rowsMigration(0.05) }).dir, url: server.url };
+      const place = { cwd: makeProject({ 'a.ts': rowsMigration(0.3) }).dir, url: server.url };
       const up = start(['up', '--workers', '2', '--chunk-size', '200'], place);
       await until('rows are migrated', () => rowsDone(before));
       await before.end();
@@ -49,6 +49,7 @@ it(
       expect(status.code, status.stderr).toBe(0);
 
       expect(await rowsDone(standby), 'nothing is written meanwhile').toBe(done);
+      hurry(place.cwd);
       await standby.query('select pg_promote()');
       const { code, stderr } = await up.outcome;
       expect(code, stderr).toBe(0);

@@ -1,4 +1,6 @@
 import type pg from 'pg';
+import { mkdirSync } from 'node:fs';
+import path from 'node:path';
 import { expect, it } from 'vitest';
 import { groupMembers, killGroup, start, until } from '../support/cli.ts';
 import { withDatabase } from '../support/database.ts';
@@ -41,10 +43,15 @@ const createOrdered = [
   ]),
 ];
 
+/**
+ * On a host that STAYS, chunks are slow until the other one was killed in this migration; not so slow that it could
+ * not steal a part of their range.
+ */
 const addTo = (column: string): string => `
+  import { existsSync } from 'node:fs';
   export const select = (db) => db('ordered').select('id');
   export const update = async (db, rows) => {
-    await db.raw('select pg_sleep(0.05)');
+    await db.raw('select pg_sleep(?)', [process.env.STAYS && !existsSync('killed-${column}') ? 1 : 0.05]);
     await db('ordered').whereRaw('id = any (?)', [rows.map(({ id }) => id)]).update({ ${column}: db.raw('?? + 1', ['${column}']) });
   };`;
 
@@ -92,13 +99,15 @@ it(
   async () => {
     await withDatabase(async ({ url, client }) => {
       const args = ['up', '--workers', '2', '--chunk-size', '50'];
-      const host = () => start(args, { cwd: makeProject(ordered).dir, url });
-      const staying = host();
+      const { dir } = makeProject(ordered);
+      const staying = start(args, { cwd: dir, url, env: { STAYS: '1' } });
       for (const name of ['2-a', '3-b', '4-c']) {
-        const killed = host();
+        const killed = start(args, { cwd: makeProject(ordered).dir, url });
         await until(`the host that is to be killed works on ${name}`, async () => {
           const sql = `select from umzug_cluster.ranges as p join umzug_cluster.runs as r on r.id = p.run_id
                        where r.name = $1 and p.state = 'open' and p.worker like $2`;
+          if (killed.child.exitCode !== null)
+            throw new Error(`it has ended: ${(await killed.outcome).stderr}`);
           const there = await client.query(`select to_regclass('umzug_cluster.ranges') is not null as there`);
           if (there.rows[0]?.there !== true) return false;
           return (await client.query(sql, [name, `%:${killed.pid}:%`])).rowCount;
@@ -106,6 +115,7 @@ it(
         killGroup(killed.pid);
         await killed.outcome;
         await until('it is gone', () => groupMembers(killed.pid).length === 0);
+        mkdirSync(path.join(dir, `killed-${name.slice(2)}`));
       }
       const { code, stderr } = await staying.outcome;
       expect(code, stderr).toBe(0);

@@ -5,14 +5,21 @@ import { childrenOf, groupMembers, kill, killGroup, rowsDone, run, start, until 
 import type { Running } from '../support/cli.ts';
 import { writeAllTheWhile } from '../support/application.ts';
 import { withDatabase } from '../support/database.ts';
-import { counterRows, createCounters, makeProject, rowsMigration, setMigration } from '../support/project.ts';
+import {
+  counterRows,
+  createCounters,
+  hurry,
+  makeProject,
+  rowsMigration,
+  setMigration,
+} from '../support/project.ts';
 
 // 60 kills, of which a worker's takes its whole group afterwards; FAULTS_LONG=1: 1,020.
 const isLong = process.env['FAULTS_LONG'] === '1';
 const rounds = 30;
 const tables = isLong ? 17 : 1;
 // small chunks, so that a run lasts for all the kills
-const args = ['up', '--workers', '2', '--chunk-size', '25'];
+const args = ['up', '--workers', '2', '--chunk-size', '5'];
 const coarse = ['up', '--workers', '2', '--chunk-size', '100'];
 const timeout = 240_000;
 
@@ -101,9 +108,11 @@ it(
   async () => {
     await withDatabase(async ({ url, client }) => {
       await client.query(createCounters);
-      const running = start(coarse, { cwd: makeProject({ 'a.ts': rowsMigration(0.05) }).dir, url });
+      const { dir } = makeProject({ 'a.ts': rowsMigration(0.3) });
+      const running = start(coarse, { cwd: dir, url });
       await until('rows are migrated', async () => (await rowsDone(client)) > 0);
       await strike('worker', running);
+      hurry(dir);
       const { code, stderr } = await running.outcome;
       expect(code, stderr).toBe(0);
       expect(stderr).toMatch(/worker \d+ died/);
@@ -115,8 +124,8 @@ it(
 );
 
 it.each([
-  ['rows', rowsMigration(0.03)],
-  ['sets', setMigration(0.03)],
+  ['rows', rowsMigration(0.1)],
+  ['sets', setMigration(0.1)],
 ])(
   'goes back from the middle of a killed run, and up again, by %s',
   async (_style, source) => {
@@ -127,6 +136,7 @@ it.each([
       await until('half is migrated', async () => (await rowsDone(client)) > counterRows / 3);
       killGroup(running.pid);
       await allGone(running);
+      hurry(place.cwd);
       expect(await counts(client), 'killed in the middle').toMatchObject({ n: [0, 1] });
 
       const down = await run(['down', '--workers', '2', '--chunk-size', '200'], place);

@@ -2,7 +2,7 @@ import type pg from 'pg';
 import { describe, expect, it } from 'vitest';
 import { rowsDone, run, start, until } from '../support/cli.ts';
 import { connect, withDatabase } from '../support/database.ts';
-import { makeProject, rowsMigration, setMigration } from '../support/project.ts';
+import { hurry, makeProject, rowsMigration, setMigration } from '../support/project.ts';
 
 const rows = 1_000;
 // Rows of an application, far from each other: each in a chunk of its own, and not among the first of it.
@@ -112,13 +112,12 @@ describe('a lock of the application', () => {
   it('on the table, as ALTER TABLE takes it, is granted between two chunks, and the run goes on', async () => {
     await withDatabase(async ({ url, client }) => {
       await client.query(table);
-      const up = start(['up', '--workers', '1', '--chunk-size', '20'], {
-        cwd: makeProject({ 'a.ts': rowsMigration(0.05) }).dir,
-        url,
-      });
+      const { dir } = makeProject({ 'a.ts': rowsMigration(0.3) });
+      const up = start(['up', '--workers', '1', '--chunk-size', '20'], { cwd: dir, url });
       await until('rows are migrated', () => rowsDone(client));
       await client.query('alter table counters add column later int');
       expect(await rowsDone(client), 'the run had rows left to do').toBeLessThan(rows);
+      hurry(dir);
       const { code, stderr } = await up.outcome;
       expect(code, stderr).toBe(0);
       expect((await client.query('select distinct n from counters')).rows).toEqual([{ n: 1 }]);

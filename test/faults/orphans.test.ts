@@ -3,8 +3,8 @@ import { expect, it } from 'vitest';
 import { expectEachOnce } from '../support/behind-pgbouncer.ts';
 import { groupMembers, kill, run, start } from '../support/cli.ts';
 import { withDatabase } from '../support/database.ts';
-import { held, holdingMigration, holds, hurry } from '../support/hold.ts';
-import { createCounters, makeProject } from '../support/project.ts';
+import { held, holdingMigration, holds } from '../support/hold.ts';
+import { createCounters, hurry, makeProject } from '../support/project.ts';
 
 // What the product promises, and no more than that is waited for.
 const promisedMs = 2_000;

@@ -6,7 +6,7 @@ import { groupMembers, run, start, until } from '../support/cli.ts';
 import { onServer, withDatabase } from '../support/database.ts';
 import { noPgBouncer, startPgBouncer } from '../support/pgbouncer.ts';
 import type { PgBouncer } from '../support/pgbouncer.ts';
-import { createCounters, makeProject, rowsMigration } from '../support/project.ts';
+import { createCounters, hurry, makeProject, rowsMigration } from '../support/project.ts';
 
 const isLong = process.env['FAULTS_LONG'] === '1';
 const timeout = 120_000;
@@ -42,7 +42,7 @@ describe('an outage that lasts past the budget', () => {
     { timeout },
     async ([, begin, end], { skip }) => {
       await behindPgBouncer(skip, { poolSize: 4 }, async ({ client, name, pooler, pooled }) => {
-        const place = { cwd: makeProject({ 'a.ts': rowsMigration(0.03) }).dir, url: pooled };
+        const place = { cwd: makeProject({ 'a.ts': rowsMigration(0.3) }).dir, url: pooled };
         const up = start(args, { ...place, env });
         await progress(client, up);
         await begin(pooler, name);
@@ -52,6 +52,7 @@ describe('an outage that lasts past the budget', () => {
         expect(stderr).toMatch(/progress is safe; run `up` again/);
         expect(groupMembers(up.pid)).toEqual([]);
         await end(pooler, name);
+        hurry(place.cwd);
         await expectDone(start(args, place));
         await expectEachOnce(client);
       });
@@ -92,12 +93,13 @@ describe('a limit of PgBouncer', () => {
     // the primary's own connection and one lane; all the others are refused for longer than their budget
     const settings = { max_client_conn: 2 };
     await behindPgBouncer(skip, { settings }, async ({ client, pooler, pooled }) => {
-      const place = { cwd: makeProject({ 'a.ts': rowsMigration(0.02) }).dir, url: pooled };
+      const place = { cwd: makeProject({ 'a.ts': rowsMigration(0.3) }).dir, url: pooled };
       const budget = { UMZUG_CLUSTER_RETRY_BUDGET_MS: '2000' };
-      const up = start(['up', '--workers', '3', '--chunk-size', '250'], { ...place, env: budget });
+      const up = start(['up', '--workers', '3', '--chunk-size', '100'], { ...place, env: budget });
+      await up.says(/worker \d+ cannot work: .*no more connections allowed/);
+      hurry(place.cwd);
       await expectDone(up);
       await expectEachOnce(client);
-      expect((await up.outcome).stderr).toMatch(/worker \d+ cannot work: .*no more connections allowed/);
       expect(pooler.log()).toContain('no more connections allowed');
     });
   });
@@ -158,7 +160,7 @@ describe('credentials', () => {
         const own = new URL(url);
         own.username = role;
         own.password = 'before';
-        const place = { cwd: makeProject({ 'a.ts': rowsMigration(0.03) }).dir, url: own.href };
+        const place = { cwd: makeProject({ 'a.ts': rowsMigration(0.3) }).dir, url: own.href };
         const up = start(args, { ...place, env });
         await progress(client, up);
         await client.query(`alter role ${role} password 'after'`);
@@ -170,6 +172,7 @@ describe('credentials', () => {
         expect(stderr).toMatch(/^error: .*password authentication failed/m);
         expect(stderr).toContain('progress is safe');
         await client.query(`alter role ${role} password 'before'`);
+        hurry(place.cwd);
         await expectDone(start(args, place));
         await expectEachOnce(client);
       });

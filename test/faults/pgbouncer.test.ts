@@ -4,14 +4,15 @@ import { writeAllTheWhile } from '../support/application.ts';
 import { behindPgBouncer, expectDone, expectEachOnce, progress } from '../support/behind-pgbouncer.ts';
 import { childrenOf, kill, killGroup, rowsDone, start, until } from '../support/cli.ts';
 import type { PgBouncer } from '../support/pgbouncer.ts';
-import { counterRows, makeProject, rowsMigration, setMigration } from '../support/project.ts';
+import { counterRows, hurry, makeProject, rowsMigration, setMigration } from '../support/project.ts';
 
 // FAULTS_LONG=1: each interruption in a run of its own, again and again, and more kills.
 const isLong = process.env['FAULTS_LONG'] === '1';
 const rounds = isLong ? 10 : 1;
 const kills = isLong ? 60 : 4;
 const timeout = isLong ? 600_000 : 120_000;
-const args = ['up', '--workers', '2', '--chunk-size', '100'];
+// so many chunks that there is work left when all has happened
+const fine = ['up', '--workers', '2', '--chunk-size', '10'];
 const coarse = ['up', '--workers', '2', '--chunk-size', '500'];
 
 describe('other clients of the pool', () => {
@@ -158,7 +159,8 @@ describe('a run is exactly once', () => {
     { timeout },
     async ([, course], { skip }) => {
       await behindPgBouncer(skip, { poolSize: 4 }, async ({ client, name, pooler, pooled }) => {
-        const up = start(args, { cwd: makeProject({ 'a.ts': rowsMigration(0.03) }).dir, url: pooled });
+        const { dir } = makeProject({ 'a.ts': rowsMigration(0.1) });
+        const up = start(fine, { cwd: dir, url: pooled });
         for (let round = 0; round < rounds; round += 1) {
           for (const [, interrupt] of course) {
             await progress(client, up);
@@ -166,6 +168,7 @@ describe('a run is exactly once', () => {
           }
         }
         expect(await rowsDone(client), 'there is work left').toBeLessThan(counterRows);
+        hurry(dir);
         await expectDone(up);
         await expectEachOnce(client);
       });
@@ -176,10 +179,9 @@ describe('a run is exactly once', () => {
     `though its processes are killed ${kills} times`,
     async ({ skip }) => {
       await behindPgBouncer(skip, { poolSize: 4 }, async ({ client, pooled }) => {
-        const place = { cwd: makeProject({ 'a.ts': rowsMigration(0.03) }).dir, url: pooled };
-        const flags = ['up', '--workers', '2', '--chunk-size', isLong ? '20' : '50'];
+        const place = { cwd: makeProject({ 'a.ts': rowsMigration(0.1) }).dir, url: pooled };
         for (let round = 0; round < kills / 2; round += 1) {
-          const up = start(flags, place);
+          const up = start(fine, place);
           await progress(client, up);
           kill(await until('there is a worker', () => childrenOf(up.pid)[0]));
           await progress(client, up);
@@ -187,7 +189,8 @@ describe('a run is exactly once', () => {
           killGroup(up.pid);
           await up.outcome;
         }
-        await expectDone(start(args, place));
+        hurry(place.cwd);
+        await expectDone(start(coarse, place));
         await expectEachOnce(client);
         const { rows } = await client.query(
           `select state, query from pg_stat_activity

@@ -4,7 +4,7 @@ import pg from 'pg';
 import { expect, it } from 'vitest';
 import { startEmbedded } from '../../src/postgres/embedded/index.ts';
 import { rowsDone, start, until } from '../support/cli.ts';
-import { counterRows, createCounters, makeProject, rowsMigration } from '../support/project.ts';
+import { counterRows, createCounters, hurry, makeProject, rowsMigration } from '../support/project.ts';
 import { startTestServer } from '../support/server.ts';
 
 const restarts = process.env['FAULTS_LONG'] === '1' ? 5 : 2;
@@ -26,10 +26,8 @@ it(
     try {
       let client = await connect(server.url);
       await client.query(createCounters);
-      const up = start(['up', '--workers', '2', '--chunk-size', '50'], {
-        cwd: makeProject({ 'a.ts': rowsMigration(0.05) }).dir,
-        url: server.url,
-      });
+      const { dir } = makeProject({ 'a.ts': rowsMigration(0.3) });
+      const up = start(['up', '--workers', '2', '--chunk-size', '50'], { cwd: dir, url: server.url });
       for (let crash = 0; crash < restarts; crash += 1) {
         const before = await rowsDone(client);
         await until('rows are migrated', async () => (await rowsDone(client)) > before);
@@ -43,6 +41,7 @@ it(
         await startEmbedded(server.projectDir, { settings });
         client = await connect(server.url);
       }
+      hurry(dir);
       const { code, stderr } = await up.outcome;
       expect(code, stderr).toBe(0);
       const { rows } = await client.query(

@@ -3,8 +3,8 @@ import type pg from 'pg';
 import { expect, it } from 'vitest';
 import { groupMembers, kill, start, until } from '../support/cli.ts';
 import { withDatabase } from '../support/database.ts';
-import { held, holdingMigration, holds, hurry } from '../support/hold.ts';
-import { counterRows, createCounters, makeProject } from '../support/project.ts';
+import { held, holdingMigration, holds } from '../support/hold.ts';
+import { counterRows, createCounters, hurry, makeProject } from '../support/project.ts';
 
 const isLong = process.env['FAULTS_LONG'] === '1';
 const kills = isLong ? 60 : 2;

@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import type pg from 'pg';
 import { childrenOf, groupMembers, rowsDone, start, until } from '../support/cli.ts';
 import { withDatabase } from '../support/database.ts';
-import { counterRows, createCounters, makeProject, rowsMigration } from '../support/project.ts';
+import { counterRows, createCounters, hurry, makeProject, rowsMigration } from '../support/project.ts';
 
 const args = ['up', '--workers', '2', '--chunk-size', '100'];
 const timeout = 120_000;
@@ -22,7 +22,7 @@ it(
     await withDatabase(async ({ url, client }) => {
       await client.query(createCounters);
       const env = { UMZUG_CLUSTER_IDLE_TIMEOUT_MS: '500' };
-      const place = { cwd: makeProject({ 'a.ts': rowsMigration(0.05) }).dir, url, env };
+      const place = { cwd: makeProject({ 'a.ts': rowsMigration(0.3) }).dir, url, env };
       const up = start(args, place);
       const worker = await until('there is a worker', () => childrenOf(up.pid)[0]);
       await until('the worker holds a range', async () => {
@@ -31,6 +31,7 @@ it(
         return (await client.query(sql)).rowCount;
       });
       process.kill(worker, 'SIGSTOP');
+      hurry(place.cwd);
       const { code, stderr } = await up.outcome;
       expect(code, stderr).toBe(0);
       expect(stderr).toMatch(new RegExp(`worker ${worker} does not answer: killed`));
@@ -47,10 +48,11 @@ it(
     await withDatabase(async ({ url, client }) => {
       await client.query(createCounters);
       const env = { UMZUG_CLUSTER_IDLE_TIMEOUT_MS: '500' };
-      const place = { cwd: makeProject({ 'a.ts': rowsMigration(0.05) }).dir, url, env };
+      const place = { cwd: makeProject({ 'a.ts': rowsMigration(0.3) }).dir, url, env };
       const stopped = start(args, place);
       await until('the first host works', async () => (await rowsDone(client)) > 0);
       process.kill(-stopped.pid, 'SIGSTOP');
+      hurry(place.cwd);
       const other = start(args, place);
       const { code, stderr } = await other.outcome;
       expect(code, stderr).toBe(0);
@@ -74,7 +76,7 @@ it(
         import { existsSync, writeFileSync } from 'node:fs';
         export const select = (db) => db('counters').select('id');
         export const update = async (db, rows) => {
-          await db.raw('select pg_sleep(0.05)');
+          if (!existsSync('stopped')) await db.raw('select pg_sleep(0.1)');
           if (cluster.isWorker && !existsSync('stopped')) {
             writeFileSync('stopped', '');
             setTimeout(() => process.kill(process.pid, 'SIGSTOP'), 30);
@@ -89,7 +91,9 @@ it(
         UMZUG_CLUSTER_TCP_USER_TIMEOUT_MS: '0',
         UMZUG_CLUSTER_CLIENT_CHECK_MS: '0',
       };
-      const up = start(args, { cwd: makeProject({ 'a.ts': source }).dir, url, env });
+      // so many chunks that a worker has begun long before the last
+      const flags = ['up', '--workers', '2', '--chunk-size', '20'];
+      const up = start(flags, { cwd: makeProject({ 'a.ts': source }).dir, url, env });
       const { code, stderr } = await up.outcome;
       expect(code, stderr).toBe(0);
       expect(stderr).toMatch(/ended the transaction of pid \d+/);

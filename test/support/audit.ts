@@ -9,7 +9,7 @@ export const auditedRows = 6_000;
 
 /**
  * A table of counters on which `rowsMigration` and `setMigration` run; a trigger writes down every change, as it
- * was and as it became. Who holds the row of `gate` holds up the chunks of `gatedMigration`.
+ * was and as it became.
  */
 export const createAudited = `
   create table counters (id bigint primary key, n int not null default 0);
@@ -18,15 +18,25 @@ export const createAudited = `
   create function note_change() returns trigger language plpgsql as
     $$ begin insert into public.audit values (new.id, old.n, new.n); return null; end $$;
   create trigger note_change after update of n on counters for each row execute function note_change();
-  create table gate (id int primary key);
-  insert into gate values (1);
   analyze counters;`;
 
 const withFirst = (statement: string): string =>
   rowsMigration().replace('async (db, rows) => {', `async (db, rows) => { ${statement}`);
 
-/** `rowsMigration`, whose chunks wait while somebody holds the row of `gate`. */
-export const gatedMigration = withFirst(`await db.raw('select from gate for share');`);
+/** `rowsMigration`, whose chunks wait at a gate, all but the first ones, while it is closed. */
+export const gatedMigration = withFirst(
+  `if (Number(rows.at(-1).id) > ${auditedRows / 10}) await db.raw('select pg_advisory_xact_lock_shared(1)');`,
+);
+
+/** Closes the gate; for the length of the session, since a run waits for transactions that are older than itself. */
+export async function closeGate(client: pg.Client): Promise<void> {
+  await client.query('select pg_advisory_lock(1)');
+}
+
+/** Lets all pass that wait at the gate. */
+export async function openGate(client: pg.Client): Promise<void> {
+  await client.query('select pg_advisory_unlock(1)');
+}
 
 /** `rowsMigration`, which goes up to the middle, where it fails for good until there is a table `missing`. */
 export const failingMigration = withFirst(

@@ -109,9 +109,9 @@ function processes(): readonly { pid: number; ppid: number; pgid: number }[] {
     });
 }
 
-/** Asks again until `look` answers something truthy; gives up, saying `what`, after 30 s. */
+/** Asks again until `look` answers something truthy; gives up, saying `what`, after 60 s. */
 export async function until<T>(what: string, look: () => T | Promise<T>): Promise<NonNullable<T>> {
-  const giveUp = Date.now() + 30_000;
+  const giveUp = Date.now() + 60_000;
   for (;;) {
     const seen = await look();
     if (seen) return seen;

@@ -37,8 +37,3 @@ export async function held(dir: string): Promise<{ readonly pid: number; readonl
   rmSync(file);
   return holder;
 }
-
-/** From now on chunks are quick. */
-export function hurry(dir: string): void {
-  mkdirSync(path.join(dir, 'enough'));
-}

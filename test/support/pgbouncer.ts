@@ -26,6 +26,7 @@ export interface PgBouncer {
 }
 
 type Rows = readonly Record<string, unknown>[];
+type Program = readonly string[];
 
 interface PgBouncerOptions {
   /** Connection string of the server, by whose user and password clients log in too. */
@@ -42,6 +43,8 @@ const packages = ['pgbouncer', 'libc-ares2', 'libevent-2.1-7'];
 /** Sessions of the server that the pooler shares out in one database. */
 const defaultPoolSize = 20;
 
+const mostStarts = 5;
+
 /** Why a test that needs a PgBouncer is skipped. */
 export const noPgBouncer = 'no PgBouncer is installed, and this system has no apt-get to fetch it with';
 
@@ -52,13 +55,23 @@ export const noPgBouncer = 'no PgBouncer is installed, and this system has no ap
 export async function startPgBouncer(options: PgBouncerOptions): Promise<PgBouncer | null> {
   const program = await findProgram();
   if (program === null) return null;
+  for (let start = 1; ; start += 1) {
+    try {
+      return await startOn(await freePort(null), program, options);
+    } catch (error) {
+      // A client of whoever else is at work here may have been given the port meanwhile.
+      if (start === mostStarts || !/in use/.test(String(error))) throw error;
+    }
+  }
+}
+
+async function startOn(port: number, program: Program, options: PgBouncerOptions): Promise<PgBouncer> {
   const upstream = new URL(options.url);
   const account = serverAccount();
   const folder = await mkdtemp(path.join(os.tmpdir(), 'umzug-cluster-pgbouncer-'));
   try {
     // the project may be closed to the account, so what it runs and reads is copied
     for (const file of program) await copyFile(file, path.join(folder, path.basename(file)));
-    const port = await freePort(null);
     const user = decodeURIComponent(upstream.username);
     const password = decodeURIComponent(upstream.password);
     await writeFile(path.join(folder, 'users'), `"${user}" "${password}"\n`);
@@ -191,7 +204,7 @@ async function onConsole<T>(
 }
 
 /** The files to run: the system's program, or the fetched one with its libraries. */
-async function findProgram(): Promise<readonly string[] | null> {
+async function findProgram(): Promise<Program | null> {
   const folders = [...(process.env.PATH ?? '').split(path.delimiter), '/usr/sbin'];
   const installed = folders.map((folder) => path.join(folder, 'pgbouncer')).find((file) => existsSync(file));
   if (installed !== undefined) return [installed];
