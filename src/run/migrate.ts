@@ -80,12 +80,14 @@ export async function migrate(
     return { end, before, batch };
   });
   refuseDuplicates(batch.keys, migration.name);
-  if (batch.rows.length > 0) {
+  // From here on the list is the author's, who may empty it.
+  const rows = batch.rows.length;
+  if (rows > 0) {
     const update = step.update as (db: unknown, rows: object[], context: ChunkContext) => unknown;
     const call = (): unknown => update(guard.db, batch.rows, context);
-    const single = batch.rows.length === 1 ? (batch.keys[0] ?? null) : null;
+    const single = rows === 1 ? (batch.keys[0] ?? null) : null;
     await stopwatch.update(session, () =>
-      inOrder([found(batch.rows.length, single), guard.settle(call, expect)]),
+      inOrder([found(rows, single), guard.settle(call, expect)]),
     );
     if (run.plan.sweeps === true) {
       await refuseUndrained(session, migration.name, { shape, base }, { locked: batch.keys });
@@ -94,7 +96,7 @@ export async function migrate(
   const { to, isFull, isCut } = batch;
   const isToEnd = !isFull && !isCut;
   return {
-    rows: batch.rows.length,
+    rows,
     to,
     last: isToEnd && end.isLast,
     isFull,

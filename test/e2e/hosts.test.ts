@@ -1,7 +1,9 @@
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { expect, it } from 'vitest';
-import { rowsDone, run, start, until } from '../support/cli.ts';
+import { type Running, killGroup, rowsDone, run, start, until } from '../support/cli.ts';
 import { withDatabase } from '../support/database.ts';
 import { noPgBouncer, startPgBouncer } from '../support/pgbouncer.ts';
 import {
@@ -49,6 +51,31 @@ it.each([
   });
 });
 
+it('shares a run between hosts whose clocks are a day apart, of which one is killed', async () => {
+  await withDatabase(async ({ url, client }) => {
+    await client.query(createCounters);
+    const aDay = 86_400_000;
+    const host = (aheadMs: number): Running => {
+      const project = makeProject({ 'a.ts': rowsMigration(0.05) });
+      const clock = path.join(project.dir, 'clock.cjs');
+      writeFileSync(clock, `const { now } = Date; Date.now = () => now() + ${aheadMs};`);
+      const env = { NODE_OPTIONS: `--require ${clock}` };
+      return start(args, { cwd: project.dir, url, env });
+    };
+    const killed = host(-aDay);
+    await until('the first host works', async () => (await rowsDone(client)) > 0);
+    const hosts = [host(aDay), host(0)];
+    const before = await rowsDone(client);
+    await until('the others work', async () => (await rowsDone(client)) > before);
+    killGroup(killed.pid);
+    for (const { outcome } of hosts) {
+      const { code, stderr } = await outcome;
+      expect(code, stderr).toBe(0);
+    }
+    expect(await counts(client)).toEqual(allOnce);
+  });
+});
+
 it('lets a second host join a run that is under way, and both work', async () => {
   await withDatabase(async ({ url, client }) => {
     await client.query(createCounters);
@@ -71,40 +98,50 @@ it('lets a second host join a run that is under way, and both work', async () =>
   });
 });
 
-it('loses no write of the application while rows are read, computed in Node and written back', async () => {
-  await withDatabase(async ({ url, client }) => {
-    await client.query(createCounters);
-    const source = `
+it.each([
+  ['a table', `db('counters').select('id', 'n', 'hits')`],
+  [
+    'a join',
+    `db('counters as c').join('groups as g', 'g.id', 'c.n').select('c.id', 'c.n', 'c.hits', 'g.name')`,
+  ],
+])(
+  'loses no write of the application while rows of %s are read, computed in Node and written back',
+  async (_of, select) => {
+    await withDatabase(async ({ url, client }) => {
+      await client.query(`${createCounters} create table groups (id int primary key, name text);
+      insert into groups select i, 'group ' || i from generate_series(0, 1) as i`);
+      const source = `
       import { updateRows } from 'umzug-cluster';
-      export const select = (db) => db('counters').select('id', 'n', 'hits');
+      export const select = (db) => ${select};
       export const update = async (db, rows) => {
         await db.raw('select pg_sleep(0.02)');
         const changed = rows.map(({ id, n, hits }) => ({ id, n: n + 1, hits: hits }));
         await updateRows(db, 'counters', changed, { key: ['id'], set: ['n', 'hits'] });
       };`;
-    const application = new pg.Client({ connectionString: url });
-    await application.connect();
-    const running = start(args, { cwd: makeProject({ 'a.ts': source }).dir, url });
-    let over = false;
-    const ended = running.outcome.finally(() => (over = true));
-    let sent = 0;
-    while (!over) {
-      // all over the table, so that many of them hit a chunk in flight
-      const ids = Array.from({ length: 20 }, () => 1 + Math.floor(Math.random() * counterRows));
-      for (const id of ids)
-        await application.query('update counters set hits = hits + 1 where id = $1', [id]);
-      sent += ids.length;
-      await sleep(0);
-    }
-    await application.end();
-    const { code, stderr } = await ended;
-    expect(code, stderr).toBe(0);
-    expect(sent).toBeGreaterThan(0);
-    const { rows } = await client.query('select sum(hits)::int as hits from counters');
-    expect(rows).toEqual([{ hits: sent }]);
-    expect(await counts(client)).toEqual(allOnce);
-  });
-});
+      const application = new pg.Client({ connectionString: url });
+      await application.connect();
+      const running = start(args, { cwd: makeProject({ 'a.ts': source }).dir, url });
+      let over = false;
+      const ended = running.outcome.finally(() => (over = true));
+      let sent = 0;
+      while (!over) {
+        // all over the table, so that many of them hit a chunk in flight
+        const ids = Array.from({ length: 20 }, () => 1 + Math.floor(Math.random() * counterRows));
+        for (const id of ids)
+          await application.query('update counters set hits = hits + 1 where id = $1', [id]);
+        sent += ids.length;
+        await sleep(0);
+      }
+      await application.end();
+      const { code, stderr } = await ended;
+      expect(code, stderr).toBe(0);
+      expect(sent).toBeGreaterThan(0);
+      const { rows } = await client.query('select sum(hits)::int as hits from counters');
+      expect(rows).toEqual([{ hits: sent }]);
+      expect(await counts(client)).toEqual(allOnce);
+    });
+  },
+);
 
 it('says for whom it waits while another host runs a schema migration, and then goes on', async () => {
   await withDatabase(async ({ url, client }) => {

@@ -80,6 +80,12 @@ describe('nothing of its chunk is committed where update', () => {
       /mark/,
     ],
     ['changes the session', `await db.raw('set search_path to x');`, /must not run SET/, /SET LOCAL/],
+    [
+      'takes the commit guard away',
+      `await db.raw('delete from umzug_cluster.guard_open');`,
+      /ended the transaction of its chunk/,
+      endHint,
+    ],
   ])('%s', async (_what, code, message, hint) => {
     await tryMigration(withMistake(code), (outcome, done) => expectRefused(outcome, done, message, hint));
   });
@@ -152,6 +158,9 @@ describe('all is done where update', () => {
       'builds a query it does not need',
       `db('t').where('id', 1); db.raw('now()'); void db('t').update({ n: 1 }).toSQL();`,
     ],
+    ['empties the list of its rows', `while (rows.length > 0) rows.pop();`],
+    ['adds to the list of its rows, and changes them', `rows.push({ id: 1 }); rows[0].id = 299;`],
+    ['returns what is no promise', `return { rows: [], then: 5 };`],
     ['uses statements in a CTE', `await db.with('x', db('t').where('id', 0).del()).select(db.raw('1'));`],
   ])('%s', async (_what, code) => {
     await tryMigration(withMistake(code), ({ code: exit, stderr }, done) => {

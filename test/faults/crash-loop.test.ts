@@ -43,3 +43,28 @@ it('converges though a row kills every process that meets it, restarted again an
     expect((await client.query('select distinct n from counters')).rows).toEqual([{ n: 0 }]);
   });
 }, 120_000);
+
+// Of each of three rows the first death is bad luck, so is the second; before the first row, halvings of 8.
+const mostStartsInVain = 20;
+
+it('says so where every row kills its process, and stops, though it is restarted again and again', async () => {
+  await withDatabase(async ({ url, client }) => {
+    await client.query('create table counters (id bigint primary key, n int not null default 0)');
+    await client.query('insert into counters (id) select generate_series(1, 100); analyze counters');
+    const always = source.replace(/if \(rows.some.*\)\) process/, 'process');
+    expect(always).not.toBe(source);
+    const place = { cwd: makeProject({ 'a.ts': always }).dir, url };
+    let starts = 0;
+    let last: Outcome;
+    do {
+      last = await run(['up', '--workers', '1', '--chunk-size', '8'], place);
+      starts += 1;
+    } while (last.code === null && starts <= mostStartsInVain);
+    expect(last.code, last.stderr).toBe(1);
+    expect(last.stderr).toMatch(
+      /update fails everywhere: the process died 2 times while it worked on this row/,
+    );
+    expect(starts).toBeLessThanOrEqual(mostStartsInVain);
+    expect((await client.query('select distinct n from counters')).rows).toEqual([{ n: 0 }]);
+  });
+}, 120_000);

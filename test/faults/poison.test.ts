@@ -121,6 +121,37 @@ describe('bad rows', () => {
     });
   });
 
+  it('of down.update are set aside as well: the others go back, and retry finishes the rollback', async () => {
+    await withDatabase(async ({ url, client }) => {
+      await client.query(createCounters);
+      const place = { cwd: makeProject({ 'a.ts': rowStyle }).dir, url };
+      expect(await run(['up', '--workers', '1'], place)).toMatchObject({ code: 0 });
+      await client.query(`alter table counters add constraint not_bad check (n = 1 or id <> all ('{${bad.join(',')}}'))
+        not valid`);
+      const failed = await run(['down', '--workers', '1'], place);
+      expect(failed.code, failed.stderr).toBe(1);
+      expect(failed.stderr).toMatch(/^error: a, down: 5 rows are quarantined/m);
+      for (const id of bad)
+        expect(failed.stderr).toMatch(new RegExp(`^ {2}row ${id}: .*not_bad.*23514`, 'm'));
+      const half = [
+        { n: 0, rows: counterRows - bad.length },
+        { n: 1, rows: bad.length },
+      ];
+      expect(await values(client)).toEqual(half);
+      expect(await run(['up'], place), 'half a rollback is no state to go up from').toMatchObject({
+        code: 3,
+      });
+      expect(await run(['down'], place)).toMatchObject({ code: 1 });
+      expect(await values(client)).toEqual(half);
+      await client.query('alter table counters drop constraint not_bad');
+      const retried = await run(['retry', 'a'], place);
+      expect(retried.code, retried.stderr).toBe(0);
+      expect(await values(client)).toEqual([{ n: 0, rows: counterRows }]);
+      expect(await run(['up', '--workers', '1'], place)).toMatchObject({ code: 0 });
+      expect(await values(client)).toEqual([{ n: 1, rows: counterRows }]);
+    });
+  });
+
   it('that throw in update keep the message of the author, and retry takes a mended file', async () => {
     await withDatabase(async ({ url, client }) => {
       await client.query(createCounters);
@@ -191,6 +222,26 @@ describe('a migration that fails everywhere', () => {
       });
     },
   );
+
+  it('stops where more than half of the last 20 chunks failed, though the first ones did not', async () => {
+    await withDatabase(async ({ url, client }) => {
+      await client.query(`${createCounters}
+        alter table counters add constraint not_bad check (n = 0 or id < 50 or id % 3 = 0)`);
+      const place = { cwd: makeProject({ 'a.ts': rowStyle }).dir, url };
+      const env = { UMZUG_CLUSTER_LANES: '1', UMZUG_CLUSTER_MAX_QUARANTINED: '1000' };
+      const failed = await run(['up', '--workers', '1', '--chunk-size', '1'], { ...place, env });
+      expect(failed.code, failed.stderr).toBe(1);
+      expect(failed.stderr).toMatch(/more than half of the last 20 chunks failed/);
+      const { rows } = await client.query<{ bad: number; done: number }>(
+        `select (select count(*)::int from umzug_cluster.quarantine) as bad,
+                (select count(*)::int from counters where n = 1) as done`,
+      );
+      // All chunks but those of the first rows fail two times out of three.
+      expect(rows[0]?.bad).toBeGreaterThan(10);
+      expect(rows[0]?.bad).toBeLessThan(40);
+      expect(rows[0]?.done).toBeLessThan(100);
+    });
+  });
 
   it('stops at the limit of quarantined rows', async () => {
     await withDatabase(async ({ url, client }) => {

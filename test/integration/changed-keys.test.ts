@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { somebodyWaits, withApplication } from '../support/application.ts';
 import { type TestDatabase, createDatabase } from '../support/database.ts';
-import { visitAll, visits } from '../support/visits.ts';
+import { runHere, visitAll, visits } from '../support/visits.ts';
 
 let database: TestDatabase;
 
@@ -75,5 +75,33 @@ describe('keys that the application changes all the while', () => {
     expect(await visits(database.client, '(select * from t where no % 10 <> 0) as others')).toEqual({
       1: rows * 0.9,
     });
+  });
+});
+
+describe('rows that the application deletes', () => {
+  it('while a chunk waits for them are left out, and update is never called without a row', async () => {
+    await database.client.query(`insert into t select no, no from generate_series(1, ${rows}) as no;
+      create table calls (rows int not null)`);
+    await withApplication(database.url, async (application) => {
+      // All rows of the second chunk, and one of the third.
+      await application.query('begin; delete from app.t where id between 51 and 101');
+      const up = runHere(
+        database.url,
+        () => `
+          export const options = { chunkSize: 50 };
+          export const select = (db) => db('app.t').select('id');
+          export const update = async (db, rows) => {
+            await db('app.calls').insert({ rows: rows.length });
+            await db.raw('update app.t set n = n + 1 where id = any (?)', [rows.map(({ id }) => id)]);
+          };`,
+        { lanes: 1, settings: { waitForOldTransactions: false } },
+      );
+      await somebodyWaits(database.client);
+      await application.query('commit');
+      expect(await up).toBe(rows - 51);
+    });
+    expect(await visits(database.client, 't')).toEqual({ 1: rows - 51 });
+    const { rows: calls } = await database.client.query('select min(rows) > 0 as all_with_rows from calls');
+    expect(calls).toEqual([{ all_with_rows: true }]);
   });
 });

@@ -115,6 +115,28 @@ describe('with properties', () => {
     }
   });
 
+  it('locks the base rows of a join before it reads them, and no row of the other table', async () => {
+    const query = db('properties as p').join('tags as t', 't.uuid', 'p.uuid').select('p.n', 't.tag');
+    const { shape, base } = await select.prepare(query);
+    const upTo = await select.stopKey(base);
+    const other = new pg.Client({ connectionString: select.url });
+    await other.connect();
+    try {
+      await select.client.query('begin');
+      const picked = await select.keysOf(pickKeys(shape, base, { after: null, upTo, limit: 10 }));
+      expect(await select.keysOf(lockKeys(base, picked))).toEqual(picked);
+      const free = async (table: string): Promise<number | null> => {
+        const sql = `select from ${table} where uuid = any ($1::uuid[]) for no key update skip locked`;
+        return (await other.query(sql, [picked.flat()])).rowCount;
+      };
+      expect(await free('properties')).toBe(0);
+      expect(await free('tags')).toBeGreaterThan(0);
+    } finally {
+      await select.client.query('rollback');
+      await other.end();
+    }
+  });
+
   it('picks, locks and reads the rows of a join', async () => {
     const query = db('properties as p')
       .join('tags as t', 't.uuid', 'p.uuid')
