@@ -160,7 +160,7 @@ async function liveRun(
   const { run, retriable } = found;
   if (run.state === 'reverting') throw revertingError(migration.name);
   refuseOtherFile(run, migration.hashes, retriable);
-  refuseOtherPlan(run, plan.sha256);
+  refuseOtherPlan(run, plan.sha256, plan.base);
   return run;
 }
 

@@ -1,6 +1,8 @@
 import { type FileHashes, changedFiles, namesOf } from '../core/file-drift.ts';
 import { fail } from '../errors.ts';
 import type { Run } from '../ledger/rows.ts';
+import type { BaseTable } from '../migration/key.ts';
+import { resortedColumn } from '../migration/select-identity.ts';
 
 /**
  * Refuses a file that is not the one a run began with, or an import of it that is not. `retriable`: how many
@@ -28,8 +30,23 @@ export function refuseOtherFile(run: Run, present: FileHashes, retriable = 0): v
   });
 }
 
-/** Refuses a plan that is not the one a run began with. */
-export function refuseOtherPlan(run: Run, sha256: string): void {
+/**
+ * Refuses a table whose keys are sorted in another way than when a run began: by an upgrade of the system's library
+ * or of ICU, or since a column was given another collation. What lies behind a cursor is another thing then.
+ */
+export function refuseOtherOrder(run: Run, base: BaseTable): void {
+  const column = resortedColumn(run.plan.base, base);
+  if (column === null) return;
+  throw fail('DRIFT', {
+    message: `${run.name}: the key column ${JSON.stringify(column.name)} is sorted in another way than when the run began`,
+    detail: `collation ${column.before} then, ${column.now} now (its oid, and the version of its library); nothing was changed`,
+    hint: 'see "What if keys are sorted in another way?" in docs/operating.md',
+  });
+}
+
+/** Refuses a plan that is not the one a run began with. `base`: the table and key as this host finds them. */
+export function refuseOtherPlan(run: Run, sha256: string, base: BaseTable = run.plan.base): void {
+  refuseOtherOrder(run, base);
   if (run.planSha256 === sha256) return;
   throw fail('DRIFT', {
     message: `${run.name}: ${run.direction === 'up' ? 'select' : 'down.select'} does not mean what it meant when the run began`,

@@ -86,9 +86,7 @@ export async function migrate(
     const update = step.update as (db: unknown, rows: object[], context: ChunkContext) => unknown;
     const call = (): unknown => update(guard.db, batch.rows, context);
     const single = rows === 1 ? (batch.keys[0] ?? null) : null;
-    await stopwatch.update(session, () =>
-      inOrder([found(rows, single), guard.settle(call, expect)]),
-    );
+    await stopwatch.update(session, () => inOrder([found(rows, single), guard.settle(call, expect)]));
     if (run.plan.sweeps === true) {
       await refuseUndrained(session, migration.name, { shape, base }, { locked: batch.keys });
     }

@@ -104,7 +104,7 @@ async function resume(
 ): Promise<Run> {
   if (run.state === 'reverting') throw revertingError(migration.name);
   refuseOtherFile(run, migration.hashes, await countRetriable(session, env.names, run));
-  refuseOtherPlan(run, plan.sha256);
+  refuseOtherPlan(run, plan.sha256, plan.base);
   await refuseMisplaced(session, env, run, plan);
   if (run.state === 'running') {
     const isFree = others === 'join' || (await unattendedMs(session, env.names, run.id)) >= unseenMs;

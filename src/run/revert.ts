@@ -12,9 +12,10 @@ import {
   resetRetries,
 } from '../ledger/runs.ts';
 import { ensureLedger } from '../ledger/schema.ts';
+import { isSameTable } from '../migration/select-identity.ts';
 import type { Session } from '../postgres/session.ts';
 import { withTransaction } from '../postgres/transaction.ts';
-import { refuseOtherFile, refuseOtherPlan } from './drift.ts';
+import { refuseOtherFile, refuseOtherOrder, refuseOtherPlan } from './drift.ts';
 import type { RunEnvironment } from './environment.ts';
 import { makeLayout } from './layout.ts';
 import type { Plan } from './plan.ts';
@@ -79,7 +80,7 @@ async function resume(
 ): Promise<Run> {
   if (run.state === 'running') {
     refuseOtherFile(run, migration.hashes);
-    refuseOtherPlan(run, plan.sha256);
+    refuseOtherPlan(run, plan.sha256, plan.base);
     return run;
   }
   await refuseQuarantined(session, env, run);
@@ -95,8 +96,8 @@ async function resume(
 
 function refuseOtherTable(name: string, earlier: Run, plan: Plan): void {
   const before = earlier.plan.base;
-  const same = before.oid === plan.base.oid && JSON.stringify(before.key) === JSON.stringify(plan.base.key);
-  if (same) return;
+  refuseOtherOrder(earlier, plan.base);
+  if (isSameTable(before, plan.base)) return;
   throw fail('NO_DOWN', {
     message: `${name}: down.select reads another table or key than select did`,
     detail: `select read ${before.schema}.${before.name}, down.select reads ${plan.base.schema}.${plan.base.name}`,

@@ -11,7 +11,10 @@ const isLong = process.env['FAULTS_LONG'] === '1';
 const rows = 130;
 const kills = 3;
 
-it('visits every row once, whatever the type of its key, though it is killed in between', async () => {
+const back = `
+  export const down = { select, update: setBased((chunk, db) => chunk.update({ n: db.raw('n - 1') })) };`;
+
+it('visits every row once up and once down, whatever the type of its key, though up is killed in between', async () => {
   await withDatabase(async ({ url, client, name }) => {
     const missing = await prepareKeyTypes(client, name);
     const types = keyTypes.filter(({ extension = '' }) => !missing.includes(extension));
@@ -24,7 +27,8 @@ it('visits every row once, whatever the type of its key, though it is killed in 
         : ([index % 2 === 0 ? 'rows' : 'sets'] as const)) {
         const table = `t${index}_${style}`;
         await client.query(createKeyed(`app.${table}`, [{ type, name: 'k', distinct: rows }], rows));
-        files[`${100 + tables.length}.ts`] = visitingSource({ table, written: table, style, chunkSize: 50 });
+        const up = visitingSource({ table, written: table, style, chunkSize: 50 });
+        files[`${100 + tables.length}.ts`] = `${up} ${back}`;
         tables.push(table);
       }
     }
@@ -42,6 +46,11 @@ it('visits every row once, whatever the type of its key, though it is killed in 
     for (const [index, table] of tables.entries()) {
       const { what } = types[isLong ? Math.floor(index / 2) : index] ?? { what: '' };
       expect(Object.keys(await visits(client, `app.${table}`)), what).toEqual(['1']);
+    }
+    const down = await run(['down', '--to', '0', '--workers', '2'], place);
+    expect(down.code, down.stderr).toBe(0);
+    for (const table of tables) {
+      expect(Object.keys(await visits(client, `app.${table}`)), table).toEqual(['0']);
     }
   });
 });
