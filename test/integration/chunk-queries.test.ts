@@ -1,5 +1,4 @@
 import knex, { type Knex } from 'knex';
-import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   lockKeys,
@@ -73,34 +72,6 @@ describe('with properties', () => {
     await select.client.query('rollback');
   });
 
-  it('locks the base rows, and only those of the chunk', async () => {
-    const { shape, base } = await select.prepare(db('properties as p').select('p.n'));
-    const other = new pg.Client({ connectionString: select.url });
-    await other.connect();
-    try {
-      await select.client.query('begin');
-      const statement = lockedChunk(shape, base, {
-        after: null,
-        upTo: await select.stopKey(base),
-        limit: 10,
-      });
-      const { keys } = splitRows(await select.run(statement), base);
-      const free = await other.query(
-        'select uuid::text from properties order by uuid limit 3 for no key update skip locked',
-      );
-      const [, , , , , , , , , tenth] = keys;
-      expect(free.rows.every((row) => row.uuid > (tenth?.[0] ?? ''))).toBe(true);
-      // A referencing row may still be inserted.
-      const shared = await other.query(
-        'select from properties order by uuid limit 10 for key share skip locked',
-      );
-      expect(shared.rowCount).toBe(10);
-    } finally {
-      await select.client.query('rollback');
-      await other.end();
-    }
-  });
-
   it('reads aliases, schemas and composite keys', async () => {
     for (const query of [
       db('Other.Things').where('a', 3),
@@ -112,28 +83,6 @@ describe('with properties', () => {
       const { rows } = await select.visit(shape, base, 7);
       expect(rows).toHaveLength(30);
       expect(Object.keys(rows[0] ?? {})).toEqual(['a', 'b', 'note']);
-    }
-  });
-
-  it('locks the base rows of a join before it reads them, and no row of the other table', async () => {
-    const query = db('properties as p').join('tags as t', 't.uuid', 'p.uuid').select('p.n', 't.tag');
-    const { shape, base } = await select.prepare(query);
-    const upTo = await select.stopKey(base);
-    const other = new pg.Client({ connectionString: select.url });
-    await other.connect();
-    try {
-      await select.client.query('begin');
-      const picked = await select.keysOf(pickKeys(shape, base, { after: null, upTo, limit: 10 }));
-      expect(await select.keysOf(lockKeys(base, picked))).toEqual(picked);
-      const free = async (table: string): Promise<number | null> => {
-        const sql = `select from ${table} where uuid = any ($1::uuid[]) for no key update skip locked`;
-        return (await other.query(sql, [picked.flat()])).rowCount;
-      };
-      expect(await free('properties')).toBe(0);
-      expect(await free('tags')).toBeGreaterThan(0);
-    } finally {
-      await select.client.query('rollback');
-      await other.end();
     }
   });
 
