@@ -1,15 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { expect, it } from 'vitest';
-import { groupMembers, kill, start, until } from '../support/cli.ts';
+import { groupMembers, kill, run, start, until } from '../support/cli.ts';
 import { withDatabase } from '../support/database.ts';
 import { held, holdingMigration, holds } from '../support/hold.ts';
 import { counterRows, createCounters, hurry, makeProject } from '../support/project.ts';
 
 const isLong = process.env['FAULTS_LONG'] === '1';
 const kills = isLong ? 60 : 2;
-// so that the run lasts for all the kills
-const chunkSize = isLong ? '5' : '20';
+// so that the run lasts for all the kills, with as many lanes as it likes
+const [chunkSize, seconds] = isLong ? ['1', 0.5] : ['20', 0.2];
 const timeout = 600_000;
 
 /** Milliseconds from `since` until another worker has claimed the range of a row, or has gone on in it. */
@@ -28,7 +28,7 @@ async function takenUpAfter(client: pg.Client, id: string, pid: number, since: s
 async function killAndMeasure(hold: string): Promise<readonly number[]> {
   return await withDatabase(async ({ url, client }) => {
     await client.query(createCounters);
-    const { dir } = makeProject({ 'a.ts': holdingMigration(hold) });
+    const { dir } = makeProject({ 'a.ts': holdingMigration(hold, seconds) });
     const up = start(['up', '--workers', '3', '--chunk-size', chunkSize], { cwd: dir, url });
     const measured: number[] = [];
     while (measured.length < kills) {
@@ -40,6 +40,7 @@ async function killAndMeasure(hold: string): Promise<readonly number[]> {
       measured.push(await takenUpAfter(client, id, pid, rows[0]?.now ?? ''));
     }
     hurry(dir);
+    await run(['set', 'a', 'chunk-size=500'], { cwd: dir, url });
     const { code, stderr } = await up.outcome;
     expect(code, stderr).toBe(0);
     await until('nothing is left behind', () => groupMembers(up.pid).length === 0);

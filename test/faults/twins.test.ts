@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { protections } from '../../bench/protections.ts';
 import { writeAllTheWhile } from '../support/application.ts';
+import { type Place, rowsDone, until } from '../support/cli.ts';
 import { withDatabase } from '../support/database.ts';
 import { type Patch, copyProduct, withoutRowLocks } from '../support/product-copy.ts';
 import { counterRows, createCounters, makeProject } from '../support/project.ts';
@@ -20,13 +21,22 @@ interface Twin {
   readonly patches: readonly Patch[];
   /** How the proof goes about it. */
   readonly attack: Attack;
+  /** What it finds. */
+  readonly finds: RegExp;
 }
+
+const withoutGuard: Patch = {
+  file: 'ledger/schema.js',
+  from: 'references ${names.guardClosed} (token) deferrable initially deferred',
+  to: '',
+};
 
 const twins: readonly Twin[] = [
   {
     lacks: 'the row locks',
     patches: withoutRowLocks,
     attack: 'application',
+    finds: /writes of the application lost/,
   },
   {
     lacks: 'the mark in the transaction of the chunk',
@@ -34,23 +44,21 @@ const twins: readonly Twin[] = [
       {
         file: 'run/chunk.js',
         from: 'const closed = await ',
-        to: "await session.query('commit'); await session.query('begin'); const closed = await ",
+        // late, so that few kills are needed until one comes in between
+        to: `await session.query('commit'); await session.query('begin');
+             await session.query('select pg_catalog.pg_sleep(0.02)'); const closed = await `,
       },
-      // without the guard's key the product would still notice that its token has gone
-      { file: 'run/chunk.js', from: 'advanced.guarded', to: 'true' },
+      // which the guard would not let pass
+      withoutGuard,
     ],
     attack: 'kills',
+    finds: /rows were written twice/,
   },
   {
     lacks: 'the commit guard',
-    patches: [
-      {
-        file: 'ledger/schema.js',
-        from: 'references ${names.guardClosed} (token) deferrable initially deferred',
-        to: '',
-      },
-    ],
+    patches: [withoutGuard],
     attack: 'own-commit',
+    finds: /rows are half done/,
   },
 ];
 
@@ -96,18 +104,18 @@ const sources: Readonly<Record<Attack, string>> = {
     };`,
 };
 
+/** Runs a command to its end, or kills it when `kill`, which is told how to see that it has ended, has settled. */
 async function runCli(
   cli: string,
   args: readonly string[],
-  cwd: string,
-  url: string,
-  killAfterMs: number | null,
+  { cwd, url }: Place,
+  kill?: (isOver: () => boolean) => Promise<unknown>,
 ): Promise<number | null> {
-  const env = { PATH: process.env['PATH'], DATABASE_URL: url };
+  const env = { PATH: process.env['PATH'], DATABASE_URL: url ?? '' };
   const child = spawn(process.execPath, [cli, ...args], { cwd, env, stdio: 'ignore' });
   const ended = new Promise<number | null>((resolve) => child.on('close', (code) => resolve(code)));
-  if (killAfterMs !== null) {
-    await Promise.race([ended, sleep(killAfterMs)]);
+  if (kill !== undefined) {
+    await kill(() => child.exitCode !== null);
     child.kill('SIGKILL');
   }
   return await ended;
@@ -117,20 +125,28 @@ async function runCli(
 async function prove(cli: string, attack: Attack): Promise<readonly string[]> {
   return await withDatabase(async ({ url, client }) => {
     await client.query(createCounters);
-    const { dir } = makeProject({ 'a.ts': sources[attack] });
+    const place = { cwd: makeProject({ 'a.ts': sources[attack] }).dir, url };
     const args = ['up', '--workers', '1', '--chunk-size', '100'];
     let acknowledged = 0;
     if (attack === 'application') {
       const application = writeAllTheWhile(url, 4);
-      await runCli(cli, args, dir, url, null);
+      await runCli(cli, args, place);
       acknowledged = await application.stop();
     } else if (attack === 'kills') {
-      for (let kill = 0; kill < 20; kill += 1) {
-        if ((await runCli(cli, args, dir, url, 350 + Math.random() * 200)) === 0) break;
+      // so many chunks that there is something to kill, and each time at another point of them
+      const fine = [...args.slice(0, -1), '10'];
+      const isTwice = async (): Promise<boolean> =>
+        (await client.query('select from counters where n > 1 limit 1')).rowCount === 1;
+      for (let kills = 0; kills < 20 && !(await isTwice()); kills += 1) {
+        const before = await rowsDone(client);
+        await runCli(cli, fine, place, async (isOver) => {
+          await until('rows are migrated', async () => isOver() || (await rowsDone(client)) > before);
+          await sleep(Math.random() * 20);
+        });
       }
-      await runCli(cli, args, dir, url, null);
+      await runCli(cli, args, place);
     } else {
-      await runCli(cli, args, dir, url, null);
+      await runCli(cli, args, place);
     }
     const { rows } = await client.query<{ hits: number; most: number; none: boolean; done: number }>(
       `select (select sum(hits)::int from counters) as hits, (select max(n) from counters) as most,
@@ -162,7 +178,8 @@ describe('the proof', () => {
   it.each(twins)(
     'is red without $lacks',
     async (twin) => {
-      expect(await prove(copyFor(twin.attack, twin.patches), twin.attack)).not.toEqual([]);
+      const wrong = await prove(copyFor(twin.attack, twin.patches), twin.attack);
+      expect(wrong.join('\n')).toMatch(twin.finds);
     },
     60_000,
   );
