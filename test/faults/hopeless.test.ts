@@ -6,6 +6,8 @@ import { run } from '../support/cli.ts';
 import { withDatabase } from '../support/database.ts';
 import { counterRows, createCounters, makeProject } from '../support/project.ts';
 
+const isLong = process.env['FAULTS_LONG'] === '1';
+
 describe('a migration that fails everywhere', () => {
   const failing = (body: string): string => `
     import { appendFileSync } from 'node:fs';
@@ -16,8 +18,6 @@ describe('a migration that fails everywhere', () => {
     };`;
   const calls = (dir: string): number =>
     readFileSync(path.join(dir, 'calls'), 'utf8').trim().split('\n').length;
-
-const isLong = process.env['FAULTS_LONG'] === '1';
 
   it.each([
     ['its code throws', `throw new Error('always');`, /always/],
