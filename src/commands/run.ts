@@ -44,18 +44,30 @@ export async function runMigrations(
       if (outcome.left !== null && outcome.left > 0) printLine(leftBehind(outcome.name, outcome.left));
     }
     // A pipeline reads stderr as a log.
-    if (isForPeople && outcomes.length > 0) printNote(nextStep(outcomes));
+    const next = nextStep(outcomes);
+    if (isForPeople && next !== null) printNote(`next: ${next}`);
   } finally {
     if (profile !== null && !isJson)
       for (const line of table(profileCells(profile), [1, 2, 3, 4])) printNote(line);
   }
 }
 
-function nextStep(outcomes: readonly MigrationOutcome[]): string {
-  if (outcomes.at(-1)?.direction === 'down') return 'next: umzug-cluster up runs it again';
-  const isData = outcomes.some(({ kind }) => kind === 'data');
-  const check = isData ? 'umzug-cluster verify looks for rows left behind; ' : '';
-  return `next: ${check}umzug-cluster down takes it back`;
+/** What may be typed now; null: there is nothing to say. */
+function nextStep(outcomes: readonly MigrationOutcome[]): string | null {
+  const last = outcomes.at(-1);
+  if (last === undefined) return null;
+  const those = outcomes.length === 1 ? 'it' : 'them';
+  if (last.direction === 'down') return `umzug-cluster up runs ${those} again`;
+  const steps = [
+    ...(outcomes.some(({ kind }) => kind === 'data')
+      ? ['umzug-cluster verify looks for rows left behind']
+      : []),
+    // It takes back one migration, the last.
+    ...(last.hasDown
+      ? [`umzug-cluster down takes ${outcomes.length === 1 ? 'it' : 'the last one'} back`]
+      : []),
+  ];
+  return steps.length === 0 ? null : steps.join('; ');
 }
 
 /** With the time that the process took to begin; null where nothing was measured. */

@@ -88,7 +88,9 @@ export function makeExecutor(input: ExecutorInput): Executor {
     logger.info({ event: 'migration.done', ...fields }, `${file.name}: ${direction} done`);
     const left = await look();
     const { name } = file;
-    outcomes.push({ name, kind: migration.kind, direction, rows, chunks, retries, durationMs, left });
+    const { kind } = migration;
+    const hasDown = migration.down !== null;
+    outcomes.push({ name, kind, direction, rows, chunks, retries, durationMs, hasDown, left });
   };
 
   const turnOf = (name: string, direction: Direction): Turn => ({

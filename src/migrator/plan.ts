@@ -3,13 +3,13 @@ import { workOn } from '../cluster/own-process.ts';
 import type { Config } from '../config.ts';
 import { warningsOf } from '../core/plan-warnings.ts';
 import { UmzugClusterError } from '../errors.ts';
+import { failureFacts } from '../ledger/quarantine.ts';
 import type { Run } from '../ledger/rows.ts';
 import { findLiveRun } from '../ledger/runs.ts';
 import type { MigrationFile } from '../migration/folder.ts';
 import { loadMigration } from '../migration/loader.ts';
 import { withTransaction } from '../postgres/transaction.ts';
-import { refuseOtherFile, refuseOtherPlan, revertingError } from '../run/drift.ts';
-import { countRetriable } from '../run/retry.ts';
+import { isSpent, refuseOtherFile, refuseOtherPlan, revertingError } from '../run/drift.ts';
 import { type RunEnvironment, makeEnvironment, readServer } from '../run/environment.ts';
 import { type Plan, planStep } from '../run/plan.ts';
 import { lookAhead, takeSample } from '../run/sample.ts';
@@ -143,7 +143,7 @@ async function planData(
   });
 }
 
-/** The half-done run, which `up` would go on with; refused where `up` would refuse it. */
+/** The half-done run, where `up` would go on with one; refused where `up` would refuse it. */
 async function liveRun(
   control: Control,
   env: RunEnvironment,
@@ -153,13 +153,14 @@ async function liveRun(
   const found = await control.use((session) =>
     withTransaction(session, env.pinned, async () => {
       const run = await findLiveRun(session, env.names, migration.name, 'up');
-      return run === null ? null : { run, retriable: await countRetriable(session, env.names, run) };
+      return run === null ? null : { run, facts: await failureFacts(session, env.names, run.id) };
     }),
   );
   if (found === null) return null;
-  const { run, retriable } = found;
+  const { run, facts } = found;
   if (run.state === 'reverting') throw revertingError(migration.name);
-  refuseOtherFile(run, migration.hashes, retriable);
+  if (isSpent(run, migration.hashes, facts)) return null;
+  refuseOtherFile(run, migration.hashes, facts);
   refuseOtherPlan(run, plan.sha256, plan.base);
   return run;
 }

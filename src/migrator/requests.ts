@@ -34,6 +34,8 @@ export interface MigrationOutcome {
   /** Chunks that were tried again for what passes: lost connections, deadlocks, timeouts. */
   readonly retries: number;
   readonly durationMs: number;
+  /** The file has a `down`. */
+  readonly hasDown: boolean;
   /**
    * Rows that a data migration has left behind when it had ended: inserted behind the run, or as they were. Null:
    * nobody knows, since `select` goes on matching what was migrated, or counting took too long; and on the way down.

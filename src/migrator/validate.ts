@@ -1,7 +1,9 @@
 import type { Control } from '../cluster/control.ts';
 import type { Config } from '../config.ts';
 import { alikeInCase, confusablePairs } from '../core/confusable.ts';
+import type { FileHashes } from '../core/file-drift.ts';
 import { type ErrorCode, UmzugClusterError, fail } from '../errors.ts';
+import { type FailureFacts, failureFacts } from '../ledger/quarantine.ts';
 import type { Run } from '../ledger/rows.ts';
 import { liveRuns } from '../ledger/runs.ts';
 import { type LedgerNames, ledgerNames } from '../ledger/schema.ts';
@@ -11,8 +13,7 @@ import { loadMigration } from '../migration/loader.ts';
 import { checkOffline } from '../migration/offline.ts';
 import type { Session } from '../postgres/session.ts';
 import { plainSettings, withTransaction } from '../postgres/transaction.ts';
-import { refuseOtherFile, revertingError } from '../run/drift.ts';
-import { countRetriable } from '../run/retry.ts';
+import { isSpent, refuseOtherFile, revertingError } from '../run/drift.ts';
 import { changedSince, checkOrder, confusableMessage, missingFiles } from './checks.ts';
 import { type LedgerState, readState } from './state.ts';
 
@@ -90,14 +91,12 @@ async function aboutLedger(
     const hint = `put it back, or accept it with: umzug-cluster repair ${name}`;
     findings.push(warning('DRIFT', name, `${name} was changed after it was executed: ${changed}`, hint));
   }
-  for (const { run, retriable } of runs) {
-    const file = files.find(({ name }) => name === run.name);
+  for (const live of runs) {
+    const { name } = live.run;
     try {
-      if (file === undefined) throw withoutFile(run);
-      refuseOtherFile(run, await hashesOfFile(file), retriable);
-      if (run.state === 'reverting') throw revertingError(run.name);
+      refuseLive(live, await hashesIn(files, live.run));
     } catch (error) {
-      findings.push(errorFinding(run.name, error));
+      findings.push(errorFinding(name, error));
     }
   }
   try {
@@ -110,13 +109,27 @@ async function aboutLedger(
 
 interface LiveRun {
   readonly run: Run;
-  readonly retriable: number;
+  readonly facts: FailureFacts;
+}
+
+/** Throws what `up` would refuse of a run that is begun, or `down` of a rollback. */
+function refuseLive({ run, facts }: LiveRun, present: FileHashes): void {
+  if (run.state === 'reverting') throw revertingError(run.name);
+  // A rollback that stands still takes a mended file.
+  const takesAnother = run.direction === 'down' ? run.state !== 'running' : isSpent(run, present, facts);
+  if (!takesAnother) refuseOtherFile(run, present, facts);
+}
+
+async function hashesIn(files: readonly MigrationFile[], run: Run): Promise<FileHashes> {
+  const file = files.find(({ name }) => name === run.name);
+  if (file === undefined) throw withoutFile(run);
+  return await hashesOfFile(file);
 }
 
 async function readLive(session: Session, names: LedgerNames): Promise<readonly LiveRun[]> {
   const found: LiveRun[] = [];
   for (const run of await liveRuns(session, names)) {
-    found.push({ run, retriable: await countRetriable(session, names, run) });
+    found.push({ run, facts: await failureFacts(session, names, run.id) });
   }
   return found;
 }

@@ -1,14 +1,24 @@
 import { type FileHashes, changedFiles, namesOf } from '../core/file-drift.ts';
 import { fail } from '../errors.ts';
+import type { FailureFacts } from '../ledger/quarantine.ts';
 import type { Run } from '../ledger/rows.ts';
 import type { BaseTable } from '../migration/key.ts';
 import { resortedColumn } from '../migration/select-identity.ts';
 
 /**
- * Refuses a file that is not the one a run began with, or an import of it that is not. `retriable`: how many
- * rows `retry` would put back, which takes a mended file.
+ * Whether a run gives way to a mended file: one that has failed before it changed anything is ended, and a new one
+ * begins.
  */
-export function refuseOtherFile(run: Run, present: FileHashes, retriable = 0): void {
+export function isSpent(run: Run, present: FileHashes, { hasSucceeded }: FailureFacts): boolean {
+  const { direction, state } = run;
+  return direction === 'up' && state === 'failed' && !hasSucceeded && changedFiles(run, present).length > 0;
+}
+
+/**
+ * Refuses a file that is not the one a run began with, or an import of it that is not. `facts`: of a run that is
+ * not under way; the rows that it has set aside are retried with a mended file.
+ */
+export function refuseOtherFile(run: Run, present: FileHashes, facts?: FailureFacts): void {
   const changed = changedFiles(run, present);
   const [first] = changed;
   if (first === undefined) return;
@@ -18,7 +28,7 @@ export function refuseOtherFile(run: Run, present: FileHashes, retriable = 0): v
   const file = first.path === null ? 'file' : `import ${first.path}`;
   const more = changed.length === 1 ? '' : `; changed: ${namesOf(changed, 'the file itself')}`;
   const mended =
-    retriable === 0
+    run.state !== 'failed' || (facts?.quarantined ?? 0) === 0
       ? ''
       : `or, where it was mended for the quarantined rows and selects the same, run umzug-cluster retry ${name}, `;
   throw fail('DRIFT', {

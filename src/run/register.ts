@@ -1,10 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { changedFiles } from '../core/file-drift.ts';
 import { readRunning } from '../ledger/controls.ts';
 import { unattendedMs, unseenMs } from '../ledger/hosts.ts';
 import { type OldTransaction, olderTransactions } from '../ledger/old-transactions.ts';
 import { layOut } from '../ledger/ranges.ts';
-import { failureFacts } from '../ledger/quarantine.ts';
+import { type FailureFacts, failureFacts } from '../ledger/quarantine.ts';
 import type { Run } from '../ledger/rows.ts';
 import { fail } from '../errors.ts';
 import { changeState, findLiveRun, insertRun, resetRetries } from '../ledger/runs.ts';
@@ -13,10 +12,10 @@ import { type LedgerNames, ensureLedger } from '../ledger/schema.ts';
 import type { TurnOptions } from '../ledger/turn.ts';
 import type { Session } from '../postgres/session.ts';
 import { inOneTrip, plainSettings, withTransaction } from '../postgres/transaction.ts';
-import { refuseOtherFile, refuseOtherPlan, revertingError } from './drift.ts';
+import { isSpent, refuseOtherFile, refuseOtherPlan, revertingError } from './drift.ts';
 import type { RunEnvironment } from './environment.ts';
 import { blockLayout, makeLayout } from './layout.ts';
-import { countRetriable, refuseQuarantined } from './retry.ts';
+import { refuseQuarantined } from './retry.ts';
 import type { Plan } from './plan.ts';
 import type { DataMigration } from './step.ts';
 import { refuseMisplaced, refuseUnsound } from './soundness.ts';
@@ -56,8 +55,13 @@ export async function registerUp(
     if (!again && live === null && (await isExecuted(session, env.names, migration.name))) return null;
     await refuse(session);
     await refuseUnsound(session, env, migration.name);
-    if (live !== null && !(await isSpent(session, env, live, migration))) {
-      return await resume(session, env, live, migration, plan, how);
+    if (live !== null) {
+      const facts = await failureFacts(session, env.names, live.id);
+      if (!isSpent(live, migration.hashes, facts)) {
+        return await resume(session, env, live, migration, plan, { ...how, facts });
+      }
+      await changeState(session, env.names, live.id, 'reverting');
+      await changeState(session, env.names, live.id, 'reverted');
     }
     const lay = plan.stored.rowsPerBlock === undefined ? makeLayout : blockLayout;
     const layout = await lay(session, plan.stored, env.tuning.workers);
@@ -76,34 +80,16 @@ export async function registerUp(
   });
 }
 
-/**
- * A failed run that has changed nothing gives way to a mended file: it is ended, and a new one begins. Another
- * file on a run that has changed rows is refused.
- */
-async function isSpent(
-  session: Session,
-  env: RunEnvironment,
-  run: Run,
-  migration: DataMigration,
-): Promise<boolean> {
-  if (run.state !== 'failed' || changedFiles(run, migration.hashes).length === 0) return false;
-  const { hasSucceeded } = await failureFacts(session, env.names, run.id);
-  if (hasSucceeded) return false;
-  await changeState(session, env.names, run.id, 'reverting');
-  await changeState(session, env.names, run.id, 'reverted');
-  return true;
-}
-
 async function resume(
   session: Session,
   env: RunEnvironment,
   run: Run,
   migration: DataMigration,
   plan: Plan,
-  { lift, others }: TakeUp,
+  { lift, others, facts }: TakeUp & { readonly facts: FailureFacts },
 ): Promise<Run> {
   if (run.state === 'reverting') throw revertingError(migration.name);
-  refuseOtherFile(run, migration.hashes, await countRetriable(session, env.names, run));
+  refuseOtherFile(run, migration.hashes, facts);
   refuseOtherPlan(run, plan.sha256, plan.base);
   await refuseMisplaced(session, env, run, plan);
   if (run.state === 'running') {

@@ -3,7 +3,6 @@ import type { FileHashes } from '../core/file-drift.ts';
 import { type QuarantinedRow, listQuarantined, putBack } from '../ledger/quarantine.ts';
 import type { Run } from '../ledger/rows.ts';
 import { adopt, changeState, findLiveRun, lockRun, resetRetries } from '../ledger/runs.ts';
-import type { LedgerNames } from '../ledger/schema.ts';
 import type { Session } from '../postgres/session.ts';
 import { withTransaction } from '../postgres/transaction.ts';
 import { refuseOtherFile, refuseOtherPlan } from './drift.ts';
@@ -37,11 +36,6 @@ export async function refuseQuarantined(session: Session, env: RunEnvironment, r
   if (run.state !== 'failed') return;
   const found = await listQuarantined(session, env.names, run.id, mostListed);
   if (found.count > 0) throw quarantinedError(run, found);
-}
-
-/** How many rows of a failed run `retry` would put back, also with a mended file; 0 of any other run. */
-export async function countRetriable(session: Session, names: LedgerNames, run: Run): Promise<number> {
-  return run.state === 'failed' ? (await listQuarantined(session, names, run.id, 1)).count : 0;
 }
 
 /** The run of a migration whose rows `retry` would put back: its live one, or null. */

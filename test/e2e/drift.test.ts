@@ -162,6 +162,54 @@ describe('a file that was mended for quarantined rows', () => {
   });
 });
 
+describe('a file that was mended before anything was changed', () => {
+  const broken = importing.replace('await db(', `await db.raw('select nowhere'); await db(`);
+
+  it('is taken by validate, plan and up alike', async () => {
+    await withDatabase(async ({ url, client }) => {
+      await client.query(table);
+      const project = makeProject({ 'a.ts': broken });
+      writeLib(project, 'export const one = 1;');
+      const place = { cwd: project.dir, url };
+      expect((await run(['up', '--workers', '1'], place)).code).toBe(1);
+      project.write('a.ts', importing);
+      expect(await run(['validate'], place)).toMatchObject({ code: 0 });
+      const plan = await run(['plan', '--json'], place);
+      expect(plan.code, plan.stderr).toBe(0);
+      expect(JSON.parse(plan.stdout)).toMatchObject({ migrations: [{ name: 'a', isBegun: false }] });
+      expect((await run(['up', '--workers', '1'], place)).code).toBe(0);
+      expect((await client.query('select distinct n from people')).rows).toEqual([{ n: 1 }]);
+    });
+  });
+
+  it('is what down goes on with where the way back was mended, which validate says', async () => {
+    await withDatabase(async ({ url, client }) => {
+      await client.query(table);
+      const withDown = (raw: string): string => `${importing}
+        export const down = {
+          select,
+          update: async (db, rows) => {
+            await db.raw(${JSON.stringify(raw)});
+            await db('people').whereIn('id', rows.map(({ id }) => id)).update({ n: 0 });
+          },
+        };`;
+      const project = makeProject({ 'a.ts': withDown('select nowhere') });
+      writeLib(project, 'export const one = 1;');
+      const place = { cwd: project.dir, url };
+      expect((await run(['up', '--workers', '1'], place)).code).toBe(0);
+      expect((await run(['down', '--workers', '1'], place)).code).toBe(1);
+      project.write('a.ts', withDown('select 1'));
+      const valid = await run(['validate'], place);
+      expect(valid.code).toBe(3);
+      expect(valid.stdout).toMatch(/^error: a is being rolled back$/m);
+      expect(valid.stdout).not.toContain('was changed');
+      expect((await run(['down', '--workers', '1'], place)).code).toBe(0);
+      expect((await client.query('select distinct n from people')).rows).toEqual([{ n: 0 }]);
+      expect(await run(['validate'], place)).toMatchObject({ code: 0 });
+    });
+  });
+});
+
 it('names that read in another order than they run are said, until both are executed', async () => {
   await withDatabase(async ({ url }) => {
     const place = { cwd: makeProject({ '2-a.ts': schemaStep, '10-b.ts': schemaStep }).dir, url };

@@ -73,6 +73,34 @@ it('draws one block in place, and leaves only log lines and what to do next', as
   expect(stdout).toMatch(/: 20,000 rows in \d+ chunks, .* rows\/s\n$/);
 });
 
+it.each([
+  [['a.ts'], `next: umzug-cluster verify looks for rows left behind`],
+  [
+    ['a.ts', 'b.ts'],
+    `next: umzug-cluster verify looks for rows left behind; umzug-cluster down takes the last one back`,
+  ],
+  [['b.ts'], `next: umzug-cluster down takes it back`],
+  [['c.ts'], null],
+] as const)(
+  'says what to do next after %j, and of down only where there is a way back',
+  async (names, next) => {
+    const files = {
+      'a.ts': `export const select = (db) => db('t').select('id'); export const update = async () => {};`,
+      'b.ts': `export const up = (db) => db.raw('select 1'); export const down = up;`,
+      'c.ts': `export const up = (db) => db.raw('select 1');`,
+    };
+    await withDatabase(async ({ url, client }) => {
+      await client.query('create table t (id int primary key)');
+      const { dir } = makeProject(Object.fromEntries(names.map((name) => [name, files[name]])));
+      const { code, stderr } = await run(['up', '--log-format', 'pretty', '--workers', '1'], {
+        cwd: dir,
+        url,
+      });
+      expect({ code, next: /^next: .*/m.exec(stderr)?.[0] ?? null }).toEqual({ code: 0, next });
+    });
+  },
+);
+
 it('keeps to a narrow terminal', async () => {
   const { moments } = await onTerminal(44, /^ {2}\d+%.*ETA/m);
   const drawn = moments.filter((moment) => /ETA/.test(moment));
