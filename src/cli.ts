@@ -6,7 +6,7 @@ import { endWithoutAWord, wasBlocked } from './cluster/process-watch.ts';
 import { commands } from './commands/all.ts';
 import { toYargs } from './commands/command.ts';
 import { globalOptions } from './commands/globals.ts';
-import { reportError, wishesIn } from './commands/report.ts';
+import { lastWords, reportError, wishesIn } from './commands/report.ts';
 import { refuseWhatYargsPassesOver, usageError } from './commands/usage.ts';
 import { exitMeanings } from './errors.ts';
 import { reportStray } from './migration/strays.ts';
@@ -26,7 +26,7 @@ const wants = wishesIn(args);
 // The reader of stdout or stderr may go away (`| head`): no reason to stop a run half-way.
 process.stdout.on('error', () => undefined);
 process.stderr.on('error', () => undefined);
-ownProcess();
+ownProcess((error) => lastWords(error, wants));
 let exitCode: number | null = null;
 // The exit code is this file's, also where author code calls `process.exit`.
 process.on('exit', () => {

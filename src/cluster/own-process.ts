@@ -1,6 +1,6 @@
 import type { UmzugClusterError } from '../errors.ts';
 import { blockedLoop, endedProcess } from '../migration/mistakes.ts';
-import { limitBlocking, wasBlocked, watchProcess } from './process-watch.ts';
+import { type LastWords, limitBlocking, noWords, wasBlocked, watchProcess } from './process-watch.ts';
 
 /**
  * The command line's own process, in which author code runs too: it may end it or block it. An application's
@@ -10,10 +10,15 @@ import { limitBlocking, wasBlocked, watchProcess } from './process-watch.ts';
 let isOwned = false;
 let doing = 'the command';
 let limitMs = 0;
+let wordsFor: (error: UmzugClusterError) => LastWords = () => noWords;
 
-/** Says that this process serves one command and nothing else. */
-export function ownProcess(): void {
+/**
+ * Says that this process serves one command and nothing else. `lastWords`: how the error that it is killed for is
+ * reported in its stead.
+ */
+export function ownProcess(lastWords: (error: UmzugClusterError) => LastWords): void {
   isOwned = true;
+  wordsFor = lastWords;
   // As Node has it since 21. Without, pg looks at `Response` to tell where it runs, which loads all of fetch:
   // 20 ms of each start.
   if (!('navigator' in globalThis)) {
@@ -30,7 +35,7 @@ export function workOn(migration: string, ceilingMs: number): void {
   doing = migration;
   limitMs = ceilingMs;
   watchProcess({ parent: null });
-  limitBlocking(ceilingMs, `error: ${blockedLoop(migration, ceilingMs).message}\n`);
+  limitBlocking(ceilingMs, wordsFor(blockedLoop(migration, ceilingMs)));
 }
 
 /** What to say where the process ends before its command is done, which nobody but author code makes it do. */

@@ -1,6 +1,6 @@
 import { writeSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
-import type { BlockingLimit, ProcessWatchData } from './process-watch.ts';
+import type { BlockingLimit, LastWords, ProcessWatchData } from './process-watch.ts';
 
 /**
  * The thread of `watchProcess`. It counts its own looks, not the clock: a process that was stopped, or a laptop
@@ -15,7 +15,7 @@ const patienceMs = 2_000;
 const { parent, pulse } = workerData as ProcessWatchData;
 let seen = -1;
 let stillMs = 0;
-let limit: BlockingLimit = { limitMs: Infinity, lastWords: '' };
+let limit: BlockingLimit = { limitMs: Infinity, lastWords: { stdout: '', stderr: '' } };
 
 parentPort?.on('message', (told: BlockingLimit) => {
   limit = told;
@@ -35,10 +35,17 @@ function endBlocked(): void {
   clearInterval(looking);
   Atomics.store(pulse.blocked, 0, 1);
   setTimeout(() => {
-    writeSync(2, limit.lastWords);
+    speak(limit.lastWords);
     process.kill(process.pid, 'SIGKILL');
   }, patienceMs);
   void exitFromWithin();
+}
+
+function speak({ stdout, stderr }: LastWords): void {
+  writeSync(1, stdout);
+  if (typeof stderr === 'string') return void writeSync(2, stderr);
+  const { level, ...fields } = stderr;
+  writeSync(2, `${JSON.stringify({ level, time: new Date().toISOString(), ...fields })}\n`);
 }
 
 async function exitFromWithin(): Promise<void> {

@@ -14,9 +14,19 @@ export interface ProcessWatchData {
 export interface BlockingLimit {
   /** How long the loop may stand still with a chunk open. */
   readonly limitMs: number;
-  /** For standard error, where the process itself cannot speak any more. */
-  readonly lastWords: string;
+  /** What is said where the process itself cannot speak any more. */
+  readonly lastWords: LastWords;
 }
+
+/** What a process that is about to be killed leaves on its output. */
+export interface LastWords {
+  readonly stdout: string;
+  /** Lines, or the fields of a log record, which gets the time when it is written. */
+  readonly stderr: string | Readonly<Record<string, unknown>>;
+}
+
+/** For a process whose death its parent reports. */
+export const noWords: LastWords = { stdout: '', stderr: '' };
 
 const turnMs = 200;
 
@@ -49,7 +59,7 @@ export function watchProcess({ parent }: { readonly parent: number | null }): vo
 }
 
 /** Bounds how long the event loop may stand still in a chunk. Not under a debugger, whose breakpoints last. */
-export function limitBlocking(ceilingMs: number, lastWords: string): void {
+export function limitBlocking(ceilingMs: number, lastWords: LastWords): void {
   if (inspector.url() !== undefined) return;
   const limit: BlockingLimit = { limitMs: ceilingMs + marginMs, lastWords };
   // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window

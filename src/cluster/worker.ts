@@ -13,7 +13,7 @@ import { refuseOtherFile } from '../run/drift.ts';
 import { makeEnvironment } from '../run/environment.ts';
 import { stepOf } from '../run/step.ts';
 import { Control } from './control.ts';
-import { endWithoutAWord, limitBlocking, wasBlocked, watchProcess } from './process-watch.ts';
+import { endWithoutAWord, limitBlocking, noWords, wasBlocked, watchProcess } from './process-watch.ts';
 import { type Job, type SentError, type ToPrimary, type ToWorker, workerExit } from './protocol.ts';
 
 /**
@@ -50,7 +50,7 @@ async function configOf(job: Job): Promise<Config> {
 async function work(job: Job): Promise<StageTimes | null> {
   const startedAt = performance.now();
   // The primary says what its workers die of.
-  limitBlocking(job.config.tuning.ceilingMs, '');
+  limitBlocking(job.config.tuning.ceilingMs, noWords);
   const env = makeEnvironment(await configOf(job), job.server);
   const migration = await loadMigration(job.migration);
   if (migration.kind !== 'data') return null;

@@ -7,7 +7,12 @@ export function printLine(text: string): void {
 
 /** Writes the one JSON document of a command to stdout. */
 export function printJson(value: unknown): void {
-  process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+  process.stdout.write(asJson(value));
+}
+
+/** The one JSON document of a command, as it is written. */
+export function asJson(value: unknown): string {
+  return `${JSON.stringify(value, null, 2)}\n`;
 }
 
 /** Writes a remark for a person to stderr. */

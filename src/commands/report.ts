@@ -1,8 +1,10 @@
+import os from 'node:os';
+import type { LastWords } from '../cluster/process-watch.ts';
 import { UmzugClusterError, exitCodes, messageOf } from '../errors.ts';
 import type { ErrorCode } from '../errors.ts';
 import { redact } from '../core/redact.ts';
 import { createLogger } from '../logger.ts';
-import { printJson, printNote } from './output.ts';
+import { asJson, printJson, printNote } from './output.ts';
 
 interface Report {
   readonly code: ErrorCode;
@@ -13,6 +15,9 @@ interface Report {
 
 /** Stopped on request, resumable: a person at a terminal is told even when stdout goes to a program. */
 const stops: ReadonlySet<ErrorCode> = new Set(['STOPPED', 'HANGUP', 'INTERRUPTED', 'TERMINATED']);
+
+/** What a shell makes of SIGKILL. */
+const killedCode = 137;
 
 /** What the command line asks for, known before it is parsed: it may be what is wrong. */
 export interface Wishes {
@@ -47,6 +52,16 @@ export function reportError(thrown: unknown, { json, verbose, jsonLog }: Wishes)
     if (!json || stops.has(report.code)) printNote(asText(report));
   }
   return exitCodes[report.code];
+}
+
+/** The same for a process that will be killed, in whose stead it is written. */
+export function lastWords(thrown: unknown, { json, jsonLog }: Wishes): LastWords {
+  const report = describe(thrown);
+  const { code, message, detail, hint } = report;
+  const from = { level: 'error', pid: process.pid, hostname: os.hostname(), event: 'command.failed' };
+  const record = { ...from, code, exitCode: killedCode, detail, hint, stack: null, msg: message };
+  const text = json ? '' : `${asText(report)}\n`;
+  return { stdout: json ? asJson({ error: report }) : '', stderr: jsonLog ? record : text };
 }
 
 function logFailure({ code, message, detail, hint }: Report, stack: string | null): void {

@@ -47,7 +47,7 @@ export function openTerminal(
     const columns = columnsOf(screen);
     const lines = [...latest.values()].flatMap((progress) => formatBlock(progress, columns, output.color));
     // What is taller than the terminal could not be drawn over.
-    return lines.slice(-Math.max(1, (screen.rows ?? 24) - 1));
+    return lines.slice(-Math.max(1, (screen.rows || 24) - 1));
   };
   const draw = (above: string): void => {
     const lines = blocks();

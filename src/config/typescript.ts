@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { readdir, rm, stat } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import os from 'node:os';
 import path from 'node:path';
@@ -12,7 +13,37 @@ import type { Jiti, JitiOptions } from 'jiti';
 export function typescriptLoader(folder: string, options: JitiOptions): Jiti {
   // Required, not imported: see `postgres/pg`.
   const { createJiti } = createRequire(import.meta.url)('jiti') as typeof import('jiti');
-  return createJiti(import.meta.url, { fsCache: cacheFolder(folder) ?? false, ...options });
+  const cache = cacheFolder(folder);
+  if (cache !== null) tidyOnce(cache);
+  return createJiti(import.meta.url, { fsCache: cache ?? false, ...options });
+}
+
+// A file for each path: where each release is deployed to a folder of its own, they would grow for ever.
+const mostCached = 1_000;
+const keptCached = 500;
+
+const tidied = new Set<string>();
+
+function tidyOnce(cache: string): void {
+  if (tidied.has(cache)) return;
+  tidied.add(cache);
+  // A cache that cannot be read or written is none of the command's business.
+  tidyCache(cache).catch(() => undefined);
+}
+
+/** Deletes the translations that were used least lately, where there are more than `mostCached` of them. */
+async function tidyCache(cache: string): Promise<void> {
+  const names = await readdir(cache);
+  if (names.length <= mostCached) return;
+  const files = await Promise.all(
+    names.map(async (name) => {
+      const file = path.join(cache, name);
+      const { atimeMs, mtimeMs } = await stat(file);
+      return { file, usedMs: Math.max(atimeMs, mtimeMs) };
+    }),
+  );
+  const old = files.toSorted((one, other) => other.usedMs - one.usedMs).slice(keptCached);
+  await Promise.all(old.map(({ file }) => rm(file, { force: true })));
 }
 
 function cacheFolder(folder: string): string | null {
@@ -21,7 +52,8 @@ function cacheFolder(folder: string): string | null {
     if (existsSync(packages)) return path.join(packages, '.cache', 'umzug-cluster');
     if (at === path.dirname(at)) break;
   }
-  const home = process.env['XDG_CACHE_HOME'] ?? homeCache();
+  const given = process.env['XDG_CACHE_HOME'] ?? '';
+  const home = path.isAbsolute(given) ? given : homeCache();
   return home === null ? null : path.join(home, 'umzug-cluster');
 }
 

@@ -121,6 +121,24 @@ describe('the records of --log-format json', () => {
     });
   });
 
+  it('end with the reason, in JSON on stdout too, where code blocks the process until it is killed', async () => {
+    await withDatabase(async ({ url, client }) => {
+      await client.query(table(10));
+      const source = `import { execSync } from 'node:child_process';
+        ${select}
+        export const update = () => execSync('exec sleep 20', { stdio: 'ignore' });`;
+      const place = { cwd: makeProject({ 'a.ts': source }).dir, url };
+      const env = { UMZUG_CLUSTER_CEILING_MS: '500' };
+      const { child, outcome } = start(['up', '--json', ...alone], { ...place, env });
+      const { stdout, stderr } = await outcome;
+      expect(child.signalCode).toBe('SIGKILL');
+      const said = { code: 'MIGRATION_FAILED', hint: expect.stringMatching(/^look for a loop/) as string };
+      expect(recordsIn(stderr).at(-1)).toMatchObject({ event: 'command.failed', exitCode: 137, ...said });
+      const message = 'a: update blocked the event loop for more than 0.5 s, the time a chunk may take';
+      expect(JSON.parse(stdout)).toMatchObject({ error: { ...said, message } });
+    });
+  });
+
   it('of several workers arrive whole and in order, also large ones, and when a worker dies', async () => {
     await withDatabase(async ({ url, client }) => {
       await client.query(`${table(3_000)}; create sequence deaths`);

@@ -102,7 +102,7 @@ async function expectAnswer(
 export function runHere(args: readonly string[], cwd: string, env: NodeJS.ProcessEnv): Promise<Outcome> {
   const child = spawn(process.execPath, [cli, ...args], {
     cwd,
-    env: { PATH: process.env['PATH'], HOME: cwd, XDG_CACHE_HOME: os.tmpdir(), ...env },
+    env: { PATH: process.env['PATH'], HOME: cwd, XDG_CACHE_HOME: process.env['XDG_CACHE_HOME'], ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
     // a command that hangs
     timeout: 30_000,
