@@ -19,6 +19,7 @@ let wordsFor: (error: UmzugClusterError) => LastWords = () => noWords;
 export function ownProcess(lastWords: (error: UmzugClusterError) => LastWords): void {
   isOwned = true;
   wordsFor = lastWords;
+  hushDeprecations();
   // As Node has it since 21. Without, pg looks at `Response` to tell where it runs, which loads all of fetch:
   // 20 ms of each start.
   if (!('navigator' in globalThis)) {
@@ -27,6 +28,16 @@ export function ownProcess(lastWords: (error: UmzugClusterError) => LastWords): 
       configurable: true,
     });
   }
+}
+
+/**
+ * Keeps Node from writing what packages tell their developers, such as pg where a password comes from ~/.pgpass,
+ * unless it was started to show that: nobody who runs a command can do anything about it, and with
+ * `--log-format json` every line is to be a record.
+ */
+export function hushDeprecations(): void {
+  const { traceDeprecation = false, throwDeprecation = false } = process;
+  if (!traceDeprecation && !throwDeprecation) process.noDeprecation = true;
 }
 
 /** Says which migration this process works on from now on, and how long a chunk of it may take. */

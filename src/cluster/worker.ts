@@ -13,6 +13,7 @@ import { refuseOtherFile } from '../run/drift.ts';
 import { makeEnvironment } from '../run/environment.ts';
 import { stepOf } from '../run/step.ts';
 import { Control } from './control.ts';
+import { hushDeprecations } from './own-process.ts';
 import { endWithoutAWord, limitBlocking, noWords, wasBlocked, watchProcess } from './process-watch.ts';
 import { type Job, type SentError, type ToPrimary, type ToWorker, workerExit } from './protocol.ts';
 
@@ -107,6 +108,7 @@ function listen(message: ToWorker): void {
   }
 }
 
+hushDeprecations();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
 // They are the command's, whose reader may go away: what author code wrote is no reason to stop a run half-way.
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);

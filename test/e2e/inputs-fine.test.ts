@@ -1,6 +1,6 @@
 import { mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, inject, it } from 'vitest';
 import { type Outcome, run } from '../support/cli.ts';
 import { type TestDatabase, withDatabase } from '../support/database.ts';
 import { recordsIn } from '../support/log-records.ts';
@@ -82,6 +82,17 @@ const cases: readonly Fine[] = [
     env: { XDG_CACHE_HOME: '/dev/null/x', HOME: '/dev/null' },
   },
   { what: 'DATABASE_URL with a line break at its end', files: { 'a.ts': plain }, url: (url) => `${url}\n` },
+  {
+    what: 'a password in a file of PGPASSFILE, of which the driver says that it will not always be read',
+    files: { 'a.ts': plain },
+    prepare: ({ dir }) => {
+      const { password } = new URL(inject('serverUrl'));
+      writeFileSync(path.join(dir, 'passwords'), `*:*:*:*:${password}\n`, { mode: 0o600 });
+    },
+    url: (url) => Object.assign(new URL(url), { password: '' }).href,
+    env: { PGPASSFILE: './passwords' },
+    check: ({ stderr }) => expect(stderr).not.toContain('Deprecat'),
+  },
   {
     what: '--json before the command',
     files: { 'a.ts': plain },

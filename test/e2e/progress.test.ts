@@ -109,6 +109,11 @@ it('keeps to a narrow terminal', async () => {
   for (const line of blocks) expect(line.length).toBeLessThan(44);
 });
 
+it('takes a terminal that does not know its size for one of 80 columns', async () => {
+  const { moments } = await onTerminal(80, /█+░* [^]*chunk 1,000 rows in/, { PRETEND_TERMINAL: '0x0' });
+  expect(moments.findLast((moment) => /ETA/.test(moment))).toMatch(/^2025[^ ]+\n {2}█+░*.*\n.*chunk/m);
+});
+
 it('has no colour with NO_COLOR, and is drawn all the same', async () => {
   const { stderr } = await onTerminal(100, /█/, { NO_COLOR: '1' });
   expect(stderr).toContain('█');

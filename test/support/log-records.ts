@@ -26,14 +26,11 @@ const holds: Readonly<Record<FieldKind, (value: unknown) => boolean>> = {
   'object or null': (value) => typeof value === 'object',
 };
 
-// Node writes them to stderr by itself, of whatever a package or the author's code does.
-const warningOfNode = /^\(node:\d+\) |^\(Use `node --trace-/;
-
 /** The records on stderr, in order. Fails where a line is none, or not as the table of events says. */
 export function recordsIn(stderr: string): readonly WrittenRecord[] {
   return stderr
     .split('\n')
-    .filter((line) => line !== '' && !warningOfNode.test(line))
+    .filter((line) => line !== '')
     .map((line) => {
       expect(line, 'a line that is no record').toMatch(/^\{/);
       const record = JSON.parse(line) as WrittenRecord;
