@@ -86,6 +86,25 @@ export function fail(code: ErrorCode, parts: ErrorParts): UmzugClusterError {
   return new UmzugClusterError(code, parts);
 }
 
+/** What to do about a file or a folder that may not be read or written; undefined: that is not what is wrong. */
+export function accessHint(thrown: unknown, what: 'read' | 'write'): string | undefined {
+  const code = (thrown as { readonly code?: unknown } | null | undefined)?.code;
+  if (what === 'write' && code === 'EROFS')
+    return 'it is on a file system that is read-only: name another place';
+  if (code !== 'EACCES' && code !== 'EPERM') return undefined;
+  return `let the user who runs this ${what} it (chmod, chown), or run as another user`;
+}
+
+/** The error for a place that cannot be read or written. */
+export function placeError(message: string, thrown: unknown, what: 'read' | 'write'): UmzugClusterError {
+  return fail('CONFIG', {
+    message,
+    detail: messageOf(thrown),
+    hint: accessHint(thrown, what),
+    cause: thrown,
+  });
+}
+
 // A message goes to the log, the ledger and the terminal; an author's may hold a whole document.
 const longestMessage = 2_000;
 

@@ -1,7 +1,7 @@
 import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { type Config, loadConfig } from '../config.ts';
-import { fail, messageOf } from '../errors.ts';
+import { fail, placeError } from '../errors.ts';
 import { isMigrationFile, nameOfFile } from '../migration/folder.ts';
 import { migrationName } from '../migration/new-name.ts';
 import type { DescribedTable } from '../migration/described-table.ts';
@@ -76,7 +76,7 @@ async function filesIn(folder: string): Promise<readonly string[]> {
     return (await readdir(folder)).filter(isMigrationFile);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw fail('CONFIG', { message: `cannot read ${folder}: ${messageOf(error)}`, cause: error });
+    throw placeError(`cannot read ${folder}`, error, 'read');
   }
 }
 
@@ -111,6 +111,6 @@ async function write(file: string, text: string): Promise<void> {
     await mkdir(path.dirname(file), { recursive: true });
     await writeFile(file, text, { flag: 'wx' });
   } catch (error) {
-    throw fail('CONFIG', { message: `cannot write ${file}: ${messageOf(error)}`, cause: error });
+    throw placeError(`cannot write ${file}`, error, 'write');
   }
 }

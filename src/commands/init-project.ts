@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { loadConfig } from '../config.ts';
-import { fail, messageOf } from '../errors.ts';
+import { placeError } from '../errors.ts';
 import { isMigrationFile } from '../migration/folder.ts';
 import type { Language } from '../migration/language.ts';
 import type { Arguments } from './command.ts';
@@ -30,7 +30,7 @@ export async function initProject(flags: Arguments, cwd: string): Promise<void> 
     addTarget(cwd, said);
     addIgnored(cwd, said);
   } catch (error) {
-    throw fail('CONFIG', { message: `cannot set up ${cwd}: ${messageOf(error)}`, cause: error });
+    throw placeError(`cannot set up ${cwd}`, error, 'write');
   }
   if (config.output.json) return printJson(said);
   for (const line of said.done) printLine(line);

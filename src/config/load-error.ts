@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { redact } from '../core/redact.ts';
-import { type ErrorCode, UmzugClusterError, fail, messageOf } from '../errors.ts';
+import { type ErrorCode, UmzugClusterError, accessHint, fail, messageOf } from '../errors.ts';
 
 // Nothing that a migration is made of takes so long to load; what does waits for something that never comes.
 const mostLoadMs = 30_000;
@@ -42,9 +42,17 @@ function loadError(file: string, error: unknown, code: ErrorCode, hint?: string)
     const missing = /'([^']+)'/.exec(message)?.[1] ?? message;
     return fail(code, {
       message: `${label}: cannot find module '${missing}'`,
-      hint: 'install it, or correct the import',
+      hint: /^[./]/.test(missing)
+        ? 'correct the import, or let its folder be read'
+        : 'install it, or correct the import',
       cause: error,
     });
+  }
+  const forbidden = forbiddenFile(error);
+  if (forbidden !== null) {
+    const place = path.relative(path.dirname(file), forbidden);
+    const what = forbidden === file ? `cannot read ${label}` : `${label}: cannot read ${place}`;
+    return fail(code, { message: what, detail: message, hint: accessHint(error, 'read'), cause: error });
   }
   // jiti's own words: "ParseError: what is wrong", and on the next line "/path/of/file.ts:12:5".
   const parse = /^ParseError:\s*(.*?)\s*(?:\n\s*(.+):(\d+):(\d+)\s*)?$/.exec(message);
@@ -56,4 +64,11 @@ function loadError(file: string, error: unknown, code: ErrorCode, hint?: string)
     return fail(code, { message: `${place} syntax error: ${what}`, cause: error });
   }
   return fail(code, { message: `${label} threw while it was loaded: ${message}`, hint, cause: error });
+}
+
+/** The file that this user may not read; null: something else was wrong. */
+function forbiddenFile(error: unknown): string | null {
+  if (accessHint(error, 'read') === undefined) return null;
+  const { path: file } = error as NodeJS.ErrnoException;
+  return typeof file === 'string' && path.isAbsolute(file) ? file : null;
 }

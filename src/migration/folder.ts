@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFile, readdir, realpath, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { stripControls } from '../core/redact.ts';
-import { fail, messageOf } from '../errors.ts';
+import { accessHint, fail, messageOf } from '../errors.ts';
 
 /** A file in the migrations folder; its name has no extension, so a build does not rename it. */
 export interface MigrationFile {
@@ -60,7 +60,10 @@ async function readFolder(folder: string): Promise<string[]> {
     throw fail('CONFIG', {
       message: `cannot read the migrations folder ${folder}`,
       detail: messageOf(error),
-      hint: 'create it, or name another one with --migrations or migrations.directory in the knexfile',
+      hint:
+        accessHint(error, 'read') ??
+        'create it, or name another one with --migrations or migrations.directory in the knexfile',
+      cause: error,
     });
   }
 }
@@ -105,7 +108,8 @@ function unreadable(file: string, error: unknown): Error {
   return fail('MIGRATION_FILE', {
     message: `cannot read ${path.basename(file)}`,
     detail: messageOf(error),
-    hint: 'a link to nothing, a file removed meanwhile, or its permissions: restore it or remove it',
+    hint:
+      accessHint(error, 'read') ?? 'a link to nothing, or a file removed meanwhile: restore it or remove it',
     cause: error,
   });
 }

@@ -37,7 +37,12 @@ export function start(args: readonly string[], { cwd, url, env }: Place): Runnin
     cwd,
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { PATH: process.env['PATH'], XDG_CACHE_HOME: process.env['XDG_CACHE_HOME'], ...(url === null ? {} : { DATABASE_URL: url }), ...env },
+    env: {
+      PATH: process.env['PATH'],
+      XDG_CACHE_HOME: process.env['XDG_CACHE_HOME'],
+      ...(url === null ? {} : { DATABASE_URL: url }),
+      ...env,
+    },
   });
   let stdout = '';
   let stderr = '';

@@ -13,7 +13,7 @@ import {
 } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import { fail } from '../../errors.ts';
+import { fail, messageOf } from '../../errors.ts';
 import { canEnter } from './account.ts';
 import type { Account } from './account.ts';
 
@@ -62,8 +62,17 @@ function uidInName(folder: string): number {
  */
 export async function openHome(projectDir: string, account: Account): Promise<Home> {
   const state = stateFolderOf(projectDir);
-  await mkdir(state, { recursive: true, mode: account === null ? 0o700 : 0o755 });
-  await writeFile(path.join(state, '.gitignore'), '*\n');
+  try {
+    await mkdir(state, { recursive: true, mode: account === null ? 0o700 : 0o755 });
+    await writeFile(path.join(state, '.gitignore'), '*\n');
+  } catch (error) {
+    throw fail('CONFIG', {
+      message: 'cannot make a folder for the embedded Postgres',
+      detail: messageOf(error),
+      hint: 'set DATABASE_URL, or run it where this user may write',
+      cause: error,
+    });
+  }
   const known = await findHome(projectDir);
   if (known !== null && canEnter(account, known.folder)) return known;
   if (account === null) return homeAt(await realpath(state));

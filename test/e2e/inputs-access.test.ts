@@ -1,0 +1,80 @@
+import { spawn } from 'node:child_process';
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { canEnter } from '../../src/postgres/embedded/account.ts';
+import type { Outcome } from '../support/cli.ts';
+import { withDatabase } from '../support/database.ts';
+import { type Project, makeProject } from '../support/project.ts';
+
+const cli = path.join(import.meta.dirname, '../../dist/cli.js');
+// Root may read everything, so as root the command runs as another user.
+const nobody = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534, name: 'nobody' } : null;
+const canRun = [cli, process.execPath].every((file) => canEnter(nobody, path.dirname(file)));
+
+const migration = `import { one } from '../lib/one';
+  export const up = (db) => db.raw('select ?::int', [one]);`;
+
+function runAsUser(args: readonly string[], cwd: string, env: NodeJS.ProcessEnv): Promise<Outcome> {
+  const child = spawn(process.execPath, [cli, ...args], {
+    cwd,
+    env: { PATH: process.env['PATH'], HOME: '/nonexistent', ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    ...(nobody === null ? {} : { uid: nobody.uid, gid: nobody.gid }),
+  });
+  let stdout = '';
+  let stderr = '';
+  child.stdout.on('data', (data) => (stdout += String(data)));
+  child.stderr.on('data', (data) => (stderr += String(data)));
+  return new Promise((resolve) => child.on('close', (code) => resolve({ code, stdout, stderr })));
+}
+
+function project(): Project {
+  const made = makeProject({ 'a.ts': migration });
+  mkdirSync(path.join(made.dir, 'lib'));
+  writeFileSync(path.join(made.dir, 'lib/one.ts'), 'export const one = 1;');
+  writeFileSync(path.join(made.dir, 'knexfile.ts'), `export default { client: 'pg' };`);
+  // other users may look, but not write
+  for (const folder of ['', 'migrations', 'lib']) chmodSync(path.join(made.dir, folder), 0o755);
+  return made;
+}
+
+describe.runIf(canRun)('what the user may not read or write is said, with what to do:', () => {
+  const readIt = 'hint: let the user who runs this read it';
+
+  it.each<[what: string, place: string, args: string, says: readonly string[]]>([
+    ['a migration', 'migrations/a.ts', 'up', ['cannot read a.ts', readIt]],
+    ['the folder of the migrations', 'migrations', 'status', ['cannot read the migrations folder', readIt]],
+    ['an import', 'lib/one.ts', 'up', ['a.ts: cannot read ../lib/one.ts', readIt]],
+    ['the folder of an import', 'lib', 'up', [`a.ts: cannot find module '../lib/one'`, 'its folder']],
+    ['the knexfile', 'knexfile.ts', 'up', ['cannot read knexfile.ts', readIt]],
+    [
+      'a new file',
+      '',
+      'create --name x --prefix TIMESTAMP --migrations new',
+      ['cannot write', 'user who runs this write it'],
+    ],
+  ])('%s', async (_what, place, args, says) => {
+    await withDatabase(async ({ url }) => {
+      const { dir } = project();
+      const closed = path.join(dir, place);
+      chmodSync(closed, place === '' ? 0o555 : 0o000);
+      const { code, stdout, stderr } = await runAsUser(args.split(' '), dir, { DATABASE_URL: url });
+      chmodSync(closed, 0o755);
+      expect({ code, stdout }, stderr).toEqual({ code: 2, stdout: '' });
+      for (const said of says) expect(stderr).toContain(said);
+      expect(stderr.match(/^error: /gm)).toHaveLength(1);
+    });
+  });
+
+  it('a project in which there is to be an embedded server', async () => {
+    const { dir } = project();
+    chmodSync(dir, 0o555);
+    const { code, stdout, stderr } = await runAsUser(['up'], dir, {});
+    chmodSync(dir, 0o755);
+    expect({ code, stdout }, stderr).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toMatch(
+      /^error: cannot make a folder for the embedded Postgres\n.*\n {2}hint: set DATABASE_URL/,
+    );
+  });
+});
