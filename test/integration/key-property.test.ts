@@ -57,36 +57,42 @@ const schema = fc.record({
   namesKey: fc.boolean(),
   abortedAfter: fc.array(fc.integer({ min: 1, max: 5 }), { maxLength: 3 }),
   isAnalyzed: fc.boolean(),
+  andBack: fc.boolean(),
 });
 
 type Schema = typeof schema extends fc.Arbitrary<infer Value> ? Value : never;
 
-it('visits every row of any table once, interrupted or not', { timeout: 3_600_000 }, async () => {
-  const { client, url } = database;
-  const isVisitedOnce = async (given: Schema): Promise<void> => {
-    const parts = partsOf(given);
-    const written = `${quote(given.in)}.${quote(given.table)}`;
-    await client.query(`create schema ${quote(given.in)}; ${createKeyed(written, parts, given.rows)}`);
-    try {
-      if (given.isAnalyzed) await client.query(`analyze ${written}`);
-      const total = Number((await client.query(`select count(*) from ${written}`)).rows[0].count);
-      await visitAll(url, {
-        table: `${given.in}.${given.table}`,
-        written,
-        style: given.style,
-        key: given.namesKey ? parts.map(({ written: name }) => name).toReversed() : undefined,
-        chunkSize: Math.max(1, Math.ceil(total / given.chunks)),
-        lanes: given.lanes,
-        abortedAfter: given.abortedAfter,
-      });
-      expect(await visits(client, written)).toEqual(total === 0 ? {} : { 1: total });
-    } finally {
-      await client.query(`drop schema ${quote(given.in)} cascade`);
-    }
-  };
-  // What it throws names the seed and the smallest schema found.
-  await fc.assert(fc.asyncProperty(schema, isVisitedOnce), { numRuns: schemas, endOnFailure: !isLong });
-});
+it(
+  'visits every row of any table once, and once on the way back, interrupted or not',
+  { timeout: 3_600_000 },
+  async () => {
+    const { client, url } = database;
+    const isVisitedOnce = async (given: Schema): Promise<void> => {
+      const parts = partsOf(given);
+      const written = `${quote(given.in)}.${quote(given.table)}`;
+      await client.query(`create schema ${quote(given.in)}; ${createKeyed(written, parts, given.rows)}`);
+      try {
+        if (given.isAnalyzed) await client.query(`analyze ${written}`);
+        const total = Number((await client.query(`select count(*) from ${written}`)).rows[0].count);
+        await visitAll(url, {
+          table: `${given.in}.${given.table}`,
+          written,
+          style: given.style,
+          key: given.namesKey ? parts.map(({ written: name }) => name).toReversed() : undefined,
+          chunkSize: Math.max(1, Math.ceil(total / given.chunks)),
+          lanes: given.lanes,
+          abortedAfter: given.abortedAfter,
+          andBack: given.andBack,
+        });
+        expect(await visits(client, written)).toEqual(total === 0 ? {} : { [given.andBack ? 11 : 1]: total });
+      } finally {
+        await client.query(`drop schema ${quote(given.in)} cascade`);
+      }
+    };
+    // What it throws names the seed and the smallest schema found.
+    await fc.assert(fc.asyncProperty(schema, isVisitedOnce), { numRuns: schemas, endOnFailure: !isLong });
+  },
+);
 
 function partsOf(
   given: typeof schema extends fc.Arbitrary<infer T> ? T : never,

@@ -18,6 +18,8 @@ export interface Trial {
   readonly hosts?: number;
   /** After how many calls of the hook each try is aborted, one after the other; the last try goes to the end. */
   readonly abortedAfter?: readonly number[];
+  /** Takes it back when it is done, with the same interruptions. */
+  readonly andBack?: boolean;
   /** Settings of `migrations.cluster`. */
   readonly settings?: object;
   /** Is told what is logged. */
@@ -25,8 +27,9 @@ export interface Trial {
 }
 
 /**
- * Migrations that count how often each row was visited. A row is found again by its number `no`, which no key
- * holds, and counts in `n`; both are plain integers, so that the key's type plays no part in it.
+ * Migrations that count how often each row was visited: 1 for each time up, 10 for each time down. A row is found
+ * again by its number `no`, which no key holds, and counts in `n`; both are plain integers, so that the key's type
+ * plays no part in it.
  */
 export interface Visiting extends Trial {
   /** The table as an author writes it to knex: `t`, `schema.t`, `t as x`. */
@@ -53,19 +56,23 @@ export function visitingSource(visiting: Visiting, hook = ''): string {
   if (style === 'sets') {
     return `${head}
       export const select = (db) => ${selected};
-      export const update = setBased(async (chunk, db) => {
-        await chunk.update({ n: db.raw('n + 1') });
+      const counting = (times) => setBased(async (chunk, db) => {
+        await chunk.update({ n: db.raw('n + ' + times) });
         visited();
-      });`;
+      });
+      export const update = counting(1);
+      export const down = { select, update: counting(10) };`;
   }
-  const counting = `update ${only ? 'only ' : ''}${written} as counted set n = n + v.times
+  const counting = `update ${only ? 'only ' : ''}${written} as counted set n = n + v.times * ?
     from (select no, count(*) as times from unnest(?::int[]) as no group by no) as v where counted.no = v.no`;
   return `${head}
     export const select = (db) => ${selected}.select('no');
-    export const update = async (db, rows) => {
-      await db.raw(${JSON.stringify(counting)}, [rows.map(({ no }) => no)]);
+    const counting = (times) => async (db, rows) => {
+      await db.raw(${JSON.stringify(counting)}, [times, rows.map(({ no }) => no)]);
       visited();
-    };`;
+    };
+    export const update = counting(1);
+    export const down = { select, update: counting(10) };`;
 }
 
 let made = 0;
@@ -91,10 +98,16 @@ export async function runHere(url: string, source: (hook: string) => string, tri
   );
   const logger = loggerTo(trial.onLog ?? (() => undefined));
   const open = (): Promise<Migrator> => createMigrator({ cwd: dir, databaseUrl: url, logger });
-  for (const calls of trial.abortedAfter ?? []) await abortAfter(await open(), hook, calls);
+  const up = async (migrator: Migrator): Promise<unknown> => await migrator.up();
+  const down = async (migrator: Migrator): Promise<unknown> => await migrator.down();
+  for (const calls of trial.abortedAfter ?? []) await abortAfter(await open(), up, hook, calls);
   const hosts = await Promise.all(Array.from({ length: trial.hosts ?? 1 }, open));
   try {
     const outcomes = await Promise.all(hosts.map((migrator) => migrator.up()));
+    if (trial.andBack === true) {
+      for (const calls of trial.abortedAfter ?? []) await abortAfter(await open(), down, hook, calls);
+      await Promise.all(hosts.map(down));
+    }
     return Math.max(0, ...outcomes.flat().map(({ rows }) => rows));
   } finally {
     await Promise.all(hosts.map((migrator) => migrator.close()));
@@ -108,7 +121,12 @@ function loggerTo(onLog: (message: string) => void): Required<CreateMigratorInpu
 }
 
 /** One try that is aborted inside of a chunk, unless it comes to its end before. */
-async function abortAfter(migrator: Migrator, hook: string, calls: number): Promise<void> {
+async function abortAfter(
+  migrator: Migrator,
+  work: (migrator: Migrator) => Promise<unknown>,
+  hook: string,
+  calls: number,
+): Promise<void> {
   const hooks = globalThis as Record<string, unknown>;
   let left = calls;
   hooks[hook] = () => {
@@ -116,7 +134,7 @@ async function abortAfter(migrator: Migrator, hook: string, calls: number): Prom
     if (left <= 0) migrator.stop('deadline', 'abort');
   };
   try {
-    await migrator.up();
+    await work(migrator);
   } catch (error) {
     if (!(error instanceof UmzugClusterError) || error.code !== 'STOPPED') throw error;
   } finally {
