@@ -36,8 +36,7 @@ export function ownProcess(lastWords: (error: UmzugClusterError) => LastWords): 
  * `--log-format json` every line is to be a record.
  */
 export function hushDeprecations(): void {
-  const { traceDeprecation = false, throwDeprecation = false } = process;
-  if (!traceDeprecation && !throwDeprecation) process.noDeprecation = true;
+  if (!process.traceDeprecation && !process.throwDeprecation) process.noDeprecation = true;
 }
 
 /** Says which migration this process works on from now on, and how long a chunk of it may take. */

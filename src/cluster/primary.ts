@@ -20,7 +20,7 @@ import { ProgressMeter } from './progress-meter.ts';
 import { RunLedger } from './run-ledger.ts';
 import { sayAndWaitForOlder } from './older.ts';
 import { sayEndless, saySweeping } from './sweeping.ts';
-import { isTakenAway, stoppedByUser, stoppedElsewhere } from './stopped.ts';
+import { type Begun, isTakenAway, stoppedByUser, stoppedElsewhere } from './stopped.ts';
 import { Workers } from './workers.ts';
 
 // Often enough for a redrawn line, rare enough to cost nothing: one small query each.
@@ -45,6 +45,7 @@ export class Primary {
   readonly #drain = new AbortController();
   readonly #abort = new AbortController();
   #stopCode: ErrorCode | null = null;
+  #begun: Begun | null = null;
   #abortedAt = 0;
 
   constructor(input: PrimaryInput) {
@@ -64,6 +65,8 @@ export class Primary {
 
   /** Works on a registered run until it is done on all hosts. Rejects with what stopped it. */
   async execute(migration: DataMigration, run: Run): Promise<RunTotals> {
+    const { name, down } = migration;
+    this.#begun = { name, direction: run.direction, hasDown: down !== null };
     this.throwIfStopped(null);
     const meter = new ProgressMeter(run, this.#input.onProgress);
     const first = new RunLedger(this.#input.control, this.#input.env, run);
@@ -108,7 +111,8 @@ export class Primary {
   /** Rejects with the way the user stopped this command, if it was. */
   throwIfStopped(sums: RunTotals | null, meter?: ProgressMeter): void {
     if (this.#stopCode === null) return;
-    throw stoppedByUser(this.#stopCode, sums === null ? null : (meter?.fractionOf(sums) ?? null));
+    const fraction = sums === null ? null : (meter?.fractionOf(sums) ?? null);
+    throw stoppedByUser(this.#stopCode, fraction, this.#begun);
   }
 
   /** Works until no range is open, or rejects with what stopped the run. */
@@ -237,7 +241,7 @@ export class Primary {
     this.#abort.abort();
     this.#workers.abort();
     setTimeout(
-      () => this.#input.control.cut(stoppedByUser(this.#stopCode ?? 'STOPPED', null)),
+      () => this.#input.control.cut(stoppedByUser(this.#stopCode ?? 'STOPPED', null, this.#begun)),
       leaveMs,
     ).unref();
   }

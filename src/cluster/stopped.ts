@@ -1,12 +1,28 @@
 import { type ErrorCode, fail } from '../errors.ts';
-import type { Run } from '../ledger/rows.ts';
+import type { Direction, Run } from '../ledger/rows.ts';
 
-/** The end that the user asked for. `fraction`: how much of the run is done, where that is known. */
-export function stoppedByUser(code: ErrorCode, fraction: number | null): Error {
-  return fail(code, {
-    message: `stopped${where(fraction)}, nothing lost`,
-    hint: 'run `up` again to go on, or `down` to go back',
-  });
+/** What a command was at work on when it was stopped. */
+export interface Begun {
+  readonly name: string;
+  readonly direction: Direction;
+  /** Its file has a way back. */
+  readonly hasDown: boolean;
+}
+
+/**
+ * The end that the user asked for. `fraction`: how much of the run is done, where that is known. `begun`: null where
+ * nothing is that could be gone on with.
+ */
+export function stoppedByUser(code: ErrorCode, fraction: number | null, begun: Begun | null): Error {
+  return fail(code, { message: `stopped${where(fraction)}, nothing lost`, hint: goOn(begun) });
+}
+
+function goOn(begun: Begun | null): string {
+  if (begun === null) return 'to go on, type the same command again';
+  const { name, direction, hasDown } = begun;
+  const back = `umzug-cluster down --name ${name}`;
+  if (direction === 'down') return `go on with: ${back}; umzug-cluster up is refused until it is done`;
+  return `go on with: umzug-cluster up${hasDown ? `, or take back what is done with: ${back}` : ''}`;
 }
 
 function where(fraction: number | null): string {
@@ -59,6 +75,6 @@ export function stoppedElsewhere(name: string, run: Run, fraction: number | null
   return fail('STOPPED', {
     message:
       run.state === 'running' ? `${name}: another host has taken it up anew` : `${name} is ${run.state}`,
-    hint: 'progress is safe; run `up` again to go on',
+    hint: `progress is safe; go on with: ${run.direction === 'up' ? 'umzug-cluster up' : `umzug-cluster down --name ${name}`}`,
   });
 }

@@ -30,13 +30,33 @@ describe('a signal', () => {
       process.kill(-up.pid, signal);
       const outcome = await up.outcome;
       expect(outcome.code, outcome.stderr).toBe(code);
-      expect(outcome.stderr).toMatch(/stopped.*nothing lost[\s\S]*run `up` again/);
+      expect(outcome.stderr).toMatch(/stopped.*nothing lost\n {2}hint: go on with: umzug-cluster up$/m);
       expect(groupMembers(up.pid)).toEqual([]);
       const { rows } = await client.query<{ done: number }>('select sum(n)::int as done from t');
       expect(rows[0]?.done).toBeGreaterThan(0);
       expect(rows[0]?.done).toBeLessThan(5000);
       expect(await run(['up', '--workers', '1'], { cwd: dir, url })).toMatchObject({ code: 0 });
       expect((await client.query('select distinct n from t')).rows).toEqual([{ n: 1 }]);
+    });
+  });
+
+  it('in the middle of a rollback names down, which goes on, not up, which is refused', async () => {
+    await withDatabase(async ({ url, client }) => {
+      await client.query(table);
+      await client.query('insert into t select generate_series(1, 5000)');
+      const { dir } = makeProject({ 'a.ts': `${slow} export const down = { select, update };` });
+      expect(await run(['up', '--workers', '2'], { cwd: dir, url })).toMatchObject({ code: 0 });
+      const down = start(['down', '--chunk-size', '50'], { cwd: dir, url });
+      await until('some rows are taken back', async () => {
+        return (await client.query('select from t where n = 2 limit 1')).rowCount;
+      });
+      process.kill(down.pid, 'SIGTERM');
+      const { code, stderr } = await down.outcome;
+      expect(code, stderr).toBe(143);
+      expect(stderr).toMatch(/hint: go on with: umzug-cluster down --name a; umzug-cluster up is refused/);
+      expect(await run(['up'], { cwd: dir, url })).toMatchObject({ code: 3 });
+      expect(await run(['down', '--name', 'a'], { cwd: dir, url })).toMatchObject({ code: 0 });
+      expect((await client.query('select distinct n from t')).rows).toEqual([{ n: 2 }]);
     });
   });
 
@@ -68,7 +88,7 @@ describe('a signal', () => {
       const { dir } = makeProject({ 'a.ts': slow });
       const outcome = await run([...args, '--max-time', '1s'], { cwd: dir, url });
       expect(outcome.code, outcome.stderr).toBe(5);
-      expect(outcome.stderr).toMatch(/run `up` again/);
+      expect(outcome.stderr).toMatch(/go on with: umzug-cluster up$/m);
     });
   });
 
