@@ -79,7 +79,7 @@ export class Migrator extends EventEmitter<MigratorEvents> {
     const executed = state.executed.map(({ name }) => name);
     const again = options.rerun === 'ALLOW';
     return await this.#run({ files, again, others: options.others, found: executed }, async (executor) => {
-      const umzug = await openUmzug(files, executor, executed, this);
+      const umzug = openUmzug(files, executor, executed, this);
       const { to, step, names, rerun } = options;
       if (names !== undefined) await umzug.up({ migrations: [...names], rerun: (rerun ?? 'THROW') as never });
       else if (to !== undefined) await umzug.up({ to });
@@ -97,7 +97,7 @@ export class Migrator extends EventEmitter<MigratorEvents> {
     return await this.#run({ files, again: false, found: begun }, async (executor) => {
       // Refused before anything changes: a migration without `down` in the middle would stop half way.
       for (const target of targets) await executor.checkDown(target);
-      const umzug = await openUmzug(files, executor, begun, this);
+      const umzug = openUmzug(files, executor, begun, this);
       await umzug.down({ migrations: targets.map(({ name }) => name) });
     });
   }
@@ -188,7 +188,7 @@ export class Migrator extends EventEmitter<MigratorEvents> {
     return await this.#run({ files, again: false, lift: true, found: executed }, async (executor) => {
       const direction = await find(executor);
       if (direction === null) return;
-      const umzug = await openUmzug(files, executor, direction === 'down' ? [name] : executed, this);
+      const umzug = openUmzug(files, executor, direction === 'down' ? [name] : executed, this);
       await (direction === 'down' ? umzug.down({ migrations: [name] }) : umzug.up({ migrations: [name] }));
     });
   }

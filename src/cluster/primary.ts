@@ -26,6 +26,9 @@ import { Workers } from './workers.ts';
 // Often enough for a redrawn line, rare enough to cost nothing: one small query each.
 const tickMs = 250;
 
+/** Until the next look. What is looked at keeps the process alive; at its end nobody waits for a look that is due. */
+const tick = (): Promise<void> => sleep(tickMs, undefined, { ref: false });
+
 // After the grace, workers get this long to leave before they are killed.
 const leaveMs = 1_000;
 
@@ -189,7 +192,7 @@ export class Primary {
     const heard = new Heard(migration.name, logger);
     if (job !== null) this.#workers.assign(job, events);
     while (!settled || this.#workers.busy > 0) {
-      await Promise.race([settled ? sleep(20) : ended, sleep(tickMs), deaths.next()]);
+      await Promise.race([settled ? sleep(20) : ended, tick(), deaths.next()]);
       if (drain.aborted) this.#workers.drain();
       if (settled) {
         this.#killStuck(settledAt, drain.aborted);

@@ -1,4 +1,4 @@
-import pg from 'pg';
+import { pg } from '../postgres/pg.ts';
 
 /** How values of a column become text; `json` elements of an array are values of JSON too. */
 export type Form = 'json' | 'bytes' | 'text' | 'array' | 'json-array' | 'other';

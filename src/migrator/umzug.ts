@@ -1,5 +1,6 @@
-import Module, { createRequire } from 'node:module';
+import { createRequire } from 'node:module';
 import path from 'node:path';
+import { postpone } from '../config/postpone.ts';
 import { UmzugClusterError, fail, messageOf } from '../errors.ts';
 import { nearest } from '../core/names.ts';
 import { type MigrationFile, nameOfFile } from '../migration/folder.ts';
@@ -13,14 +14,13 @@ type Umzug = import('umzug').Umzug<object>;
  * a migration in the transaction that ended it, and what it reads is what the command has seen: what other hosts
  * have done since is found where a migration is begun. Loaded only where something is pending.
  */
-export async function openUmzug(
+export function openUmzug(
   files: readonly MigrationFile[],
   executor: Executor,
   executed: readonly string[],
   events: Migrator,
-): Promise<Umzug> {
-  postponeCli();
-  const { Umzug } = await import('umzug');
+): Umzug {
+  const { Umzug } = requireUmzug();
   const umzug = new Umzug<object>({
     migrations: files.map((file) => ({
       name: file.name,
@@ -44,32 +44,14 @@ export async function openUmzug(
 }
 
 /**
- * Umzug loads a parser of command lines, 150 files for its own CLI, which nothing here asks for: 180 ms with,
- * 28 ms without. Its place is held by a module that loads it when somebody does ask.
+ * Umzug, required: see `postgres/pg`. It loads a parser of command lines, 150 files for its own CLI, and a finder of
+ * files, neither of which is asked for here: 180 ms with both, 4 without.
  */
-function postponeCli(): void {
+function requireUmzug(): typeof import('umzug') {
   const require = createRequire(import.meta.url);
-  const place = resolved(require, 'umzug/lib/cli');
-  if (place === null || require.cache[place] !== undefined) return;
-  const held = new Module(place);
-  held.filename = place;
-  held.loaded = true;
-  Object.defineProperty(held.exports, 'UmzugCLI', {
-    get: (): unknown => {
-      if (require.cache[place] === held) Reflect.deleteProperty(require.cache, place);
-      return (require(place) as Record<string, unknown>)['UmzugCLI'];
-    },
-  });
-  require.cache[place] = held;
-}
-
-/** Null where this release of Umzug has no such file; then it loads as it does. */
-function resolved(require: NodeJS.Require, name: string): string | null {
-  try {
-    return require.resolve(name);
-  } catch {
-    return null;
-  }
+  postpone(require, 'umzug/lib/cli', ['UmzugCLI']);
+  postpone(createRequire(require.resolve('umzug')), 'tinyglobby', ['glob', 'globSync']);
+  return require('umzug') as typeof import('umzug');
 }
 
 /** The migrations that `down` reverts, last first; refuses names that are not there. */
