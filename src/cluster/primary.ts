@@ -23,10 +23,8 @@ import { sayEndless, saySweeping } from './sweeping.ts';
 import { type Begun, isTakenAway, stoppedByUser, stoppedElsewhere } from './stopped.ts';
 import { Workers } from './workers.ts';
 
-// Often enough for a redrawn line, rare enough to cost nothing: one small query each.
+// Often enough for a redrawn line, rare enough to cost nothing: one small query each. It keeps no process alive.
 const tickMs = 250;
-
-/** Until the next look. What is looked at keeps the process alive; at its end nobody waits for a look that is due. */
 const tick = (): Promise<void> => sleep(tickMs, undefined, { ref: false });
 
 // After the grace, workers get this long to leave before they are killed.
