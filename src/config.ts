@@ -5,7 +5,7 @@ import { readConnection } from './config/database.ts';
 import type { DatabaseConfig } from './config/database.ts';
 import { readKnexfile } from './config/knexfile.ts';
 import type { Knexfile } from './config/knexfile.ts';
-import { readTuning } from './config/tuning.ts';
+import { isAsked, readTuning } from './config/tuning.ts';
 import type { Tuning } from './core/settings.ts';
 import { fail } from './errors.ts';
 
@@ -37,6 +37,8 @@ export interface Config {
   /** The knexfile's `searchPath`, or null. */
   readonly searchPath: readonly string[] | null;
   readonly tuning: Tuning;
+  /** Somebody has asked for `tuning.workers`; else it is the most that there may be. */
+  readonly areWorkersAsked: boolean;
   readonly output: Output;
 }
 
@@ -74,13 +76,14 @@ export async function loadConfig(input: ConfigInput): Promise<Config> {
   const environmentIsAsked = askedEnvironment !== undefined;
   const knexfile = await readKnexfile({ cwd, file: text(flags.knexfile), environment, environmentIsAsked });
   // Before the database: what is wrong on the command line is said first.
-  const tuning = readTuning({
+  const sources = {
     cores: os.availableParallelism(),
     knexfile: knexfile.cluster,
     knexfileName: knexfile.name,
     env,
     flags,
-  });
+  };
+  const tuning = readTuning(sources);
   const isProduction = environment === 'production' || env['NODE_ENV'] === 'production';
   return Object.freeze({
     cwd,
@@ -91,6 +94,7 @@ export async function loadConfig(input: ConfigInput): Promise<Config> {
     ledgerSchema: readLedgerSchema(knexfile),
     searchPath: readSearchPath(knexfile),
     tuning,
+    areWorkersAsked: isAsked('workers', sources),
     output: readOutput(flags, env),
     database: chooseDatabase(readConnection(knexfile, env), isProduction && input.needs !== 'files'),
   });

@@ -1,5 +1,6 @@
 import type { UmzugClusterError } from '../errors.ts';
 import { blockedLoop, endedProcess } from '../migration/mistakes.ts';
+import { holdHeap, holdYoungSpace } from './heap.ts';
 import { type LastWords, limitBlocking, noWords, wasBlocked, watchProcess } from './process-watch.ts';
 
 /**
@@ -20,6 +21,7 @@ export function ownProcess(lastWords: (error: UmzugClusterError) => LastWords): 
   isOwned = true;
   wordsFor = lastWords;
   hushDeprecations();
+  holdHeap();
   // As Node has it since 21. Without, pg looks at `Response` to tell where it runs, which loads all of fetch:
   // 20 ms of each start.
   if (!('navigator' in globalThis)) {
@@ -44,7 +46,7 @@ export function workOn(migration: string, ceilingMs: number): void {
   if (!isOwned) return;
   doing = migration;
   limitMs = ceilingMs;
-  watchProcess({ parent: null });
+  watchProcess({ parent: null, onThread: holdYoungSpace });
   limitBlocking(ceilingMs, wordsFor(blockedLoop(migration, ceilingMs)));
 }
 

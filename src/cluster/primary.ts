@@ -13,6 +13,7 @@ import type { RunEnvironment } from '../run/environment.ts';
 import { type DataMigration, stepOf } from '../run/step.ts';
 import type { Control } from './control.ts';
 import { Deaths } from './deaths.ts';
+import { ForkAdvice } from './fork-advice.ts';
 import { Heard } from './heard.ts';
 import { jobFor } from './job.ts';
 import type { Job } from './protocol.ts';
@@ -186,7 +187,7 @@ export class Primary {
         settled = true;
         settledAt = performance.now();
       });
-    const startedAt = performance.now();
+    const forks = new ForkAdvice(this.#input.config, run);
     const heard = new Heard(migration.name, logger);
     if (job !== null) this.#workers.assign(job, events);
     while (!settled || this.#workers.busy > 0) {
@@ -213,7 +214,7 @@ export class Primary {
       if (
         job !== null &&
         !drain.aborted &&
-        this.#workers.paysToFork(run, sums, { workers, elapsedMs: performance.now() - startedAt })
+        forks.pay(sums, { workers, overrides: reading.overrides, forked: this.#workers.count })
       ) {
         try {
           this.#workers.fork({ ...job, inherited: deaths.inheritance(sums.workers) }, events);

@@ -42,7 +42,14 @@ let watching: Worker | null = null;
  * than `limitBlocking` allows: no event, no timer of its own can do that (a loop of 6 s was seen to survive its
  * parent for 7 s).
  */
-export function watchProcess({ parent }: { readonly parent: number | null }): void {
+export function watchProcess({
+  parent,
+  onThread,
+}: {
+  readonly parent: number | null;
+  /** Is called when the thread is there. */
+  readonly onThread?: () => void;
+}): void {
   if (watching !== null) return;
   setInterval(() => void Atomics.add(pulse.turns, 0, 1), turnMs).unref();
   const file = import.meta.url.endsWith('.ts') ? './process-watch-thread.ts' : './process-watch-thread.js';
@@ -54,6 +61,7 @@ export function watchProcess({ parent }: { readonly parent: number | null }): vo
   });
   // Without its watch the work goes on all the same.
   thread.on('error', () => undefined);
+  if (onThread !== undefined) thread.once('online', onThread);
   thread.unref();
   watching = thread;
 }

@@ -4,11 +4,10 @@ import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { StageTimes } from '../core/profile.ts';
-import { shouldFork } from '../core/fork.ts';
 import { fail } from '../errors.ts';
-import type { Run, RunTotals } from '../ledger/rows.ts';
 import type { Logger } from '../logger.ts';
 import { endedProcess } from '../migration/mistakes.ts';
+import { heapFlags } from './heap.ts';
 import { type Job, type SentError, type ToPrimary, type ToWorker, workerExit } from './protocol.ts';
 
 export interface WorkersEvents {
@@ -39,10 +38,6 @@ interface Member {
   retiring: boolean;
 }
 
-// Rows live as long as their chunk. In a large young space they are copied to and fro: 200,000 rows took 165 MB and
-// 1.2 s of CPU with V8's own 16 MB, 123 MB and 1.0 s with 4. Node lets only a new process choose.
-const workerFlags = ['--max-semi-space-size=4'];
-
 // A migration that kills its workers again and again must not be restarted for ever.
 // Enough for its chunk to be halved down to the row that kills.
 const mostDeaths = 16;
@@ -72,21 +67,6 @@ export class Workers {
     return [...this.#members.values()].filter((member) => member.busy).length;
   }
 
-  /** Whether one more worker pays, as a run stands. */
-  paysToFork(
-    run: Run,
-    sums: RunTotals,
-    now: { readonly workers: number; readonly elapsedMs: number },
-  ): boolean {
-    return shouldFork({
-      ...now,
-      rowsDone: sums.passed,
-      rowsEstimated: run.estimatedRows > 0 ? sums.passed + sums.estimatedLeft : null,
-      openRanges: sums.rangesOpen,
-      forked: this.count,
-    });
-  }
-
   /** Forks a worker and hands it the job when it is ready. */
   fork(job: Job, events: WorkersEvents): void {
     if (this.#deaths >= mostDeaths) {
@@ -100,7 +80,7 @@ export class Workers {
     cluster.setupPrimary({
       exec: fileURLToPath(new URL(file, import.meta.url)),
       args: [],
-      execArgv: workerFlags,
+      execArgv: [...heapFlags],
       serialization: 'advanced',
     });
     const worker = cluster.fork();

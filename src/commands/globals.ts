@@ -4,7 +4,7 @@ import { settings } from '../core/settings.ts';
 import { switchFlag, valueFlag } from './command.ts';
 
 const descriptions: Readonly<Record<string, string>> = {
-  workers: 'working processes (default: the cores available)',
+  workers: 'working processes (default: one a core at most, where they pay)',
   'chunk-size': 'fixed rows a chunk (default: adapts)',
   'target-ms': 'time in ms that a chunk aims at (default: 500)',
   pace: 'most rows per second of a run, over all hosts (default: as fast as it goes)',

@@ -45,6 +45,11 @@ export function readTuning(sources: TuningSources): Tuning {
   return Object.freeze(tuning);
 }
 
+/** Whether anybody has asked for this setting, at any of the three places. */
+export function isAsked(name: keyof Tuning, sources: TuningSources): boolean {
+  return settings.some((setting) => setting.name === name && writtenIn(setting, sources).length > 0);
+}
+
 /** Lowest authority first, so that the last one wins. An empty variable counts as not set. */
 function writtenIn(setting: Setting, sources: TuningSources): (readonly [unknown, Place])[] {
   const inKnexfile = `${sources.knexfileName}: migrations.cluster.${setting.name}`;

@@ -99,7 +99,7 @@ export const settings: readonly Setting[] = [
     'workers',
     'processes',
     { min: 1, max: 256, default: 'cores' },
-    'one working process a core; more only wait for each other',
+    'unset: one a core at most, and more than one only where JavaScript keeps the first busy or fewer chunks than cores are in flight',
   ),
   count(
     'lanes',
@@ -128,7 +128,13 @@ export const settings: readonly Setting[] = [
     { min: 1, max: 100_000_000, default: null },
     'unset: as fast as it goes; rows are what WAL, bloat and replica lag grow by, so they are what is limited',
   ),
-  count('maxRows', null, 'rows', { min: 1, max: 1_000_000, default: 10_000 }, 'bounds the memory of a chunk'),
+  count(
+    'maxRows',
+    null,
+    'rows',
+    { min: 1, max: 1_000_000, default: 10_000 },
+    'bounds the memory of a chunk; one that reads no rows, by sets, may have 4 times as many',
+  ),
   count(
     'maxBytes',
     null,

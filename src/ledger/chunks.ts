@@ -11,6 +11,8 @@ export interface Owned {
   readonly cursor: Key | null;
   readonly hi: Key;
   readonly maxRows: number | null;
+  /** Keys that are left of the range, by the estimate, where no other range waits for somebody; else null. */
+  readonly leftAtEnd: number | null;
   /** 1 for the first try after the cursor, counted up durably. */
   readonly attempt: number;
   readonly runState: string;
@@ -31,7 +33,7 @@ export async function own(
 ): Promise<Owned | null> {
   const result = await session.query(
     `with own as materialized (
-       select space, lo, cursor, hi, max_rows, greatest(attempts + stalls, 1) as attempt
+       select space, lo, cursor, hi, max_rows, estimated, greatest(attempts + stalls, 1) as attempt
        from ${names.ranges}
        where run_id = $1::bigint and no = $2::integer and state = 'open'
        for update -- the authority over the chunk, held until its transaction ends
@@ -39,6 +41,9 @@ export async function own(
        insert into ${names.guardOpen} (token) select $3::uuid from own
      )
      select own.space, coalesce(own.cursor, own.lo) as after, own.cursor, own.hi, own.max_rows, own.attempt,
+            case when not exists (select from ${names.ranges} as other
+                                  where other.run_id = $1::bigint and other.state = 'open' and other.worker is null)
+                 then own.estimated end as left_at_end,
             run.state as run_state, run.epoch, c.overrides
      from own cross join ${names.runs} as run left join ${names.controls} as c on c.run_id = run.id
      where run.id = $1::bigint`,
@@ -52,6 +57,7 @@ export async function own(
     cursor: row.cursor as Key | null,
     hi: row.hi as Key,
     maxRows: row.max_rows as number | null,
+    leftAtEnd: row.left_at_end as number | null,
     attempt: row.attempt as number,
     runState: row.run_state as string,
     epoch: row.epoch as number,

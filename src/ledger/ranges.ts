@@ -35,7 +35,8 @@ export type Claim =
 
 /**
  * Takes up an open range that nobody works on. Counts the claim as a stall until progress resets it, so that
- * deaths are counted durably. Under a pace the lanes of all hosts take turns, one after the other by the
+ * deaths are counted durably, but for those in the moment before a crash of the server: a claim does not wait for
+ * its disk. Under a pace the lanes of all hosts take turns, one after the other by the
  * database's clock, and a turn is taken together with a range: time that nobody used is not saved up. `dead`: only
  * a range of one of these workers, which are known to be gone.
  */
@@ -79,7 +80,7 @@ export async function claim(
            and exists (select from ${names.ranges} where run_id = $1::bigint and (attempts > 0 or state = 'void'))
            as only_failed
      )${turn === null ? '' : `, paid as (${payTurn(names, turn, unused)})`}
-     select taken.*, turn.is_mine, c.overrides,
+     select taken.*, turn.is_mine, c.overrides, pg_catalog.set_config('synchronous_commit', 'off', true),
             -- before Postgres 17 no time can be subtracted from -infinity
             extract(epoch from greatest(c.free_at - ${unused}, clock_timestamp()) - clock_timestamp())::double precision
               * 1000 as wait_ms

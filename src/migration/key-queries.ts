@@ -18,6 +18,9 @@ import {
 
 type Key = readonly string[];
 
+// Of a random key it is about 0, of one that only grows 1.
+const mostCorrelated = 0.3;
+
 /** All comparisons of keys in one statement, with `key` or nulls: what cannot be compared shows in its EXPLAIN. */
 export function comparisons(base: BaseTable, key: Key | null): Statement {
   const chosen = oneOf('t', base.key, key === null ? [] : [key], base.key.length + 1);
@@ -49,6 +52,48 @@ export function keyAtOffset(base: BaseTable, from: Key | null, to: Key, offset: 
 /** The key of the `limit`-th base row of a range, whatever the author selects: no row where it has fewer. */
 export function upperKey(base: BaseTable, from: Key | null, to: Key, limit: number): Statement {
   return keyAtOffset(base, from, to, limit - 1);
+}
+
+/**
+ * Keys of the table, so far apart from each other that `every` rows of a sample lie between two: one row with `keys`, the
+ * text of an array in their order, or null where there are none or rows lie in the order of their keys, which a
+ * sample of blocks says little about. `percent` of the blocks are read. For a key of one column.
+ */
+export function sampledKeys(base: BaseTable, percent: number, every: number): Statement {
+  const name = orderBy('t', base.key);
+  return {
+    text: `select pg_catalog.array_agg(sampled.key::pg_catalog.text order by sampled.n)::pg_catalog.text as keys,
+             pg_catalog.count(*) as count
+      from (
+        select ${name} as key, pg_catalog.row_number() over (order by ${name}) as n
+        from ${tableName(base)} as t tablesample system ($4::pg_catalog.float4)
+        where (select pg_catalog.bool_and(pg_catalog.abs(s.correlation) < ${mostCorrelated})
+               from pg_catalog.pg_stats as s
+               where s.schemaname = $1 and s.tablename = $2 and s.attname = $3)
+      ) as sampled
+      where sampled.n % $5::pg_catalog.int8 = 0`,
+    values: [base.schema, base.name, base.key[0]?.name, percent, every],
+  };
+}
+
+/** The `count`-th of `keys`, the text of an array, inside of a range: no row where it has fewer, or one with `key`. */
+export function nthOfKeys(
+  base: BaseTable,
+  keys: string,
+  from: Key | null,
+  to: Key,
+  count: number,
+): Statement {
+  const key = base.key.map((column) => ({ ...column, name: 'key' }));
+  const isBehind = from === null ? 'true' : after('m', key, 4);
+  return {
+    text: `select array[m.key::pg_catalog.text] as key
+      from pg_catalog.unnest($1::${key[0]?.type}[]) as m (key)
+      where ${isBehind} and ${below('m', key, 3)}
+      order by m.key
+      offset $2::pg_catalog.int8 limit 1`,
+    values: [keys, count - 1, ...to, ...(from ?? [])],
+  };
 }
 
 /** How many of the keys still exist: one row with `count`. */

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
-import { type Reach, mostRows, searchLimitMs } from '../core/reach.ts';
+import { type Reach, mostRows, reachAtEnd, searchLimitMs } from '../core/reach.ts';
 import type { Overrides } from '../core/steering.ts';
 import { fail } from '../errors.ts';
 import { type Owned, advance, own } from '../ledger/chunks.ts';
@@ -98,7 +98,8 @@ export async function runChunk(
       return await giveUp(session, { kind: 'stopped' });
     }
     const { overrides } = owned;
-    const reach = within(request.reach, work.step, owned);
+    const wanted = reachAtEnd(request.reach, owned.leftAtEnd, work.run.plan.keysPerRow ?? 1);
+    const reach = within(wanted, work.step, owned);
     tried = { cursor: owned.cursor, rows: mostRows(reach, work.step.setBased), key: null };
     let readMs = 0;
     const found = async (rows: number, key: Key | null): Promise<unknown> => {
@@ -134,10 +135,14 @@ export async function runChunk(
 }
 
 /** The reach of a chunk in a range that may have no more than so many rows at a time; where none is read, keys. */
-function within({ rows, keys }: Reach, { setBased }: Step, { maxRows, overrides }: Owned): Reach {
+function within({ rows, keys, isRough }: Reach, { setBased }: Step, { maxRows, overrides }: Owned): Reach {
   const most = Math.min(maxRows ?? Infinity, overrides.chunkSize ?? Infinity);
   const asKeys = setBased && (keys !== null || maxRows !== null);
-  return { rows: Math.min(rows, most), keys: asKeys ? Math.min(keys ?? Infinity, most) : keys };
+  return {
+    rows: Math.min(rows, most),
+    keys: asKeys ? Math.min(keys ?? Infinity, most) : keys,
+    isRough: isRough === true && most === Infinity,
+  };
 }
 
 function timeLimit(ms: number): string {

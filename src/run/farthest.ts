@@ -4,6 +4,7 @@ import type { Key, RunPlan } from '../ledger/rows.ts';
 import { keyAtOffset } from '../migration/key-queries.ts';
 import { inSpace } from '../migration/key.ts';
 import type { Session } from '../postgres/session.ts';
+import { milestone } from './milestones.ts';
 
 /** What is left of a range. */
 export type RangeLeft = Pick<Owned, 'space' | 'after' | 'hi'>;
@@ -17,16 +18,21 @@ export interface Farthest {
 
 /**
  * The `keys`-th key of a range, found on the key's index alone, without the author's conditions; the range's end
- * where it has fewer, or where `keys` is null. Of blocks, as many as hold about so many rows.
+ * where it has fewer, or where `keys` is null. Of blocks, as many as hold about so many rows. `isRough`: about so
+ * many keys will do.
  */
 export async function farthest(
   session: Session,
-  { base, rowsPerBlock = 1 }: RunPlan,
+  plan: RunPlan,
   { space, after, hi }: RangeLeft,
   keys: number | null,
+  isRough = false,
 ): Promise<Farthest> {
+  const { base, rowsPerBlock = 1 } = plan;
   if (keys === null) return { upTo: hi, isLast: true };
   if (space === 'keys') {
+    const stone = isRough ? await milestone(session, plan, { from: after, to: hi, keys }) : null;
+    if (stone !== null) return stone === 'last' ? { upTo: hi, isLast: true } : { upTo: stone, isLast: false };
     const key = await keyAt(session, base, after, hi, keys);
     return { upTo: key ?? hi, isLast: key === null };
   }

@@ -49,8 +49,8 @@ export async function updateSet(
   const tuples = now.updated + now.deleted - before.updated - before.deleted;
   const isFull = !isLast && reach.keys === null;
   const passed = isLast ? null : reach.keys;
-  // How many rows are in so many blocks is an estimate.
-  const atMost = left.space === 'keys' ? most : Infinity;
+  // How many rows are in so many blocks is an estimate, and up to a milestone.
+  const atMost = left.space === 'keys' && reach.isRough !== true ? most : Infinity;
   return { ...nothing, rows: Math.min(atMost, Math.max(rows, tuples)), isFull, passed };
 }
 
@@ -60,9 +60,11 @@ async function upperBound(
   shape: SelectShape,
   plan: RunPlan,
   left: RangeLeft,
-  { rows, keys }: Reach,
+  { rows, keys, isRough }: Reach,
 ): Promise<Farthest> {
-  if (keys !== null || left.space === 'blocks') return await farthest(session, plan, left, keys ?? rows);
+  if (keys !== null || left.space === 'blocks') {
+    return await farthest(session, plan, left, keys ?? rows, isRough);
+  }
   const { text, values } = nthRow(shape, plan.base, { after: left.after, upTo: left.hi, limit: rows });
   const key = (await session.query(text, values)).rows[0]?.['key'] as Key | undefined;
   return { upTo: key ?? left.hi, isLast: key === undefined };

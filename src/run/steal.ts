@@ -1,4 +1,5 @@
 import { middlePlace } from '../core/places.ts';
+import { worthStealing } from '../core/reach.ts';
 import { lockLargest, markSmall, split } from '../ledger/ranges.ts';
 import type { Key, Range, Run } from '../ledger/rows.ts';
 import { keyAtOffset, middleKey } from '../migration/key-queries.ts';
@@ -11,14 +12,11 @@ import { codeOf } from './failure.ts';
 
 const waitedInVain = new Set(['55P03', '57014']);
 
-// Stealing less than this many chunks costs more than it brings.
-const smallestInChunks = 4;
-
 // Bounds the index entries read under the victim's lock: 50,000 are read in 5 to 20 ms.
 const longestProbe = 50_000;
 
 /**
- * Takes the far part of the range with the most left; false where none is worth it: less than a few chunks of
+ * Takes the far part of the range with the most left; false where none is worth it. A chunk passes
  * `keysEach` keys. The owner keeps a few chunks after its cursor, so both parts are strictly smaller and neither is
  * empty.
  */
@@ -30,9 +28,10 @@ export async function steal(
   worker: string,
 ): Promise<boolean> {
   const attempt = withTransaction(session, env.pinned, async () => {
-    const victim = await lockLargest(session, env.names, run.id, keysEach * smallestInChunks);
+    const least = worthStealing(keysEach, run.plan.keysPerRow ?? 1);
+    const victim = await lockLargest(session, env.names, run.id, least);
     if (victim === null) return false;
-    const { at, kept } = await cut(session, run.plan.base, victim, keysEach);
+    const { at, kept } = await cut(session, run.plan.base, victim, { keysEach, leastKept: least / 2 });
     const isSmaller = at !== null && JSON.stringify(at) !== JSON.stringify(victim.hi);
     if (!isSmaller) {
       await markSmall(session, env.names, run.id, victim.no);
@@ -54,7 +53,7 @@ async function cut(
   session: Session,
   base: BaseTable,
   { space, cursor, lo, hi, estimated }: Range & { readonly estimated: number },
-  keysEach: number,
+  { keysEach, leastKept }: { readonly keysEach: number; readonly leastKept: number },
 ): Promise<{ readonly at: Key | null; readonly kept: number }> {
   const half = Math.floor(estimated / 2);
   const from = cursor ?? lo;
@@ -69,6 +68,6 @@ async function cut(
     const at = await first(middleKey(base, from, hi));
     if (at !== null) return { at, kept: half };
   }
-  const kept = Math.min(Math.max(half, Math.ceil(keysEach) * 2), longestProbe);
+  const kept = Math.min(Math.max(half, Math.ceil(leastKept)), longestProbe);
   return { at: await first(keyAtOffset(base, from, hi, kept)), kept };
 }

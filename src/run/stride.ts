@@ -32,7 +32,9 @@ export class Stride {
   get reach(): Reach {
     const { rows, keys } = this.#adapting;
     const isKeys = this.#byKeys && keys !== null;
-    return { rows: this.#pacer.size(rows), keys: isKeys ? this.#pacer.size(keys) : keys };
+    const { chunkSize, pace } = this.#pacer.steering;
+    const isRough = chunkSize === null && pace === null;
+    return { rows: this.#pacer.size(rows), keys: isKeys ? this.#pacer.size(keys) : keys, isRough };
   }
 
   /** Rows that the next chunk would have at most if nobody had set anything. */

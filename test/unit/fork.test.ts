@@ -7,6 +7,9 @@ const running = {
   rowsEstimated: 1_000_000,
   openRanges: 8,
   workers: 2,
+  isAsked: true,
+  lanes: null,
+  loopBusy: 0.3,
   forked: 0,
 };
 
@@ -24,6 +27,17 @@ describe('forking a worker', () => {
     expect(shouldFork({ ...running, rowsEstimated: null })).toBe(false);
     expect(shouldFork({ ...running, rowsEstimated: null, elapsedMs: 1_000 })).toBe(true);
     expect(shouldFork({ ...running, rowsDone: 0, elapsedMs: 1_000 })).toBe(true);
+  });
+
+  it('does not pay where nobody has asked for it, the database is what waits, and each core has a chunk', () => {
+    const unasked = { ...running, isAsked: false };
+    expect(shouldFork(unasked)).toBe(false);
+    expect(shouldFork({ ...unasked, loopBusy: 0.95 })).toBe(true);
+    expect(shouldFork({ ...unasked, lanes: 1 })).toBe(true);
+    expect(shouldFork({ ...unasked, workers: 8 })).toBe(true);
+    expect(shouldFork({ ...unasked, workers: 8, forked: 2 })).toBe(true);
+    expect(shouldFork({ ...unasked, workers: 8, forked: 3 })).toBe(false);
+    expect(shouldFork({ ...unasked, workers: 8, forked: 3, loopBusy: 0.95 })).toBe(true);
   });
 
   it('never exceeds the workers, the primary among them, and needs open ranges', () => {

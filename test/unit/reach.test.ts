@@ -1,6 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type ReachMeasure, narrower, nextReach, nextSetReach, searchLimitMs } from '../../src/core/reach.ts';
+import {
+  narrower,
+  nextReach,
+  nextSetReach,
+  reachAtEnd,
+  searchLimitMs,
+  type ReachMeasure,
+  worthStealing,
+} from '../../src/core/reach.ts';
 
 const measured: ReachMeasure = {
   reach: { rows: 1_000, keys: null },
@@ -56,12 +64,31 @@ describe('how far a chunk goes', () => {
     expect(nextReach({ ...end, reach: { rows: 1_000, keys: 10_000 } }).keys).toBe(10_000);
   });
 
-  it('lets a set-based chunk cross ten times its rows where hardly any match, and no more', () => {
+  it('lets a set-based chunk have four times the rows of one that reads them, ten times where hardly any match, and no more', () => {
     const quick = { ...measured, reach: { rows: 10_000, keys: 10_000 }, durationMs: 10 };
     expect(nextSetReach({ ...quick, rows: 0 })).toEqual({ rows: 10_000, keys: 20_000 });
     expect(nextSetReach({ ...quick, rows: 0, reach: { rows: 10_000, keys: 90_000 } }).keys).toBe(100_000);
-    expect(nextSetReach({ ...quick, rows: 10_000 })).toEqual({ rows: 10_000, keys: 10_000 });
-    expect(nextSetReach({ ...quick, rows: 6_000, reach: { rows: 10_000, keys: 50_000 } }).keys).toBe(10_000);
+    expect(nextSetReach({ ...quick, rows: 10_000 })).toEqual({ rows: 10_000, keys: 20_000 });
+    expect(nextSetReach({ ...quick, rows: 30_000, reach: { rows: 10_000, keys: 30_000 } }).keys).toBe(40_000);
+    expect(nextSetReach({ ...quick, rows: 6_000, reach: { rows: 10_000, keys: 50_000 } }).keys).toBe(40_000);
+  });
+
+  it('takes half of what is left where no other range waits, so that the others can steal the rest', () => {
+    const reach = { rows: 10_000, keys: null, isRough: true };
+    expect(reachAtEnd(reach, null, 1)).toEqual(reach);
+    expect(reachAtEnd(reach, 60_000, 1)).toEqual(reach);
+    expect(reachAtEnd(reach, 12_000, 1)).toEqual({ ...reach, rows: 6_000 });
+    expect(reachAtEnd(reach, 120_000, 10).rows).toBe(6_000);
+    expect(reachAtEnd({ ...reach, keys: 40_000 }, 12_000, 1)).toEqual({ ...reach, rows: 6_000, keys: 6_000 });
+    // a small rest, or an estimate that is used up; a size that somebody asked for
+    expect(reachAtEnd(reach, 1_500, 1)).toEqual(reach);
+    expect(reachAtEnd({ ...reach, isRough: false }, 12_000, 1).rows).toBe(10_000);
+  });
+
+  it('has lanes steal a few chunks, or what would be some when a run ends', () => {
+    expect(worthStealing(100, 1)).toBe(400);
+    expect(worthStealing(10_000, 1)).toBe(4_000);
+    expect(worthStealing(200_000, 10)).toBe(40_000);
   });
 
   it('is always at least one row and one key, and never more rows than allowed', () => {
