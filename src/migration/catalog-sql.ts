@@ -25,13 +25,20 @@ export const relationSql = `
       where leaf.reltoastrelid <> 0 and pg_catalog.pg_relation_size(leaf.reltoastrelid) > 0
         and (leaf.oid = c.oid or leaf.oid in (select relid from pg_catalog.pg_partition_tree(c.oid)))
     ))::text as has_large,
-    -- the planner's own way: the density that ANALYZE saw, times the size now
+    -- the planner's own way: the density that ANALYZE saw, times the size now; but a table that a migration has
+    -- just rewritten is twice its size until it is vacuumed, of which what is counted all the while knows
     (select case when sum(p.reltuples) filter (where p.relpages > 0) is null and sum(p.size) > 0 then -1
-                 else coalesce(sum(p.reltuples / p.relpages * p.size) filter (where p.relpages > 0), 0) end
+                 else coalesce(sum(least(
+                   p.reltuples / p.relpages * p.size, case when p.live >= p.reltuples / 2 then p.live end
+                 )) filter (where p.relpages > 0), 0) end
      from (
        select greatest(l.reltuples, 0)::float8 as reltuples,
          case when l.reltuples < 0 then 0 else l.relpages end as relpages,
-         pg_catalog.pg_relation_size(l.oid)::float8 / pg_catalog.current_setting('block_size')::float8 as size
+         pg_catalog.pg_relation_size(l.oid)::float8 / pg_catalog.current_setting('block_size')::float8 as size,
+         -- lost, and begun anew from 0, where the server has crashed; and so is the time of ANALYZE
+         case when coalesce(
+           pg_catalog.pg_stat_get_last_analyze_time(l.oid), pg_catalog.pg_stat_get_last_autoanalyze_time(l.oid)
+         ) is not null then pg_catalog.pg_stat_get_live_tuples(l.oid)::float8 end as live
        from pg_catalog.pg_class as l
        where l.oid = c.oid and c.relkind = 'r'
           or c.relkind = 'p' and l.relkind = 'r'

@@ -11,6 +11,8 @@ import {
 import { countKeys, keyAtOffset, layoutBounds, upperKey } from '../../src/migration/key-queries.ts';
 import { compiled } from '../../src/migration/select-identity.ts';
 import { inspectSelect } from '../../src/migration/select-shape.ts';
+import { until } from '../support/cli.ts';
+import { connect } from '../support/database.ts';
 import { type Key, SelectDatabase, db } from '../support/select-database.ts';
 
 let select: SelectDatabase;
@@ -154,6 +156,30 @@ describe('with properties', () => {
       await select.client.query('rollback');
       expect(changed).toBe(expected);
     }
+  });
+
+  it('counts the rows of a table that was rewritten and not vacuumed as they are, not by its size', async () => {
+    const { client } = select;
+    const bySession = async (statements: readonly string[]): Promise<void> => {
+      const session = await connect(select.url);
+      for (const sql of statements) await session.query(sql);
+      // when it ends, it tells what it has counted
+      await session.end();
+    };
+    await bySession([
+      `create table grown (id int primary key, n int not null) with (autovacuum_enabled = off)`,
+      'insert into grown select n, 0 from generate_series(1, 20000) n',
+    ]);
+    await bySession(['analyze grown']);
+    await bySession(Array.from({ length: 3 }, () => 'update grown set n = n + 1, id = -id'));
+    await until('its statistics are there', async () => {
+      const { rows } = await client.query(
+        `select from pg_stat_user_tables where relname = 'grown' and n_tup_upd = 60000`,
+      );
+      return rows.length;
+    });
+    const { base } = await select.prepare(db('grown').select('id'));
+    expect(base.estimatedRows).toBe(20_000);
   });
 
   it('lays out bounds that exist, increase, and stay below the stop key', async () => {
