@@ -63,7 +63,6 @@ async function parse(given: readonly string[]): Promise<void> {
     })
     .usage('$0 <command>\n\nChunked data migrations for Postgres, on all cores, exactly once.')
     .options(globalOptions)
-    .completion('completion', 'print a script for shell completion')
     .epilogue(exitCodesText())
     .example('$0 up', 'run everything that is pending')
     .example('$0 status', 'see where it is')
@@ -81,6 +80,7 @@ async function parse(given: readonly string[]): Promise<void> {
       throw usageError(message ?? error?.message ?? '', given, commands, Object.keys(globalOptions));
     });
   for (const command of commands) parser.command(toYargs(command, globalOptions));
+  parser.completion('completion', 'print a script for shell completion');
   parser.demandCommand(1, `a command is missing: ${verbs}`);
   await parser.parseAsync();
 }

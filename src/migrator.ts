@@ -81,7 +81,8 @@ export class Migrator extends EventEmitter<MigratorEvents> {
     return await this.#run({ files, again, others: options.others, found: executed }, async (executor) => {
       const umzug = openUmzug(files, executor, executed, this);
       const { to, step, names, rerun } = options;
-      if (names !== undefined) await umzug.up({ migrations: [...names], rerun: (rerun ?? 'THROW') as never });
+      if (names !== undefined)
+        await umzug.up({ migrations: [...new Set(names)], rerun: (rerun ?? 'THROW') as never });
       else if (to !== undefined) await umzug.up({ to });
       else await umzug.up(step === undefined ? {} : { step });
     });

@@ -73,7 +73,7 @@ export function revertTargets(
     return index;
   };
   if (options.names !== undefined)
-    return options.names.map((name) => candidates[find(name)] as MigrationFile);
+    return [...new Set(options.names)].map((name) => candidates[find(name)] as MigrationFile);
   if (options.to === 0) return candidates;
   if (options.to !== undefined) return candidates.slice(0, find(options.to) + 1);
   return candidates.slice(0, options.step ?? 1);

@@ -94,6 +94,12 @@ const cases: readonly Fine[] = [
     check: ({ stderr }) => expect(stderr).not.toContain('Deprecat'),
   },
   {
+    what: 'a name that is given twice, which is run once',
+    files: { 'a.ts': plain },
+    args: ['up', '--name', 'a', '--name', 'a', '--rerun', 'ALLOW'],
+    check: ({ stdout }) => expect(stdout).toMatch(/^a: 100 rows .*\n$/),
+  },
+  {
     what: '--json before the command',
     files: { 'a.ts': plain },
     args: ['--json', 'up'],
