@@ -7,6 +7,8 @@ export interface PlanNode {
   readonly index: string | null;
   /** It reads rows that it then throws away. */
   readonly filters: boolean;
+  /** What it asks of rows, as it stands in SQL, without the literals: they are values. */
+  readonly conditions: readonly string[];
   readonly alias: string | null;
   /** How it joins: `Inner`, `Left`, `Right`, `Full`, `Semi` … */
   readonly join: string | null;
@@ -21,6 +23,12 @@ export interface PlanNode {
   /** Rows that the planner expects it to give, each time it runs. */
   readonly rows: number;
   readonly children: readonly PlanNode[];
+}
+
+const conditionFields = ['Filter', 'Join Filter', 'One-Time Filter', 'Index Cond', 'Hash Cond', 'Merge Cond'];
+
+function withoutLiterals(condition: string | null): readonly string[] {
+  return condition === null ? [] : [condition.replaceAll(/'(?:[^']|'')*'|"(?:[^"]|"")*"/g, "''")];
 }
 
 /** Reads the answer to EXPLAIN: the JSON document, or its text. Null where it is none. */
@@ -46,6 +54,7 @@ function toNode(fields: Readonly<Record<string, unknown>>): PlanNode {
     schema: text('Schema'),
     index: text('Index Name'),
     filters: text('Filter') !== null,
+    conditions: conditionFields.flatMap((name) => withoutLiterals(text(name))),
     alias: text('Alias'),
     join: text('Join Type'),
     side: text('Parent Relationship'),

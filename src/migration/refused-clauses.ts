@@ -43,6 +43,14 @@ export const refusedClauses = {
     what: 'have its base table on the outer side of a join (right or full join): its rows may lack a base row',
     hint: 'start from the table whose rows are migrated and use leftJoin',
   },
+  sample: {
+    what: 'take a sample (tablesample): each chunk would take another one of all rows',
+    hint: 'select rows by what is stored in them',
+  },
+  chance: {
+    what: 'depend on chance (random, gen_random_uuid …): each chunk would draw anew',
+    hint: 'draw in update, or mark the rows in a column before',
+  },
   recursive: {
     what: 'take its rows from a recursive CTE',
     hint: 'start from the table whose rows are migrated and join the CTE by the key',

@@ -28,16 +28,22 @@ const refusedNodes: Readonly<Record<string, RefusedClause>> = {
   WindowAgg: refusedClauses.window,
   LockRows: refusedClauses.lock,
   ProjectSet: refusedClauses.setReturning,
+  'Sample Scan': refusedClauses.sample,
 };
+
+// Postgres's own, which a plan shows by their bare names.
+const chance = /(?<![\w.])(?:random|random_normal|gen_random_uuid|uuidv4|uuidv7)\(/;
 
 const writing: ReadonlySet<string> = new Set(['Insert', 'Update', 'Delete', 'Merge']);
 
 /**
- * What a plan shows to be refused before the base table is known: a statement that writes, or a clause of the
- * statement itself, which stands above all joins.
+ * What a plan shows to be refused before the base table is known: a statement that writes, or that chooses rows by
+ * chance, or a clause of the statement itself, which stands above all joins.
  */
 export function refusedAtTop(root: PlanNode): RefusedClause | null {
   if (nodesOf(root).some(({ type }) => writing.has(type))) return refusedClauses.writes;
+  const conditions = nodesOf(root).flatMap((node) => node.conditions);
+  if (conditions.some((condition) => chance.test(condition))) return refusedClauses.chance;
   for (let node: PlanNode | undefined = root; node !== undefined;) {
     const refused = refusedNodes[node.type];
     if (refused !== undefined) return refused;

@@ -30,6 +30,18 @@ export const clauses: readonly RefusedSelect[] = [
     `db.raw('select id from (select id from people union all select id + 1000 from people) s')`,
     /returns no column of a table as it is/,
   ],
+  ['a sample', `db.raw('select id from people tablesample system (50)')`, /must not take a sample/],
+  [
+    'a sample in a join',
+    `db.raw('select p.id from people p tablesample bernoulli (50) join teams t on t.id = p.team')`,
+    /must not take a sample/,
+  ],
+  ['chance', `db('people').whereRaw('random() < 0.5')`, /must not depend on chance/],
+  [
+    'chance in a subquery',
+    `db('people').whereIn('id', db.raw('(select person_id from notes where random() < 0.5)'))`,
+    /must not depend on chance/,
+  ],
   [
     'a lock in a raw subquery',
     `db.raw('select id from (select id from people for update) s')`,
