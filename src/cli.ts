@@ -7,7 +7,7 @@ import { commands } from './commands/all.ts';
 import { toYargs } from './commands/command.ts';
 import { globalOptions } from './commands/globals.ts';
 import { lastWords, reportError, wishesIn } from './commands/report.ts';
-import { refuseWhatYargsPassesOver, usageError } from './commands/usage.ts';
+import { drawHelpOnDemand, refuseWhatYargsPassesOver, usageError } from './commands/usage.ts';
 import { exitMeanings } from './errors.ts';
 import { reportStray } from './migration/strays.ts';
 
@@ -82,6 +82,7 @@ async function parse(given: readonly string[]): Promise<void> {
   for (const command of commands) parser.command(toYargs(command, globalOptions));
   parser.completion('completion', 'print a script for shell completion');
   parser.demandCommand(1, `a command is missing: ${verbs}`);
+  drawHelpOnDemand(parser);
   await parser.parseAsync();
 }
 

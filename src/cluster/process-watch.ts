@@ -1,7 +1,10 @@
 import { closeSync } from 'node:fs';
-import inspector from 'node:inspector';
-import { Worker } from 'node:worker_threads';
+import { createRequire } from 'node:module';
+import type { Worker } from 'node:worker_threads';
 import { pulse } from '../run/pulse.ts';
+
+// Not before there is something to watch: a command that finds nothing to do pays 2 ms less.
+const require = createRequire(import.meta.url);
 
 /** What the watching thread is given. */
 export interface ProcessWatchData {
@@ -54,6 +57,7 @@ export function watchProcess({
   setInterval(() => void Atomics.add(pulse.turns, 0, 1), turnMs).unref();
   const file = import.meta.url.endsWith('.ts') ? './process-watch-thread.ts' : './process-watch-thread.js';
   const workerData: ProcessWatchData = { parent, pulse };
+  const { Worker } = require('node:worker_threads') as typeof import('node:worker_threads');
   const thread = new Worker(new URL(file, import.meta.url), {
     workerData,
     execArgv: [],
@@ -68,7 +72,8 @@ export function watchProcess({
 
 /** Bounds how long the event loop may stand still in a chunk. Not under a debugger, whose breakpoints last. */
 export function limitBlocking(ceilingMs: number, lastWords: LastWords): void {
-  if (inspector.url() !== undefined) return;
+  const { url } = require('node:inspector') as typeof import('node:inspector');
+  if (url() !== undefined) return;
   const limit: BlockingLimit = { limitMs: ceilingMs + marginMs, lastWords };
   // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
   watching?.postMessage(limit);

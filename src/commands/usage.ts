@@ -1,8 +1,21 @@
+import type { Argv } from 'yargs';
 import { didYouMean, nearest } from '../core/names.ts';
 import { settings } from '../core/settings.ts';
 import { fail } from '../errors.ts';
 import type { UmzugClusterError } from '../errors.ts';
 import { type Command, repeatedError } from './command.ts';
+
+/**
+ * yargs draws the help of every command that it runs, in case it is asked for later: 8 ms of each start. Nothing
+ * asks for it later; `--help` draws its own.
+ */
+export function drawHelpOnDemand(parser: Argv): void {
+  const { getInternalMethods } = parser as {
+    readonly getInternalMethods?: () => { getUsageInstance(): { cacheHelpMessage(): void } };
+  };
+  const usage = getInternalMethods?.call(parser).getUsageInstance();
+  if (usage !== undefined) usage.cacheHelpMessage = () => undefined;
+}
 
 /** Turns what yargs says about a wrong command line into one message with the nearest match. */
 export function usageError(
