@@ -5,8 +5,12 @@ import { table } from '../report.ts';
 import { type BenchServer, startBenchServer } from '../server.ts';
 import { createOriginal } from '../table.ts';
 
-// The defaults of Postgres: the table is to be larger than the one, and its changes than the other.
-const settings = { shared_buffers: '128MB', max_wal_size: '1GB' };
+// The defaults of Postgres, 128 MB and 1 GB, for a table of 5,000,000 rows, and in proportion for others: the table is
+// to be much larger than the one, and what is logged of it than the other.
+const buffersEach = 128 / 5_000_000;
+const walEach = 1_024 / 5_000_000;
+
+const lanes = '2';
 
 const orders = ['key', 'physical'] as const;
 const styles = [
@@ -15,11 +19,15 @@ const styles = [
 ] as const satisfies readonly (readonly [string, Style])[];
 
 /** Random uuid keys in a table larger than memory: in the order of the keys, and in that of the blocks. */
-export async function physicalSuite({ rounds, rows, say }: Bench): Promise<string> {
+export async function physicalSuite({ rounds, rows, shape: { width }, say }: Bench): Promise<string> {
+  const count = Math.max(...rows);
+  const settings = {
+    shared_buffers: `${Math.max(8, Math.round(count * buffersEach))}MB`,
+    max_wal_size: `${Math.max(64, Math.round(count * walEach))}MB`,
+  };
   const server = await startBenchServer(settings);
   try {
-    const count = Math.max(...rows);
-    await createOriginal(server.client, { rows: count, key: 'uuid', width: 'wide' });
+    await createOriginal(server.client, { rows: count, key: 'uuid', width });
     const wal = new Map<string, number[]>();
     const contestants: Contestant[] = [];
     for (const [name, style] of styles) {
@@ -37,7 +45,7 @@ export async function physicalSuite({ rounds, rows, say }: Bench): Promise<strin
       return `| ${name} | ${megabytes.toFixed(0)} | ${(megabytes / byKey).toFixed(2)} |`;
     });
     return [
-      `### ${count.toLocaleString('en')} rows of 1.3 kB, one process with two lanes, ${JSON.stringify(settings)}`,
+      `### ${count.toLocaleString('en')} ${width} rows, one process with two lanes, ${JSON.stringify(settings)}`,
       table(timings, against),
       ['| | WAL, MB | ÷ by key |', '| --- | --- | --- |', ...lines].join('\n'),
     ].join('\n\n');
@@ -58,7 +66,7 @@ async function contestant(
     const before = await position(server);
     await runProgram(process.execPath, [productCli, 'up', '--workers', '1'], {
       cwd,
-      env: { DATABASE_URL: server.url, CI: '1' },
+      env: { DATABASE_URL: server.url, CI: '1', UMZUG_CLUSTER_LANES: lanes },
     });
     wal.set(name, [...(wal.get(name) ?? []), (await position(server)) - before]);
   });

@@ -17,6 +17,7 @@ import { ForkAdvice } from './fork-advice.ts';
 import { Heard } from './heard.ts';
 import { jobFor } from './job.ts';
 import type { Job } from './protocol.ts';
+import { LaneAdvice } from './lane-advice.ts';
 import { ProgressMeter } from './progress-meter.ts';
 import { RunLedger } from './run-ledger.ts';
 import { sayAndWaitForOlder } from './older.ts';
@@ -98,7 +99,7 @@ export class Primary {
   stop(code: ErrorCode, how: 'drain' | 'abort'): void {
     this.#stopCode ??= code;
     this.#drain.abort();
-    this.#workers.drain();
+    this.#workers.tell({ type: 'drain' });
     if (how === 'abort') return this.#destroyChunks();
     const message = 'stopping: running chunks are finished; a second signal stops them at once';
     this.#input.logger.info({ event: 'run.stopping', code }, message);
@@ -144,7 +145,7 @@ export class Primary {
     const halt = new AbortController();
     const drain = AbortSignal.any([this.#drain.signal, halt.signal]);
     const failures: unknown[] = [];
-    let settled = false;
+    let settledAt = 0;
     let chunks = 0;
     const progress = newProgress();
     const deaths = new Deaths();
@@ -161,39 +162,38 @@ export class Primary {
         halt.abort();
       },
       mayTryAgain: (): boolean =>
-        !drain.aborted && (settled || performance.now() - progress.lastAt <= env.tuning.retryBudgetMs),
+        !drain.aborted && (settledAt > 0 || performance.now() - progress.lastAt <= env.tuning.retryBudgetMs),
       onDeath: (pid: number): void => deaths.add(env.process.replace(/:\d+$/, `:${pid}:`)),
       onHello: (ms: number): void => env.stopwatch.add('fork', ms),
       onTimes: (times: StageTimes): void => env.stopwatch.merge(times),
     };
-    const crew = runCrew({
+    const advice = new LaneAdvice(ledger, env, (waits) => this.#workers.tell({ type: 'waits', waits }));
+    const ended = runCrew({
       work: { env, migration, step: stepOf(migration, run.direction), run, logger },
       process: env.process,
-      lanes: env.tuning.lanes,
+      lanes: env.tuning.lanes ?? (() => advice.waits),
       drain,
       abort: this.#abort.signal,
       onChunk,
       progress,
       inherited: nothing,
-    });
-    let settledAt = Infinity;
-    const ended = crew
+    })
       .catch((error: unknown) => {
         failures.unshift(error);
         halt.abort();
-        this.#workers.drain();
+        this.#workers.tell({ type: 'drain' });
       })
       .finally(() => {
-        settled = true;
         settledAt = performance.now();
+        advice.end();
       });
     const forks = new ForkAdvice(this.#input.config, run);
     const heard = new Heard(migration.name, logger);
     if (job !== null) this.#workers.assign(job, events);
-    while (!settled || this.#workers.busy > 0) {
-      await Promise.race([settled ? sleep(20) : ended, tick(), deaths.next()]);
-      if (drain.aborted) this.#workers.drain();
-      if (settled) {
+    while (settledAt === 0 || this.#workers.busy > 0) {
+      await Promise.race([settledAt > 0 ? sleep(20) : ended, tick(), deaths.next()]);
+      if (drain.aborted) this.#workers.tell({ type: 'drain' });
+      if (settledAt > 0) {
         this.#killStuck(settledAt, drain.aborted);
         continue;
       }
@@ -241,7 +241,7 @@ export class Primary {
   #destroyChunks(): void {
     this.#abortedAt = performance.now();
     this.#abort.abort();
-    this.#workers.abort();
+    this.#workers.tell({ type: 'abort' });
     setTimeout(
       () => this.#input.control.cut(stoppedByUser(this.#stopCode ?? 'STOPPED', null, this.#begun)),
       leaveMs,

@@ -1,4 +1,5 @@
 import type { Config } from '../config.ts';
+import type { LaneWaits } from '../core/lanes.ts';
 import type { LogRecord } from '../core/log-events.ts';
 import type { ErrorCode, ErrorParts } from '../errors.ts';
 import type { StageTimes } from '../core/profile.ts';
@@ -30,6 +31,8 @@ export type ToWorker =
   | { readonly type: 'work'; readonly job: Job }
   | { readonly type: 'drain' }
   | { readonly type: 'abort' }
+  /** What chunks in flight wait for: its number of lanes follows from it. */
+  | { readonly type: 'waits'; readonly waits: LaneWaits }
   | { readonly type: 'leave' };
 
 /** From a worker to the primary. `hello` comes first: what is sent before its listener exists is lost. */

@@ -9,10 +9,14 @@ import { inOneTrip } from '../postgres/transaction.ts';
 import type { RunEnvironment } from '../run/environment.ts';
 import { type Finished, failRun, finish } from '../run/finish.ts';
 import { mostListed, quarantinedError } from '../run/retry.ts';
+import { lookAtChunks } from '../run/chunk-waits.ts';
+import type { LaneLook } from '../core/lanes.ts';
 import type { Control } from './control.ts';
 
 // What people look at need not be younger.
 const tellEveryMs = 1_000;
+
+const never = new AbortController().signal;
 
 /** One look at a run. */
 export interface RunStanding {
@@ -46,6 +50,13 @@ export class RunLedger {
       ]);
       return { sums, reading, others: hosts.filter((host) => host.process !== process) };
     });
+  }
+
+  /** What the chunks in flight wait for; null where the database does not answer: others find out. */
+  look(): Promise<LaneLook | null> {
+    const { pinned, session } = this.#env;
+    const look = (on: Session): Promise<LaneLook> => inOneTrip(on, pinned, () => lookAtChunks(on));
+    return this.#control.attempt(look, session.answerTimeoutMs, never);
   }
 
   /** Best effort, and at most once a second: tells the others of this host. `session`: one that is at hand. */

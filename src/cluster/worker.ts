@@ -1,5 +1,6 @@
 import { loadConfig } from '../config.ts';
 import type { Config, LogLevel } from '../config.ts';
+import type { LaneWaits } from '../core/lanes.ts';
 import type { LogRecord } from '../core/log-events.ts';
 import type { StageTimes } from '../core/profile.ts';
 import { UmzugClusterError, messageOf } from '../errors.ts';
@@ -24,6 +25,7 @@ import { type Job, type SentError, type ToPrimary, type ToWorker, workerExit } f
 
 const drain = new AbortController();
 const abort = new AbortController();
+let waits: LaneWaits | null = null;
 
 function send(message: ToPrimary): void {
   if (process.connected) process.send?.(message);
@@ -72,7 +74,7 @@ async function work(job: Job): Promise<StageTimes | null> {
       logger: sendingLogger(job.config.output.logLevel),
     },
     process: env.process,
-    lanes: env.tuning.lanes,
+    lanes: env.tuning.lanes ?? (() => waits),
     drain: drain.signal,
     abort: abort.signal,
     onChunk: (report) => send({ type: 'chunk', report }),
@@ -102,6 +104,9 @@ function listen(message: ToWorker): void {
     case 'abort':
       drain.abort();
       abort.abort();
+      return;
+    case 'waits':
+      waits = message.waits;
       return;
     case 'leave':
       process.disconnect();

@@ -114,12 +114,9 @@ export class Workers {
     }
   }
 
-  drain(): void {
-    for (const member of this.#members.values()) this.#send(member, { type: 'drain' });
-  }
-
-  abort(): void {
-    for (const member of this.#members.values()) this.#send(member, { type: 'abort' });
+  /** Says something to all of them. */
+  tell(message: Extract<ToWorker, { type: 'drain' | 'abort' | 'waits' }>): void {
+    for (const member of this.#members.values()) this.#send(member, message);
   }
 
   /** Keeps so many workers; those that are too many finish their chunks and go. */

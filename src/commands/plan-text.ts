@@ -17,7 +17,7 @@ export function printPlan({ migrations }: PlanReport): void {
 }
 
 function paragraph(entry: Entry): readonly string[] {
-  const { name, kind, blockedBy, warnings, error } = entry;
+  const { name, kind, blockedBy, warnings, advice, error } = entry;
   const begun = entry.isBegun ? ', begun: this is the rest' : '';
   const lines = [`${name}${kind === null ? '' : ` (${kind}${begun})`}`];
   if (kind === 'schema') lines.push(item('runs', 'once, in its own transaction: nothing to sample'));
@@ -27,6 +27,7 @@ function paragraph(entry: Entry): readonly string[] {
   if (entry.sample !== null) lines.push(...sampleLines(entry.sample, entry.key));
   if (entry.estimate !== null) lines.push(item('whole run', estimateLine(entry.estimate)));
   for (const warning of warnings) lines.push(item('warning', warning));
+  for (const one of advice) lines.push(item('advice', one));
   if (error !== null) lines.push(item('error', error.message));
   return lines;
 }

@@ -130,7 +130,11 @@ export function narrower({ rows, keys }: Reach): Reach | null {
 const leastSearchMs = 5_000;
 const searchInTargets = 5;
 
-/** How long the search for a chunk's rows may take, in milliseconds, before it is tried over fewer keys. */
-export function searchLimitMs(targetMs: number, statementTimeoutMs: number): number {
+/**
+ * How long the search for a chunk's rows may take, in milliseconds, before it is tried over fewer keys. A sweep
+ * goes over the whole table at once, as long as a statement may: over fewer keys it would read it in their order.
+ */
+export function searchLimitMs(targetMs: number, statementTimeoutMs: number, pass = 0): number {
+  if (pass > 0) return statementTimeoutMs;
   return Math.min(statementTimeoutMs, Math.max(leastSearchMs, targetMs * searchInTargets));
 }

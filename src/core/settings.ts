@@ -106,7 +106,7 @@ export const settings: readonly Setting[] = [
     null,
     'chunks',
     { min: 1, max: 16, default: null },
-    'unset: 2, and up to 8 while more make a run faster, as where the server waits for its disk',
+    'unset: 2, and up to 8 while chunks wait for the disk or the network rather than for a core',
   ),
   count(
     'chunkSize',

@@ -130,6 +130,8 @@ export async function lockLargest(
     `select no, space, lo, hi, cursor, max_rows, stalls, estimated, state
      from ${names.ranges}
      where run_id = $1::bigint and state = 'open' and estimated >= $2::double precision
+       -- a sweep looks for all that is left in one go: two of them would read the whole table twice
+       and (pass = 0 or cursor is not null)
      order by estimated desc, no
      limit 1
      for update -- waits for the owner's chunk, with lock_timeout`,

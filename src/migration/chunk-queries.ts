@@ -38,6 +38,8 @@ const plainText = 'pg_catalog.text::pg_catalog.refcursor';
 /** A range, and the most rows to take from it. */
 export interface ChunkRange extends KeyRange {
   readonly limit: number;
+  /** All matches are looked for before the first are taken: a walk along random keys reads a page for each of them. */
+  readonly isGathered?: boolean;
 }
 
 /** How large a chunk may be, where its columns can be large. */
@@ -111,9 +113,12 @@ export function pickKeys(shape: SelectShape, base: BaseTable, range: ChunkRange)
   const { text, values } = native(query);
   const names = base.key.map((_, index) => quote(keyColumn(index))).join(', ');
   const texts = base.key.map((_, index) => `${quote(keyColumn(index))}::pg_catalog.text`).join(', ');
+  // What is materialized is planned as if there were no limit.
+  const first = range.isGathered ? `with found as materialized (${text}) ` : '';
+  const from = range.isGathered ? 'found' : `(${text}) as found`;
   return {
-    text: `select array[${texts}] as key
-      from (select distinct ${names} from (${text}) as matching
+    text: `${first}select array[${texts}] as key
+      from (select distinct ${names} from ${from}
             order by ${names} limit $${values.length + 1}::pg_catalog.int8) as picked
       order by ${names}`,
     values: [...values, range.limit],

@@ -29,6 +29,8 @@ export interface MigrationPlan {
   readonly sample: SampleReport | null;
   readonly estimate: Estimate | null;
   readonly warnings: readonly string[];
+  /** What would make it cheaper. */
+  readonly advice: readonly string[];
   readonly error: {
     readonly code: string;
     readonly message: string;

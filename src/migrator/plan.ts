@@ -1,6 +1,7 @@
 import type { Control } from '../cluster/control.ts';
 import { workOn } from '../cluster/own-process.ts';
 import type { Config } from '../config.ts';
+import { adviseOrder } from '../core/order-advice.ts';
 import { warningsOf } from '../core/plan-warnings.ts';
 import { UmzugClusterError } from '../errors.ts';
 import { failureFacts } from '../ledger/quarantine.ts';
@@ -8,11 +9,12 @@ import type { Run } from '../ledger/rows.ts';
 import { findLiveRun } from '../ledger/runs.ts';
 import type { MigrationFile } from '../migration/folder.ts';
 import { loadMigration } from '../migration/loader.ts';
-import { withTransaction } from '../postgres/transaction.ts';
+import { beginReadOnly, withTransaction } from '../postgres/transaction.ts';
 import { isSpent, refuseOtherFile, refuseOtherPlan, revertingError } from '../run/drift.ts';
 import { type RunEnvironment, makeEnvironment, readServer } from '../run/environment.ts';
 import { type Plan, planStep } from '../run/plan.ts';
-import { lookAhead, takeSample } from '../run/sample.ts';
+import { type Sample, lookAhead, takeSample } from '../run/sample.ts';
+import { readStorage } from '../run/storage.ts';
 import { type DataMigration, stepOf } from '../run/step.ts';
 import { checkOrder } from './checks.ts';
 import { explained, isAboutWhatIsMissing } from './plan-errors.ts';
@@ -102,6 +104,7 @@ const nothingKnown: Omit<MigrationPlan, 'name'> = {
   sample: null,
   estimate: null,
   warnings: [],
+  advice: [],
   error: null,
 };
 
@@ -140,7 +143,25 @@ async function planData(
     sample: reportOf(sample),
     estimate: estimateOf(sample, rows, env, base.rowBytes),
     warnings: [...first, ...warningsOf(observed(plan, rows, sample))],
+    advice: live === null ? await adviceOf(control, env, migration, plan, { sample, rows }) : [],
   });
+}
+
+async function adviceOf(
+  control: Control,
+  env: RunEnvironment,
+  { options }: DataMigration,
+  { base, hasPlaces }: Plan,
+  { sample, rows }: { readonly sample: Sample; readonly rows: number },
+): Promise<readonly string[]> {
+  const drains = sample.proof.twice.kind === 'drained';
+  if (!hasPlaces || !drains || options.order === 'physical') return [];
+  const storage = await control.use((session) =>
+    withTransaction(session, env.pinned, () => readStorage(session, base), beginReadOnly),
+  );
+  const visit = { table: base.name, column: base.key[0]?.name ?? '', matching: rows };
+  const advice = adviseOrder(visit, storage);
+  return advice === null ? [] : [advice];
 }
 
 /** The half-done run, where `up` would go on with one; refused where `up` would refuse it. */

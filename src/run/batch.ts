@@ -43,9 +43,10 @@ export async function readBatch(
   guard: GuardedDatabase,
   request: BatchRequest,
 ): Promise<Batch> {
-  const batch = shape.plain
-    ? await readPlain(session, shape, base, request)
-    : await readPicked(session, shape, base, request);
+  const batch =
+    shape.plain && request.range.isGathered !== true
+      ? await readPlain(session, shape, base, request)
+      : await readPicked(session, shape, base, request);
   return { ...batch, rows: asApplication(guard, shape, batch.rows) };
 }
 

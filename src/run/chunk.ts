@@ -160,7 +160,7 @@ async function openChunk(
     beginWith(session, env.pinned),
     own(session, env.names, run.id, no, token),
     session.query(authorSearchPath(env.searchPath)),
-    session.query(timeLimit(searchLimitMs(targetMs, env.tuning.statementTimeoutMs))),
+    session.query(timeLimit(searchLimitMs(targetMs, env.tuning.statementTimeoutMs, run.pass))),
   ]);
   return owned;
 }

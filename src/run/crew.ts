@@ -1,5 +1,5 @@
 import { setMaxListeners } from 'node:events';
-import { LaneFeedback, mostLanes } from '../core/lanes.ts';
+import { type LaneWaits, lanesFor, usualLanes } from '../core/lanes.ts';
 import { UmzugClusterError } from '../errors.ts';
 import { listenForStrays } from '../migration/strays.ts';
 import type { ChunkWork } from './chunk-work.ts';
@@ -11,8 +11,8 @@ import { type ChunkReport, runLane } from './lane.ts';
 export interface CrewOptions {
   readonly work: ChunkWork;
   readonly process: string;
-  /** Chunks in flight; null: as many as pay. */
-  readonly lanes: number | null;
+  /** Chunks in flight; or asks what they wait for, null as long as nothing is known: then it is as many as pay. */
+  readonly lanes: number | (() => LaneWaits | null);
   readonly drain: AbortSignal;
   readonly abort: AbortSignal;
   readonly onChunk: (report: ChunkReport) => void;
@@ -64,7 +64,7 @@ export async function runCrew(options: CrewOptions): Promise<void> {
   const onChunk = (report: ChunkReport): void => {
     options.onChunk(report);
     if (!report.full || drain.aborted) return;
-    const wanted = wantedLanes(report);
+    const wanted = wantedLanes();
     while (working.length < wanted) start();
     for (const lane of working.slice(wanted)) lane.abort();
   };
@@ -74,7 +74,7 @@ export async function runCrew(options: CrewOptions): Promise<void> {
   };
 
   const stopListening = listenForStrays((error) => stop(strayed(error, options.work)));
-  const first = Math.min(inherited.lanes, options.lanes ?? inherited.lanes);
+  const first = Math.min(inherited.lanes, typeof options.lanes === 'number' ? options.lanes : Infinity);
   while (working.length < first) start();
   // Lanes may be added while the first ones are awaited.
   for (let index = 0; index < lanes.length; index += 1) await lanes[index];
@@ -84,13 +84,32 @@ export async function runCrew(options: CrewOptions): Promise<void> {
   throw firstError;
 }
 
-/** How many lanes there should be after each full chunk: the number that was asked for, or by feedback. */
-function laneNumber(asked: number | null, first: number): (report: ChunkReport) => number {
-  if (asked !== null) return () => asked;
-  const feedback = new LaneFeedback(mostLanes, first);
-  return ({ rows, durationMs }) => {
-    const endedAt = performance.now();
-    return feedback.add({ rows, startedAt: endedAt - durationMs, endedAt });
+/** How many lanes there should be after each full chunk: the number that was asked for, or as many as pay. */
+function laneNumber(lanes: CrewOptions['lanes'], first: number): () => number {
+  if (typeof lanes === 'number') return () => lanes;
+  const busy = busyShare();
+  let now = Math.max(usualLanes, first);
+  return () => {
+    const seen = lanes();
+    if (seen !== null) now = lanesFor(now, seen, busy());
+    return now;
+  };
+}
+
+// Over less, it would be a single chunk that tells how busy the process is.
+const busyOverMs = 1_000;
+
+/** Asks for the share of its time, 0 to 1, that this process has computed of late. */
+function busyShare(): () => number {
+  let before = performance.eventLoopUtilization();
+  let share: number | null = null;
+  return () => {
+    const loop = performance.eventLoopUtilization();
+    const { utilization, active, idle } = performance.eventLoopUtilization(loop, before);
+    if (active + idle < busyOverMs) return share ?? utilization;
+    before = loop;
+    share = utilization;
+    return share;
   };
 }
 

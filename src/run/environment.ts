@@ -10,6 +10,7 @@ import type { SessionOptions } from '../postgres/client-config.ts';
 import { Session } from '../postgres/session.ts';
 import { oldestServer, unsupported } from '../postgres/supported.ts';
 import { type ServerFacts, hurried, pinned, unhurried } from '../postgres/transaction.ts';
+import { applicationName } from './chunk-waits.ts';
 import { type Stopwatch, makeStopwatch, unwatched } from './stopwatch.ts';
 
 /** What every step of a run needs and none of them changes. One per process. */
@@ -56,7 +57,7 @@ export function makeEnvironment(config: Config, server: ServerFacts): RunEnviron
     knexConfig: config.knexConfig,
     searchPath: config.searchPath,
     session: sessionOptions(config),
-    pinned: pinned(config.tuning, server, 'umzug-cluster'),
+    pinned: pinned(config.tuning, server, applicationName),
     unhurried: unhurried(server),
     hurried: hurried(config.tuning, server),
     process: `${os.hostname()}:${process.pid}`,

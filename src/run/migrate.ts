@@ -50,6 +50,8 @@ export async function migrate(
   const { step, migration, run } = work;
   const { stopwatch } = work.env;
   const { base } = run.plan;
+  // A sweep is expected to find nothing.
+  const isGathered = run.pass > 0 && reach.keys === null;
   const shape = stopwatch.measure('prepare', () => selectOfChunk(work, guard.builder));
   const what = run.direction === 'up' ? 'update' : 'down.update';
   const expect = { what, allowNoQueries: migration.options.allowNoQueries ?? false };
@@ -63,7 +65,14 @@ export async function migrate(
       await drain?.before(end.upTo);
       return await stopwatch.update(session, () => inOrder([found(end.rows, end.key), settle()]));
     };
-    const set = await updateSet(session, shape, run.plan, guard, { ...owned, reach }, { read, call });
+    const set = await updateSet(
+      session,
+      shape,
+      run.plan,
+      guard,
+      { ...owned, reach, isGathered },
+      { read, call },
+    );
     await drain?.after(set.to);
     return { ...set, locked: null, written: guard.written() };
   }
@@ -71,7 +80,7 @@ export async function migrate(
   const bound = sizes.length === 0 ? null : { sizes, maxBytes: work.env.tuning.maxBytes };
   const { end, before, batch } = await stopwatch.read(session, async () => {
     const end = await farthest(session, run.plan, owned, reach.keys);
-    const range = { after: owned.after, upTo: end.upTo, limit: reach.rows };
+    const range = { after: owned.after, upTo: end.upTo, limit: reach.rows, isGathered };
     // In the order in which they are sent: what the first runs into (a deadlock, a lock timeout) is to be judged.
     const [batch, before] = await inOrder([
       readBatch(session, shape, base, guard, { space: owned.space, range, bound }),

@@ -19,13 +19,22 @@ export async function passesOf(
   // The way back goes over what is done, by key.
   if (step !== migration) return {};
   if (order === 'key') return sweep ? { sweeps: true } : {};
-  if (base.isPartitioned === true) {
-    throw refused(migration, `"${base.name}" is partitioned and has no blocks of its own`);
-  }
-  if (!shape.plain) {
-    throw refused(migration, 'select has a join, a CTE or a subquery, whose rows have no place in the table');
-  }
+  const reason = whyPlaceless({ shape, base });
+  if (reason !== null) throw refused(migration, reason);
   return { sweeps: true, rowsPerBlock: await rowsPerBlock(session, base) };
+}
+
+/** Why the rows of a select cannot be visited in the order in which they are stored; null where they can. */
+export function whyPlaceless({
+  shape,
+  base,
+}: {
+  readonly shape: SelectShape;
+  readonly base: BaseTable;
+}): string | null {
+  if (base.isPartitioned === true) return `"${base.name}" is partitioned and has no blocks of its own`;
+  if (!shape.plain) return 'select has a join, a CTE or a subquery, whose rows have no place in the table';
+  return null;
 }
 
 async function rowsPerBlock(session: Session, base: BaseTable): Promise<number> {

@@ -9,7 +9,7 @@ import type { Session } from '../postgres/session.ts';
 import { authorSearchPath, beginReadOnly, withTransaction } from '../postgres/transaction.ts';
 import { stableSelect } from './author-select.ts';
 import type { RunEnvironment } from './environment.ts';
-import { passesOf } from './passes.ts';
+import { passesOf, whyPlaceless } from './passes.ts';
 import { tryChunk, understand } from './preflight.ts';
 import type { DataMigration, Step } from './step.ts';
 
@@ -20,6 +20,8 @@ export interface Plan {
   readonly stored: RunPlan;
   readonly sha256: string;
   readonly warnings: readonly string[];
+  /** Its rows could be visited in the order in which they are stored. */
+  readonly hasPlaces: boolean;
 }
 
 /**
@@ -56,7 +58,8 @@ export async function planStep(
         ...passes,
         ...(keyAs === undefined ? {} : { keyAs }),
       };
-      return { base, stored, sha256: identityOf(shape, base), warnings };
+      const hasPlaces = whyPlaceless(understood) === null;
+      return { base, stored, sha256: identityOf(shape, base), warnings, hasPlaces };
     },
     beginReadOnly,
   );

@@ -1,7 +1,7 @@
 import { fail } from '../errors.ts';
 import type { Key, RunPlan } from '../ledger/rows.ts';
 import type { Reach } from '../core/reach.ts';
-import { setBasedChunk } from '../migration/chunk-queries.ts';
+import { pickKeys, setBasedChunk } from '../migration/chunk-queries.ts';
 import { nthRow } from '../migration/nth-row.ts';
 import type { GuardedDatabase } from '../migration/guard.ts';
 import { type BaseTable, inSpace } from '../migration/key.ts';
@@ -25,7 +25,7 @@ export async function updateSet(
   shape: SelectShape,
   plan: RunPlan,
   guard: GuardedDatabase,
-  { reach, ...left }: RangeLeft & { readonly reach: Reach },
+  { reach, isGathered, ...left }: RangeLeft & { readonly reach: Reach; readonly isGathered: boolean },
   on: {
     /** Asks for the upper key. */
     readonly read: <T>(asking: () => Promise<T>) => Promise<T>;
@@ -33,12 +33,12 @@ export async function updateSet(
   },
 ): Promise<Passed> {
   const { base } = plan;
-  const [{ upTo, isLast }, before] = await on.read(() =>
-    inOrder([upperBound(session, shape, plan, left, reach), readTuples(session, base)]),
+  const [{ upTo, isLast, isEmpty = false }, before] = await on.read(() =>
+    inOrder([upperBound(session, shape, plan, left, { ...reach, isGathered }), readTuples(session, base)]),
   );
   const most = reach.keys ?? reach.rows;
   const nothing = { to: upTo, last: isLast, isFull: false, isCut: false, passed: null };
-  if (most === 1 && isLast && left.space === 'keys') return { ...nothing, rows: 0 };
+  if (isEmpty || (most === 1 && isLast && left.space === 'keys')) return { ...nothing, rows: 0 };
   const range = { after: left.after, upTo };
   const chunk = setBasedChunk(shape, inSpace(base, left.space), guard.builder, range);
   const isSingle = most === 1 && left.space === 'keys';
@@ -54,20 +54,25 @@ export async function updateSet(
   return { ...nothing, rows: Math.min(atMost, Math.max(rows, tuples)), isFull, passed };
 }
 
-/** Where a set-based chunk ends: at the last of so many keys, or of so many that match. */
+/**
+ * Where a set-based chunk ends: at the last of so many keys, or of so many that match. `isEmpty`: none of it is known
+ * to match, so there is no need for an update that looks for them once more.
+ */
 async function upperBound(
   session: Session,
   shape: SelectShape,
   plan: RunPlan,
   left: RangeLeft,
-  { rows, keys, isRough }: Reach,
-): Promise<Farthest> {
+  { rows, keys, isRough, isGathered }: Reach & { readonly isGathered: boolean },
+): Promise<Farthest & { readonly isEmpty?: boolean }> {
   if (keys !== null || left.space === 'blocks') {
     return await farthest(session, plan, left, keys ?? rows, isRough);
   }
-  const { text, values } = nthRow(shape, plan.base, { after: left.after, upTo: left.hi, limit: rows });
-  const key = (await session.query(text, values)).rows[0]?.['key'] as Key | undefined;
-  return { upTo: key ?? left.hi, isLast: key === undefined };
+  const range = { after: left.after, upTo: left.hi, limit: rows, isGathered };
+  const { text, values } = isGathered ? pickKeys(shape, plan.base, range) : nthRow(shape, plan.base, range);
+  const found = (await session.query(text, values)).rows;
+  const nth = found[isGathered ? rows - 1 : 0]?.['key'] as Key | undefined;
+  return { upTo: nth ?? left.hi, isLast: nth === undefined, isEmpty: isGathered && found.length === 0 };
 }
 
 /**

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import { killAll } from '../support/audit.ts';
-import { type Running, groupMembers, killGroup, rowsDone, run, start, until } from '../support/cli.ts';
+import { type Running, groupMembers, kill, killGroup, rowsDone, run, start, until } from '../support/cli.ts';
 import { connect, withDatabase } from '../support/database.ts';
 import { bySets, byRows, drained, noteWrites } from '../support/draining.ts';
 import { hurry, makeProject } from '../support/project.ts';
@@ -56,9 +56,13 @@ function moveAllTheWhile(url: string): () => Promise<number> {
   };
 }
 
-/** Kills a command's whole group, and waits until nothing of it is left; the application stays connected. */
-async function killWhole({ pid, outcome }: Running): Promise<void> {
-  killGroup(pid);
+/**
+ * Kills a command, its first process alone or all of them, and waits until nothing of it is left; the application stays
+ * connected.
+ */
+async function strike(victim: 'primary' | 'group', { pid, outcome }: Running): Promise<void> {
+  if (victim === 'group') killGroup(pid);
+  else kill(pid);
   await outcome;
   await until('the whole process group is gone', () => groupMembers(pid).length === 0);
 }
@@ -77,7 +81,7 @@ it.each(styles)(
         await until('rows are migrated', async () => (await rowsDone(client)) > before);
         // the kill must hit another point of the chunk each time
         await sleep(Math.random() * 50);
-        await killWhole(running);
+        await strike(round % 2 === 0 ? 'group' : 'primary', running);
       }
       expect(await drained(client), 'killed in the middle').toMatchObject({ most: 1 });
       hurry(place.cwd);

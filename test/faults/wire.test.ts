@@ -12,6 +12,7 @@ import {
   resetSmallTables,
   smallEnv,
   smallMigration,
+  smallPhysical,
   smallTables,
   violationIn,
 } from '../support/small-run.ts';
@@ -49,11 +50,15 @@ async function runOnce(
 }
 
 /** What is wrong after runs that are cut off at one message each, before or after it was read. */
-async function sweep(pooler: PgBouncer | null): Promise<readonly string[]> {
+async function sweep(
+  pooler: PgBouncer | null,
+  migration = smallMigration,
+  every = 7,
+): Promise<readonly string[]> {
   const runCut = async (fate: Fate, k: number): ReturnType<typeof runOnce> =>
     await withDatabase(async (db) => {
       await db.client.query(smallTables);
-      const { dir } = makeProject({ 'a.ts': smallMigration });
+      const { dir } = makeProject({ 'a.ts': migration });
       return await runOnce(db, dir, ({ no }) => (no === k ? fate : 'pass'), pooler?.url(db.name));
     });
   const whole = await runCut('pass', 0);
@@ -61,7 +66,7 @@ async function sweep(pooler: PgBouncer | null): Promise<readonly string[]> {
   expect(whole.messages).toBeGreaterThan(50);
   const positions = Array.from({ length: whole.messages }, (_, index) => index + 1);
   // a query with values is five messages: each of them has its turn
-  const tried = positions.filter((k) => isLong || k % 7 === 0);
+  const tried = positions.filter((k) => isLong || k % every === 0);
   const fates = ['cut-before', 'cut-after'] as const;
   return await atPositions(
     tried,
@@ -72,6 +77,12 @@ async function sweep(pooler: PgBouncer | null): Promise<readonly string[]> {
 
 describe(`is exactly once though it is cut at ${isLong ? 'any' : 'every seventh'} message, before or after it was read`, () => {
   it('the connection to the server', async () => expect(await sweep(null)).toEqual([]), timeout);
+
+  it(
+    'the connection to the server in physical order, or every twentieth',
+    async () => expect(await sweep(null, smallPhysical, 20)).toEqual([]),
+    timeout,
+  );
 
   it(
     'the connection to PgBouncer',
@@ -92,12 +103,16 @@ describe('a commit', () => {
   const isCommit = ({ type, body }: ClientMessage): boolean =>
     type === 'Q' && body.toString('latin1', 5).toLowerCase().startsWith('commit');
 
-  it.each(['cut-after', 'cut-before'] as const)(
-    `whose connection is lost ${lostCommits} times leaves every row written once: %s`,
-    async (mode) => {
+  it.each([
+    ['cut-after', 'by key', smallMigration],
+    ['cut-before', 'by key', smallMigration],
+    ['cut-after', 'in physical order', smallPhysical],
+  ] as const)(
+    `whose connection is lost ${lostCommits} times leaves every row written once: %s, %s`,
+    async (mode, _order, migration) => {
       await withDatabase(async (db) => {
         await db.client.query(smallTables);
-        const { dir } = makeProject({ 'a.ts': smallMigration });
+        const { dir } = makeProject({ 'a.ts': migration });
         let lost = 0;
         const wrong: string[] = [];
         while (lost < lostCommits) {

@@ -28,6 +28,11 @@ export const smallMigration = `
   export const update = (db, rows) =>
     db('t').whereRaw('id = any (?)', [rows.map(({ id }) => id)]).update({ n: db.raw('n + 1') });`;
 
+/** The same in the order in which the rows are stored, in which they do not stay: its end is a sweep by key. */
+export const smallPhysical = `
+  export const options = { order: 'physical' };
+  ${smallMigration.replace(".select('id')", ".select('id').where('n', 0)")}`;
+
 /** Runs what is pending in a project, in this process alone. */
 export async function migrateHere(cwd: string, databaseUrl: string): Promise<void> {
   const migrator = await createMigrator({ cwd, databaseUrl, workers: 1 });
