@@ -1,3 +1,4 @@
+import { counted } from '../core/numbers.ts';
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { loadConfig } from '../config.ts';
@@ -74,7 +75,7 @@ function addFolder(cwd: string, folder: string, said: Done): void {
     return;
   }
   const files = readdirSync(folder).filter(isMigrationFile);
-  const many = files.length === 1 ? '1 file' : `${files.length} files`;
+  const many = counted(files.length, 'file');
   const next =
     files.length === 0
       ? 'empty'

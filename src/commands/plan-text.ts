@@ -1,6 +1,6 @@
 import { formatDuration } from '../core/duration.ts';
 import { formatBytes } from '../core/estimate.ts';
-import { grouped as number } from '../core/numbers.ts';
+import { counted, grouped as number } from '../core/numbers.ts';
 import type { PlanReport } from '../migrator.ts';
 import { printLine, table } from './output.ts';
 
@@ -53,7 +53,7 @@ function sampleLines(sample: Sample, key: readonly string[]): readonly string[] 
   if (statements.length > mostStatements) {
     lines.push(item('', `… and ${number(statements.length - mostStatements)} more`));
   }
-  lines.push(item('sample', `${count(rows, 'row')}, rolled back: nothing of it is left`));
+  lines.push(item('sample', `${counted(rows, 'row')}, rolled back: nothing of it is left`));
   for (const line of exampleLines(sample, key)) lines.push(item('', line));
   for (const { table: name, inserted, updated, deleted } of sample.writes) {
     lines.push(item('writes', `${name}: ${writesOf({ inserted, updated, deleted })}`));
@@ -61,7 +61,7 @@ function sampleLines(sample: Sample, key: readonly string[]): readonly string[] 
   lines.push(item('twice', twiceText(sample)), item('down', downText(sample)));
   if (rowsPerSecond !== null) {
     const wal = walBytesPerRow === null ? '' : `, ${formatBytes(walBytesPerRow)} of WAL a row`;
-    lines.push(item('measured', `${number(rowsPerSecond)} rows/s in ${count(chunks, 'chunk')}${wal}`));
+    lines.push(item('measured', `${number(rowsPerSecond)} rows/s in ${counted(chunks, 'chunk')}${wal}`));
   }
   return lines;
 }
@@ -140,8 +140,4 @@ function estimateLine({
   const time = most === least ? most : `${least} to ${most}`;
   const wal = walBytes === null ? '' : `, ${formatBytes(walBytes)} of WAL`;
   return `${time}${wal}; the table grows by up to ${formatBytes(tableBytes)} until vacuum`;
-}
-
-function count(amount: number, noun: string): string {
-  return `${number(amount)} ${noun}${amount === 1 ? '' : 's'}`;
 }

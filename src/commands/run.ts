@@ -1,5 +1,5 @@
 import { formatDuration } from '../core/duration.ts';
-import { grouped as number, rowsLeft } from '../core/numbers.ts';
+import { counted, grouped as number, rowsLeft } from '../core/numbers.ts';
 import { type Profile, addTimes, profileCells, profileOf } from '../core/profile.ts';
 import { listMigrations } from '../migration/folder.ts';
 import type { MigrationOutcome, Migrator } from '../migrator.ts';
@@ -80,10 +80,13 @@ function leftBehind(name: string, rows: number): string {
 }
 
 /** `2025…dated-to-date-given: 62,000 rows in 31 chunks, 0.6 s, 103,000 rows/s` */
-export function summary({ name, kind, rows, chunks, retries, durationMs }: MigrationOutcome): string {
+export function summary(outcome: MigrationOutcome): string {
+  const { name, kind, rows, rowsBefore, chunks, retries, durationMs } = outcome;
   if (kind === 'schema') return `${name}: done in ${formatDuration(durationMs)}`;
-  const rate = durationMs > 0 ? `, ${number((rows * 1_000) / durationMs)} rows/s` : '';
-  const parts = `${number(rows)} ${rows === 1 ? 'row' : 'rows'} in ${number(chunks)} ${chunks === 1 ? 'chunk' : 'chunks'}`;
-  const again = retries > 0 ? `, ${number(retries)} ${retries === 1 ? 'retry' : 'retries'}` : '';
-  return `${name}: ${parts}, ${formatDuration(durationMs)}${rows > 0 ? rate : ''}${again}`;
+  const now = rows - rowsBefore;
+  const rate = durationMs > 0 && now > 0 ? `, ${number((now * 1_000) / durationMs)} rows/s` : '';
+  const part = rowsBefore > 0 ? `, ${number(now)} of them now` : '';
+  const again = retries > 0 ? `, ${counted(retries, 'retry', 'retries')}` : '';
+  const parts = `${counted(rows, 'row')} in ${counted(chunks, 'chunk')}`;
+  return `${name}: ${parts}${part}, ${formatDuration(durationMs)}${rate}${again}`;
 }

@@ -1,7 +1,7 @@
 import { describeOverrides } from '../core/steering.ts';
 import { formatDuration } from '../core/duration.ts';
 import { etaText } from '../core/progress-line.ts';
-import { grouped as number } from '../core/numbers.ts';
+import { counted, grouped as number, rowsAre } from '../core/numbers.ts';
 import type { Migrator } from '../migrator.ts';
 import { printJson, printLine, table } from './output.ts';
 
@@ -90,15 +90,17 @@ function remarks(entry: Entry, details: boolean): readonly string[] {
     );
   }
   if (entry.rows.quarantined > 0) {
-    lines.push(`${number(entry.rows.quarantined)} rows are quarantined: umzug-cluster retry ${name}`);
+    lines.push(`${rowsAre(entry.rows.quarantined, 'quarantined')}: umzug-cluster retry ${name}`);
   }
   if (Object.keys(entry.settings).length > 0) lines.push(`set: ${describeOverrides(entry.settings)}`);
   if (details) {
     for (const { key, error } of entry.quarantine) lines.push(`row ${key.join(', ')}: ${error}`);
     for (const { host, pid, workers } of entry.hosts)
-      lines.push(`host ${host}, pid ${pid}: ${workers} workers`);
+      lines.push(`host ${host}, pid ${pid}: ${counted(workers, 'worker')}`);
     for (const { host, pid, range } of entry.workers) lines.push(`worker ${pid} on ${host}: range ${range}`);
-    if (entry.kind === 'data') lines.push(`${number(entry.chunks)} chunks, ${number(entry.retries)} retries`);
+    if (entry.kind === 'data') {
+      lines.push(`${counted(entry.chunks, 'chunk')}, ${counted(entry.retries, 'retry', 'retries')}`);
+    }
     if (entry.startedAt) lines.push(`started ${entry.startedAt}`);
     if (entry.executedAt) lines.push(`executed ${entry.executedAt}`);
   }

@@ -1,3 +1,4 @@
+import { counted } from '../core/numbers.ts';
 import type { Finding, ValidateReport } from '../migrator/validate.ts';
 import { type Command, switchFlag } from './command.ts';
 
@@ -43,11 +44,10 @@ async function print({ migrations, withDatabase, findings }: ValidateReport, fol
     if (hint !== null) printLine(`  hint: ${hint}`);
   }
   if (migrations === 0) return printLine(`no migrations found in ${folder}`);
-  const counted = migrations === 1 ? '1 migration' : `${migrations} migrations`;
   const looked = withDatabase ? 'files and ledger' : 'files alone: no database was looked at';
   const errors = findings.filter(({ level }) => level === 'error').length;
-  const verdict = errors === 0 ? 'valid' : `${errors} ${errors === 1 ? 'error' : 'errors'}`;
-  printLine(`${counted}: ${verdict} (${looked})`);
+  const verdict = errors === 0 ? 'valid' : counted(errors, 'error');
+  printLine(`${counted(migrations, 'migration')}: ${verdict} (${looked})`);
 }
 
 /** The first failure, as `up` would say it, with how many more there are. */

@@ -1,3 +1,5 @@
+import { rowsAre } from './numbers.ts';
+
 /**
  * How bad rows are isolated: a failing chunk is tried again with fewer rows, down to one, which is then set
  * aside; and when a run is not worth going on with. Each row fails at most log2(chunk size) + 3 times.
@@ -48,7 +50,7 @@ export function reasonToStop(now: Failures): string | null {
     return 'update fails everywhere';
   }
   if (now.quarantined >= now.maxQuarantined) {
-    return `${now.quarantined} rows are quarantined, the limit that maxQuarantined sets`;
+    return `${rowsAre(now.quarantined, 'quarantined')}, the limit that maxQuarantined sets`;
   }
   if (isMostlyFailing(now.recent)) return `more than half of the last ${recentResults} chunks failed`;
   return null;

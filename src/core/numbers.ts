@@ -3,7 +3,17 @@ export function grouped(value: number): string {
   return String(Math.round(value)).replaceAll(/\B(?=(?:\d{3})+$)/g, ',');
 }
 
+/** `1 row`, `62,000 rows` */
+export function counted(count: number, one: string, many = `${one}s`): string {
+  return `${grouped(count)} ${count === 1 ? one : many}`;
+}
+
+/** `1 row is quarantined`, `62,000 rows are quarantined` */
+export function rowsAre(count: number, what: string): string {
+  return `${counted(count, 'row is', 'rows are')} ${what}`;
+}
+
 /** `1 row is left`, `62,000 rows are left` */
 export function rowsLeft(count: number): string {
-  return count === 1 ? '1 row is left' : `${grouped(count)} rows are left`;
+  return rowsAre(count, 'left');
 }

@@ -1,5 +1,5 @@
 import { formatDuration } from './duration.ts';
-import { grouped } from './numbers.ts';
+import { counted, grouped } from './numbers.ts';
 import { type Segment, bar, cut, etaText, paint, percent, rowsText, shortName } from './progress-line.ts';
 import type { Progress } from './progress.ts';
 import { stripControls } from './redact.ts';
@@ -49,13 +49,13 @@ function workLine(progress: Progress): readonly Segment[] {
   const { chunks, chunkSize, chunkMs, workers, otherWorkers, otherHosts, retries, quarantined } = progress;
   const time = chunkMs === null ? '' : ` in ${formatDuration(chunkMs)}`;
   const chunk = chunkSize === 0 ? 'no chunk yet' : `chunk ${grouped(chunkSize)} rows${time}`;
-  const others = otherHosts === 0 ? '' : `, ${otherWorkers} on ${many(otherHosts, 'other host')}`;
-  const parts = [`${grouped(chunks)} done`, chunk, `${many(workers, 'worker')}${others}`];
-  if (retries > 0) parts.push(`${grouped(retries)} ${retries === 1 ? 'retry' : 'retries'}`);
+  const others = otherHosts === 0 ? '' : `, ${otherWorkers} on ${counted(otherHosts, 'other host')}`;
+  const parts = [`${grouped(chunks)} done`, chunk, `${counted(workers, 'worker')}${others}`];
+  if (retries > 0) parts.push(counted(retries, 'retry', 'retries'));
   const quiet: Segment = { text: `  ${parts.join(' · ')}`, style: 'quiet' };
   return quarantined === 0
     ? [quiet]
-    : [quiet, { text: `${many(quarantined, 'row')} quarantined`, style: 'bad' }];
+    : [quiet, { text: `${counted(quarantined, 'row')} quarantined`, style: 'bad' }];
 }
 
 /** What slows it down, the most telling first. */
@@ -65,8 +65,4 @@ function reasons({ waiting, throttled, etaReason }: Progress): readonly string[]
   if (throttled !== null) found.push(`held back: ${stripControls(throttled)}`);
   if (etaReason !== null) found.push(`the time left has grown: ${etaReason}`);
   return found;
-}
-
-function many(count: number, what: string): string {
-  return `${grouped(count)} ${what}${count === 1 ? '' : 's'}`;
 }

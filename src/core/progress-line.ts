@@ -1,5 +1,5 @@
 import { formatDuration } from './duration.ts';
-import { grouped as number } from './numbers.ts';
+import { counted, grouped as number } from './numbers.ts';
 import type { Progress } from './progress.ts';
 import { stripControls } from './redact.ts';
 
@@ -45,10 +45,10 @@ function segmentsOf(progress: Progress, columns: number): Segment[] {
   if (columns >= 140) segments.push(...wait);
   segments.push(
     { text: `chunk ${number(progress.chunkSize)}` },
-    { text: progress.workers === 1 ? '1 worker' : `${progress.workers} workers` },
+    { text: counted(progress.workers, 'worker') },
   );
   if (progress.otherHosts > 0) {
-    segments.push({ text: `${progress.otherWorkers} on ${progress.otherHosts} other hosts` });
+    segments.push({ text: `${progress.otherWorkers} on ${counted(progress.otherHosts, 'other host')}` });
   }
   if (progress.retries > 0) segments.push({ text: `${number(progress.retries)} retries` });
   if (progress.quarantined > 0) segments.push({ text: `${number(progress.quarantined)} rows quarantined` });

@@ -2,6 +2,7 @@ import type { Control } from '../cluster/control.ts';
 import { workOn } from '../cluster/own-process.ts';
 import type { Primary } from '../cluster/primary.ts';
 import { UmzugClusterError, fail } from '../errors.ts';
+import { totals } from '../ledger/ranges.ts';
 import type { Direction, Run } from '../ledger/rows.ts';
 import type { Logger } from '../logger.ts';
 import type { MigrationFile } from '../migration/folder.ts';
@@ -13,7 +14,7 @@ import { planStep } from '../run/plan.ts';
 import { type DataMigration, stepOf } from '../run/step.ts';
 import { refuseBuiltUpon, refuseWithoutGround } from '../run/order.ts';
 import { type Turn, leftToOthers, registerUp } from '../run/register.ts';
-import { withTransaction } from '../postgres/transaction.ts';
+import { inOneTrip, withTransaction } from '../postgres/transaction.ts';
 import { findRetriable, retryQuarantined } from '../run/retry.ts';
 import { registerDown } from '../run/revert.ts';
 import { type SchemaMigration, runSchemaStep } from '../run/schema-step.ts';
@@ -46,12 +47,18 @@ export interface ExecutorInput {
 }
 
 /** A migration that is done. */
-interface Done extends Pick<MigrationOutcome, 'rows' | 'chunks' | 'retries'> {
+interface Done extends Pick<MigrationOutcome, 'rows' | 'rowsBefore' | 'chunks' | 'retries'> {
   /** What it has left behind, which is no part of it. */
   readonly look: () => Promise<MigrationOutcome['left']>;
 }
 
-const nothingCounted: Done = { rows: 0, chunks: 0, retries: 0, look: () => Promise.resolve(null) };
+const nothingCounted: Done = {
+  rows: 0,
+  rowsBefore: 0,
+  chunks: 0,
+  retries: 0,
+  look: () => Promise.resolve(null),
+};
 
 /** Makes the functions that run one migration, whatever its kind. */
 export function makeExecutor(input: ExecutorInput): Executor {
@@ -76,7 +83,7 @@ export function makeExecutor(input: ExecutorInput): Executor {
     if (direction === 'up') found.add(file.name);
     else found.delete(file.name);
     const durationMs = performance.now() - startedAt;
-    const { rows, chunks, retries, look } = done;
+    const { rows, rowsBefore, chunks, retries, look } = done;
     const fields = {
       migration: file.name,
       direction,
@@ -90,7 +97,8 @@ export function makeExecutor(input: ExecutorInput): Executor {
     const { name } = file;
     const { kind } = migration;
     const hasDown = migration.down !== null;
-    outcomes.push({ name, kind, direction, rows, chunks, retries, durationMs, hasDown, left });
+    const counts = { rows, rowsBefore, chunks, retries, durationMs };
+    outcomes.push({ name, kind, direction, ...counts, hasDown, left });
   };
 
   const turnOf = (name: string, direction: Direction): Turn => ({
@@ -123,24 +131,26 @@ export function makeExecutor(input: ExecutorInput): Executor {
   };
 
   const executeData = async (migration: DataMigration, direction: Direction): Promise<Done> => {
-    const run = await env.stopwatch
+    const begun = await env.stopwatch
       .time('plan', () => control.use((session) => register(session, migration, direction)))
       .catch((error: unknown) => {
         primary.throwIfStopped(null);
         throw error;
       });
-    if (run === null) return nothingCounted;
+    if (begun === null) return nothingCounted;
+    const { run, rowsBefore } = begun;
     const { rows, chunks, retries } = await primary.execute(migration, run);
-    if (direction === 'down') return { ...nothingCounted, rows, chunks, retries };
+    const counted: Done = { ...nothingCounted, rows, rowsBefore, chunks, retries };
+    if (direction === 'down') return counted;
     const looking = { control, env, logger, signal: primary.drainSignal };
-    return { rows, chunks, retries, look: () => sayLeft(looking, migration, run, rows) };
+    return { ...counted, look: () => sayLeft(looking, migration, run, rows) };
   };
 
   const register = async (
     session: Parameters<typeof planStep>[0],
     migration: DataMigration,
     direction: Direction,
-  ): Promise<Run | null> => {
+  ): Promise<{ readonly run: Run; readonly rowsBefore: number } | null> => {
     const plan = await planStep(session, env, migration, stepOf(migration, direction));
     for (const warning of plan.warnings) {
       logger.warn(
@@ -149,9 +159,13 @@ export function makeExecutor(input: ExecutorInput): Executor {
       );
     }
     const turn = turnOf(migration.name, direction);
-    return direction === 'up'
-      ? await registerUp(session, env, migration, plan, { ...turn, again, lift, others })
-      : await registerDown(session, env, migration, plan, turn);
+    const run =
+      direction === 'up'
+        ? await registerUp(session, env, migration, plan, { ...turn, again, lift, others })
+        : await registerDown(session, env, migration, plan, turn);
+    if (run === null) return null;
+    const { rows } = await inOneTrip(session, env.pinned, () => totals(session, env.names, run.id));
+    return { run, rowsBefore: rows };
   };
 
   return {

@@ -30,6 +30,8 @@ export interface MigrationOutcome {
   readonly kind: 'data' | 'schema';
   readonly direction: 'up' | 'down';
   readonly rows: number;
+  /** Those of them that were done before this command began: it has resumed or joined a run. */
+  readonly rowsBefore: number;
   readonly chunks: number;
   /** Chunks that were tried again for what passes: lost connections, deadlocks, timeouts. */
   readonly retries: number;

@@ -1,3 +1,4 @@
+import { counted } from '../core/numbers.ts';
 import { fail } from '../errors.ts';
 import type { Key } from '../ledger/rows.ts';
 import { countMatching, countWritten, matchingKeys } from '../migration/drain-queries.ts';
@@ -24,7 +25,7 @@ export async function refuseUndrained(
   const left = Number((await session.query(text, values)).rows[0]?.['count']);
   if (left === 0) return;
   throw fail('MIGRATION_FAILED', {
-    message: `${name}: select does not drain: ${left === 1 ? '1 row still matches' : `${left} rows still match`} after update`,
+    message: `${name}: select does not drain: ${counted(left, 'row still matches', 'rows still match')} after update`,
     detail:
       'options.sweep and options.order go over the table more than once, and would update such a row again',
     hint: 'select by what update changes, such as whereNull of the new column, or leave these options out',

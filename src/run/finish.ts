@@ -1,3 +1,4 @@
+import { rowsAre } from '../core/numbers.ts';
 import { forgetExecuted, recordExecuted } from '../ledger/migrations.ts';
 import { failureFacts, putBack } from '../ledger/quarantine.ts';
 import type { Run } from '../ledger/rows.ts';
@@ -23,8 +24,8 @@ export async function finish(session: Session, env: RunEnvironment, runId: strin
     const { run, openRanges, quarantined } = await lockRun(session, env.names, runId);
     if (run.state !== 'running' || openRanges > 0) return { run, isEndless: false };
     if (quarantined > 0) {
-      const rows = quarantined === 1 ? '1 row is quarantined' : `${quarantined} rows are quarantined`;
-      return { run: await changeState(session, env.names, run.id, 'failed', rows), isEndless: false };
+      const error = rowsAre(quarantined, 'quarantined');
+      return { run: await changeState(session, env.names, run.id, 'failed', error), isEndless: false };
     }
     const swept = await sweepAgain(session, env, run);
     if (swept === 'sweep') return { run: await readRun(session, env.names, run.id), isEndless: false };

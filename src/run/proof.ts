@@ -1,3 +1,4 @@
+import { rowsAre } from '../core/numbers.ts';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Key } from '../ledger/rows.ts';
 import type { Session } from '../postgres/session.ts';
@@ -72,7 +73,7 @@ export async function proveChunk(
 }
 
 function remains(rows: number, when: string): string {
-  return `${rows} ${rows === 1 ? 'row is' : 'rows are'} not as before ${when}`;
+  return rowsAre(rows, `not as before ${when}`);
 }
 
 interface Seen {

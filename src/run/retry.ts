@@ -1,3 +1,4 @@
+import { counted, rowsAre } from '../core/numbers.ts';
 import { fail } from '../errors.ts';
 import type { FileHashes } from '../core/file-drift.ts';
 import { type QuarantinedRow, listQuarantined, putBack } from '../ledger/quarantine.ts';
@@ -17,15 +18,14 @@ export function quarantinedError(
   found: { readonly count: number; readonly rows: readonly QuarantinedRow[] },
 ): Error {
   const { count, rows } = found;
-  const many = count === 1 ? '1 row is quarantined' : `${count} rows are quarantined`;
   const listed = rows.map(({ key, error, sqlstate, attempts }) => {
     const code = sqlstate === null ? '' : ` (SQLSTATE ${sqlstate})`;
-    return `row ${key.join(', ')}: ${error}${code}, ${attempts} attempts`;
+    return `row ${key.join(', ')}: ${error}${code}, ${counted(attempts, 'attempt')}`;
   });
   const rest =
     count > rows.length ? [`and ${count - rows.length} more: umzug-cluster status ${run.name}`] : [];
   return fail('MIGRATION_FAILED', {
-    message: `${run.name}, ${run.direction}: ${many}`,
+    message: `${run.name}, ${run.direction}: ${rowsAre(count, 'quarantined')}`,
     detail: [...listed, ...rest].join('\n'),
     hint: `mend the rows or ${run.direction === 'up' ? 'update' : 'down.update'}, then: umzug-cluster retry ${run.name}`,
   });

@@ -1,3 +1,4 @@
+import { counted } from '../core/numbers.ts';
 import { stripControls } from '../core/redact.ts';
 import type { Row, Snapshot, TableRows } from './snapshot.ts';
 
@@ -57,8 +58,8 @@ function tableDifference(left: TableRows, right: TableRows, known: Known): reado
   const added = [...after.keyed.keys()].filter((key) => !before.keyed.has(key));
   const keyNames = left.key.map((index) => columns[index] ?? '').join(', ');
   const found: string[] = [];
-  if (lost.length > 0) found.push(`${rowsOf(lost.length)} missing: ${named(keyNames, lost)}`);
-  if (added.length > 0) found.push(`${rowsOf(added.length)} too many: ${named(keyNames, added)}`);
+  if (lost.length > 0) found.push(`${counted(lost.length, 'row')} missing: ${named(keyNames, lost)}`);
+  if (added.length > 0) found.push(`${counted(added.length, 'row')} too many: ${named(keyNames, added)}`);
   for (const [index, column] of columns.entries()) {
     const changed = [...before.keyed].flatMap(([key, row]) => {
       const other = after.keyed.get(key);
@@ -66,7 +67,7 @@ function tableDifference(left: TableRows, right: TableRows, known: Known): reado
     });
     if (changed.length === 0) continue;
     const verb = changed.length === 1 ? 'differs' : 'differ';
-    found.push(`${rowsOf(changed.length)} ${verb} in ${column}: ${named(keyNames, changed)}`);
+    found.push(`${counted(changed.length, 'row')} ${verb} in ${column}: ${named(keyNames, changed)}`);
   }
   const [fewer, more] = countDifference(before.counted, after.counted);
   if (fewer + more > 0)
@@ -118,8 +119,4 @@ function named(keyNames: string, keys: readonly string[]): string {
 function shownKey(values: readonly string[]): string {
   const text = stripControls(values.join(', ')).replaceAll('\n', ' ');
   return text.length > longestKey ? `${text.slice(0, longestKey)}…` : text;
-}
-
-function rowsOf(count: number): string {
-  return `${count} ${count === 1 ? 'row' : 'rows'}`;
 }

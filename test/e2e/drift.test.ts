@@ -157,6 +157,7 @@ describe('a file that was mended for quarantined rows', () => {
       project.write('a.ts', importing);
       const retried = await run(['retry', 'a', '--workers', '1'], place);
       expect(retried.code, retried.stderr).toBe(0);
+      expect(retried.stdout).toMatch(/^a: 300 rows in \d+ chunks, 1 of them now, /);
       expect((await client.query('select distinct n from people')).rows).toEqual([{ n: 1 }]);
     });
   });
