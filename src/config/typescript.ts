@@ -18,9 +18,10 @@ export function typescriptLoader(folder: string, options: JitiOptions): Jiti {
   return createJiti(import.meta.url, { fsCache: cache ?? false, ...options });
 }
 
-// A file for each path: where each release is deployed to a folder of its own, they would grow for ever.
-const mostCached = 1_000;
-const keptCached = 500;
+// A file for each path: where each release is deployed to a folder of its own, they would grow for ever. Some 20 MB;
+// a project may have a thousand migrations.
+const mostCached = 5_000;
+const keptCached = 2_500;
 
 const tidied = new Set<string>();
 
