@@ -10,6 +10,7 @@ import type { Progress } from '../../src/core/progress.ts';
 import { exitCodes } from '../../src/errors.ts';
 import { loadMigration } from '../../src/migration/loader.ts';
 import { renderReference } from '../support/reference.ts';
+import { running } from '../support/running.ts';
 
 const root = path.join(import.meta.dirname, '..', '..');
 const read = (file: string): string => readFileSync(path.join(root, file), 'utf8');
@@ -26,25 +27,10 @@ const documents = [
 
 /** What `docs/operating.md` explains field by field. */
 const exampleProgress: Progress = {
-  migration: '2025.05.18T22.04.04.dated-to-date-given',
-  direction: 'up',
-  rowsDone: 31_000,
-  rowsEstimated: 62_000,
-  fraction: 0.5,
-  rowsPerSecond: 18_500,
-  etaSeconds: 100,
+  ...running,
   etaReason: 'more rows than estimated',
-  chunks: 31,
-  chunkSize: 1_000,
-  chunkMs: 420,
-  workers: 8,
-  otherWorkers: 4,
-  otherHosts: 2,
   waiting: 'transaction of pid 99, 8 s old',
   throttled: 'pace: at most 2,000 rows/s over all hosts',
-  retries: 3,
-  quarantined: 0,
-  elapsedMs: 1_700,
 };
 
 describe('the documents', () => {

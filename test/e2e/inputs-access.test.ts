@@ -1,33 +1,19 @@
-import { spawn } from 'node:child_process';
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { canEnter } from '../../src/postgres/embedded/account.ts';
-import type { Outcome } from '../support/cli.ts';
+import { run } from '../support/cli.ts';
 import { withDatabase } from '../support/database.ts';
 import { type Project, makeProject } from '../support/project.ts';
 
 const cli = path.join(import.meta.dirname, '../../dist/cli.js');
 // Root may read everything, so as root the command runs as another user.
-const nobody = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534, name: 'nobody' } : null;
+const nobody = process.getuid?.() === 0 ? { name: 'nobody', uid: 65_534, gid: 65_534 } : null;
+const user = nobody === null ? null : { uid: nobody.uid, gid: nobody.gid };
 const canRun = [cli, process.execPath].every((file) => canEnter(nobody, path.dirname(file)));
 
 const migration = `import { one } from '../lib/one';
   export const up = (db) => db.raw('select ?::int', [one]);`;
-
-function runAsUser(args: readonly string[], cwd: string, env: NodeJS.ProcessEnv): Promise<Outcome> {
-  const child = spawn(process.execPath, [cli, ...args], {
-    cwd,
-    env: { PATH: process.env['PATH'], HOME: '/nonexistent', ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-    ...(nobody === null ? {} : { uid: nobody.uid, gid: nobody.gid }),
-  });
-  let stdout = '';
-  let stderr = '';
-  child.stdout.on('data', (data) => (stdout += String(data)));
-  child.stderr.on('data', (data) => (stderr += String(data)));
-  return new Promise((resolve) => child.on('close', (code) => resolve({ code, stdout, stderr })));
-}
 
 function project(): Project {
   const made = makeProject({ 'a.ts': migration });
@@ -59,7 +45,7 @@ describe.runIf(canRun)('what the user may not read or write is said, with what t
       const { dir } = project();
       const closed = path.join(dir, place);
       chmodSync(closed, place === '' ? 0o555 : 0o000);
-      const { code, stdout, stderr } = await runAsUser(args.split(' '), dir, { DATABASE_URL: url });
+      const { code, stdout, stderr } = await run(args.split(' '), { cwd: dir, url, user });
       chmodSync(closed, 0o755);
       expect({ code, stdout }, stderr).toEqual({ code: 2, stdout: '' });
       for (const said of says) expect(stderr).toContain(said);
@@ -70,7 +56,7 @@ describe.runIf(canRun)('what the user may not read or write is said, with what t
   it('a project in which there is to be an embedded server', async () => {
     const { dir } = project();
     chmodSync(dir, 0o555);
-    const { code, stdout, stderr } = await runAsUser(['up'], dir, {});
+    const { code, stdout, stderr } = await run(['up'], { cwd: dir, url: null, user });
     chmodSync(dir, 0o755);
     expect({ code, stdout }, stderr).toEqual({ code: 2, stdout: '' });
     expect(stderr).toMatch(

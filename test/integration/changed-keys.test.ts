@@ -1,24 +1,13 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { appDatabase, columns, rows } from '../support/app-schema.ts';
 import { somebodyWaits, withApplication } from '../support/application.ts';
-import { type TestDatabase, createDatabase } from '../support/database.ts';
 import { runHere, visitAll, visits } from '../support/visits.ts';
 
-let database: TestDatabase;
-
-beforeAll(async () => {
-  database = await createDatabase();
-});
-
-afterAll(async () => {
-  await database.drop();
-});
-
-const rows = 400;
+const database = appDatabase();
 
 beforeEach(async () => {
   await database.client.query(`
-    drop schema if exists app cascade; create schema app; set search_path = app, public;
-    create table t (id int primary key, no int not null, n int not null default 0)`);
+    create table t (id int primary key, ${columns})`);
 });
 
 describe('a key that the application changes while a chunk waits for its row', () => {

@@ -1,5 +1,5 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { type TestDatabase, createDatabase } from '../support/database.ts';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { appDatabase } from '../support/app-schema.ts';
 import { runHere, visits } from '../support/visits.ts';
 
 /**
@@ -7,19 +7,10 @@ import { runHere, visits } from '../support/visits.ts';
  * server's counters say that no key changed; whatever else may have written makes the runner look.
  */
 
-let database: TestDatabase;
-
-beforeAll(async () => {
-  database = await createDatabase();
-});
-
-afterAll(async () => {
-  await database.drop();
-});
+const database = appDatabase();
 
 beforeEach(async () => {
   await database.client.query(`
-    drop schema if exists app cascade; create schema app; set search_path = app, public;
     create table t (id int primary key, no int, n int not null default 0, at timestamptz);
     insert into t select no, no from generate_series(1, 40) as no`);
 });

@@ -1,37 +1,9 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
+import { appDatabase, columns, filled, rows, styles, visitTwice } from '../support/app-schema.ts';
 import { somebodyWaits, withApplication } from '../support/application.ts';
-import { type TestDatabase, createDatabase } from '../support/database.ts';
 import { runHere, visitAll, visits } from '../support/visits.ts';
 
-let database: TestDatabase;
-
-beforeAll(async () => {
-  database = await createDatabase();
-});
-
-afterAll(async () => {
-  await database.drop();
-});
-
-beforeEach(async () => {
-  await database.client.query(`
-    drop schema if exists app cascade; create schema app; set search_path = app, public`);
-});
-
-const styles = ['rows', 'sets'] as const;
-const columns = 'no int not null, n int not null default 0';
-const rows = 400;
-const filled = (key: string): string =>
-  `insert into t select ${key}, no from generate_series(1, ${rows}) as no`;
-
-/** Visits a table up and down with both styles, interrupted once each way; with statistics the second time. */
-async function visitTwice(table = 'app.t'): Promise<void> {
-  for (const style of styles) {
-    const how = { chunkSize: 140, abortedAfter: [2], andBack: true };
-    await visitAll(database.url, { table, written: table, style, ...how });
-    await database.client.query(`analyze ${table}`);
-  }
-}
+const database = appDatabase();
 
 const partitioned: readonly (readonly [what: string, sql: string])[] = [
   [
@@ -74,13 +46,13 @@ const partitioned: readonly (readonly [what: string, sql: string])[] = [
 describe('a partitioned table', () => {
   it.each(partitioned)('by %s: each row is visited once up and once down', async (_what, sql) => {
     await database.client.query(sql);
-    await visitTwice();
+    await visitTwice(database);
     expect(await visits(database.client, 't')).toEqual({ 22: rows });
   });
 
   it('is one of its partitions', async () => {
     await database.client.query(partitioned[3]?.[1] ?? '');
-    await visitTwice('app.ta2');
+    await visitTwice(database, { table: 'app.ta2' });
     const { rows: seen } = await database.client.query(
       'select distinct tableoid::regclass::text as part, n from t order by part',
     );

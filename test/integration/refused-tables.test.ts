@@ -1,20 +1,9 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { UmzugClusterError } from '../../src/index.ts';
-import { type TestDatabase, createDatabase } from '../support/database.ts';
+import { appDatabase, columns } from '../support/app-schema.ts';
 import { type Visiting, visitAll } from '../support/visits.ts';
 
-let database: TestDatabase;
-let version: number;
-
-beforeAll(async () => {
-  database = await createDatabase();
-  const { rows } = await database.client.query(`select current_setting('server_version_num')::int as num`);
-  version = rows[0].num;
-});
-
-afterAll(async () => {
-  await database.drop();
-});
+const database = appDatabase();
 
 /** What `up` says; fails where it runs, or where anything was written before it refused. */
 async function refusal(
@@ -23,7 +12,6 @@ async function refusal(
   failing?: string,
 ): Promise<{ readonly code: string; readonly text: string }> {
   const { client, url } = database;
-  await client.query(`drop schema if exists app cascade; create schema app; set search_path = app, public`);
   await client.query(made);
   if (failing !== undefined) await expect(client.query(failing)).rejects.toThrow();
   const refused: unknown = await visitAll(url, {
@@ -39,7 +27,6 @@ async function refusal(
   return { code, text: [message, detail, hint].join('\n') };
 }
 
-const columns = 'no int not null, n int not null default 0';
 const inserted = 'insert into t (id, no) select i, i from generate_series(1, 10) as i';
 
 describe('a key is refused that', () => {
@@ -137,14 +124,15 @@ describe('a key is refused that', () => {
   });
 
   it('holds nulls in spite of its constraint, which was never validated (Postgres 18)', async (context) => {
-    if (version < 180_000) return context.skip('constraints NOT NULL cannot be NOT VALID before Postgres 18');
+    if (database.version < 180_000)
+      return context.skip('constraints NOT NULL cannot be NOT VALID before Postgres 18');
     const table = `create table t (id int unique, ${columns}); insert into t (no) values (1), (2);
       alter table t add constraint filled not null id not valid`;
     expect((await refusal(table, { key: ['id'] })).text).toMatch(/found nullable: id/);
   });
 
   it('is unique over time, in an index without an order (Postgres 18)', async (context) => {
-    if (version < 180_000) return context.skip('WITHOUT OVERLAPS came with Postgres 18');
+    if (database.version < 180_000) return context.skip('WITHOUT OVERLAPS came with Postgres 18');
     const table = `create extension if not exists btree_gist schema public;
       create table t (id int, at tstzrange, ${columns}, primary key (id, at without overlaps))`;
     expect((await refusal(table, {})).text).toMatch(/primary key is no help: it is no btree index/);

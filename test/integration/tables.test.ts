@@ -1,47 +1,9 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { UmzugClusterError } from '../../src/index.ts';
-import { type TestDatabase, createDatabase } from '../support/database.ts';
-import { type Visiting, runHere, visitAll, visits } from '../support/visits.ts';
+import { appDatabase, columns, filled, rows, styles, visitTwice } from '../support/app-schema.ts';
+import { runHere, visits } from '../support/visits.ts';
 
-let database: TestDatabase;
-let version: number;
-
-beforeAll(async () => {
-  database = await createDatabase();
-  const { rows } = await database.client.query(`select current_setting('server_version_num')::int as num`);
-  version = rows[0].num;
-});
-
-afterAll(async () => {
-  await database.drop();
-});
-
-beforeEach(async () => {
-  await database.client.query(`
-    drop schema if exists app cascade; create schema app; set search_path = app, public`);
-});
-
-const styles = ['rows', 'sets'] as const;
-const columns = 'no int not null, n int not null default 0';
-const rows = 400;
-const filled = (key: string): string =>
-  `insert into t select ${key}, no from generate_series(1, ${rows}) as no`;
-
-/** Visits `app.t` up and down with both styles, interrupted once each way. */
-async function visitTwice(visiting: Partial<Visiting> = {}): Promise<void> {
-  for (const style of styles) {
-    const abortedAfter = [2];
-    await visitAll(database.url, {
-      table: 'app.t',
-      written: 'app.t',
-      style,
-      chunkSize: 140,
-      abortedAfter,
-      andBack: true,
-      ...visiting,
-    });
-  }
-}
+const database = appDatabase();
 
 describe('a table from which others inherit', () => {
   it('gives its own rows alone, and so does each of the others', async () => {
@@ -49,10 +11,10 @@ describe('a table from which others inherit', () => {
       create table t (id int primary key, ${columns});
       create table child (extra text, primary key (id)) inherits (t);
       ${filled('no')}; insert into child select id, no, 0, 'x' from only t; analyze t; analyze child`);
-    await visitTwice({ only: true });
+    await visitTwice(database, { only: true });
     expect(await visits(database.client, 'only t')).toEqual({ 22: rows });
     expect(await visits(database.client, 'child')).toEqual({ 0: rows });
-    await visitTwice({ table: 'app.child', written: 'app.child' });
+    await visitTwice(database, { table: 'app.child' });
     expect(await visits(database.client, 't')).toEqual({ 22: 2 * rows });
   });
 });
@@ -129,18 +91,18 @@ describe('a table', () => {
     ],
   ])('%s: each row is visited once up and once down', async (what, sql, check) => {
     await database.client.query(sql);
-    await visitTwice({ key: what.includes('in its index') ? ['id'] : undefined });
+    await visitTwice(database, { key: what.includes('in its index') ? ['id'] : undefined });
     expect(await visits(database.client, 't')).toEqual({ 22: rows });
     if (check === undefined) return;
     expect((await database.client.query(check)).rows).toEqual([{ count: '0' }]);
   });
 
   it('with virtual generated columns (Postgres 18)', async (context) => {
-    if (version < 180_000) return context.skip('virtual generated columns came with Postgres 18');
+    if (database.version < 180_000) return context.skip('virtual generated columns came with Postgres 18');
     await database.client.query(
       `create table t (id int primary key, ${columns}, twice int generated always as (n * 2)); ${filled('no')}`,
     );
-    await visitTwice();
+    await visitTwice(database);
     expect(await visits(database.client, 't')).toEqual({ 22: rows });
   });
 

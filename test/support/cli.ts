@@ -29,14 +29,17 @@ export interface Place {
   /** DATABASE_URL; null: not set. */
   readonly url: string | null;
   readonly env?: NodeJS.ProcessEnv;
+  /** Who runs it; null: the one who runs the tests. */
+  readonly user?: { readonly uid: number; readonly gid: number } | null;
 }
 
 /** Starts the built command line; what is left of its group is killed when the test ends. */
-export function start(args: readonly string[], { cwd, url, env }: Place): Running {
+export function start(args: readonly string[], { cwd, url, env, user }: Place): Running {
   const child = spawn(process.execPath, [cli, ...args], {
     cwd,
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe'],
+    ...user,
     env: {
       PATH: process.env['PATH'],
       XDG_CACHE_HOME: process.env['XDG_CACHE_HOME'],

@@ -3,30 +3,8 @@ import { VirtualScreen } from '../../scripts/virtual-screen.ts';
 import { openTerminal } from '../../src/commands/terminal.ts';
 import { EtaMeter } from '../../src/core/eta.ts';
 import { formatBlock } from '../../src/core/progress-block.ts';
-import type { Progress } from '../../src/core/progress.ts';
 import { nothingDrawn, redraw } from '../../src/core/redraw.ts';
-
-const running: Progress = {
-  migration: '2025.05.18T22.04.04.dated-to-date-given',
-  direction: 'up',
-  rowsDone: 31_000,
-  rowsEstimated: 62_000,
-  fraction: 0.5,
-  rowsPerSecond: 18_500,
-  etaSeconds: 100,
-  etaReason: null,
-  chunks: 31,
-  chunkSize: 1_000,
-  chunkMs: 420,
-  workers: 8,
-  otherWorkers: 4,
-  otherHosts: 2,
-  waiting: null,
-  throttled: null,
-  retries: 3,
-  quarantined: 0,
-  elapsedMs: 1_700,
-};
+import { running } from '../support/running.ts';
 
 describe('the block of a running migration', () => {
   it('shows name, bar, percent, rows, rate, time left, chunks, workers and retries', () => {

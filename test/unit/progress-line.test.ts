@@ -1,28 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { formatProgress, shortName } from '../../src/core/progress-line.ts';
 import type { Progress } from '../../src/core/progress.ts';
+import { running as example } from '../support/running.ts';
 
-const running: Progress = {
-  migration: '2025.05.18T22.04.04.dated-to-date-given',
-  direction: 'up',
-  rowsDone: 31_000,
-  rowsEstimated: 62_000,
-  fraction: 0.5,
-  rowsPerSecond: 18_500,
-  etaSeconds: 1.7,
-  etaReason: null,
-  chunks: 31,
-  chunkSize: 1_000,
-  chunkMs: 420,
-  workers: 8,
-  otherWorkers: 0,
-  otherHosts: 0,
-  waiting: null,
-  throttled: null,
-  retries: 0,
-  quarantined: 0,
-  elapsedMs: 1_700,
-};
+const running: Progress = { ...example, etaSeconds: 1.7, otherWorkers: 0, otherHosts: 0, retries: 0 };
 
 describe('formatProgress', () => {
   it('shows bar, percent, rows, rate, ETA, chunk size and workers', () => {
