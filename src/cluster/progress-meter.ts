@@ -76,9 +76,18 @@ export class ProgressMeter {
     this.#rate.add(rows, now);
     this.#keys.add(passed, now);
     if (this.#isEstimated) {
-      this.#eta.add({ left: estimatedLeft, perSecond: this.#keys.perSecond(), ranMs: this.#ranMs });
+      const perSecond = this.#keysPerSecond(reading);
+      this.#eta.add({ left: estimatedLeft, perSecond, ranMs: this.#ranMs });
     }
     this.#show();
+  }
+
+  /** As measured, but no faster than a pace allows, which it will keep to from now on. */
+  #keysPerSecond({ sums: { rows, passed }, pace }: MeterReading): number | null {
+    const measured = this.#keys.perSecond();
+    return measured === null || pace === null || rows === 0
+      ? measured
+      : Math.min(measured, (pace * passed) / rows);
   }
 
   /** Share done by keys and estimate, else by ranges; null where nothing is known. */

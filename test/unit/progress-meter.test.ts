@@ -9,6 +9,8 @@ const run = { name: 'a', direction: 'up', estimatedRows: 1_000 } as ConstructorP
   typeof ProgressMeter
 >[0];
 
+const uncounted = { busyMs: 0, lastError: null, retries: 0, quarantined: 0, workers: [] };
+
 it('says that it waits for the database where an answer takes long, and stops saying so', async () => {
   const shown: (string | null)[] = [];
   const meter = new ProgressMeter(run, ({ waiting }: Progress) => shown.push(waiting));
@@ -21,4 +23,30 @@ it('says that it waits for the database where an answer takes long, and stops sa
   answer(7);
   expect(await asked).toBe(7);
   expect(shown.at(-1)).toBeNull();
+});
+
+it('reckons with a pace from the moment at which it is set, not only when it has become slower', () => {
+  let shown: Progress | null = null;
+  const meter = new ProgressMeter(run, (progress) => (shown = progress));
+  const read = (rows: number, pace: number | null): Progress | null => {
+    // each row that matches is one of ten keys
+    const sums = {
+      rows,
+      passed: rows * 10,
+      chunks: 1,
+      rangesDone: 0,
+      rangesOpen: 1,
+      estimatedLeft: 60_000 - rows * 10,
+    };
+    meter.update({ sums: { ...sums, ...uncounted }, workers: 1, pace, others: [] });
+    vi.advanceTimersByTime(1_000);
+    return shown;
+  };
+  for (const rows of [0, 1_000, 2_000]) read(rows, null);
+  expect(read(3_000, null)).toMatchObject({ rowsPerSecond: 1_000, etaSeconds: 3, etaReason: null });
+  expect(read(4_000, 100)).toMatchObject({
+    rowsPerSecond: 1_000,
+    etaSeconds: 20,
+    etaReason: expect.stringMatching(/^slower than/) as string,
+  });
 });
