@@ -60,6 +60,9 @@ const nothingCounted: Done = {
   look: () => Promise.resolve(null),
 };
 
+// What is only good to know is not waited for longer.
+const lookMs = 2_000;
+
 /** Makes the functions that run one migration, whatever its kind. */
 export function makeExecutor(input: ExecutorInput): Executor {
   const outcomes: MigrationOutcome[] = [];
@@ -116,11 +119,24 @@ export function makeExecutor(input: ExecutorInput): Executor {
         : refuseBuiltUpon(session, env.names, name, found),
   });
 
+  const sayOnce = (migration: string): ((reason: string) => void) => {
+    const said = new Set<string>();
+    return (reason) => {
+      // It grows older.
+      const who = reason.replace(/, \d+ s old$/, '');
+      if (said.has(who)) return;
+      said.add(who);
+      logger.info({ event: 'run.waiting', migration, reason }, `${migration}: waiting for ${reason}`);
+    };
+  };
+
   const executeSchema = async (migration: SchemaMigration, direction: Direction): Promise<Done> => {
     try {
       await runSchemaStep(env, migration, direction, {
         again,
         abort: primary.abortSignal,
+        ask: (work) => control.attempt(work, lookMs, primary.abortSignal),
+        blocked: sayOnce(migration.name),
         ...turnOf(migration.name, direction),
       });
     } catch (error) {

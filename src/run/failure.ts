@@ -81,9 +81,11 @@ export function stopping(error: unknown, { migration, run }: ChunkWork, no: numb
   if (error instanceof UmzugClusterError && exitCodes[error.code] !== exitCodes.MIGRATION_FAILED)
     return error;
   const known = error instanceof UmzugClusterError ? error : null;
+  const said = messageOf(error);
+  const own = `${migration.name}: `;
   const code = known === null ? codeOf(error) : undefined;
   return fail('MIGRATION_FAILED', {
-    message: `${where}: ${why === undefined ? '' : `${why}: `}${messageOf(error)}`,
+    message: `${where}: ${why === undefined ? '' : `${why}: `}${said.startsWith(own) ? said.slice(own.length) : said}`,
     detail: known?.detail ?? (code === undefined ? undefined : `SQLSTATE ${code}`),
     hint:
       known?.hint ??

@@ -19,12 +19,13 @@ import {
 } from '../postgres/transaction.ts';
 import type { RunEnvironment } from './environment.ts';
 import { codeOf, judgeError, named, shortageBehind, unavailable } from './failure.ts';
+import { type LockWatch, watchingLocks } from './lock-watch.ts';
 import type { Turn } from './register.ts';
 
 /** A schema migration as loaded from its file. */
 export type SchemaMigration = Extract<LoadedMigration, { kind: 'schema' }>;
 
-interface Work extends Turn {
+interface Work extends Turn, LockWatch {
   readonly migration: SchemaMigration;
   readonly direction: Direction;
   readonly step: SchemaStep;
@@ -47,12 +48,13 @@ export async function runSchemaStep(
   env: RunEnvironment,
   migration: SchemaMigration,
   direction: Direction,
-  options: Turn & {
-    /** Run it even where it is executed. */
-    readonly again: boolean;
-    /** Aborts when the migration is to be given up; its transaction is then rolled back. */
-    readonly abort: AbortSignal;
-  },
+  options: Turn &
+    LockWatch & {
+      /** Run it even where it is executed. */
+      readonly again: boolean;
+      /** Aborts when the migration is to be given up; its transaction is then rolled back. */
+      readonly abort: AbortSignal;
+    },
 ): Promise<boolean> {
   const step = direction === 'up' ? migration.up : migration.down;
   if (step === null) {
@@ -95,7 +97,7 @@ async function inTransaction(session: Session, env: RunEnvironment, work: Work):
     await openGuard(session, env.names, token);
     await session.query(authorSearchPath(env.searchPath));
     const guard = guardDatabase(session, env.knexConfig, { transaction: true, ddl: true });
-    await runStep(guard, migration, direction, step);
+    await watchingLocks(session, work, () => runStep(guard, migration, direction, step));
     await session.query(emptySearchPath).catch((error: unknown) => {
       throw naming(guard.explain(error), migration, direction);
     });
@@ -123,7 +125,7 @@ async function withoutTransaction(session: Session, env: RunEnvironment, work: W
       // The portal of the last statement with values keeps its snapshot; a simple statement closes it.
       await holder.query(emptySearchPath);
       const guard = guardDatabase(session, env.knexConfig, { transaction: false, ddl: true });
-      await runStep(guard, migration, direction, step);
+      await watchingLocks(session, work, () => runStep(guard, migration, direction, step));
       await record(holder, env, migration, direction);
       return true;
     }),

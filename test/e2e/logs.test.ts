@@ -5,7 +5,7 @@ import { describe, expect, expectTypeOf, it } from 'vitest';
 import { type EventFields, logEvents } from '../../src/core/log-events.ts';
 import type { Progress } from '../../src/core/progress.ts';
 import { type Place, rowsDone, run, start, until } from '../support/cli.ts';
-import { withDatabase } from '../support/database.ts';
+import { connect, withDatabase } from '../support/database.ts';
 import { type WrittenRecord, recordsIn, recordsOf } from '../support/log-records.ts';
 import { makeProject } from '../support/project.ts';
 
@@ -118,6 +118,33 @@ describe('the records of --log-format json', () => {
       rmSync(path.join(project.dir, 'migrations', 'a.ts'));
       const warned = await records(['up', ...json, '--max-time', '1ms'], place, 5);
       expect(recordsOf(warned, 'migration.missing')).toMatchObject([{ missing: ['a'] }]);
+    });
+  });
+
+  it.each([
+    ['for a lock', '', (pid: number) => `AccessExclusiveLock on public.t, behind transaction of pid ${pid}`],
+    [
+      'outside a transaction',
+      'export const options = { transaction: false };',
+      (pid: number) => `transaction of pid ${pid}`,
+    ],
+  ])('name whom a schema migration waits for, %s', async (_what, options, said) => {
+    await withDatabase(async ({ url, client }) => {
+      await client.query(table(10));
+      const change = options === '' ? 'alter table t add x int' : 'create index concurrently on t (n)';
+      const source = `${options} export const up = (db) => db.raw('${change}');`;
+      const place = { cwd: makeProject({ 'a.ts': source }).dir, url };
+      const writer = await connect(url);
+      await writer.query('begin; update t set n = 1 where id = 1');
+      const { rows } = await writer.query('select pg_backend_pid() as pid');
+      const up = start(['up', '--log-format', 'json'], place);
+      await up.says(/"event":"run.waiting"/);
+      await writer.query('commit');
+      await writer.end();
+      const { code, stderr } = await up.outcome;
+      expect(code, stderr).toBe(0);
+      const reasons = recordsOf(recordsIn(stderr), 'run.waiting').map(({ reason }) => reason);
+      expect(reasons).toEqual([expect.stringContaining(said(rows[0].pid)) as string]);
     });
   });
 
