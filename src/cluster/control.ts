@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { backoffMs } from '../core/backoff.ts';
+import { missingGrant } from '../core/missing-grant.ts';
 import { connectAdvice } from '../core/connect-advice.ts';
 import { UmzugClusterError, fail, messageOf } from '../errors.ts';
 import type { SessionOptions } from '../postgres/client-config.ts';
@@ -121,7 +122,9 @@ export class Control {
       return unavailable(what, cause, { again: 'the command', advice });
     }
     if (code === '42501') {
-      return fail('PERMISSION', { message: `the role may not do this: ${messageOf(error)}`, cause: error });
+      const said = messageOf(error);
+      const hint = missingGrant(said, this.#session?.client.user ?? 'the role');
+      return fail('PERMISSION', { message: `the role may not do this: ${said}`, hint, cause: error });
     }
     return error;
   }

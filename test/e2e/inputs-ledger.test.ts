@@ -1,9 +1,12 @@
+import { randomBytes } from 'node:crypto';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { describe, expect } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { type BadInput, itAnswers, runHere } from '../support/bad-input.ts';
-import type { TestDatabase } from '../support/database.ts';
+import { run } from '../support/cli.ts';
+import { type TestDatabase, withDatabase } from '../support/database.ts';
+import { makeProject } from '../support/project.ts';
 
 const data = `
   export const select = (db) => db('t').select('id');
@@ -108,6 +111,32 @@ describe('a ledger is refused', () => {
       await database.client.query('update umzug_cluster.meta set version = 99');
     },
   );
+});
+
+describe('the ledger of another role', () => {
+  it('is refused with the grants that are missing, which suffice', async () => {
+    await withDatabase(async ({ url, client }) => {
+      const role = `role_${randomBytes(6).toString('hex')}`;
+      await client.query(`create table t (id int primary key, n int); insert into t values (1), (2);
+        create role ${role} login password 'p'; grant select, update on t to ${role}`);
+      const { dir, write } = makeProject({ 'a.ts': data });
+      expect(await run(['up'], { cwd: dir, url })).toMatchObject({ code: 0 });
+      write('b.ts', `${data} export const down = { select, update };`);
+      const other = { cwd: dir, url: Object.assign(new URL(url), { username: role, password: 'p' }).href };
+      const refused = await run(['up'], other);
+      expect(refused.code, refused.stderr).toBe(2);
+      expect(refused.stderr).toMatch(
+        /^error: the role may not do this: permission denied for schema umzug_cluster$/m,
+      );
+      const granted = /or as that role: (.*)$/m.exec(refused.stderr)?.[1];
+      await client.query(String(granted));
+      for (const args of [['up'], ['status'], ['down']]) {
+        const { code, stderr } = await run(args, other);
+        expect(code, stderr).toBe(0);
+      }
+      await client.query(`drop owned by ${role}; drop role ${role}`);
+    });
+  });
 });
 
 describe('tables of somebody else in the schema of the ledger', () => {
