@@ -21,6 +21,7 @@ import { LaneAdvice } from './lane-advice.ts';
 import { ProgressMeter } from './progress-meter.ts';
 import { RunLedger } from './run-ledger.ts';
 import { sayAndWaitForOlder } from './older.ts';
+import { Standstill } from './standstill.ts';
 import { sayEndless, saySweeping } from './sweeping.ts';
 import { type Begun, isTakenAway, stoppedByUser, stoppedElsewhere } from './stopped.ts';
 import { Workers } from './workers.ts';
@@ -68,8 +69,7 @@ export class Primary {
 
   /** Works on a registered run until it is done on all hosts. Rejects with what stopped it. */
   async execute(migration: DataMigration, run: Run): Promise<RunTotals> {
-    const { name, down } = migration;
-    this.#begun = { name, direction: run.direction, hasDown: down !== null };
+    this.#begun = { name: migration.name, direction: run.direction, hasDown: migration.down !== null };
     this.throwIfStopped(null);
     const meter = new ProgressMeter(run, this.#input.onProgress);
     const first = new RunLedger(this.#input.control, this.#input.env, run);
@@ -114,8 +114,7 @@ export class Primary {
   /** Rejects with the way the user stopped this command, if it was. */
   throwIfStopped(sums: RunTotals | null, meter?: ProgressMeter): void {
     if (this.#stopCode === null) return;
-    const fraction = sums === null ? null : (meter?.fractionOf(sums) ?? null);
-    throw stoppedByUser(this.#stopCode, fraction, this.#begun);
+    throw stoppedByUser(this.#stopCode, sums && meter ? meter.fractionOf(sums) : null, this.#begun);
   }
 
   /** Works until no range is open, or rejects with what stopped the run. */
@@ -189,6 +188,7 @@ export class Primary {
       });
     const forks = new ForkAdvice(this.#input.config, run);
     const heard = new Heard(migration.name, logger);
+    const still = new Standstill(ledger, meter);
     if (job !== null) this.#workers.assign(job, events);
     while (settledAt === 0 || this.#workers.busy > 0) {
       await Promise.race([settledAt > 0 ? sleep(20) : ended, tick(), deaths.next()]);
@@ -207,7 +207,7 @@ export class Primary {
       const { workers, pace } = steer(env.tuning, {}, reading.overrides);
       this.#workers.keep(workers - 1);
       meter.update({ sums, workers: this.#workers.busy + 1, pace, others });
-      await Promise.race([ledger.tell(() => meter.mark()), ended]);
+      await Promise.race([still.tellAndLook(sums.chunks), ended]);
       // Where others make progress, this process may wait longer for a connection.
       if (sums.chunks > chunks) progress.lastAt = performance.now();
       chunks = sums.chunks;

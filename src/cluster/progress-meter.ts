@@ -72,7 +72,9 @@ export class ProgressMeter {
     this.#readAt = now;
     if (sinceMs <= gapMs) this.#ranMs += sinceMs;
     else for (const rate of [this.#rate, this.#keys]) rate.skip();
-    const { rows, passed, estimatedLeft } = reading.sums;
+    const { rows, passed, estimatedLeft, rangesOpen } = reading.sums;
+    // It may have come to its end before anybody saw that it waits no more.
+    if (rangesOpen === 0) this.#waiting = null;
     this.#rate.add(rows, now);
     this.#keys.add(passed, now);
     if (this.#isEstimated) {

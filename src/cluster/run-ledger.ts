@@ -1,6 +1,8 @@
 import { UmzugClusterError } from '../errors.ts';
+import { chunkBlockers } from '../ledger/blockers.ts';
 import { type RunReading, readRunning } from '../ledger/controls.ts';
 import { type HostMark, type HostSeen, forgetHost, listHosts, markHost } from '../ledger/hosts.ts';
+import type { OldTransaction } from '../ledger/old-transactions.ts';
 import { listQuarantined } from '../ledger/quarantine.ts';
 import { totals } from '../ledger/ranges.ts';
 import type { Run, RunTotals } from '../ledger/rows.ts';
@@ -57,6 +59,11 @@ export class RunLedger {
     const { pinned, session } = this.#env;
     const look = (on: Session): Promise<LaneLook> => inOneTrip(on, pinned, () => lookAtChunks(on));
     return this.#control.attempt(look, session.answerTimeoutMs, never);
+  }
+
+  /** For whose locks chunks wait at this moment. */
+  blockers(): Promise<readonly OldTransaction[]> {
+    return this.#single((session) => chunkBlockers(session, this.#env.names));
   }
 
   /** Best effort, and at most once a second: tells the others of this host. `session`: one that is at hand. */

@@ -50,8 +50,9 @@ function segmentsOf(progress: Progress, columns: number): Segment[] {
   if (progress.otherHosts > 0) {
     segments.push({ text: `${progress.otherWorkers} on ${counted(progress.otherHosts, 'other host')}` });
   }
-  if (progress.retries > 0) segments.push({ text: `${number(progress.retries)} retries` });
-  if (progress.quarantined > 0) segments.push({ text: `${number(progress.quarantined)} rows quarantined` });
+  if (progress.retries > 0) segments.push({ text: counted(progress.retries, 'retry', 'retries') });
+  if (progress.quarantined > 0)
+    segments.push({ text: `${counted(progress.quarantined, 'row')} quarantined` });
   return segments;
 }
 

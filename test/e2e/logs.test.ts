@@ -148,6 +148,30 @@ describe('the records of --log-format json', () => {
     });
   });
 
+  it('name whose lock chunks wait for, as status does on another host', async () => {
+    await withDatabase(async ({ url, client }) => {
+      await client.query(table(100));
+      const source = `${select}\nexport const update = (db, rows) => ${write('1')};`;
+      const place = { cwd: makeProject({ 'a.ts': source }).dir, url };
+      const application = await connect(url);
+      await application.query('begin; select from t where id = 50 for update');
+      const { rows } = await application.query('select pg_backend_pid() as pid');
+      const holder = `a lock of transaction of pid ${rows[0].pid}, `;
+      const env = {
+        UMZUG_CLUSTER_WAIT_FOR_OLD_TRANSACTIONS: 'false',
+        UMZUG_CLUSTER_RETRY_BUDGET_MS: '60000',
+      };
+      const up = start(['up', '--log-format', 'json', '--workers', '1'], { ...place, env });
+      await up.says(new RegExp(`"event":"run.progress".*"waiting":"${holder}`));
+      await until('status says it', async () => (await run(['status', 'a'], place)).stdout.includes(holder));
+      await application.query('commit');
+      await application.end();
+      const { code, stderr } = await up.outcome;
+      expect(code, stderr).toBe(0);
+      expect(recordsOf(recordsIn(stderr), 'run.progress').at(-1)).toMatchObject({ waiting: null });
+    });
+  });
+
   it('end with the reason, in JSON on stdout too, where code blocks the process until it is killed', async () => {
     await withDatabase(async ({ url, client }) => {
       await client.query(table(10));

@@ -1,0 +1,34 @@
+import { describeOld } from '../run/register.ts';
+import type { ProgressMeter } from './progress-meter.ts';
+import type { RunLedger } from './run-ledger.ts';
+
+// A chunk takes half of that, and a lock is waited for twice as long before it is given up.
+const stillMs = 1_000;
+
+/** Says for whose lock chunks wait, where none is committed any more. */
+export class Standstill {
+  readonly #ledger: RunLedger;
+  readonly #meter: ProgressMeter;
+  #chunks = -1;
+  #lookedAt = 0;
+  #isSaid = false;
+
+  constructor(ledger: RunLedger, meter: ProgressMeter) {
+    this.#ledger = ledger;
+    this.#meter = meter;
+  }
+
+  /** Tells others of this host. `chunks`: how many are committed by now; if none is any more, it looks who holds them up. */
+  async tellAndLook(chunks: number): Promise<void> {
+    await this.#ledger.tell(() => this.#meter.mark());
+    const now = performance.now();
+    const hasMoved = chunks !== this.#chunks;
+    this.#chunks = chunks;
+    if (!hasMoved && now - this.#lookedAt < stillMs) return;
+    this.#lookedAt = now;
+    const [first] = hasMoved ? [] : await this.#ledger.blockers().catch(() => []);
+    if (first === undefined && !this.#isSaid) return;
+    this.#isSaid = first !== undefined;
+    this.#meter.waiting(first === undefined ? null : `a lock of ${describeOld(first)}`);
+  }
+}

@@ -1,0 +1,33 @@
+import type { Session } from '../postgres/session.ts';
+import type { OldTransaction } from './old-transactions.ts';
+import type { LedgerNames } from './schema.ts';
+
+/**
+ * The transactions of others for which chunks of this role wait at this moment, on any host. A chunk is known by its
+ * lock on the table of ranges; that chunks wait for each other is no news.
+ */
+export async function chunkBlockers(
+  session: Session,
+  names: LedgerNames,
+): Promise<readonly OldTransaction[]> {
+  const { rows } = await session.query(
+    `with chunk as (
+       select l.pid from pg_catalog.pg_locks as l
+       where l.locktype = 'relation' and l.relation = $1::regclass
+         and l.mode in ('RowShareLock', 'RowExclusiveLock')
+     )
+     select distinct nullif(blocker.pid, 0) as pid,
+            extract(epoch from clock_timestamp() - theirs.xact_start)::float8 as age
+     from chunk
+     join pg_catalog.pg_stat_activity as mine on mine.pid = chunk.pid and mine.wait_event_type = 'Lock'
+     cross join unnest(pg_catalog.pg_blocking_pids(chunk.pid)) as blocker(pid)
+     left join pg_catalog.pg_stat_activity as theirs on theirs.pid = blocker.pid
+     where blocker.pid not in (select pid from chunk)
+     order by age desc nulls last`,
+    [names.ranges],
+  );
+  return rows.map((row) => ({
+    pid: row['pid'] as number | null,
+    ageSeconds: row['age'] as number | null,
+  }));
+}
