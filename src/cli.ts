@@ -6,14 +6,12 @@ import { endWithoutAWord, wasBlocked } from './cluster/process-watch.ts';
 import { commands } from './commands/all.ts';
 import { toYargs } from './commands/command.ts';
 import { globalOptions } from './commands/globals.ts';
-import { lastWords, reportError, wishesIn } from './commands/report.ts';
+import { lastWords, reportError, takeWarnings, wishesIn } from './commands/report.ts';
 import { drawHelpOnDemand, refuseWhatYargsPassesOver, usageError } from './commands/usage.ts';
-import { exitMeanings } from './errors.ts';
+import { exitMeanings, fail } from './errors.ts';
 import { reportStray } from './migration/strays.ts';
 
 const require = createRequire(import.meta.url);
-// Required: what it is for an import wraps help texts in the middle of words.
-const yargs = require('yargs') as typeof makeParser;
 
 const verbs = [...commands.map(({ command }) => command.split(' ')[0]), 'completion'].join(', ');
 
@@ -27,6 +25,7 @@ const wants = wishesIn(args);
 process.stdout.on('error', () => undefined);
 process.stderr.on('error', () => undefined);
 ownProcess((error) => lastWords(error, wants));
+takeWarnings(wants);
 let exitCode: number | null = null;
 // The exit code is this file's, also where author code calls `process.exit`.
 process.on('exit', () => {
@@ -48,7 +47,10 @@ try {
 setTimeout(() => process.exit(), lingerMs).unref();
 
 async function parse(given: readonly string[]): Promise<void> {
+  requireFolder();
   refuseWhatYargsPassesOver(given, commands, globalOptions);
+  // Required: what it is for an import wraps help texts in the middle of words.
+  const yargs = require('yargs') as typeof makeParser;
   const { version } = require('../package.json') as { version: string };
   const parser = yargs([...given])
     .scriptName('umzug-cluster')
@@ -84,6 +86,16 @@ async function parse(given: readonly string[]): Promise<void> {
   parser.demandCommand(1, `a command is missing: ${verbs}`);
   drawHelpOnDemand(parser);
   await parser.parseAsync();
+}
+
+/** Whatever asks for the working directory throws where a deploy has removed it: yargs, and Node itself. */
+function requireFolder(): void {
+  try {
+    process.cwd();
+  } catch (cause) {
+    const hint = 'change into the folder of the project, and run it again';
+    throw fail('CONFIG', { message: 'the working directory is gone', hint, cause });
+  }
 }
 
 function exitCodesText(): string {

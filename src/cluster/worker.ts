@@ -114,6 +114,11 @@ function listen(message: ToWorker): void {
 }
 
 hushDeprecations();
+// The primary writes them too, in the form that was asked for.
+process.removeAllListeners('warning');
+process.on('warning', ({ name, message }) => {
+  send({ type: 'log', level: 'warn', record: { event: 'node.warned', name }, message });
+});
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
 // They are the command's, whose reader may go away: what author code wrote is no reason to stop a run half-way.
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);

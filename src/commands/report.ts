@@ -2,8 +2,9 @@ import os from 'node:os';
 import type { LastWords } from '../cluster/process-watch.ts';
 import { UmzugClusterError, exitCodes, messageOf } from '../errors.ts';
 import type { ErrorCode } from '../errors.ts';
+import type { LogLevel } from '../config.ts';
 import { redact } from '../core/redact.ts';
-import { createLogger } from '../logger.ts';
+import { type Logger, createLogger } from '../logger.ts';
 import { asJson, printJson, printNote } from './output.ts';
 
 interface Report {
@@ -25,16 +26,25 @@ export interface Wishes {
   readonly verbose: boolean;
   /** `--log-format json`: every line on stderr is a record. */
   readonly jsonLog: boolean;
+  /** `--log-level`, where it is one. */
+  readonly logLevel: string | null;
 }
 
 /** Reads the wishes from a command line that may be wrong. */
 export function wishesIn(args: readonly string[]): Wishes {
-  const logFormat = args.indexOf('--log-format');
   return {
     json: args.some((arg) => arg === '--json' || arg === '--json=true'),
     verbose: args.some((arg) => arg === '--verbose' || arg === '--verbose=true'),
-    jsonLog: args.includes('--log-format=json') || (logFormat >= 0 && args[logFormat + 1] === 'json'),
+    jsonLog: valueOf(args, '--log-format') === 'json',
+    logLevel: valueOf(args, '--log-level'),
   };
+}
+
+function valueOf(args: readonly string[], flag: string): string | null {
+  const joined = args.find((arg) => arg.startsWith(`${flag}=`));
+  if (joined !== undefined) return joined.slice(flag.length + 1);
+  const at = args.indexOf(flag);
+  return at < 0 ? null : (args[at + 1] ?? null);
 }
 
 /**
@@ -64,17 +74,24 @@ export function lastWords(thrown: unknown, { json, jsonLog }: Wishes): LastWords
   return { stdout: json ? asJson({ error: report }) : '', stderr: jsonLog ? record : text };
 }
 
+/** Has what Node and packages warn of written as records, where every line is to be one. */
+export function takeWarnings({ jsonLog, logLevel }: Wishes): void {
+  if (!jsonLog) return;
+  const isWritten = logLevel !== 'error' && logLevel !== 'silent';
+  process.removeAllListeners('warning');
+  process.on('warning', (warning) => {
+    if (isWritten) jsonLogger('warn').warn({ event: 'node.warned', name: warning.name }, messageOf(warning));
+  });
+}
+
 function logFailure({ code, message, detail, hint }: Report, stack: string | null): void {
-  const output = {
-    json: false,
-    logFormat: 'json',
-    logLevel: 'error',
-    progress: false,
-    color: false,
-  } as const;
-  const logger = createLogger({ ...output, verbose: stack !== null });
   const exitCode = exitCodes[code];
-  logger.error({ event: 'command.failed', code, exitCode, detail, hint, stack }, message);
+  const record = { event: 'command.failed', code, exitCode, detail, hint, stack } as const;
+  jsonLogger('error', stack !== null).error(record, message);
+}
+
+function jsonLogger(logLevel: LogLevel, verbose = false): Logger {
+  return createLogger({ json: false, logFormat: 'json', logLevel, progress: false, color: false, verbose });
 }
 
 function describe(thrown: unknown): Report {

@@ -187,6 +187,11 @@ export const logEvents = {
       durationMs: 'number',
     },
   },
+  'node.warned': {
+    level: 'warn',
+    when: 'Node or a package warns of something; in a worker always, else only with `--log-format json`',
+    fields: { name: 'text' },
+  },
   'command.failed': {
     level: 'error',
     when: 'the command ends with another exit code than 0; only with `--log-format json`, in place of the text',

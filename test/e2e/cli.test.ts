@@ -1,8 +1,9 @@
-import { spawn } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type Outcome, run as runIn } from '../support/cli.ts';
 
 const cli = path.resolve(import.meta.dirname, '../../dist/cli.js');
 const { version } = JSON.parse(
@@ -17,22 +18,9 @@ afterEach(() => {
   rmSync(cwd, { recursive: true, force: true });
 });
 
-interface Outcome {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
 /** Runs the built command line as a deploy would, with no variable of ours but the ones given. */
 function run(args: readonly string[], env: NodeJS.ProcessEnv = { NODE_ENV: 'production' }): Promise<Outcome> {
-  const child = spawn(process.execPath, [cli, ...args], { cwd, env: { PATH: process.env['PATH'], ...env } });
-  let stdout = '';
-  let stderr = '';
-  child.stdout.on('data', (data) => (stdout += String(data)));
-  child.stderr.on('data', (data) => (stderr += String(data)));
-  return new Promise((resolve) => {
-    child.on('close', (code) => resolve({ code, stdout, stderr }));
-  });
+  return runIn(args, { cwd, url: null, env });
 }
 
 describe('usage', () => {
@@ -86,6 +74,14 @@ describe('usage', () => {
     expect(quiet.stderr).not.toMatch(/^\s+at /m);
     expect((await run(['up', '--verbose'])).stderr).toMatch(/^\s+at /m);
   });
+});
+
+it('says that the working directory is gone, where a deploy has removed it', () => {
+  const script = 'rmdir "$PWD" && exec "$0" "$@"';
+  const args = ['-c', script, process.execPath, cli, 'status', '--json'];
+  const { status, stdout, stderr } = spawnSync('sh', args, { cwd, encoding: 'utf8' });
+  expect(status, stderr).toBe(2);
+  expect(JSON.parse(stdout)).toMatchObject({ error: { message: 'the working directory is gone' } });
 });
 
 describe('create', () => {

@@ -5,7 +5,7 @@ import { describe, expect, expectTypeOf, it } from 'vitest';
 import { type EventFields, logEvents } from '../../src/core/log-events.ts';
 import type { Progress } from '../../src/core/progress.ts';
 import { type Place, rowsDone, run, start, until } from '../support/cli.ts';
-import { connect, withDatabase } from '../support/database.ts';
+import { withDatabase } from '../support/database.ts';
 import { type WrittenRecord, recordsIn, recordsOf } from '../support/log-records.ts';
 import { makeProject } from '../support/project.ts';
 
@@ -121,54 +121,22 @@ describe('the records of --log-format json', () => {
     });
   });
 
-  it.each([
-    ['for a lock', '', (pid: number) => `AccessExclusiveLock on public.t, behind transaction of pid ${pid}`],
-    [
-      'outside a transaction',
-      'export const options = { transaction: false };',
-      (pid: number) => `transaction of pid ${pid}`,
-    ],
-  ])('name whom a schema migration waits for, %s', async (_what, options, said) => {
+  it('are what Node and packages warn of, too, here and in workers', async () => {
     await withDatabase(async ({ url, client }) => {
-      await client.query(table(10));
-      const change = options === '' ? 'alter table t add x int' : 'create index concurrently on t (n)';
-      const source = `${options} export const up = (db) => db.raw('${change}');`;
+      await client.query(table(400));
+      const source = `import cluster from 'node:cluster';
+        ${select}
+        export const update = async (db, rows) => {
+          process.emitWarning(cluster.isWorker ? 'by a worker' : 'by the command', 'MadeUp');
+          await db.raw('select pg_sleep(0.1)');
+          await ${write('1')};
+        };`;
       const place = { cwd: makeProject({ 'a.ts': source }).dir, url };
-      const writer = await connect(url);
-      await writer.query('begin; update t set n = 1 where id = 1');
-      const { rows } = await writer.query('select pg_backend_pid() as pid');
-      const up = start(['up', '--log-format', 'json'], place);
-      await up.says(/"event":"run.waiting"/);
-      await writer.query('commit');
-      await writer.end();
-      const { code, stderr } = await up.outcome;
-      expect(code, stderr).toBe(0);
-      const reasons = recordsOf(recordsIn(stderr), 'run.waiting').map(({ reason }) => reason);
-      expect(reasons).toEqual([expect.stringContaining(said(rows[0].pid)) as string]);
-    });
-  });
-
-  it('name whose lock chunks wait for, as status does on another host', async () => {
-    await withDatabase(async ({ url, client }) => {
-      await client.query(table(100));
-      const source = `${select}\nexport const update = (db, rows) => ${write('1')};`;
-      const place = { cwd: makeProject({ 'a.ts': source }).dir, url };
-      const application = await connect(url);
-      await application.query('begin; select from t where id = 50 for update');
-      const { rows } = await application.query('select pg_backend_pid() as pid');
-      const holder = `a lock of transaction of pid ${rows[0].pid}, `;
-      const env = {
-        UMZUG_CLUSTER_WAIT_FOR_OLD_TRANSACTIONS: 'false',
-        UMZUG_CLUSTER_RETRY_BUDGET_MS: '60000',
-      };
-      const up = start(['up', '--log-format', 'json', '--workers', '1'], { ...place, env });
-      await up.says(new RegExp(`"event":"run.progress".*"waiting":"${holder}`));
-      await until('status says it', async () => (await run(['status', 'a'], place)).stdout.includes(holder));
-      await application.query('commit');
-      await application.end();
-      const { code, stderr } = await up.outcome;
-      expect(code, stderr).toBe(0);
-      expect(recordsOf(recordsIn(stderr), 'run.progress').at(-1)).toMatchObject({ waiting: null });
+      const written = await records(['up', ...json, '--workers', '2'], place);
+      const warned = recordsOf(written, 'node.warned');
+      expect(new Set(warned.map(({ name, msg }) => `${name} ${msg}`))).toEqual(
+        new Set(['MadeUp by the command', 'MadeUp by a worker']),
+      );
     });
   });
 
