@@ -5,7 +5,7 @@ import { expect, it } from 'vitest';
 import { killAll } from '../support/audit.ts';
 import { rowsDone, run, start, until } from '../support/cli.ts';
 import { withDatabase } from '../support/database.ts';
-import { makeProject } from '../support/project.ts';
+import { hurry, makeProject } from '../support/project.ts';
 
 /** A key that is sorted in another way than when a run began: what its cursors have passed is another thing. */
 
@@ -21,10 +21,11 @@ const table = `
 
 // Finds only what is not done: so the run can be begun anew.
 const source = `
+  import { existsSync as isThere } from 'node:fs';
   import { setBased } from 'umzug-cluster';
   export const select = (db) => db('words').whereNull('is_done');
   export const update = setBased(async (chunk, db) => {
-    await db.raw('select pg_sleep(0.02)');
+    if (!isThere('enough')) await db.raw('select pg_sleep(0.3)');
     await chunk.update({ n: db.raw('n + 1'), is_done: true });
   });
   export const down = {
@@ -66,6 +67,7 @@ it.each([
       const killed = start(args, place);
       await until('rows are migrated', async () => (await rowsDone(client)) > 0);
       await killAll(client, killed);
+      hurry(place.cwd);
       const before = await counts(client);
       expect(before).toHaveLength(2);
       await client.query(change);
