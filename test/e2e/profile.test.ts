@@ -35,3 +35,15 @@ it('up --profile says where the time went, in all processes, and without it noth
     expect(stderr).not.toMatch(/^commit /m);
   });
 });
+
+it('a chunk that takes all rows needs one connection beside that of the command', async () => {
+  await withDatabase(async ({ url, client }) => {
+    await client.query('create table t (id int primary key, n int not null)');
+    await client.query('insert into t select no, 0 from generate_series(1, 1000) as no');
+    await client.query('analyze t');
+    const { dir } = makeProject({ 'a.ts': source });
+    const up = await run(['up', '--profile'], { cwd: dir, url });
+    expect(up.stdout).toMatch(/^a: 1,000 rows/);
+    expect(up.stderr).toMatch(/^connect +1 /m);
+  });
+});
