@@ -17,6 +17,7 @@ const read = (file: string): string => readFileSync(path.join(root, file), 'utf8
 const documents = [
   'README.md',
   'ARCHITECTURE.md',
+  'docs/hazards.md',
   'docs/operating.md',
   'docs/order-and-sweep.md',
   'docs/reference.md',
@@ -32,6 +33,31 @@ const exampleProgress: Progress = {
   waiting: 'transaction of pid 99, 8 s old',
   throttled: 'pace: at most 2,000 rows/s over all hosts',
 };
+
+/** The rows of the tables below a heading, up to the next one of its rank, cell by cell; their heads left out. */
+function tableRows(file: string, heading: string): readonly (readonly string[])[] {
+  const [, section] = `\n${read(file)}`.split(`\n${heading}\n`);
+  if (section === undefined) throw new Error(`${file} has no heading "${heading}"`);
+  const rank = heading.split(' ')[0] ?? '';
+  const lines = (section.split(`\n${rank} `)[0] ?? '').split('\n');
+  const isHead = (index: number): boolean => (lines[index + 1] ?? '').startsWith('| -');
+  const rows = lines.filter((line, index) => /^\| (?!-)/.test(line) && !isHead(index));
+  return rows.map((row) =>
+    row
+      .split(/(?<!\\)\|/)
+      .slice(1, -1)
+      .map((cell) => cell.trim()),
+  );
+}
+
+/** The test files that a cell names; a name without a folder is in that of the one before it. */
+function testsIn(cell: string): readonly string[] {
+  let folder = '';
+  return [...cell.matchAll(/`([^`]+\.test\.ts)`/g)].map(([, name = '']) => {
+    if (name.includes('/')) folder = path.dirname(name);
+    return path.join(folder, path.basename(name));
+  });
+}
 
 describe('the documents', () => {
   it.each([
@@ -129,5 +155,48 @@ describe('the documents', () => {
         expect([name, existsSync(path.join(root, name ?? ''))]).toEqual([name, true]);
       }
     }
+  });
+
+  it('name for each promise of the guarantee a test that there is', () => {
+    const promises = tableRows('README.md', '## The guarantee');
+    expect(promises.length).toBeGreaterThan(20);
+    for (const [promise, shownBy = ''] of promises) {
+      const tests = testsIn(shownBy);
+      expect([promise, tests.length > 0]).toEqual([promise, true]);
+      for (const test of tests) expect([test, existsSync(path.join(root, test))]).toEqual([test, true]);
+    }
+  });
+
+  it('name for each hazard what closes it and a test that there is, and every test of faults', () => {
+    const text = read('docs/hazards.md');
+    const open = '## What is not closed';
+    const headings = [...text.matchAll(/^## .*$/gm)].map(([heading]) => heading);
+    const named = new Set<string>();
+    for (const heading of headings.filter((one) => one !== open)) {
+      const hazards = tableRows('docs/hazards.md', heading);
+      expect([heading, hazards.length > 0]).toEqual([heading, true]);
+      for (const [hazard = '', closure = '', shownBy = ''] of hazards) {
+        expect(Math.min(hazard.length, closure.length), hazard).toBeGreaterThan(5);
+        const tests = testsIn(shownBy);
+        expect([hazard, tests.length > 0]).toEqual([hazard, true]);
+        for (const test of tests) {
+          expect([test, existsSync(path.join(root, test))]).toEqual([test, true]);
+          named.add(test);
+        }
+      }
+    }
+    for (const [limit, instead = ''] of tableRows('docs/hazards.md', open)) {
+      expect(instead.length, limit).toBeGreaterThan(5);
+    }
+    const faults = readdirSync(path.join(root, 'test/faults')).map((file) => `test/faults/${file}`);
+    const all = new Set([...named, ...testsIn(text)]);
+    expect(faults.filter((file) => !all.has(file))).toEqual([]);
+  });
+
+  it('have the table of what failures leave behind, and no case without a reason', () => {
+    const failures = tableRows('ARCHITECTURE.md', '## What a failure leaves behind');
+    expect(failures.length).toBeGreaterThan(15);
+    for (const cells of failures)
+      expect([cells[0], cells.every((cell) => cell !== '')]).toEqual([cells[0], true]);
   });
 });

@@ -157,6 +157,13 @@ describe('knexfile', () => {
     expect((await refusal({ env: 'stagin' })).message).toContain('did you mean "staging"?');
   });
 
+  it('is never looked for outside the working directory', async () => {
+    knexfile(`throw new Error('code of somebody else');`);
+    mkdirSync(path.join(cwd, 'project'));
+    const config = await loadConfig({ flags: {}, cwd: path.join(cwd, 'project'), env: {} });
+    expect(config.knexfile).toBe(null);
+  });
+
   it('finds the migrations beside the knexfile, or where --migrations says', async () => {
     mkdirSync(path.join(cwd, 'sub'));
     knexfile(

@@ -1,0 +1,56 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { expect, it } from 'vitest';
+import { run } from '../support/cli.ts';
+import { withDatabase } from '../support/database.ts';
+import { makeProject } from '../support/project.ts';
+
+/** What `update` does outside its transaction happens on each try: `context` is what it can be told apart by. */
+
+// As a mail would be sent: a file is not rolled back.
+const source = `
+  import { appendFileSync } from 'node:fs';
+  export const select = (db) => db('t').select('id');
+  export const update = async (db, rows, { migration, chunk, attempt }) => {
+    appendFileSync('sent', JSON.stringify({ migration, chunk, attempt, ids: rows.map(({ id }) => id) }) + '\\n');
+    await db('t').whereRaw('id = any (?)', [rows.map(({ id }) => id)]).update({ n: db.raw('n + 1') });
+    if (attempt < 3) await db.raw("do $$ begin raise 'again' using errcode = '40001'; end $$");
+  };`;
+
+interface Sent {
+  readonly migration: string;
+  readonly chunk: string;
+  readonly attempt: number;
+  readonly ids: readonly number[];
+}
+
+it('is done at least once: every try of a chunk is given the same name of it, and its number', async () => {
+  await withDatabase(async ({ url, client }) => {
+    await client.query(`create table t (id int primary key, n int not null default 0);
+      insert into t (id) select generate_series(1, 20); analyze t`);
+    const { dir } = makeProject({ 'a.ts': source });
+    // Nobody takes a part of a chunk's range between two tries.
+    const env = { UMZUG_CLUSTER_LANES: '1' };
+    const { code, stderr } = await run(['up', '--workers', '1', '--chunk-size', '10'], {
+      cwd: dir,
+      url,
+      env,
+    });
+    expect(code, stderr).toBe(0);
+    expect((await client.query('select distinct n from t')).rows).toEqual([{ n: 1 }]);
+    const lines = readFileSync(path.join(dir, 'sent'), 'utf8').trim().split('\n');
+    const sent = lines.map((line) => JSON.parse(line) as Sent);
+    const chunks = new Set(sent.map(({ chunk }) => chunk));
+    expect(chunks.size).toBeGreaterThan(1);
+    for (const name of chunks) {
+      const tries = sent.filter(({ chunk }) => chunk === name);
+      expect(tries.map(({ migration, attempt }) => [migration, attempt])).toEqual([
+        ['a', 1],
+        ['a', 2],
+        ['a', 3],
+      ]);
+      // There may be fewer rows on a later try: so the key of a row is the better name for it.
+      expect(new Set(tries.map(({ ids: [first] }) => first)).size).toBe(1);
+    }
+  });
+});
