@@ -210,8 +210,9 @@ export function makeExecutor(input: ExecutorInput): Executor {
 /** A refusal of a table or a statement does not know whose it is. */
 function about(name: string, error: unknown): unknown {
   if (!(error instanceof UmzugClusterError) || !ofOneMigration.has(error.code)) return error;
-  const isNamed = error.message.startsWith(name) || error.message.includes(`/${name}.`);
-  if (isNamed || error.message.includes(` ${name} `)) return error;
+  // A name may be a word: "a migration must not" does not speak of one that is called a.
+  const isNamed = [`${name}:`, `${name},`].some((beginning) => error.message.startsWith(beginning));
+  if (isNamed || error.message.includes(`/${name}.`)) return error;
   const { code, message, detail, hint, report } = error;
   return fail(code, { message: `${name}: ${message}`, detail, hint, report, cause: error });
 }

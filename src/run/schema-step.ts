@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { backoffMs } from '../core/backoff.ts';
-import { UmzugClusterError, exitCodes, fail } from '../errors.ts';
+import { UmzugClusterError, fail } from '../errors.ts';
 import { closeGuard, openGuard } from '../ledger/chunks.ts';
 import { forgetExecuted, isExecuted, recordExecuted } from '../ledger/migrations.ts';
 import type { Direction } from '../ledger/rows.ts';
@@ -99,7 +99,7 @@ async function inTransaction(session: Session, env: RunEnvironment, work: Work):
     const guard = guardDatabase(session, env.knexConfig, { transaction: true, ddl: true });
     await watchingLocks(session, work, () => runStep(guard, migration, direction, step));
     await session.query(emptySearchPath).catch((error: unknown) => {
-      throw naming(guard.explain(error), migration, direction);
+      throw guard.explain(error);
     });
     if (!(await closeGuard(session, env.names, token))) {
       throw fail('MIGRATION_FAILED', {
@@ -154,7 +154,7 @@ async function runStep(
   try {
     await guard.settle(() => step(guard.db), { what: direction, allowNoQueries: true });
   } catch (error) {
-    if (error instanceof UmzugClusterError) throw naming(error, migration, direction);
+    if (error instanceof UmzugClusterError) throw error;
     if (migration.transaction && passes(error)) throw error;
     throw fail(shortageBehind(error) === null ? 'MIGRATION_FAILED' : 'DATABASE_UNAVAILABLE', {
       message: `${migration.name}, ${direction}: ${named(error)}`,
@@ -166,20 +166,6 @@ async function runStep(
   } finally {
     guard.close();
   }
-}
-
-/** A mistake that the guard has found, with the name of the migration that makes it. */
-function naming(error: unknown, { name }: SchemaMigration, direction: Direction): unknown {
-  const isMistake =
-    error instanceof UmzugClusterError && exitCodes[error.code] === exitCodes.MIGRATION_FAILED;
-  if (!isMistake) return error;
-  const { message, detail, hint } = error;
-  return fail('MIGRATION_FAILED', {
-    message: `${name}, ${direction}: ${message}`,
-    detail,
-    hint,
-    cause: error,
-  });
 }
 
 async function record(
