@@ -3,7 +3,6 @@ import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type Config, type ConfigInput, loadConfig } from '../../src/config.ts';
-import { describeDatabase } from '../../src/config/database.ts';
 import { defaultTuning, settings } from '../../src/core/settings.ts';
 import { UmzugClusterError } from '../../src/errors.ts';
 
@@ -157,13 +156,6 @@ describe('knexfile', () => {
     expect((await refusal({ env: 'stagin' })).message).toContain('did you mean "staging"?');
   });
 
-  it('is never looked for outside the working directory', async () => {
-    knexfile(`throw new Error('code of somebody else');`);
-    mkdirSync(path.join(cwd, 'project'));
-    const config = await loadConfig({ flags: {}, cwd: path.join(cwd, 'project'), env: {} });
-    expect(config.knexfile).toBe(null);
-  });
-
   it('finds the migrations beside the knexfile, or where --migrations says', async () => {
     mkdirSync(path.join(cwd, 'sub'));
     knexfile(
@@ -241,17 +233,5 @@ describe('database', () => {
     const error = await refusal({}, { DATABASE_URL: text });
     expect(error.message).toMatch(message);
     expect(JSON.stringify([error.message, error.detail, error.hint])).not.toContain('cret');
-  });
-
-  it.each([
-    [url, 'db.example:6543/shop'],
-    ['postgres:///shop?host=/var/run/postgresql', '/var/run/postgresql:5432/shop'],
-    ['postgres://app:secret@/shop?host=/tmp', '/tmp:5432/shop'],
-    [{ connectionString: url }, 'db.example:6543/shop'],
-    [{ host: 'h', port: 1, database: 'd', password: 'secret' }, 'h:1/d'],
-    [{ user: 'app' }, 'localhost:5432/app'],
-    [() => ({ password: 'secret' }), 'that the connection function names'],
-  ])('is described as host:port/name: %j', (connection, label) => {
-    expect(describeDatabase(connection)).toBe(label);
   });
 });
