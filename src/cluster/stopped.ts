@@ -54,7 +54,7 @@ export function stoppedElsewhere(name: string, run: Run, fraction: number | null
   }
   if (run.state === 'failed') {
     return fail('MIGRATION_FAILED', {
-      message: `${name} failed on another host`,
+      message: `${name}: failed on another host`,
       detail: run.error ?? undefined,
     });
   }

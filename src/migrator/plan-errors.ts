@@ -15,7 +15,7 @@ export function isAboutWhatIsMissing(error: unknown): boolean {
 /** The error of a plan, as a person should read it. */
 export function explained(name: string, error: unknown): UmzugClusterError {
   if (error instanceof UmzugClusterError) {
-    if (error.code !== 'MIGRATION_FAILED' || error.message.startsWith(name)) return error;
+    if (error.code !== 'MIGRATION_FAILED' || error.message.startsWith(`${name}:`)) return error;
     const { message, detail, hint } = error;
     return fail(error.code, { message: `${name}: ${message}`, detail, hint, cause: error });
   }

@@ -52,7 +52,7 @@ function reasonOf({ state, abandonedSeconds }: MigrationStatus): string {
 function refuseInVain({ name, state, error }: MigrationStatus): void {
   if (state === 'failed') {
     throw fail('MIGRATION_FAILED', {
-      message: `${name} failed on another host`,
+      message: `${name}: failed on another host`,
       detail: error ?? undefined,
       hint: `umzug-cluster status ${name} shows why`,
     });

@@ -115,7 +115,7 @@ it('up --wait stops at the time that it is given, and where waiting is in vain',
     await run(args, place);
     const vain = await run(['up', '--wait'], place);
     expect(vain.code, vain.stderr).toBe(1);
-    expect(vain.stderr).toMatch(/a failed on another host/);
+    expect(vain.stderr).toMatch(/a: failed on another host/);
     const both = await run(['up', '--wait', '--no-join'], place);
     expect(both.stderr).toMatch(/--wait and --no-join exclude each other/);
     expect(both.code).toBe(2);
