@@ -1,14 +1,18 @@
 import { type Patch, withoutRowLocks } from '../test/support/product-copy.ts';
+import type { Style } from './project.ts';
 
 /** What a chunk does only to be safe, and a copy of the product that leaves it out. For measuring, never for use. */
 export interface Protection {
   readonly name: string;
+  /** Where it is at work: a set takes its own locks, and gives no rows to look at. */
+  readonly styles: readonly Style[];
   readonly without: readonly Patch[];
 }
 
 export const protections: readonly Protection[] = [
   {
     name: 'commit guard',
+    styles: ['rows', 'set'],
     without: [
       {
         file: 'ledger/chunks.js',
@@ -24,10 +28,12 @@ export const protections: readonly Protection[] = [
   },
   {
     name: 'row locks',
+    styles: ['rows'],
     without: withoutRowLocks,
   },
   {
     name: 'timers and pinned settings',
+    styles: ['rows', 'set'],
     without: [
       {
         file: 'run/environment.js',
@@ -38,6 +44,7 @@ export const protections: readonly Protection[] = [
   },
   {
     name: 'keys counted again',
+    styles: ['rows'],
     without: [
       {
         file: 'run/kept-keys.js',
@@ -53,6 +60,7 @@ export const protections: readonly Protection[] = [
   },
   {
     name: 'doubled rows looked for',
+    styles: ['rows'],
     without: [{ file: 'run/batch.js', from: 'const isTwin =', to: 'return; const isTwin =' }],
   },
 ];

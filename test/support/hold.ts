@@ -3,10 +3,10 @@ import path from 'node:path';
 import { until } from './cli.ts';
 
 /**
- * A migration that adds 1 to every counter, `seconds` a chunk until `hurry`. The chunk that `held` waits for runs `hold` in a
+ * A migration that adds 1 to every counter, slowly until `hurry`. The chunk that `held` waits for runs `hold` in a
  * worker. Not twice in a row in a range: what kills two workers comes last.
  */
-export const holdingMigration = (hold: string, seconds = 0.2): string => `
+export const holdingMigration = (hold: string): string => `
   import cluster from 'node:cluster';
   import { existsSync, renameSync, rmdirSync, writeFileSync } from 'node:fs';
   const isArmed = () => { try { rmdirSync('armed'); return true; } catch { return false; } };
@@ -18,7 +18,7 @@ export const holdingMigration = (hold: string, seconds = 0.2): string => `
       renameSync('holding', 'held');
       ${hold}
     }
-    if (!existsSync('enough')) await db.raw('select pg_sleep(${seconds})');
+    if (!existsSync('enough')) await db.raw('select pg_sleep(0.2)');
   };`;
 
 /** The ways of holding a chunk: its worker waits, its statement runs, its event loop is blocked. */
