@@ -25,9 +25,9 @@ const worthInForks = 5;
 // Without an estimate, a run that still has work after this long probably has seconds left.
 const unknownMs = 1_000;
 
-// Rows that are only passed on keep the loop busy for 0.3 to 0.5 of the time on two cores that the server shares,
+// Rows that are only passed on keep the loop busy for 0.3 to 0.8 of the time on two cores that the server shares,
 // 100 µs of JavaScript a row for all of it.
-const busyLoop = 0.8;
+const busyLoop = 0.9;
 
 /**
  * Whether one more worker pays: only while the time left is several times the cost of a fork. Unless somebody has asked
