@@ -14,21 +14,23 @@ export const heapFlags: readonly string[] = [`--max-semi-space-size=${youngSpace
 
 const lookEveryMs = 10;
 
+let isThreadThere = false;
+
 /** The same for this process, which runs already. */
 export function holdHeap(): void {
   setFlagsFromString(growth);
-  // It begins with 1 MB, with which it would be collected all the time.
   const timer = setInterval(() => {
+    // It begins with 1 MB, with which it would be collected all the time.
     if (youngSpace() < 2 * youngSpaceMb * 2 ** 20) return;
-    clearInterval(timer);
-    holdYoungSpace();
+    setFlagsFromString('--semi-space-growth-factor=1');
+    if (isThreadThere) clearInterval(timer);
   }, lookEveryMs);
   timer.unref();
 }
 
-/** Has the young space not grow any more. To be asked again where a thread was started, by which V8 forgets it. */
-export function holdYoungSpace(): void {
-  if (youngSpace() >= 2 * youngSpaceMb * 2 ** 20) setFlagsFromString('--semi-space-growth-factor=1');
+/** Says that the last thread of this process has started: V8 forgets with each that the young space is not to grow. */
+export function threadIsThere(): void {
+  isThreadThere = true;
 }
 
 function youngSpace(): number {

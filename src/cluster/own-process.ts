@@ -1,6 +1,6 @@
 import type { UmzugClusterError } from '../errors.ts';
 import { blockedLoop, endedProcess } from '../migration/mistakes.ts';
-import { holdHeap, holdYoungSpace } from './heap.ts';
+import { holdHeap, threadIsThere } from './heap.ts';
 import { type LastWords, limitBlocking, noWords, wasBlocked, watchProcess } from './process-watch.ts';
 
 /**
@@ -46,7 +46,7 @@ export function workOn(migration: string, ceilingMs: number): void {
   if (!isOwned) return;
   doing = migration;
   limitMs = ceilingMs;
-  watchProcess({ parent: null, onThread: holdYoungSpace });
+  watchProcess({ parent: null, onThread: threadIsThere });
   limitBlocking(ceilingMs, wordsFor(blockedLoop(migration, ceilingMs)));
 }
 
