@@ -39,7 +39,9 @@ export interface LaneOptions {
   readonly heirTo: readonly string[];
 }
 
-const idlePollMs = 100;
+// At the end of a run a lane waits for the last chunks of the others: it looks again soon, then less and less often.
+const firstPollMs = 5;
+const longestPollMs = 100;
 
 // What the server needs to roll back, once it has noticed that its client is gone.
 const inheritMarginMs = 1_000;
@@ -67,6 +69,8 @@ class Lane {
   readonly #heirUntil: number;
   /** The range whose last chunk ran into the statement timeout: the next time it has fewer rows. */
   #timedOut: number | null = null;
+  /** How often in a row it has found nothing to do. */
+  #polls = 0;
 
   constructor(options: LaneOptions) {
     this.#options = options;
@@ -85,8 +89,12 @@ class Lane {
         stopwatch.time('claim', () => this.#findRange(session)),
       );
       if (next === 'finished') return;
-      if (typeof next === 'number') await this.#session.idle(next);
-      else if ((await this.#workRange(next)) === 'stopped') return;
+      if (typeof next === 'number') {
+        await this.#session.idle(next);
+        continue;
+      }
+      this.#polls = 0;
+      if ((await this.#workRange(next)) === 'stopped') return;
     }
   }
 
@@ -105,13 +113,13 @@ class Lane {
     const isHeir = await this.#isHeir(session);
     const first = await this.#claim(session, isHeir ? this.#options.heirTo : null);
     if (first !== 'none') return first;
-    if (isHeir) return idlePollMs;
+    if (isHeir) return longestPollMs;
     const { rangesOpen } = await inOneTrip(session, pinned, () => totals(session, names, work.run.id));
     if (rangesOpen === 0) return 'finished';
     await reap(session, work, this.#options.progress);
     await steal(session, work.env, work.run, this.#stride.keysEach, this.#options.worker);
     const second = await this.#claim(session);
-    return second === 'none' ? idlePollMs : second;
+    return second === 'none' ? Math.min(firstPollMs * 2 ** this.#polls++, longestPollMs) : second;
   }
 
   /**
