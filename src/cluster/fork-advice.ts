@@ -2,7 +2,7 @@ import type { Config } from '../config.ts';
 import { shouldFork } from '../core/fork.ts';
 import type { Overrides } from '../core/steering.ts';
 import type { Run, RunTotals } from '../ledger/rows.ts';
-import { LoopWatch } from './loop-watch.ts';
+import { LoopWatch } from '../run/loop-watch.ts';
 
 /** Says, as a run goes on, whether one more worker pays. */
 export class ForkAdvice {

@@ -6,6 +6,7 @@ import type { ChunkWork } from './chunk-work.ts';
 import { strayed } from './failure.ts';
 import type { LaneProgress } from './isolator.ts';
 import { type ChunkReport, runLane } from './lane.ts';
+import { LoopWatch } from './loop-watch.ts';
 
 /** The lanes of one process on one run. */
 export interface CrewOptions {
@@ -99,29 +100,12 @@ function isLastChunk(rowsLeft: number, size: number): boolean {
 /** How many lanes there should be after each full chunk: the number that was asked for, or as many as pay. */
 function laneNumber(lanes: CrewOptions['lanes'], first: number): () => number {
   if (typeof lanes === 'number') return () => lanes;
-  const busy = busyShare();
+  const loop = new LoopWatch();
   let now = Math.max(usualLanes, first);
   return () => {
     const seen = lanes();
-    if (seen !== null) now = lanesFor(now, seen, busy());
+    if (seen !== null) now = lanesFor(now, seen, loop.busy());
     return now;
-  };
-}
-
-// Over less, it would be a single chunk that tells how busy the process is.
-const busyOverMs = 1_000;
-
-/** Asks for the share of its time, 0 to 1, that this process has computed of late. */
-function busyShare(): () => number {
-  let before = performance.eventLoopUtilization();
-  let share: number | null = null;
-  return () => {
-    const loop = performance.eventLoopUtilization();
-    const { utilization, active, idle } = performance.eventLoopUtilization(loop, before);
-    if (active + idle < busyOverMs) return share ?? utilization;
-    before = loop;
-    share = utilization;
-    return share;
   };
 }
 
