@@ -131,7 +131,7 @@ export class Primary {
       throw error;
     }
     const sums = await ledger.leave();
-    meter.update({ sums, workers: this.#workers.busy + 1, pace: null, others: [] });
+    meter.update({ sums, workers: this.#workers.busy + 1, pace: null, held: null, others: [] });
     return sums;
   }
 
@@ -200,13 +200,13 @@ export class Primary {
       // Lanes may settle before a server that is silent is given up.
       const read = await Promise.race([meter.during(ledger.read()).catch(() => null), ended]);
       if (!read) continue;
-      const { sums, reading, others } = read;
+      const { sums, reading, others, held } = read;
       // Lanes find out with their next claim or chunk, and those that wait for something not before.
       if (isTakenAway(reading, run)) halt.abort();
       heard.hear(reading.overrides);
       const { workers, pace } = steer(env.tuning, {}, reading.overrides);
       this.#workers.keep(workers - 1);
-      meter.update({ sums, workers: this.#workers.busy + 1, pace, others });
+      meter.update({ sums, workers: this.#workers.busy + 1, pace, held, others });
       await Promise.race([still.tellAndLook(sums.chunks), ended]);
       // Where others make progress, this process may wait longer for a connection.
       if (sums.chunks > chunks) progress.lastAt = performance.now();

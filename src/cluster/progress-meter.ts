@@ -13,6 +13,8 @@ export interface MeterReading {
   readonly workers: number;
   /** Rows per second that the run is held to, or null. */
   readonly pace: number | null;
+  /** Why no chunk begins here, or null. */
+  readonly held: string | null;
   /** What the other hosts tell. */
   readonly others: readonly HostSeen[];
 }
@@ -116,7 +118,7 @@ export class ProgressMeter {
   }
 
   #progress(): Progress {
-    const { sums = null, workers = 1, pace = null, others = [] } = this.#latest ?? {};
+    const { sums = null, workers = 1, pace = null, held = null, others = [] } = this.#latest ?? {};
     const seen = others.filter(({ seenAgoMs }) => seenAgoMs < unseenMs);
     const rowsDone = sums?.rows ?? 0;
     const left = sums?.estimatedLeft ?? this.#run.estimatedRows;
@@ -136,7 +138,7 @@ export class ProgressMeter {
       otherWorkers: seen.reduce((sum, host) => sum + host.workers, 0),
       otherHosts: seen.length,
       waiting: this.#waiting,
-      throttled: paceReason(pace),
+      throttled: held ?? paceReason(pace),
       retries: sums?.retries ?? 0,
       quarantined: sums?.quarantined ?? 0,
       elapsedMs: performance.now() - this.#startedAt,

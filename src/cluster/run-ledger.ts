@@ -25,6 +25,8 @@ export interface RunStanding {
   readonly sums: RunTotals;
   readonly reading: RunReading;
   readonly others: readonly HostSeen[];
+  /** Which replica holds this host back, or null. */
+  readonly held: string | null;
 }
 
 /** What a primary asks of the ledger about one run, and writes there. */
@@ -50,7 +52,8 @@ export class RunLedger {
         readRunning(session, names, id),
         listHosts(session, names, id),
       ]);
-      return { sums, reading, others: hosts.filter((host) => host.process !== process) };
+      const others = hosts.filter((host) => host.process !== process);
+      return { sums, reading, others, held: this.#env.replicas.reason };
     });
   }
 

@@ -13,6 +13,8 @@ export interface Tuning {
   readonly targetMs: number;
   /** Most rows per second of a whole run, over all hosts; null: as fast as it goes. */
   readonly pace: number | null;
+  /** Begin no chunk while a replica has more bytes of WAL to replay; null: replicas are not looked at. */
+  readonly maxLagBytes: number | null;
   /** Most rows an adapting chunk may have. */
   readonly maxRows: number;
   /** Most bytes of rows an adapting chunk may have. */
@@ -127,6 +129,13 @@ export const settings: readonly Setting[] = [
     'rows/s',
     { min: 1, max: 100_000_000, default: null },
     'unset: as fast as it goes; rows are what WAL, bloat and replica lag grow by, so they are what is limited',
+  ),
+  count(
+    'maxLagBytes',
+    null,
+    'bytes',
+    { min: 1, max: 1_099_511_627_776, default: null },
+    'unset: replicas are not looked at; else no chunk begins while one has more WAL to replay',
   ),
   count(
     'maxRows',

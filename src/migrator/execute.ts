@@ -167,6 +167,8 @@ export function makeExecutor(input: ExecutorInput): Executor {
     migration: DataMigration,
     direction: Direction,
   ): Promise<{ readonly run: Run; readonly rowsBefore: number } | null> => {
+    // What cannot work is refused before anything is written.
+    await env.replicas.look(session);
     const plan = await planStep(session, env, migration, stepOf(migration, direction));
     for (const warning of plan.warnings) {
       logger.warn(

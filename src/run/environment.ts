@@ -11,6 +11,7 @@ import { Session } from '../postgres/session.ts';
 import { oldestServer, unsupported } from '../postgres/supported.ts';
 import { type ServerFacts, hurried, pinned, unhurried } from '../postgres/transaction.ts';
 import { applicationName } from './chunk-waits.ts';
+import { Replicas } from './replicas.ts';
 import { type Stopwatch, makeStopwatch, unwatched } from './stopwatch.ts';
 
 /** What every step of a run needs and none of them changes. One per process. */
@@ -30,6 +31,7 @@ export interface RunEnvironment {
   /** `host:pid`, what the ledger shows as a range's worker, before the lane's number. */
   readonly process: string;
   readonly stopwatch: Stopwatch;
+  readonly replicas: Replicas;
 }
 
 /** The time beyond the statement timeout after which a silent server is given up. */
@@ -50,6 +52,7 @@ export function sessionOptions(config: Config): SessionOptions {
 
 /** Makes the environment once the server has said what it is. */
 export function makeEnvironment(config: Config, server: ServerFacts): RunEnvironment {
+  const settings = pinned(config.tuning, server, applicationName);
   return {
     names: ledgerNames(config.ledgerSchema),
     ledgerSchema: config.ledgerSchema,
@@ -57,11 +60,12 @@ export function makeEnvironment(config: Config, server: ServerFacts): RunEnviron
     knexConfig: config.knexConfig,
     searchPath: config.searchPath,
     session: sessionOptions(config),
-    pinned: pinned(config.tuning, server, applicationName),
+    pinned: settings,
     unhurried: unhurried(server),
     hurried: hurried(config.tuning, server),
     process: `${os.hostname()}:${process.pid}`,
     stopwatch: config.tuning.profile ? makeStopwatch() : unwatched,
+    replicas: new Replicas(config.tuning, settings),
   };
 }
 

@@ -109,13 +109,15 @@ class Lane {
   /** A range to work on; or how long to wait before it is looked for again, in milliseconds. */
   async #findRange(session: Session): Promise<ClaimedRange | number | 'finished'> {
     const { work } = this.#options;
-    const { names, pinned } = work.env;
+    const { names, pinned, replicas } = work.env;
+    const isHeld = (await replicas.look(session)) !== null;
     const isHeir = await this.#isHeir(session);
-    const first = await this.#claim(session, isHeir ? this.#options.heirTo : null);
+    const first = isHeld ? 'none' : await this.#claim(session, isHeir ? this.#options.heirTo : null);
     if (first !== 'none') return first;
     if (isHeir) return longestPollMs;
     const { rangesOpen } = await inOneTrip(session, pinned, () => totals(session, names, work.run.id));
     if (rangesOpen === 0) return 'finished';
+    if (isHeld) return longestPollMs;
     await reap(session, work, this.#options.progress);
     await steal(session, work.env, work.run, this.#stride.keysEach, this.#options.worker);
     const second = await this.#claim(session);
@@ -165,12 +167,18 @@ class Lane {
       }
       this.#succeeded(range.no, outcome, wanted);
       isProbe = false;
-      if (outcome.last || this.#pacer.steering.pace !== null) return 'next';
+      if (outcome.last || this.#pacer.steering.pace !== null || (await this.#isHeld())) return 'next';
       isUsed = true;
     }
     // A lane that was told to go leaves its range to the others, and a claim without a chunk is none.
     if (!isUsed || this.#options.retired.aborted) await this.#giveBack(range.no);
     return 'next';
+  }
+
+  /** Whether a replica is too far behind. A lane has no range while it waits for it, as with a pace. */
+  async #isHeld(): Promise<boolean> {
+    const { replicas } = this.#options.work.env;
+    return replicas.areWatched && (await this.#session.use((session) => replicas.look(session))) !== null;
   }
 
   /** Best effort: a claim that is not given back counts as a stall. */

@@ -44,6 +44,7 @@ describe('settings', () => {
       chunkSize: null,
       targetMs: 500,
       pace: null,
+      maxLagBytes: null,
       maxRows: 10_000,
       maxBytes: 16_777_216,
       maxQuarantined: 100,

@@ -38,7 +38,7 @@ it('reckons with a pace from the moment at which it is set, not only when it has
       rangesOpen: 1,
       estimatedLeft: 60_000 - rows * 10,
     };
-    meter.update({ sums: { ...sums, ...uncounted }, workers: 1, pace, others: [] });
+    meter.update({ sums: { ...sums, ...uncounted }, workers: 1, pace, held: null, others: [] });
     vi.advanceTimersByTime(1_000);
     return shown;
   };
