@@ -10,6 +10,8 @@ export interface Reach {
   readonly keys: number | null;
   /** About so many keys will do: nobody has said how large a chunk is to be. */
   readonly isRough?: boolean;
+  /** Fewer rows than these are not worth a chunk of their own when a run ends; unset: as many as ever. */
+  readonly leastRows?: number;
 }
 
 /** Rows that a chunk can have at most: of a set-based one none is counted before it is written, but keys. */
@@ -17,8 +19,18 @@ export function mostRows({ rows, keys }: Reach, isSetBased: boolean): number {
   return isSetBased ? (keys ?? rows) : rows;
 }
 
-// Smaller chunks cost more than a lane that waits for the last of them.
+// Smaller chunks cost more than a lane that waits for the last of them,
 const leastAtEnd = 1_000;
+
+// unless rows take long: a chunk costs 5 to 10 ms beside them. With 100 µs of JavaScript a row, one of two processes
+// waited 0.7 to 1.3 s for the last 4,000 rows of the other.
+const leastAtEndMs = 100;
+
+/** Rows that are worth a chunk of their own when a run ends, 1 to 1,000, by what the chunk before took. */
+export function leastRowsAtEnd({ rows, durationMs }: { rows: number; durationMs: number }): number {
+  const inTime = rows === 0 ? leastAtEnd : (rows * leastAtEndMs) / Math.max(durationMs, 1);
+  return Math.max(1, Math.min(leastAtEnd, Math.floor(inTime)));
+}
 
 /**
  * The reach of a chunk in one of the last ranges, of which so many keys are left by the estimate: half of them at
@@ -26,8 +38,8 @@ const leastAtEnd = 1_000;
  */
 export function reachAtEnd(reach: Reach, keysLeft: number | null, keysPerRow: number): Reach {
   const half = keysLeft === null || reach.isRough !== true ? 0 : keysLeft / 2;
-  if (half < leastAtEnd * keysPerRow) return reach;
-  const { rows, keys } = reach;
+  const { rows, keys, leastRows = leastAtEnd } = reach;
+  if (half < leastRows * keysPerRow) return reach;
   return {
     ...reach,
     rows: Math.min(rows, Math.ceil(half / keysPerRow)),
@@ -37,9 +49,12 @@ export function reachAtEnd(reach: Reach, keysLeft: number | null, keysPerRow: nu
 
 const smallestInChunks = 4;
 
-/** Keys that are worth stealing for a lane whose chunks pass so many: less than a few chunks cost more than they bring. */
-export function worthStealing(keysEach: number, keysPerRow: number): number {
-  return smallestInChunks * Math.min(keysEach, leastAtEnd * keysPerRow);
+/**
+ * Keys that are worth stealing for a lane whose chunks pass so many, `leastKeys` when a run ends: less than a few
+ * chunks cost more than they bring.
+ */
+export function worthStealing(keysEach: number, leastKeys: number): number {
+  return smallestInChunks * Math.min(keysEach, leastKeys);
 }
 
 /** What a committed chunk tells of the next one. */

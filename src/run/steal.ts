@@ -15,20 +15,25 @@ const waitedInVain = new Set(['55P03', '57014']);
 // Bounds the index entries read under the victim's lock: 50,000 are read in 5 to 20 ms.
 const longestProbe = 50_000;
 
+/** Keys that a chunk of the thief passes, and those that it passes at least when a run ends. */
+export interface ChunkKeys {
+  readonly keysEach: number;
+  readonly leastKeys: number;
+}
+
 /**
- * Takes the far part of the range with the most left; false where none is worth it. A chunk passes
- * `keysEach` keys. The owner keeps a few chunks after its cursor, so both parts are strictly smaller and neither is
+ * Takes the far part of the range with the most left; false where none is worth it. The owner keeps a few chunks after its cursor, so both parts are strictly smaller and neither is
  * empty.
  */
 export async function steal(
   session: Session,
   env: RunEnvironment,
   run: Run,
-  keysEach: number,
+  { keysEach, leastKeys }: ChunkKeys,
   worker: string,
 ): Promise<boolean> {
   const attempt = withTransaction(session, env.pinned, async () => {
-    const least = worthStealing(keysEach, run.plan.keysPerRow ?? 1);
+    const least = worthStealing(keysEach, leastKeys);
     const victim = await lockLargest(session, env.names, run.id, least);
     if (victim === null) return false;
     const { at, kept } = await cut(session, run.plan.base, victim, { keysEach, leastKept: least / 2 });

@@ -1,9 +1,10 @@
 import { firstChunkSize } from '../core/chunk-size.ts';
-import { type Reach, mostRows, narrower, nextReach, nextSetReach } from '../core/reach.ts';
+import { type Reach, leastRowsAtEnd, mostRows, narrower, nextReach, nextSetReach } from '../core/reach.ts';
 import type { Run } from '../ledger/rows.ts';
 import type { ChunkOutcome } from './chunk.ts';
 import type { ChunkWork } from './chunk-work.ts';
 import type { Pacer } from './pacer.ts';
+import type { ChunkKeys } from './steal.ts';
 
 /**
  * How far the chunks of one lane go: it begins with what is known of the table, learns from each of them, and stays
@@ -15,6 +16,8 @@ export class Stride {
   /** Chunks are cut by keys, or by the blocks that hold about so many, rather than by the rows that are found. */
   readonly #byKeys: boolean;
   #adapting: Reach;
+  /** Rows that are worth a chunk when a run ends. */
+  #leastRows = leastRowsAtEnd({ rows: 0, durationMs: 0 });
 
   constructor(work: ChunkWork, pacer: Pacer) {
     const { env, run, step } = work;
@@ -34,7 +37,12 @@ export class Stride {
     const isKeys = this.#byKeys && keys !== null;
     const { chunkSize, pace } = this.#pacer.steering;
     const isRough = chunkSize === null && pace === null;
-    return { rows: this.#pacer.size(rows), keys: isKeys ? this.#pacer.size(keys) : keys, isRough };
+    return {
+      rows: this.#pacer.size(rows),
+      keys: isKeys ? this.#pacer.size(keys) : keys,
+      isRough,
+      leastRows: this.#leastRows,
+    };
   }
 
   /** Rows that the next chunk would have at most if nobody had set anything. */
@@ -43,15 +51,17 @@ export class Stride {
   }
 
   /** Keys that a chunk passes, by the estimate. */
-  get keysEach(): number {
+  get chunkKeys(): ChunkKeys {
     const { rows, keys } = this.reach;
-    return keys ?? rows * (this.#work.run.plan.keysPerRow ?? 1);
+    const { keysPerRow = 1 } = this.#work.run.plan;
+    return { keysEach: keys ?? rows * keysPerRow, leastKeys: this.#leastRows * keysPerRow };
   }
 
   /** Takes the measure of a chunk that was committed; `wanted`: what it was asked for. */
   learn(chunk: Extract<ChunkOutcome, { kind: 'advanced' }>, wanted: Reach): void {
     const { env } = this.#work;
     const { last, isCut, isFull, reach } = chunk;
+    this.#leastRows = leastRowsAtEnd(chunk);
     const isHeld = mostRows(reach, this.#byKeys) < mostRows(wanted, this.#byKeys);
     // A chunk that was held small says nothing about a large one.
     if (!last && isHeld && !isCut) return;

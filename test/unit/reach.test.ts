@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
+  leastRowsAtEnd,
   narrower,
   nextReach,
   nextSetReach,
@@ -85,10 +86,21 @@ describe('how far a chunk goes', () => {
     expect(reachAtEnd({ ...reach, isRough: false }, 12_000, 1).rows).toBe(10_000);
   });
 
+  it('halves the rest further where its rows take long, down to a tenth of a second', () => {
+    expect(leastRowsAtEnd({ rows: 1_500, durationMs: 500 })).toBe(300);
+    expect(leastRowsAtEnd({ rows: 10_000, durationMs: 100 }), 'quick rows').toBe(1_000);
+    expect(leastRowsAtEnd({ rows: 1, durationMs: 60_000 })).toBe(1);
+    expect(leastRowsAtEnd({ rows: 0, durationMs: 60_000 }), 'nothing is known').toBe(1_000);
+    const reach = { rows: 1_500, keys: null, isRough: true, leastRows: 300 };
+    expect(reachAtEnd(reach, 1_000, 1).rows).toBe(500);
+    expect(reachAtEnd(reach, 500, 1).rows).toBe(1_500);
+    expect(reachAtEnd(reach, 10_000, 10).rows).toBe(500);
+  });
+
   it('has lanes steal a few chunks, or what would be some when a run ends', () => {
-    expect(worthStealing(100, 1)).toBe(400);
-    expect(worthStealing(10_000, 1)).toBe(4_000);
-    expect(worthStealing(200_000, 10)).toBe(40_000);
+    expect(worthStealing(100, 1_000)).toBe(400);
+    expect(worthStealing(10_000, 1_000)).toBe(4_000);
+    expect(worthStealing(1_500, 300)).toBe(1_200);
   });
 
   it('is always at least one row and one key, and never more rows than allowed', () => {
