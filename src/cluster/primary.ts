@@ -148,11 +148,11 @@ export class Primary {
     let chunks = 0;
     const progress = newProgress();
     const deaths = new Deaths();
-    const onChunk = (report: ChunkReport): void => meter.chunk(report);
+    const forks = new ForkAdvice(this.#input.config, run);
     const events = {
       onChunk: (report: ChunkReport): void => {
         progress.lastAt = performance.now();
-        onChunk(report);
+        meter.chunk(report);
       },
       onFailed: (error: { code: ErrorCode; message: string }): void => {
         // The server may have no connection left for one more: the lanes here find out whether it is away.
@@ -173,7 +173,10 @@ export class Primary {
       lanes: env.tuning.lanes ?? (() => advice.waits),
       drain,
       abort: this.#abort.signal,
-      onChunk,
+      onChunk: (report) => {
+        meter.chunk(report);
+        forks.chunk(report);
+      },
       progress,
       inherited: nothing,
     })
@@ -186,12 +189,11 @@ export class Primary {
         settledAt = performance.now();
         advice.end();
       });
-    const forks = new ForkAdvice(this.#input.config, run);
     const heard = new Heard(migration.name, logger);
     const still = new Standstill(ledger, meter);
     if (job !== null) this.#workers.assign(job, events);
     while (settledAt === 0 || this.#workers.busy > 0) {
-      await Promise.race([settledAt > 0 ? sleep(20) : ended, tick(), deaths.next()]);
+      await Promise.race([settledAt > 0 ? sleep(20) : ended, tick(), deaths.next(), forks.news()]);
       if (drain.aborted) this.#workers.tell({ type: 'drain' });
       if (settledAt > 0) {
         this.#killStuck(settledAt, drain.aborted);
@@ -211,11 +213,8 @@ export class Primary {
       // Where others make progress, this process may wait longer for a connection.
       if (sums.chunks > chunks) progress.lastAt = performance.now();
       chunks = sums.chunks;
-      if (
-        job !== null &&
-        !drain.aborted &&
-        forks.pay(sums, { workers, overrides: reading.overrides, forked: this.#workers.count })
-      ) {
+      const now = { workers, overrides: reading.overrides, forked: this.#workers.count };
+      if (job !== null && !drain.aborted && forks.pay(sums, now)) {
         try {
           this.#workers.fork({ ...job, inherited: deaths.inheritance(sums.workers) }, events);
         } catch (error) {

@@ -1,21 +1,9 @@
-import { loadConfig } from '../config.ts';
-import type { Config, LogLevel } from '../config.ts';
 import type { LaneWaits } from '../core/lanes.ts';
-import type { LogRecord } from '../core/log-events.ts';
 import type { StageTimes } from '../core/profile.ts';
 import { UmzugClusterError, messageOf } from '../errors.ts';
-import { readRun } from '../ledger/runs.ts';
-import { type Logger, type WrittenLevel, isLogged } from '../logger.ts';
-import { loadMigration } from '../migration/loader.ts';
 import { reportStray } from '../migration/strays.ts';
-import { inOneTrip } from '../postgres/transaction.ts';
-import { newProgress, runCrew } from '../run/crew.ts';
-import { refuseOtherFile } from '../run/drift.ts';
-import { makeEnvironment } from '../run/environment.ts';
-import { stepOf } from '../run/step.ts';
-import { Control } from './control.ts';
 import { hushDeprecations } from './own-process.ts';
-import { endWithoutAWord, limitBlocking, noWords, wasBlocked, watchProcess } from './process-watch.ts';
+import { endWithoutAWord, wasBlocked, watchProcess } from './process-watch.ts';
 import { type Job, type SentError, type ToPrimary, type ToWorker, workerExit } from './protocol.ts';
 
 /**
@@ -31,57 +19,11 @@ function send(message: ToPrimary): void {
   if (process.connected) process.send?.(message);
 }
 
-/** The primary writes all records: lines of several processes would run into each other in a pipe. */
-function sendingLogger(least: LogLevel): Logger {
-  const write =
-    (level: WrittenLevel) =>
-    (record: LogRecord, message?: string): void => {
-      if (isLogged(level, least)) send({ type: 'log', level, record, message });
-    };
-  return { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') };
-}
-
-async function configOf(job: Job): Promise<Config> {
-  if (!job.reloadKnexfile) return job.config;
-  const { knexfile, environment: env, cwd } = job.config;
-  const own = await loadConfig({ flags: { knexfile: knexfile ?? undefined, env }, cwd });
-  const database = job.config.database.kind === 'connection' ? job.config.database : own.database;
-  return { ...job.config, knexConfig: own.knexConfig, database };
-}
-
-/** Works on a job to its end; what it has measured, where it measures. */
 async function work(job: Job): Promise<StageTimes | null> {
   const startedAt = performance.now();
-  // The primary says what its workers die of.
-  limitBlocking(job.config.tuning.ceilingMs, noWords);
-  const env = makeEnvironment(await configOf(job), job.server);
-  const migration = await loadMigration(job.migration);
-  if (migration.kind !== 'data') return null;
-  const control = new Control(env.session, env.tuning.retryBudgetMs, job.migration.name);
-  const run = await control.use((session) =>
-    inOneTrip(session, env.pinned, () => readRun(session, env.names, job.runId)),
-  );
-  await control.close();
-  // The file may have been replaced since the primary has read it.
-  refuseOtherFile(run, migration.hashes);
-  env.stopwatch.add('load', performance.now() - startedAt);
-  await runCrew({
-    work: {
-      env,
-      migration,
-      step: stepOf(migration, job.direction),
-      run,
-      logger: sendingLogger(job.config.output.logLevel),
-    },
-    process: env.process,
-    lanes: env.tuning.lanes ?? (() => waits),
-    drain: drain.signal,
-    abort: abort.signal,
-    onChunk: (report) => send({ type: 'chunk', report }),
-    progress: newProgress(),
-    inherited: job.inherited,
-  });
-  return env.stopwatch.times;
+  const { work: workOn } = await loading;
+  const [drained, aborted] = [drain.signal, abort.signal];
+  return await workOn(job, { startedAt, drain: drained, abort: aborted, waits: () => waits, send });
 }
 
 function sentError(error: unknown): SentError {
@@ -136,3 +78,5 @@ process.on('uncaughtException', (error) => {
 });
 watchProcess({ parent: process.ppid });
 send({ type: 'hello' });
+// Loaded while the hello is on its way: a primary that computes hears it up to a chunk's computing later.
+const loading = import('./worker-job.ts');

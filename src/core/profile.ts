@@ -5,7 +5,7 @@ export const stages = {
   start: 'from the start of the process to the first look at the database',
   plan: 'the ledger is read, the file loaded, select compiled and checked, the run registered',
   fork: 'from a fork until the worker says hello',
-  load: 'a worker loads its configuration and the migration',
+  load: 'a worker loads the rest of its code, its configuration and the migration',
   connect: 'a connection is opened',
   claim: 'a range is taken up or stolen, or the end of the run is seen',
   prepare: 'a handle for the author’s code is made, select compiled',

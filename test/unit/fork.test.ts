@@ -4,6 +4,7 @@ import { shouldFork } from '../../src/core/fork.ts';
 const running = {
   elapsedMs: 500,
   rowsDone: 10_000,
+  isFirstChunk: false,
   rowsEstimated: 1_000_000,
   openRanges: 8,
   workers: 2,
@@ -21,6 +22,13 @@ describe('forking a worker', () => {
 
   it('does not pay for what is done before a worker is ready', () => {
     expect(shouldFork({ ...running, rowsEstimated: 20_000 })).toBe(false);
+  });
+
+  it('pays by the first chunk alone only while three times as long is left', () => {
+    const first = { ...running, rowsDone: 1_000, elapsedMs: 40, isFirstChunk: true };
+    expect(shouldFork({ ...first, rowsEstimated: 62_000 })).toBe(false);
+    expect(shouldFork({ ...first, rowsEstimated: 120_000 })).toBe(true);
+    expect(shouldFork({ ...first, rowsEstimated: 62_000, elapsedMs: 300 })).toBe(true);
   });
 
   it('waits a second where nobody knows how much is left', () => {

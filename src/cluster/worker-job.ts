@@ -1,0 +1,82 @@
+import { loadConfig } from '../config.ts';
+import type { Config, LogLevel } from '../config.ts';
+import type { LaneWaits } from '../core/lanes.ts';
+import type { LogRecord } from '../core/log-events.ts';
+import type { StageTimes } from '../core/profile.ts';
+import { readRun } from '../ledger/runs.ts';
+import { type Logger, type WrittenLevel, isLogged } from '../logger.ts';
+import { loadMigration } from '../migration/loader.ts';
+import { inOneTrip } from '../postgres/transaction.ts';
+import { newProgress, runCrew } from '../run/crew.ts';
+import { refuseOtherFile } from '../run/drift.ts';
+import { makeEnvironment } from '../run/environment.ts';
+import { stepOf } from '../run/step.ts';
+import { Control } from './control.ts';
+import { limitBlocking, noWords } from './process-watch.ts';
+import type { Job, ToPrimary } from './protocol.ts';
+
+/** What a worker process hears while it works, and how it speaks. */
+export interface Hearing {
+  /** When it was told of the job. */
+  readonly startedAt: number;
+  readonly drain: AbortSignal;
+  readonly abort: AbortSignal;
+  /** What chunks wait for, as the primary has seen it; null as long as nothing is known. */
+  readonly waits: () => LaneWaits | null;
+  readonly send: (message: ToPrimary) => void;
+}
+
+/** Works on a job to its end; what it has measured, where it measures. */
+export async function work(
+  job: Job,
+  { startedAt, drain, abort, waits, send }: Hearing,
+): Promise<StageTimes | null> {
+  // The primary says what its workers die of.
+  limitBlocking(job.config.tuning.ceilingMs, noWords);
+  const env = makeEnvironment(await configOf(job), job.server);
+  const migration = await loadMigration(job.migration);
+  if (migration.kind !== 'data') return null;
+  const control = new Control(env.session, env.tuning.retryBudgetMs, job.migration.name);
+  const run = await control.use((session) =>
+    inOneTrip(session, env.pinned, () => readRun(session, env.names, job.runId)),
+  );
+  await control.close();
+  // The file may have been replaced since the primary has read it.
+  refuseOtherFile(run, migration.hashes);
+  env.stopwatch.add('load', performance.now() - startedAt);
+  await runCrew({
+    work: {
+      env,
+      migration,
+      step: stepOf(migration, job.direction),
+      run,
+      logger: sendingLogger(job.config.output.logLevel, send),
+    },
+    process: env.process,
+    lanes: env.tuning.lanes ?? waits,
+    drain,
+    abort,
+    onChunk: (report) => send({ type: 'chunk', report }),
+    progress: newProgress(),
+    inherited: job.inherited,
+  });
+  return env.stopwatch.times;
+}
+
+/** The primary writes all records: lines of several processes would run into each other in a pipe. */
+function sendingLogger(least: LogLevel, send: Hearing['send']): Logger {
+  const write =
+    (level: WrittenLevel) =>
+    (record: LogRecord, message?: string): void => {
+      if (isLogged(level, least)) send({ type: 'log', level, record, message });
+    };
+  return { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') };
+}
+
+async function configOf(job: Job): Promise<Config> {
+  if (!job.reloadKnexfile) return job.config;
+  const { knexfile, environment: env, cwd } = job.config;
+  const own = await loadConfig({ flags: { knexfile: knexfile ?? undefined, env }, cwd });
+  const database = job.config.database.kind === 'connection' ? job.config.database : own.database;
+  return { ...job.config, knexConfig: own.knexConfig, database };
+}
