@@ -1,6 +1,7 @@
 import { type Overrides, parseOverrides } from '../core/steering.ts';
 import type { Space } from '../migration/key.ts';
 import type { Session } from '../postgres/session.ts';
+import { inOrder } from '../postgres/transaction.ts';
 import { isOrphan } from './orphans.ts';
 import { type Key, type Range, type RunTotals, toRange } from './rows.ts';
 import type { LedgerNames } from './schema.ts';
@@ -198,15 +199,15 @@ export async function layOut(
   runId: string,
   { bounds, space, estimatedEach }: Layout,
 ): Promise<void> {
-  for (const [index, hi] of bounds.entries()) {
-    await session.query(
-      `insert into ${names.ranges} (run_id, no, pass, space, lo, hi, estimated)
-       select $1::bigint, 1 + coalesce((select max(no) from ${names.ranges} where run_id = $1::bigint), 0),
-              pass, $5, $2::text[], $3::text[], $4::double precision
-       from ${names.runs} where id = $1::bigint`,
-      [runId, bounds[index - 1] ?? null, hi, estimatedEach, space],
-    );
-  }
+  const insert = `insert into ${names.ranges} (run_id, no, pass, space, lo, hi, estimated)
+     select $1::bigint, 1 + coalesce((select max(no) from ${names.ranges} where run_id = $1::bigint), 0),
+            pass, $5, $2::text[], $3::text[], $4::double precision
+     from ${names.runs} where id = $1::bigint`;
+  await inOrder(
+    bounds.map((hi, index) =>
+      session.query(insert, [runId, bounds[index - 1] ?? null, hi, estimatedEach, space]),
+    ),
+  );
 }
 
 /** Sums over the ranges of a run. */

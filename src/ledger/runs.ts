@@ -1,5 +1,6 @@
 import type { FileHashes } from '../core/file-drift.ts';
 import type { Session } from '../postgres/session.ts';
+import { inOrder } from '../postgres/transaction.ts';
 import {
   type Direction,
   type Key,
@@ -164,15 +165,18 @@ export async function lockRun(
   names: LedgerNames,
   id: string,
 ): Promise<{ run: Run; openRanges: number; quarantined: number }> {
-  const locked = await session.query(
-    `select ${runColumns} from ${names.runs} where id = $1::bigint for update -- one host finishes`,
-    [id],
-  );
-  const open = await session.query(
-    `select count(*) filter (where state = 'open') as open, count(*) filter (where state = 'void') as void
-     from ${names.ranges} where run_id = $1::bigint`,
-    [id],
-  );
+  const [locked, open] = await inOrder([
+    session.query(
+      `select ${runColumns} from ${names.runs} where id = $1::bigint for update -- one host finishes`,
+      [id],
+    ),
+    // In one trip, but begun when the lock is there: with a snapshot of that moment.
+    session.query(
+      `select count(*) filter (where state = 'open') as open, count(*) filter (where state = 'void') as void
+       from ${names.ranges} where run_id = $1::bigint`,
+      [id],
+    ),
+  ]);
   const { open: openRanges, void: quarantined } = (open.rows[0] ?? {}) as { open: number; void: number };
   return { run: toRun(locked.rows[0] ?? {}), openRanges, quarantined };
 }

@@ -192,12 +192,15 @@ function foreignTables(schema: string, names: readonly string[]): Error {
 export async function ensureLedger(session: Session, schema: string, turn: TurnOptions): Promise<void> {
   await takeTurn(session, schema, turn);
   if ((await readLedgerVersion(session, schema)) !== null) return;
-  await ensureSchema(session, schema);
-  await session.query(ddl(ledgerNames(schema)));
+  const created = await schemaToCreate(session, schema);
+  await session.query(`${created}${ddl(ledgerNames(schema))}`);
 }
 
-/** Not `create schema if not exists`: that needs the right to create one even where it exists. */
-async function ensureSchema(session: Session, schema: string): Promise<void> {
+/**
+ * The statement that creates the schema, empty where it exists. Not `create schema if not exists`: that needs the right
+ * to create one even where it exists.
+ */
+async function schemaToCreate(session: Session, schema: string): Promise<string> {
   const found = await session.query(
     `select exists (select from pg_catalog.pg_namespace where nspname = $1) as exists, current_user as role,
             pg_catalog.current_database() as database,
@@ -216,7 +219,7 @@ async function ensureSchema(session: Session, schema: string): Promise<void> {
       hint: `grant usage, create on schema ${name} to ${role};`,
     });
   }
-  if (row.exists === true) return;
+  if (row.exists === true) return '';
   if (row.may_create !== true) {
     throw fail('PERMISSION', {
       message: `the role ${role} may not create the schema ${name} of the ledger`,
@@ -224,5 +227,5 @@ async function ensureSchema(session: Session, schema: string): Promise<void> {
       hint: `create schema ${name} authorization ${role};`,
     });
   }
-  await session.query(`create schema ${name}`);
+  return `create schema ${name};`;
 }

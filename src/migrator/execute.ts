@@ -147,6 +147,16 @@ export function makeExecutor(input: ExecutorInput): Executor {
   };
 
   const executeData = async (migration: DataMigration, direction: Direction): Promise<Done> => {
+    // Of the first lane: the server makes it while the run is planned (bench/README.md).
+    env.early.begin(primary.abortSignal);
+    try {
+      return await runData(migration, direction);
+    } finally {
+      await env.early.end();
+    }
+  };
+
+  const runData = async (migration: DataMigration, direction: Direction): Promise<Done> => {
     const begun = await env.stopwatch
       .time('plan', () => control.use((session) => register(session, migration, direction)))
       .catch((error: unknown) => {

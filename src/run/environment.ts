@@ -7,7 +7,8 @@ import type { Tuning } from '../core/settings.ts';
 import { fail } from '../errors.ts';
 import { type LedgerNames, ledgerNames } from '../ledger/schema.ts';
 import type { SessionOptions } from '../postgres/client-config.ts';
-import { Session } from '../postgres/session.ts';
+import { EarlySession } from '../postgres/early-session.ts';
+import type { Session } from '../postgres/session.ts';
 import { oldestServer, unsupported } from '../postgres/supported.ts';
 import { type ServerFacts, hurried, pinned, unhurried } from '../postgres/transaction.ts';
 import { applicationName } from './chunk-waits.ts';
@@ -22,6 +23,8 @@ export interface RunEnvironment {
   readonly knexConfig: Knex.Config;
   readonly searchPath: readonly string[] | null;
   readonly session: SessionOptions;
+  /** The connection of the first lane, where it is made while the run is planned. */
+  readonly early: EarlySession;
   /** The statement that pins the settings of each transaction. */
   readonly pinned: string;
   /** The statement that lifts the time limit of a whole transaction. */
@@ -52,6 +55,7 @@ export function sessionOptions(config: Config): SessionOptions {
 
 /** Makes the environment once the server has said what it is. */
 export function makeEnvironment(config: Config, server: ServerFacts): RunEnvironment {
+  const session = sessionOptions(config);
   const settings = pinned(config.tuning, server, applicationName);
   return {
     names: ledgerNames(config.ledgerSchema),
@@ -59,7 +63,8 @@ export function makeEnvironment(config: Config, server: ServerFacts): RunEnviron
     tuning: { ...config.tuning, maxBytes: withinHeap(config.tuning) },
     knexConfig: config.knexConfig,
     searchPath: config.searchPath,
-    session: sessionOptions(config),
+    session,
+    early: new EarlySession(session),
     pinned: settings,
     unhurried: unhurried(server),
     hurried: hurried(config.tuning, server),

@@ -4,7 +4,7 @@ import { failureFacts, putBack } from '../ledger/quarantine.ts';
 import type { Run } from '../ledger/rows.ts';
 import { changeState, lockRun, readRun } from '../ledger/runs.ts';
 import type { Session } from '../postgres/session.ts';
-import { withTransaction } from '../postgres/transaction.ts';
+import { inOrder, withTransaction } from '../postgres/transaction.ts';
 import type { RunEnvironment } from './environment.ts';
 import { sweepAgain } from './sweep.ts';
 
@@ -29,21 +29,22 @@ export async function finish(session: Session, env: RunEnvironment, runId: strin
     }
     const swept = await sweepAgain(session, env, run);
     if (swept === 'sweep') return { run: await readRun(session, env.names, run.id), isEndless: false };
-    const done = await changeState(session, env.names, run.id, 'done');
-    if (run.reverts === null) {
-      await recordExecuted(session, env.names, {
-        name: run.name,
-        kind: 'data',
-        runId: run.id,
-        fileSha256: run.fileSha256,
-        imports: run.imports,
-      });
-    } else {
-      await forgetExecuted(session, env.names, run.name);
-      await changeState(session, env.names, run.reverts, 'reverted');
-    }
+    const [done] = await inOrder([
+      changeState(session, env.names, run.id, 'done'),
+      ...(run.reverts === null
+        ? [recordRun(session, env, run)]
+        : [
+            forgetExecuted(session, env.names, run.name),
+            changeState(session, env.names, run.reverts, 'reverted'),
+          ]),
+    ]);
     return { run: done, isEndless: swept === 'endless' };
   });
+}
+
+async function recordRun(session: Session, { names }: RunEnvironment, run: Run): Promise<void> {
+  const { id, name, fileSha256, imports } = run;
+  await recordExecuted(session, names, { name, kind: 'data', runId: id, fileSha256, imports });
 }
 
 /**

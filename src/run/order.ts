@@ -3,6 +3,7 @@ import { listExecuted } from '../ledger/migrations.ts';
 import { liveRuns } from '../ledger/runs.ts';
 import type { LedgerNames } from '../ledger/schema.ts';
 import type { Session } from '../postgres/session.ts';
+import { inOrder } from '../postgres/transaction.ts';
 import { revertingError } from './drift.ts';
 
 /**
@@ -20,11 +21,12 @@ export async function refuseWithoutGround(
   name: string,
   executed: Iterable<string>,
 ): Promise<void> {
-  const reverting = (await liveRuns(session, names)).find(
+  const [live, recorded] = await inOrder([liveRuns(session, names), listExecuted(session, names)]);
+  const reverting = live.find(
     (run) => run.direction === 'up' && run.state === 'reverting' && run.name < name,
   );
   if (reverting !== undefined) throw revertingError(reverting.name);
-  const present = new Set((await listExecuted(session, names)).map((migration) => migration.name));
+  const present = new Set(recorded.map((migration) => migration.name));
   const gone = [...executed].find((before) => before < name && !present.has(before));
   if (gone === undefined) return;
   throw fail('REVERTING', {

@@ -38,9 +38,8 @@ export async function planStep(
   const author = { session, env, migration, step };
   return await withTransaction(
     session,
-    env.pinned,
+    `${env.pinned}; ${authorSearchPath(env.searchPath)}`,
     async () => {
-      await session.query(authorSearchPath(env.searchPath));
       const understood = await understand(author, await stableSelect(author));
       await tryChunk(author, understood);
       const { shape, base, keyAs, matching } = understood;

@@ -12,7 +12,7 @@ import { type SelectShape, type WholeSelect, clauseRefusal } from '../migration/
 import { resolveWholeBase } from '../migration/whole-base.ts';
 import { asSubquery, unended } from '../migration/whole-select.ts';
 import type { Session } from '../postgres/session.ts';
-import { setLocal } from '../postgres/transaction.ts';
+import { inOrder, setLocal } from '../postgres/transaction.ts';
 import type { AuthorSelect } from './author-select.ts';
 import { explain, fieldsOf, refusalOf } from './explain.ts';
 
@@ -74,18 +74,25 @@ export async function tryChunk(author: AuthorSelect, { shape, base }: Understood
   const last = maxKey(base);
   const found = await session.query(last.text, last.values);
   const upTo = (found.rows[0]?.['key'] as readonly string[] | undefined) ?? null;
-  await explain(author, comparisons(base, upTo), 'key');
-  if (upTo === null) return;
-  const range = { after: null, upTo, limit: 1 };
-  if (author.step.setBased) {
-    const { builder } = guardDatabase(session, author.env.knexConfig);
-    await explain(author, native({ builder: setBasedChunk(shape, base, builder, range) }), 'chunk');
-  } else if (shape.plain) {
-    await explain(author, lockedChunk(shape, base, range), 'chunk');
-  } else {
-    await explain(author, rowsByKeys(shape, base, [upTo]), 'chunk');
-  }
+  const compared = comparisons(base, upTo);
+  if (upTo === null) return void (await explain(author, compared, 'key'));
+  const chunk = statementOfChunk(author, shape, base, upTo);
+  await inOrder([explain(author, compared, 'key'), explain(author, chunk, 'chunk')]);
   await readOne(author, shape, base, upTo);
+}
+
+function statementOfChunk(
+  { session, env, step }: AuthorSelect,
+  shape: SelectShape,
+  base: BaseTable,
+  upTo: readonly string[],
+): Statement {
+  const range = { after: null, upTo, limit: 1 };
+  if (step.setBased) {
+    const { builder } = guardDatabase(session, env.knexConfig);
+    return native({ builder: setBasedChunk(shape, base, builder, range) });
+  }
+  return shape.plain ? lockedChunk(shape, base, range) : rowsByKeys(shape, base, [upTo]);
 }
 
 // Long enough where the planner walks the key; a sparse select need not find a row.
@@ -103,10 +110,12 @@ async function readOne(
   const { session, env, step, migration } = author;
   const timeoutMs = Math.min(trialMs, env.tuning.statementTimeoutMs);
   const pick = pickKeys(shape, base, { after: null, upTo, limit: trialRows });
-  await session.query('savepoint trial');
-  await session.query(setLocal([['statement_timeout', `${timeoutMs}ms`]]));
   try {
-    const { rows } = await session.query(pick.text, pick.values);
+    const [, , { rows }] = await inOrder([
+      session.query('savepoint trial'),
+      session.query(setLocal([['statement_timeout', `${timeoutMs}ms`]])),
+      session.query(pick.text, pick.values),
+    ]);
     const read = rowsByKeys(
       shape,
       base,

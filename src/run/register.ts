@@ -11,7 +11,7 @@ import { isExecuted } from '../ledger/migrations.ts';
 import { type LedgerNames, ensureLedger } from '../ledger/schema.ts';
 import type { TurnOptions } from '../ledger/turn.ts';
 import type { Session } from '../postgres/session.ts';
-import { inOneTrip, plainSettings, withTransaction } from '../postgres/transaction.ts';
+import { inOneTrip, inOrder, plainSettings, withTransaction } from '../postgres/transaction.ts';
 import { isSpent, refuseOtherFile, refuseOtherPlan, revertingError } from './drift.ts';
 import type { RunEnvironment } from './environment.ts';
 import { blockLayout, makeLayout } from './layout.ts';
@@ -47,14 +47,15 @@ export async function registerUp(
   plan: Plan,
   { again, turn, refuse, ...how }: Turn & TakeUp & { readonly again: boolean },
 ): Promise<Run | null> {
-  return await withTransaction(session, env.pinned, async () => {
-    await session.query(env.unhurried);
+  return await withTransaction(session, `${env.pinned}; ${env.unhurried}`, async () => {
     await ensureLedger(session, env.ledgerSchema, { ...turn, begin: env.hurried });
-    const live = await findLiveRun(session, env.names, migration.name, 'up');
+    const [live, isDone] = await inOrder([
+      findLiveRun(session, env.names, migration.name, 'up'),
+      isExecuted(session, env.names, migration.name),
+    ]);
     // One that is executed may be run once more, and be begun.
-    if (!again && live === null && (await isExecuted(session, env.names, migration.name))) return null;
-    await refuse(session);
-    await refuseUnsound(session, env, migration.name);
+    if (!again && live === null && isDone) return null;
+    await inOrder([refuse(session), refuseUnsound(session, env, migration.name)]);
     if (live !== null) {
       const facts = await failureFacts(session, env.names, live.id);
       if (!isSpent(live, migration.hashes, facts)) {

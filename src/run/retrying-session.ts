@@ -53,7 +53,9 @@ export class RetryingSession {
     if (this.#session?.usable) return this.#session;
     // What a lost connection was lost for says nothing about the next one.
     this.#session = null;
-    const open = (): Promise<Session> => Session.open(this.#env.session, this.#abort);
+    const { early, session } = this.#env;
+    const open = async (): Promise<Session> =>
+      (await early.take()) ?? (await Session.open(session, this.#abort));
     this.#session = await this.#env.stopwatch.time('connect', open);
     return this.#session;
   }
