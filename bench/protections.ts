@@ -61,6 +61,6 @@ export const protections: readonly Protection[] = [
   {
     name: 'doubled rows looked for',
     styles: ['rows'],
-    without: [{ file: 'run/batch.js', from: 'const isTwin =', to: 'return; const isTwin =' }],
+    without: [{ file: 'run/batch.js', from: 'const isSame =', to: 'return; const isSame =' }],
   },
 ];

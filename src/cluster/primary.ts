@@ -168,7 +168,7 @@ export class Primary {
     };
     const advice = new LaneAdvice(ledger, env, (waits) => this.#workers.tell({ type: 'waits', waits }));
     const ended = runCrew({
-      work: { env, migration, step: stepOf(migration, run.direction), run, logger },
+      work: { env, migration, step: stepOf(migration, run.direction), run, logger, shown: { places: null } },
       process: env.process,
       lanes: env.tuning.lanes ?? (() => advice.waits),
       drain,

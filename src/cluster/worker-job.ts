@@ -51,6 +51,7 @@ export async function work(
       step: stepOf(migration, job.direction),
       run,
       logger: sendingLogger(job.config.output.logLevel, send),
+      shown: { places: null },
     },
     process: env.process,
     lanes: env.tuning.lanes ?? waits,

@@ -1,6 +1,7 @@
 import type { Knex } from 'knex';
-import { parseTextArray } from '../postgres/parsers.ts';
+import { hidden } from './chunk-rows.ts';
 import type { BaseTable, KeyColumn } from './key.ts';
+import type { Keys } from './key-list.ts';
 import {
   type KeyRange,
   type Statement,
@@ -19,21 +20,11 @@ import { type SelectShape, groupWhere, hasColumns } from './select-shape.ts';
 
 /**
  * The author's `select` turned into the statements of a chunk. Hidden columns are raw fragments, so that an
- * application's `wrapIdentifier` does not rename them, and `splitRows` takes them off before its
+ * application's `wrapIdentifier` does not rename them, and `ChunkRows` takes them off before its
  * `postProcessResponse` sees the rows.
  */
 
-type Key = readonly string[];
 type Query = Knex.QueryBuilder;
-
-const keyText = '__umzug_key';
-const moved = '__umzug_moved';
-const rowKey = '__umzug_row';
-const keyColumn = (index: number): string => `__umzug_k${index}`;
-
-// A text whose parser no application has changed. As a `text[]` of one element, reading it took 13 % of the
-// client's time.
-const plainText = 'pg_catalog.text::pg_catalog.refcursor';
 
 /** A range, and the most rows to take from it. */
 export interface ChunkRange extends KeyRange {
@@ -53,21 +44,23 @@ export interface ByteBound {
  * of the author's own query, so that the planner walks the key's index and stops at the limit. A row that was
  * changed while the statement waited for its lock comes as it is now, in its old place: it is marked, since it
  * may have got another key. `identity`: the table with the key of its rows, where `base` orders them by something
- * else.
+ * else. `isKeyShown`: the author's own columns tell that key.
  */
 export function lockedChunk(
   shape: SelectShape,
   base: BaseTable,
   range: ChunkRange,
   identity: BaseTable = base,
+  isKeyShown = false,
 ): Statement {
   const { alias } = shape.table;
-  const query = nextRows(shape, base, range);
+  const query = nextRows(shape, base, range, !isKeyShown || identity !== base);
   // Younger than all that was complete when the statement began. A column of nulls costs next to nothing.
   const isYoung = `pg_catalog.age(${quote(alias)}.xmin) <= (
     select pg_catalog.age(pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::pg_catalog.xid))`;
-  query.select(raw(query, `case when ${isYoung} then 1 end as ${quote(moved)}`));
-  if (identity !== base) query.select(raw(query, `${asText(alias, identity.key)} as ${quote(rowKey)}`));
+  query.select(raw(query, `case when ${isYoung} then 1 end as ${quote(hidden.moved)}`));
+  if (identity !== base && !isKeyShown)
+    query.select(raw(query, `${asText(alias, identity.key)} as ${quote(hidden.row)}`));
   const { text, values } = native(query);
   return { text: `${text} for no key update of ${quote(alias)}`, values };
 }
@@ -86,21 +79,24 @@ export function fittingChunk(
 export function fittingKeys(
   shape: SelectShape,
   base: BaseTable,
-  keys: readonly Key[],
+  keys: Keys,
   { sizes, maxBytes }: ByteBound,
 ): Statement {
   return lastFitting(rowsByKeys(shape, base, keys), sizedKey(base), sizes, maxBytes);
 }
 
 function sizedKey({ key }: BaseTable): Parameters<typeof lastFitting>[1] {
-  const column = `q.${quote(keyText)}`;
-  return { column: keyText, list: key.length === 1 ? `array[${column}::pg_catalog.text]` : column };
+  const column = `q.${quote(hidden.key)}`;
+  return { column: hidden.key, list: key.length === 1 ? `array[${column}::pg_catalog.text]` : column };
 }
 
-function nextRows(shape: SelectShape, base: BaseTable, range: ChunkRange): Query {
+function nextRows(shape: SelectShape, base: BaseTable, range: ChunkRange, withKey = true): Query {
   const { alias } = shape.table;
   const key = keyIn(shape, base);
-  const query = restrict(withKeyText(shape, base), within(alias, key, range, 1));
+  const query = restrict(
+    withKey ? withKeyText(shape, base) : withColumns(shape),
+    within(alias, key, range, 1),
+  );
   return query.orderByRaw(raw(query, orderBy(alias, key))).limit(range.limit);
 }
 
@@ -111,8 +107,8 @@ export function pickKeys(shape: SelectShape, base: BaseTable, range: ChunkRange)
   const query = restrict(groupWhere(shape.builder).clearSelect(), ofRange);
   selectKeyColumns(query, shape, base);
   const { text, values } = native(query);
-  const names = base.key.map((_, index) => quote(keyColumn(index))).join(', ');
-  const texts = base.key.map((_, index) => `${quote(keyColumn(index))}::pg_catalog.text`).join(', ');
+  const names = base.key.map((_, index) => quote(hidden.column(index))).join(', ');
+  const texts = base.key.map((_, index) => `${quote(hidden.column(index))}::pg_catalog.text`).join(', ');
   // What is materialized is planned as if there were no limit.
   const first = range.isGathered ? `with found as materialized (${text}) ` : '';
   const from = range.isGathered ? 'found' : `(${text}) as found`;
@@ -126,7 +122,7 @@ export function pickKeys(shape: SelectShape, base: BaseTable, range: ChunkRange)
 }
 
 /** Locks the base rows of `keys` in key order; rows of `key text[]` for those that still exist. */
-export function lockKeys(base: BaseTable, keys: readonly Key[]): Statement {
+export function lockKeys(base: BaseTable, keys: Keys): Statement {
   const chosen = oneOf('t', base.key, keys, 1);
   return {
     text: `select ${asText('t', base.key)} as key from ${tableName(base)} as t
@@ -138,52 +134,16 @@ export function lockKeys(base: BaseTable, keys: readonly Key[]): Statement {
 }
 
 /** The author's rows of exactly these base rows, in key order; for `splitRows`. */
-export function rowsByKeys(shape: SelectShape, base: BaseTable, keys: readonly Key[]): Statement {
+export function rowsByKeys(shape: SelectShape, base: BaseTable, keys: Keys): Statement {
   const query = withKeyText(shape, base);
   selectKeyColumns(query, shape, base);
   const { text, values } = native(query);
-  const key = base.key.map((column, index) => ({ ...column, name: keyColumn(index) }));
+  const key = base.key.map((column, index) => ({ ...column, name: hidden.column(index) }));
   const chosen = oneOf('s', key, keys, values.length + 1);
   return {
     text: `select s.* from (${text}) as s where ${chosen.text} order by ${orderBy('s', key)}`,
     values: [...values, ...chosen.values],
   };
-}
-
-/** Takes the keys that `lockedChunk` tells of rows in another order, in place. */
-export function takeRowKeys(rows: readonly object[]): Key[] {
-  return rows.map((row) => {
-    const fields = row as Record<string, unknown>;
-    const key = fields[rowKey];
-    delete fields[rowKey];
-    return keyOfList(key);
-  });
-}
-
-/** Takes the hidden columns off the rows, in place, and returns the rows with their keys. */
-export function splitRows(
-  rows: readonly object[],
-  base: BaseTable,
-): { readonly rows: object[]; readonly keys: Key[]; readonly mayHaveMoved: boolean } {
-  let mayHaveMoved = false;
-  const hidden = base.key.map((_, index) => keyColumn(index)).reverse();
-  const keys = rows.map((row) => {
-    const fields = row as Record<string, unknown>;
-    const key = fields[keyText];
-    // Last column first: V8 keeps an object fast only where its last property is deleted.
-    if (moved in fields) {
-      mayHaveMoved ||= fields[moved] !== null;
-      delete fields[moved];
-    }
-    for (const name of hidden) if (name in fields) delete fields[name];
-    delete fields[keyText];
-    return base.key.length === 1 ? [String(key)] : keyOfList(key);
-  });
-  return { rows: [...rows], keys, mayHaveMoved };
-}
-
-function keyOfList(list: unknown): Key {
-  return (Array.isArray(list) ? list : parseTextArray(String(list))) as Key;
 }
 
 /** The base rows that the author selects and that meet both conditions: of each what `column` says. */
@@ -219,18 +179,22 @@ function keyIn({ keyAs }: SelectShape, { key }: BaseTable): readonly KeyColumn[]
   return key.map((column, index) => ({ ...column, name: keyAs[index] ?? column.name }));
 }
 
-function withKeyText(shape: SelectShape, base: BaseTable): Query {
+function withColumns(shape: SelectShape): Query {
   const query = groupWhere(shape.builder);
-  if (!hasColumns(query)) query.select(raw(query, '*'));
+  return hasColumns(query) ? query : query.select(raw(query, '*'));
+}
+
+function withKeyText(shape: SelectShape, base: BaseTable): Query {
+  const query = withColumns(shape);
   const { alias } = shape.table;
   const columns = keyIn(shape, base);
-  const key = columns.length === 1 ? `${orderBy(alias, columns)}::${plainText}` : asText(alias, columns);
-  return query.select(raw(query, `${key} as ${quote(keyText)}`));
+  const key = columns.length === 1 ? `${orderBy(alias, columns)}::pg_catalog.text` : asText(alias, columns);
+  return query.select(raw(query, `${key} as ${quote(hidden.key)}`));
 }
 
 function selectKeyColumns(query: Query, shape: SelectShape, base: BaseTable): void {
   for (const [index, column] of keyIn(shape, base).entries()) {
-    query.select(raw(query, `${orderBy(shape.table.alias, [column])} as ${quote(keyColumn(index))}`));
+    query.select(raw(query, `${orderBy(shape.table.alias, [column])} as ${quote(hidden.column(index))}`));
   }
 }
 

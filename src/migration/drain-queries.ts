@@ -1,14 +1,13 @@
 import { rowsByKeys, setBasedRows } from './chunk-queries.ts';
 import type { BaseTable } from './key.ts';
+import type { Keys } from './key-list.ts';
 import { type KeyRange, type Statement, asText, oneOf, quote, within } from './key-sql.ts';
 import type { SelectShape } from './select-shape.ts';
 
 /** Whether rows still match after an update, asked in its own transaction. */
 
-type Key = readonly string[];
-
 /** How many of these base rows the author selects now: one row with `count`. */
-export function countMatching(shape: SelectShape, base: BaseTable, keys: readonly Key[]): Statement {
+export function countMatching(shape: SelectShape, base: BaseTable, keys: Keys): Statement {
   return countOf(rowsByKeys(shape, base, keys));
 }
 
@@ -28,11 +27,7 @@ export function matchingKeys(
  * How many rows of a range, or of these keys, this transaction has written and the author still selects: one row
  * with `count`. Rows that others have changed or moved meanwhile do not count: they may well match.
  */
-export function countWritten(
-  shape: SelectShape,
-  base: BaseTable,
-  among: KeyRange | readonly Key[],
-): Statement {
+export function countWritten(shape: SelectShape, base: BaseTable, among: KeyRange | Keys): Statement {
   const { alias } = shape.table;
   const chosen = 'upTo' in among ? within(alias, base.key, among, 1) : oneOf(alias, base.key, among, 1);
   const xmin = `${quote(alias)}.xmin`;

@@ -1,4 +1,5 @@
 import type { BaseTable } from './key.ts';
+import type { Keys } from './key-list.ts';
 import {
   type Statement,
   after,
@@ -97,7 +98,7 @@ export function nthOfKeys(
 }
 
 /** How many of the keys still exist: one row with `count`. */
-export function countKeys(base: BaseTable, keys: readonly Key[]): Statement {
+export function countKeys(base: BaseTable, keys: Keys): Statement {
   const chosen = oneOf('t', base.key, keys, 1);
   const text = `select pg_catalog.count(*) as count from ${tableName(base)} as t where ${chosen.text}`;
   return { text, values: chosen.values };

@@ -1,4 +1,5 @@
 import type { BaseTable, Comparison, KeyColumn } from './key.ts';
+import { type Keys, byColumn } from './key-list.ts';
 
 /**
  * Keys in SQL. Keys travel as text and are compared by Postgres alone: as the column's own type, in the
@@ -102,13 +103,8 @@ export function within(alias: string, key: readonly KeyColumn[], range: KeyRange
 }
 
 /** Rows whose key is one of `keys`, with its values; the placeholders begin at `first`. */
-export function oneOf(
-  alias: string,
-  key: readonly KeyColumn[],
-  keys: readonly Key[],
-  first: number,
-): Statement {
-  const values = key.map((_, index) => keys.map((one) => one[index]));
+export function oneOf(alias: string, key: readonly KeyColumn[], keys: Keys, first: number): Statement {
+  const values = byColumn(keys, key.length);
   const [single] = key;
   if (key.length === 1 && single !== undefined && !isArrayType(single)) {
     const text = `${compared(alias, single)} ${operator(single, '=')} any ($${first}::${single.type}[])`;

@@ -3,6 +3,7 @@ import { withoutValues } from '../core/server-message.ts';
 import { type SessionOptions, clientConfig } from './client-config.ts';
 import { ledgerTypes } from './parsers.ts';
 import { pg } from './pg.ts';
+import { type Field, type RowTaker, queryRows } from './row-query.ts';
 import { parametersOf, streamOf } from './stream.ts';
 import { requireSupported } from './supported.ts';
 
@@ -11,14 +12,7 @@ export interface Result {
   readonly rowCount: number | null;
   readonly command: string;
   /** The columns, as the server describes them. */
-  readonly fields?: readonly {
-    readonly name: string;
-    /** Oid of the table of which it is a column as it is, and the column's number; 0: it is an expression. */
-    readonly tableID: number;
-    readonly columnID: number;
-    readonly dataTypeID: number;
-    readonly dataTypeSize: number;
-  }[];
+  readonly fields?: readonly Field[];
 }
 
 // A goodbye is answered at once, unless the network swallows it.
@@ -98,6 +92,12 @@ export class Session {
     return await this.#send({ text, values: [...values], ...options, queryMode: 'extended' });
   }
 
+  /** The same, where columns of the rows are for `taker` and not for the author. */
+  async authorRows(text: string, values: readonly unknown[], taker: RowTaker): Promise<Result> {
+    this.onStatement?.(text, values);
+    return await this.#counted(() => queryRows(this.client, { text, values }, taker));
+  }
+
   /** Of the listeners for what comes, these are the first and the last: between them the driver parses. */
   #watch(): void {
     let since = 0;
@@ -107,10 +107,14 @@ export class Session {
   }
 
   async #send(config: object): Promise<Result> {
+    return await this.#counted(() => this.client.query(config as Pg.QueryConfig));
+  }
+
+  async #counted(ask: () => Promise<unknown>): Promise<Result> {
     if (this.#inFlight === 0) this.#busySince = performance.now();
     this.#inFlight += 1;
     try {
-      const result: unknown = await this.client.query(config as Pg.QueryConfig);
+      const result = await ask();
       this.answeredAt = performance.now();
       return result as Result;
     } catch (error) {

@@ -7,11 +7,11 @@ import {
   fittingChunk,
   lockedChunk,
   rowsByKeys,
-  splitRows,
-  takeRowKeys,
 } from '../migration/chunk-queries.ts';
+import { ChunkRows, type ShownKey } from '../migration/chunk-rows.ts';
 import type { GuardedDatabase } from '../migration/guard.ts';
 import { type BaseTable, type Space, inSpace } from '../migration/key.ts';
+import { KeyList } from '../migration/key-list.ts';
 import type { SelectShape } from '../migration/select-shape.ts';
 import type { Session } from '../postgres/session.ts';
 import { lockPicked } from './pick.ts';
@@ -19,7 +19,7 @@ import { lockPicked } from './pick.ts';
 /** The rows a chunk has in hand before `update` is called. */
 export interface Batch {
   readonly rows: object[];
-  readonly keys: readonly Key[];
+  readonly keys: KeyList;
   /** The new cursor. */
   readonly to: Key;
   /** It has as many rows as it may: there may be more of them. */
@@ -33,6 +33,7 @@ export interface BatchRequest {
   readonly space: Space;
   readonly range: ChunkRange;
   readonly bound: ByteBound | null;
+  readonly shown: ShownKey;
 }
 
 /** Locks the next base rows, then reads the author's rows for them: one statement for a plain select. */
@@ -54,7 +55,7 @@ async function readPlain(
   session: Session,
   shape: SelectShape,
   base: BaseTable,
-  { space, range, bound }: BatchRequest,
+  { space, range, bound, shown }: BatchRequest,
 ): Promise<Batch> {
   const placed = inSpace(base, space);
   const probe = bound === null ? null : fittingChunk(shape, placed, range, bound);
@@ -62,35 +63,50 @@ async function readPlain(
   // Short of the limit by its bytes: the range goes on behind it.
   const isCut = fitting !== undefined && Number(fitting['rows']) < range.limit;
   const cut = isCut ? (fitting['key'] as Key) : null;
-  const statement = lockedChunk(shape, placed, cut === null ? range : { ...range, upTo: cut }, base);
-  const { rows } = await session.authorQuery(statement.text, statement.values);
+  const limits = cut === null ? range : { ...range, upTo: cut };
+  const { rows, read } = await readLocked(session, shape, base, { space, range: limits, bound, shown });
   const isFull = rows.length === range.limit;
+  const { keys, last, mayHaveMoved } = read;
   if (space === 'blocks') {
-    const keys = takeRowKeys(rows);
-    const read = splitRows(rows, placed);
     // A row that moved while it was waited for tells its new place, which may be far behind the others.
-    const end = read.mayHaveMoved ? (range.after ?? [firstPlace]) : read.keys.at(-1);
-    return { ...read, keys, to: (isFull ? end : cut) ?? range.upTo, isFull, isCut };
+    const end = mayHaveMoved ? (range.after ?? [firstPlace]) : last;
+    return { rows, keys, to: (isFull ? end : cut) ?? range.upTo, isFull, isCut };
   }
-  const read = splitRows(rows, base);
-  if (read.mayHaveMoved) return await readPicked(session, shape, base, { range, bound });
-  const to = isFull ? read.keys.at(-1) : cut;
-  return { ...read, to: to ?? range.upTo, isFull, isCut };
+  if (mayHaveMoved) return await readPicked(session, shape, base, { range, bound });
+  return { rows, keys, to: (isFull ? last : cut) ?? range.upTo, isFull, isCut };
+}
+
+/** Locks and reads the rows of a plain select, without the key where its own columns tell that. */
+async function readLocked(
+  session: Session,
+  shape: SelectShape,
+  base: BaseTable,
+  request: BatchRequest,
+): Promise<{ readonly rows: object[]; readonly read: ChunkRows }> {
+  const { space, range, shown } = request;
+  const read = new ChunkRows(base, shown.places);
+  const statement = lockedChunk(shape, inSpace(base, space), range, base, shown.places !== null);
+  const { rows } = await session.authorRows(statement.text, statement.values, read);
+  shown.places = read.shownAt;
+  if (!read.isAstray) return { rows, read };
+  shown.places = null;
+  return await readLocked(session, shape, base, request);
 }
 
 async function readPicked(
   session: Session,
   shape: SelectShape,
   base: BaseTable,
-  { range, bound }: Omit<BatchRequest, 'space'>,
+  { range, bound }: Pick<BatchRequest, 'range' | 'bound'>,
 ): Promise<Batch> {
   const { picked, locked, last, isCut } = await lockPicked(session, shape, base, range, bound);
   const to = last ? range.upTo : (picked.at(-1) ?? range.upTo);
   const isFull = !last && !isCut;
-  if (locked.length === 0) return { rows: [], keys: [], to, isFull, isCut };
+  if (locked.length === 0) return { rows: [], keys: new KeyList([]), to, isFull, isCut };
   const byKeys = rowsByKeys(shape, base, locked);
-  const read = splitRows((await session.authorQuery(byKeys.text, byKeys.values)).rows, base);
-  return { ...read, to, isFull, isCut };
+  const read = new ChunkRows(base);
+  const { rows } = await session.authorRows(byKeys.text, byKeys.values, read);
+  return { rows, keys: read.keys, to, isFull, isCut };
 }
 
 /** Rows as the application's own knex would give them. */
@@ -103,17 +119,17 @@ function asApplication(guard: GuardedDatabase, { builder }: SelectShape, rows: o
  * A join that multiplies rows would migrate a base row more than once. Rows come in the order of their keys, so
  * twins are neighbours. Names an example by its key alone.
  */
-export function refuseDuplicates(keys: readonly Key[], name: string): void {
-  const isTwin = (key: Key, index: number): boolean =>
-    index > 0 && key.every((part, column) => part === keys[index - 1]?.[column]);
-  const first = keys.findIndex(isTwin);
-  if (first === -1) return;
-  const key = JSON.stringify(keys[first]);
-  const count = keys.filter((other) => JSON.stringify(other) === key).length;
-  const distinct = keys.length - keys.filter(isTwin).length;
+export function refuseDuplicates(keys: KeyList, name: string): void {
+  const isSame = (one: number, other: number): boolean =>
+    keys.columns.every((texts) => texts[one] === texts[other]);
+  const places = [...(keys.columns[0]?.keys() ?? [])];
+  const twins = places.filter((place) => place > 0 && isSame(place, place - 1));
+  const [first] = twins;
+  if (first === undefined) return;
+  const count = places.filter((place) => isSame(place, first)).length;
   throw fail('MIGRATION_FAILED', {
     message: `${name}: select returns some rows more than once`,
-    detail: `a join multiplies the rows of the base table: key ${shortened(key)} came ${count} times; ${keys.length} rows have ${distinct} keys`,
+    detail: `a join multiplies the rows of the base table: key ${shortened(JSON.stringify(keys.at(first)))} came ${count} times; ${keys.length} rows have ${keys.length - twins.length} keys`,
     hint: 'select each base row once; use whereExists instead of a join',
   });
 }

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { loggable } from '../core/loggable.ts';
 import type { Owned } from '../ledger/chunks.ts';
+import type { ShownKey } from '../migration/chunk-rows.ts';
 import type { ChunkContext, ChunkLogger } from '../migration/contract.ts';
 import type { Run } from '../ledger/rows.ts';
 import type { Logger } from '../logger.ts';
@@ -17,6 +18,8 @@ export interface ChunkWork {
   readonly step: Step;
   readonly run: Run;
   readonly logger: Logger;
+  /** Learnt from its first chunk. */
+  readonly shown: ShownKey;
 }
 
 /** What `update` is told about its chunk; the chunk's id is the same on every attempt. */

@@ -3,6 +3,7 @@ import { fail } from '../errors.ts';
 import type { Key } from '../ledger/rows.ts';
 import { countMatching, countWritten, matchingKeys } from '../migration/drain-queries.ts';
 import { type BaseTable, inSpace } from '../migration/key.ts';
+import type { Keys } from '../migration/key-list.ts';
 import type { KeyRange, Statement } from '../migration/key-sql.ts';
 import type { SelectShape } from '../migration/select-shape.ts';
 import type { Session } from '../postgres/session.ts';
@@ -18,7 +19,7 @@ export async function refuseUndrained(
   session: Session,
   name: string,
   { shape, base }: { readonly shape: SelectShape; readonly base: BaseTable },
-  given: { readonly locked: readonly Key[] } | { readonly written: KeyRange | readonly Key[] },
+  given: { readonly locked: Keys } | { readonly written: KeyRange | Keys },
 ): Promise<void> {
   const { text, values }: Statement =
     'locked' in given ? countMatching(shape, base, given.locked) : countWritten(shape, base, given.written);

@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { type Owned, own } from '../ledger/chunks.ts';
 import { type QuarantinedRow, setAside } from '../ledger/quarantine.ts';
 import type { Key, RunPlan } from '../ledger/rows.ts';
-import { lockedChunk, pickKeys, splitRows, takeRowKeys } from '../migration/chunk-queries.ts';
+import { lockedChunk, pickKeys } from '../migration/chunk-queries.ts';
+import { ChunkRows } from '../migration/chunk-rows.ts';
 import { upperKey } from '../migration/key-queries.ts';
 import { guardDatabase } from '../migration/guard.ts';
 import { inSpace } from '../migration/key.ts';
@@ -109,10 +110,10 @@ async function nextInBlocks(
   for (let { after } = left; ;) {
     const { upTo, isLast } = await farthest(session, plan, { ...left, after }, keysAtOnce);
     const next = lockedChunk(shape, placed, { after, upTo, limit: 1 }, plan.base);
-    const { rows } = await session.authorQuery(next.text, next.values);
-    const [key] = takeRowKeys(rows);
-    const { keys, mayHaveMoved } = splitRows(rows, placed);
-    if (key !== undefined) return mayHaveMoved ? null : { key, place: keys[0] ?? upTo };
+    const read = new ChunkRows(plan.base);
+    await session.authorRows(next.text, next.values, read);
+    const key = read.keys.at(0);
+    if (key !== undefined) return read.mayHaveMoved ? null : { key, place: read.last ?? upTo };
     if (isLast) return null;
     after = upTo;
   }

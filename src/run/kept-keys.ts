@@ -1,6 +1,6 @@
 import { fail } from '../errors.ts';
-import type { Key } from '../ledger/rows.ts';
 import type { BaseTable } from '../migration/key.ts';
+import type { Keys } from '../migration/key-list.ts';
 import { countKeys } from '../migration/key-queries.ts';
 import type { Written } from '../migration/written.ts';
 import type { Session } from '../postgres/session.ts';
@@ -8,7 +8,7 @@ import { type Tuples, readTuples } from './tuples.ts';
 
 /** The locked keys of a chunk, and what the server had counted before its `update` ran. */
 export interface LockedKeys {
-  readonly keys: readonly Key[];
+  readonly keys: Keys;
   /** How statements name the base table for certain; an unqualified name is no other table's where select uses it. */
   readonly names: readonly string[];
   readonly before: Tuples;

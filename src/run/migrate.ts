@@ -83,7 +83,7 @@ export async function migrate(
     const range = { after: owned.after, upTo: end.upTo, limit: reach.rows, isGathered };
     // In the order in which they are sent: what the first runs into (a deadlock, a lock timeout) is to be judged.
     const [batch, before] = await inOrder([
-      readBatch(session, shape, base, guard, { space: owned.space, range, bound }),
+      readBatch(session, shape, base, guard, { space: owned.space, range, bound, shown: work.shown }),
       readTuples(session, base),
     ]);
     return { end, before, batch };
@@ -94,7 +94,7 @@ export async function migrate(
   if (rows > 0) {
     const update = step.update as (db: unknown, rows: object[], context: ChunkContext) => unknown;
     const call = (): unknown => update(guard.db, batch.rows, context);
-    const single = rows === 1 ? (batch.keys[0] ?? null) : null;
+    const single = rows === 1 ? (batch.keys.at(0) ?? null) : null;
     await stopwatch.update(session, () => inOrder([found(rows, single), guard.settle(call, expect)]));
     if (run.plan.sweeps === true) {
       await refuseUndrained(session, migration.name, { shape, base }, { locked: batch.keys });

@@ -158,6 +158,7 @@ function workFor(env: RunEnvironment, migration: DataMigration, direction: Direc
     migration,
     step: stepOf(migration, direction),
     logger: silent,
+    shown: { places: null },
     run: {
       id: sampleRunId,
       name: migration.name,

@@ -5,7 +5,6 @@ import {
   pickKeys,
   rowsByKeys,
   setBasedChunk,
-  splitRows,
 } from '../../src/migration/chunk-queries.ts';
 import { isAtMost } from '../../src/migration/key-sql.ts';
 import type { BaseTable } from '../../src/migration/key.ts';
@@ -104,7 +103,7 @@ async function visitAll(): Promise<void> {
   const [counted] = await select.run(countKeys(base, visited));
   expect(Number(counted?.['count'])).toBe(total);
   expect(await select.keysOf(lockKeys(base, visited.toReversed()))).toEqual(visited);
-  expect(splitRows(await select.run(rowsByKeys(shape, base, visited)), base).keys).toEqual(visited);
+  expect((await select.read(rowsByKeys(shape, base, visited), base)).keys).toEqual(visited);
   expect(await select.run(rowsByKeys(shape, base, []))).toEqual([]);
   const bounds = await select.keysOf(layoutBounds(base, stop, 7));
   const order = visited.map((one) => JSON.stringify(one));

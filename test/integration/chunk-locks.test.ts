@@ -1,6 +1,6 @@
 import pg from 'pg';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { lockKeys, lockedChunk, pickKeys, splitRows } from '../../src/migration/chunk-queries.ts';
+import { lockKeys, lockedChunk, pickKeys } from '../../src/migration/chunk-queries.ts';
 import { SelectDatabase, db } from '../support/select-database.ts';
 
 let select: SelectDatabase;
@@ -30,7 +30,7 @@ it('locks the base rows, and only those of the chunk', async () => {
       upTo: await select.stopKey(base),
       limit: 10,
     });
-    const { keys } = splitRows(await select.run(statement), base);
+    const { keys } = await select.read(statement, base);
     const free = await other.query(
       'select uuid::text from properties order by uuid limit 3 for no key update skip locked',
     );

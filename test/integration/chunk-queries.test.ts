@@ -6,7 +6,6 @@ import {
   pickKeys,
   rowsByKeys,
   setBasedChunk,
-  splitRows,
 } from '../../src/migration/chunk-queries.ts';
 import { countKeys, keyAtOffset, layoutBounds, upperKey } from '../../src/migration/key-queries.ts';
 import { compiled } from '../../src/migration/select-identity.ts';
@@ -103,7 +102,7 @@ describe('with properties', () => {
       if (picked.length === 0) break;
       const locked = await select.keysOf(lockKeys(base, picked));
       expect(locked).toEqual(picked);
-      const { rows, keys } = splitRows(await select.run(rowsByKeys(shape, base, locked)), base);
+      const { rows, keys } = await select.read(rowsByKeys(shape, base, locked), base);
       expect(keys).toEqual(picked);
       expect(Object.keys(rows[0] ?? {})).toEqual(['uuid', 'tag']);
       seen.push(...keys);
@@ -123,7 +122,7 @@ describe('with properties', () => {
       pickKeys(shape, base, { after: null, upTo: await select.stopKey(base), limit: 100 }),
     );
     expect(picked).toHaveLength(5);
-    expect(splitRows(await select.run(rowsByKeys(shape, base, picked)), base).keys).toHaveLength(10);
+    expect((await select.read(rowsByKeys(shape, base, picked), base)).keys).toHaveLength(10);
   });
 
   it('writes set-based through joins, CTEs and composite keys', async () => {
@@ -215,7 +214,7 @@ describe('with properties', () => {
       const [key] = await select.keysOf(
         pickKeys(shape, base, { after: null, upTo: await select.stopKey(base), limit: 1 }),
       );
-      const { rows, keys } = splitRows(await select.run(rowsByKeys(shape, base, [key ?? []])), base);
+      const { rows, keys } = await select.read(rowsByKeys(shape, base, [key ?? []]), base);
       expect(keys).toEqual([key]);
       expect(Object.keys(rows[0] ?? {}).join()).not.toMatch(/umzug/i);
     }

@@ -1,10 +1,12 @@
 import knex, { type Knex } from 'knex';
 import { resolveBaseTable } from '../../src/migration/base-table.ts';
-import { lockedChunk, splitRows } from '../../src/migration/chunk-queries.ts';
+import { lockedChunk } from '../../src/migration/chunk-queries.ts';
+import { ChunkRows } from '../../src/migration/chunk-rows.ts';
 import { maxKey } from '../../src/migration/key-queries.ts';
 import type { BaseTable } from '../../src/migration/key.ts';
 import type { Statement } from '../../src/migration/key-sql.ts';
 import { type SelectShape, inspectSelect } from '../../src/migration/select-shape.ts';
+import { queryRows } from '../../src/postgres/row-query.ts';
 import { type TestDatabase, createDatabase } from './database.ts';
 
 export type Key = readonly string[];
@@ -44,6 +46,16 @@ export class SelectDatabase {
     return (await this.client.query(statement.text, [...statement.values])).rows as Record<string, unknown>[];
   }
 
+  /** Rows as the author gets them, with their keys. */
+  async read(
+    statement: Statement,
+    base: BaseTable,
+  ): Promise<{ rows: object[]; keys: Key[]; mayHaveMoved: boolean }> {
+    const taken = new ChunkRows(base);
+    const { rows } = (await queryRows(this.client, statement, taken)) as { rows: object[] };
+    return { rows, keys: [...taken.keys], mayHaveMoved: taken.mayHaveMoved };
+  }
+
   async keysOf(statement: Statement): Promise<Key[]> {
     return (await this.run(statement)).map((row) => row['key'] as Key);
   }
@@ -71,7 +83,7 @@ export class SelectDatabase {
     const keys: Key[] = [];
     const upTo = await this.stopKey(base);
     for (let after: Key | null = null; ; after = keys.at(-1) ?? null) {
-      const read = splitRows(await this.run(lockedChunk(shape, base, { after, upTo, limit })), base);
+      const read = await this.read(lockedChunk(shape, base, { after, upTo, limit }), base);
       rows.push(...read.rows);
       keys.push(...read.keys);
       if (read.keys.length < limit) return { rows, keys };
