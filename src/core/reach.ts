@@ -113,18 +113,20 @@ function keysAtFirst(rows: number): number {
   return Math.max(firstKeys, rows * denseKeysPerRow);
 }
 
-// A set-based chunk of few matches may cross this many times its rows: all of them may match in the next one.
-const sparseSets = 10;
+// A set-based chunk in which one of `sparseKeys` matches, or fewer, may cross `sparseSets` times the most rows of one:
+// all of them may match in the next one.
+const sparseSets = 5;
+const sparseKeys = 10;
 
 // None of its rows is held in memory, which is what the most rows of a chunk are for: 1,000,000 rows took 4.5 s of the
 // server's CPU time in chunks of 10,000, 3.8 in chunks of 40,000.
-const denseSets = 4;
+const denseSets = 2;
 
 /** How far the next chunk of a set-based migration goes: its rows are not counted before they are written. */
 export function nextSetReach(measure: ReachMeasure): Reach {
   const { reach, rows, hasMore, maxRows } = measure;
   if (reach.keys === null) return { ...reach, keys: nextKeys(measure) };
-  const isSparse = rows * sparseSets <= reach.keys;
+  const isSparse = rows * sparseKeys <= reach.keys;
   const keys = nextChunkSize({
     ...measure,
     current: reach.keys,

@@ -141,8 +141,8 @@ export const settings: readonly Setting[] = [
     'maxRows',
     null,
     'rows',
-    { min: 1, max: 1_000_000, default: 10_000 },
-    'bounds the memory of a chunk; one that reads no rows, by sets, may have 4 times as many',
+    { min: 1, max: 1_000_000, default: 20_000 },
+    'bounds the memory of a chunk; one that reads no rows, by sets, may have twice as many',
   ),
   count(
     'maxBytes',

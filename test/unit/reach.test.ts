@@ -65,11 +65,12 @@ describe('how far a chunk goes', () => {
     expect(nextReach({ ...end, reach: { rows: 1_000, keys: 10_000 } }).keys).toBe(10_000);
   });
 
-  it('lets a set-based chunk have four times the rows of one that reads them, ten times where hardly any match, and no more', () => {
-    const quick = { ...measured, reach: { rows: 10_000, keys: 10_000 }, durationMs: 10 };
-    expect(nextSetReach({ ...quick, rows: 0 })).toEqual({ rows: 10_000, keys: 20_000 });
+  it('lets a set-based chunk have twice the rows of one that reads them, five times where hardly any match, and no more', () => {
+    const reach = { rows: 10_000, keys: 10_000 };
+    const quick = { ...measured, reach, durationMs: 10, maxRows: 20_000 };
+    expect(nextSetReach({ ...quick, rows: 0 })).toEqual({ rows: 20_000, keys: 20_000 });
     expect(nextSetReach({ ...quick, rows: 0, reach: { rows: 10_000, keys: 90_000 } }).keys).toBe(100_000);
-    expect(nextSetReach({ ...quick, rows: 10_000 })).toEqual({ rows: 10_000, keys: 20_000 });
+    expect(nextSetReach({ ...quick, rows: 10_000 })).toEqual({ rows: 20_000, keys: 20_000 });
     expect(nextSetReach({ ...quick, rows: 30_000, reach: { rows: 10_000, keys: 30_000 } }).keys).toBe(40_000);
     expect(nextSetReach({ ...quick, rows: 6_000, reach: { rows: 10_000, keys: 50_000 } }).keys).toBe(40_000);
   });
