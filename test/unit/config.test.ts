@@ -45,7 +45,7 @@ describe('settings', () => {
       targetMs: 500,
       pace: null,
       maxLagBytes: null,
-      maxRows: 10_000,
+      maxRows: 20_000,
       maxBytes: 16_777_216,
       maxQuarantined: 100,
       ceilingMs: 60_000,
