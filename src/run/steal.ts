@@ -22,8 +22,8 @@ export interface ChunkKeys {
 }
 
 /**
- * Takes the far part of the range with the most left; false where none is worth it. The owner keeps a few chunks after its cursor, so both parts are strictly smaller and neither is
- * empty.
+ * Takes the far part of the range with the most left; false where none is worth it. The owner keeps a few chunks
+ * after its cursor, so both parts are strictly smaller and neither is empty.
  */
 export async function steal(
   session: Session,
