@@ -15,6 +15,9 @@ interface Milestones {
 const sampledPerStone = 10;
 const leastStones = 2;
 
+// Of a small table too: it is blocks that are drawn, and of two or three of them all may be passed over.
+const leastSampled = 5_000;
+
 // Nearer to each other they would be more than chunks need; more of them take more than 50 ms to be found, and
 // more than 1 ms to be looked through for each chunk.
 const leastApart = 1_000;
@@ -70,8 +73,9 @@ function apartIn({ estimatedRows }: BaseTable): number {
 
 async function sample(session: Session, base: BaseTable): Promise<Milestones | null> {
   const { estimatedRows } = base;
-  const percent = (100 * sampledPerStone) / apartIn(base);
-  const { text, values } = sampledKeys(base, percent, sampledPerStone);
+  const apart = apartIn(base);
+  const share = Math.max(sampledPerStone / apart, leastSampled / estimatedRows);
+  const { text, values } = sampledKeys(base, 100 * share, Math.round(apart * share));
   const { keys, count } = (await session.query(text, values)).rows[0] ?? {};
   return typeof keys === 'string' ? { keys, apart: estimatedRows / (Number(count) + 1) } : null;
 }
