@@ -44,24 +44,35 @@ export interface RangeFailure {
   readonly waitMs: number;
   /** It failed for what passes, and counts as a retry. */
   readonly transient: boolean;
+  /**
+   * The cursor from which it was tried, where it is to be recorded even if another worker has taken the range up
+   * meanwhile, and then waits for that one's chunk.
+   */
+  readonly from?: Key | null;
 }
 
 /**
  * Records a failed try, outside its transaction, and gives the range up. Its claim is no stall any more: it
- * is accounted for. Does nothing where another worker has taken the range up meanwhile.
+ * is accounted for. Where another worker has taken the range up meanwhile, it is nothing but accounted for, with
+ * fewer rows for the next try; and that alone where the cursor is where it was.
  */
 export async function recordFailure(
   session: Session,
   names: LedgerNames,
   failure: RangeFailure,
 ): Promise<void> {
+  const { from } = failure;
+  const isSame = from === undefined ? 'false' : 'cursor is not distinct from $8::text[]';
   await session.query(
     `update ${names.ranges}
-     set last_error = $3, max_rows = coalesce($4::integer, max_rows), worker = null,
-         stalls = greatest(stalls - 1, 0), attempts = attempts + 1,
+     set last_error = $3, stalls = greatest(stalls - 1, 0), attempts = attempts + 1,
+         max_rows = coalesce(case when worker = $7 then $4::integer else least($4::integer, max_rows) end, max_rows),
          retries = retries + case when $6::boolean then 1 else 0 end,
-         next_try = clock_timestamp() + $5::double precision * interval '1 millisecond'
-     where run_id = $1::bigint and no = $2::integer and state = 'open' and worker = $7`,
+         next_try = case when worker = $7
+                         then clock_timestamp() + $5::double precision * interval '1 millisecond'
+                         else next_try end,
+         worker = nullif(worker, $7)
+     where run_id = $1::bigint and no = $2::integer and state = 'open' and (worker = $7 or ${isSame})`,
     [
       failure.runId,
       failure.no,
@@ -70,6 +81,7 @@ export async function recordFailure(
       failure.waitMs,
       failure.transient,
       failure.worker,
+      ...(from === undefined ? [] : [from]),
     ],
   );
 }

@@ -28,7 +28,7 @@ export function progressed(progress: LaneProgress, isCommitted: boolean): void {
 }
 
 /** What is written down of a failure: rows of the next try at most, and when it may begin. */
-type Recording = Pick<RangeFailure, 'maxRows' | 'waitMs' | 'transient'>;
+type Recording = Pick<RangeFailure, 'maxRows' | 'waitMs' | 'transient' | 'from'>;
 
 export interface IsolatorOptions {
   readonly work: ChunkWork;
@@ -53,7 +53,8 @@ export class Isolator {
     if (tried.rows > 1) {
       const facts = await this.#facts();
       const maxRows = rowsAfterFailure(tried.rows, facts.hasSucceeded);
-      await this.record(no, error, { maxRows, waitMs: 0, transient: false });
+      // The server lets go of the range with the connection, and another lane may be quicker than a new one.
+      await this.record(no, error, { maxRows, waitMs: 0, transient: false, from: tried.cursor });
       this.#options.progress.lastAt = performance.now();
       return this.warn('chunk.shrunk', no, error, `is tried again with ${maxRows} of ${tried.rows} rows`);
     }

@@ -1,0 +1,89 @@
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { advance, own } from '../../src/ledger/chunks.ts';
+import { recordFailure } from '../../src/ledger/quarantine.ts';
+import { claim, layOut } from '../../src/ledger/ranges.ts';
+import { insertRun } from '../../src/ledger/runs.ts';
+import { ensureLedger, ledgerNames } from '../../src/ledger/schema.ts';
+import { Session } from '../../src/postgres/session.ts';
+import { type TestDatabase, createDatabase } from '../support/database.ts';
+
+/** What the ledger keeps of a try that failed, also where another worker was quicker than the word of it. */
+
+const names = ledgerNames('umzug_cluster');
+const base = { oid: '0', schema: 'public', name: 't', key: [], estimatedRows: 100, rowBytes: 0 };
+
+let database: TestDatabase;
+let session: Session;
+
+beforeAll(async () => {
+  database = await createDatabase();
+  session = await Session.open({ connection: database.url, connectTimeoutMs: 5_000, answerTimeoutMs: 0 });
+  await session.query('begin');
+  const signal = AbortSignal.timeout(60_000);
+  await ensureLedger(session, 'umzug_cluster', { waiting: () => undefined, signal });
+  await session.query('commit');
+});
+
+afterAll(async () => {
+  await session.end();
+  await database.drop();
+});
+
+/** A run with one range, which worker `a` has taken up, and then worker `b`. */
+async function twiceTaken(name: string): Promise<string> {
+  const { id, epoch } = await insertRun(session, names, {
+    ...{ name, direction: 'up', reverts: null, plan: { base, sql: '' }, fileSha256: '', planSha256: '' },
+    ...{ stopKey: ['100'], estimatedRows: 100, imports: {} },
+  });
+  await layOut(session, names, id, {
+    space: 'keys',
+    stopKey: ['100'],
+    bounds: [['100']],
+    estimatedEach: 100,
+  });
+  for (const worker of ['a', 'b']) {
+    // As if the one before had been at it for longer than a range stays its own.
+    await session.query(`update ${names.ranges} set touched_at = '-infinity'`);
+    expect(await claim(session, names, { id, epoch }, worker, null)).toMatchObject({ kind: 'range' });
+  }
+  return id;
+}
+
+async function rangeOf(runId: string): Promise<unknown> {
+  const { rows } = await session.query(
+    `select worker, stalls::int, attempts::int, max_rows::int from ${names.ranges} where run_id = $1::bigint`,
+    [runId],
+  );
+  return rows[0];
+}
+
+const failure = { no: 1, error: 'x', maxRows: 25, waitMs: 60_000, transient: false };
+
+it('is accounted for, with fewer rows, while it stays with the worker that was quicker', async () => {
+  const runId = await twiceTaken('quicker');
+  expect(await rangeOf(runId)).toMatchObject({ worker: 'b', stalls: 2 });
+  await recordFailure(session, names, { ...failure, runId, worker: 'a', from: null });
+  expect(await rangeOf(runId)).toEqual({ worker: 'b', stalls: 1, attempts: 1, max_rows: 25 });
+  await recordFailure(session, names, { ...failure, runId, worker: 'a', maxRows: 50, from: null });
+  expect(await rangeOf(runId), 'fewer rows are known to be too many').toMatchObject({ max_rows: 25 });
+  await recordFailure(session, names, { ...failure, runId, worker: 'b', maxRows: 12, from: null });
+  expect(await rangeOf(runId)).toEqual({ worker: null, stalls: 0, attempts: 3, max_rows: 12 });
+});
+
+it('is nothing any more where the other one has made progress', async () => {
+  const runId = await twiceTaken('progress');
+  const token = '00000000-0000-0000-0000-000000000001';
+  await session.query('begin');
+  await own(session, names, runId, 1, token);
+  const step = { runId, no: 1, token, epoch: 1, from: null, to: ['50'], last: false };
+  await advance(session, names, { ...step, rows: 50, passed: 50, busyMs: 1 });
+  await session.query('commit');
+  await recordFailure(session, names, { ...failure, runId, worker: 'a', from: null });
+  expect(await rangeOf(runId)).toEqual({ worker: 'b', stalls: 0, attempts: 0, max_rows: null });
+});
+
+it('says nothing of a range that others have where its own cursor is not told', async () => {
+  const runId = await twiceTaken('untold');
+  await recordFailure(session, names, { ...failure, runId, worker: 'a' });
+  expect(await rangeOf(runId)).toEqual({ worker: 'b', stalls: 2, attempts: 0, max_rows: null });
+});
