@@ -32,8 +32,15 @@ afterAll(async () => {
 /** A run with one range, which worker `a` has taken up, and then worker `b`. */
 async function twiceTaken(name: string): Promise<string> {
   const { id, epoch } = await insertRun(session, names, {
-    ...{ name, direction: 'up', reverts: null, plan: { base, sql: '' }, fileSha256: '', planSha256: '' },
-    ...{ stopKey: ['100'], estimatedRows: 100, imports: {} },
+    name,
+    direction: 'up',
+    reverts: null,
+    plan: { base, sql: '' },
+    fileSha256: '',
+    planSha256: '',
+    stopKey: ['100'],
+    estimatedRows: 100,
+    imports: {},
   });
   await layOut(session, names, id, {
     space: 'keys',
