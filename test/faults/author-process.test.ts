@@ -68,10 +68,12 @@ describe('an update that does not come to an end', () => {
   it('and never settles: its row is set aside, all others are done', async () => {
     const check: Parameters<typeof tryMigration>[1] = ({ code, stderr }, done) => {
       expect(code, stderr).toBe(1);
-      expect(stderr).toMatch(new RegExp(`row ${marked}: .*exceeded 0.5 s: update did not settle`));
+      expect(stderr).toMatch(new RegExp(`row ${marked}: .*exceeded 1 s: update did not settle`));
       expect(done).toEqual({ mark: 0, sum: rows - 1, most: 1, recorded: rows - 1 });
     };
-    await tryMigration(withMistake('await new Promise(() => {});'), check, ceiling);
+    // Of two lanes one may take the range up before the other has said why it gave it up.
+    const env = { UMZUG_CLUSTER_CEILING_MS: '1000', UMZUG_CLUSTER_LANES: '1' };
+    await tryMigration(withMistake('await new Promise(() => {});'), check, env);
   });
 
   const says = /^error: a: update blocked the event loop for more than 0\.5 s/m;
