@@ -9,7 +9,8 @@ import type { ChunkWork } from './chunk-work.ts';
 /** What to do after a failed chunk. A mistake of the code, such as a missing await, fails everywhere. */
 export function verdictOf(failure: FailedChunk, session: Session | null): Verdict {
   const { error, exceeded, tried } = failure;
-  if (exceeded) return 'shrink';
+  // A busy machine may let a single row wait for long, once.
+  if (exceeded) return tried?.rows === 1 ? 'once-then-shrink' : 'shrink';
   // A value that does not fit is bad data, of some row.
   if (error instanceof UmzugClusterError) return error.code === 'VALUE_REFUSED' ? 'shrink' : 'stop';
   if (isThrown(error)) return 'shrink';

@@ -24,8 +24,8 @@ import { type RangeLeft, farthest } from './farthest.ts';
 /** The row that is to be set aside: the next one of a range. */
 export interface Suspect {
   readonly no: number;
-  /** The cursor and key of the failed try, where it lived to tell them. */
-  readonly seen: { readonly cursor: Key | null; readonly key: Key | null } | null;
+  /** The cursor of the failed try, and its key, where it lived to tell it. */
+  readonly seen: { readonly cursor: Key | null; readonly key: Key | null };
   readonly failure: Omit<QuarantinedRow, 'key' | 'attempts'>;
 }
 
@@ -49,9 +49,9 @@ export async function quarantineNext(
       owned !== null &&
       owned.runState === 'running' &&
       owned.epoch === run.epoch &&
-      (seen === null || sameKey(seen.cursor, owned.cursor));
+      sameKey(seen.cursor, owned.cursor);
     const next = isSame ? await nextRow(session, work, { ...owned, hi: boundOf(owned, seen) }) : null;
-    const isSeen = seen === null || seen.key === null || sameKey(seen.key, next?.key ?? null);
+    const isSeen = seen.key === null || sameKey(seen.key, next?.key ?? null);
     if (owned === null || next === null || !isSeen) {
       await rollback(session);
       return null;
@@ -69,7 +69,7 @@ export async function quarantineNext(
 
 /** Where the row that is looked for is known to be at the latest. */
 function boundOf({ space, hi }: Owned, seen: Suspect['seen']): Key {
-  return space === 'keys' ? (seen?.key ?? hi) : hi;
+  return space === 'keys' ? (seen.key ?? hi) : hi;
 }
 
 /** The next row of a range, and its place in the range's order. */

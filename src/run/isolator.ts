@@ -3,12 +3,14 @@ import type { FailureFacts, RangeFailure } from '../ledger/quarantine.ts';
 import { afterDeaths, reasonToStop, recentResults, rowsAfterFailure } from '../core/isolation.ts';
 import { messageOf } from '../errors.ts';
 import type { ClaimedRange } from '../ledger/ranges.ts';
+import type { Key } from '../ledger/rows.ts';
 import type { Session } from '../postgres/session.ts';
 import type { FailedChunk } from './chunk.ts';
 import type { ChunkWork } from './chunk-work.ts';
-import { codeOf, named, stopping } from './failure.ts';
+import { codeOf, named, refusedLogin, stopping, verdictOf } from './failure.ts';
 import { type Suspect, quarantineNext } from './isolate.ts';
 import type { RetryingSession } from './retrying-session.ts';
+import type { Stride } from './stride.ts';
 
 /** What the lanes of a process share. */
 export interface LaneProgress {
@@ -27,8 +29,18 @@ export function progressed(progress: LaneProgress, isCommitted: boolean): void {
   if (progress.recent.length > recentResults) progress.recent.shift();
 }
 
+/** The range of a failed try, and the cursor from which it was tried, where that is known. */
+export interface FailedRange {
+  readonly no: number;
+  readonly from: Key | null | undefined;
+}
+
+function asTried({ no, from }: FailedRange, { tried }: FailedChunk): FailedRange {
+  return { no, from: tried === null ? from : tried.cursor };
+}
+
 /** What is written down of a failure: rows of the next try at most, and when it may begin. */
-type Recording = Pick<RangeFailure, 'maxRows' | 'waitMs' | 'transient' | 'from'>;
+type Recording = Pick<RangeFailure, 'maxRows' | 'waitMs' | 'transient'>;
 
 export interface IsolatorOptions {
   readonly work: ChunkWork;
@@ -36,42 +48,87 @@ export interface IsolatorOptions {
   readonly drain: AbortSignal;
   readonly progress: LaneProgress;
   readonly session: RetryingSession;
+  readonly stride: Stride;
 }
 
-/** Finds the rows for which chunks fail, by halving, and sets them aside (protocol T4). */
+/**
+ * Decides what becomes of a chunk that failed: it is tried again as it is, or the rows for which it fails are found
+ * by halving, and set aside (protocol T4).
+ */
 export class Isolator {
   readonly #options: IsolatorOptions;
+  /** The range whose last chunk ran out of time: the next time it has fewer rows. */
+  #timedOut: number | null = null;
 
   constructor(options: IsolatorOptions) {
     this.#options = options;
   }
 
+  /** A chunk was committed. */
+  succeeded(): void {
+    this.#timedOut = null;
+  }
+
+  /** Gives a failed range back: to be tried again later, or with fewer rows. Throws what must stop the run. */
+  async failed(claimed: FailedRange, failure: FailedChunk): Promise<void> {
+    const { work, session } = this.#options;
+    const range = asTried(claimed, failure);
+    const { no } = range;
+    const { error } = failure;
+    if (await this.#isNarrowed(range, failure)) return;
+    const verdict = verdictOf(failure, session.current);
+    if (verdict === 'refused') throw refusedLogin(error);
+    if (verdict === 'stop') {
+      await this.#record(range, error, { maxRows: null, waitMs: 0, transient: false });
+      throw stopping(error, work, no);
+    }
+    const isSecondTimeout = verdict === 'once-then-shrink' && this.#timedOut === no;
+    if (verdict === 'shrink' || isSecondTimeout) return await this.#isolate(range, failure);
+    if (verdict === 'once-then-shrink') this.#timedOut = no;
+    const waitMs = session.backoff(error, verdict === 'retry-slow' ? 'slow' : 'quick');
+    this.#warn('chunk.retry', no, error, 'is tried again');
+    await this.#record(range, error, { maxRows: null, waitMs, transient: true });
+    await session.idle(waitMs);
+  }
+
+  /** A search that ran into its time limit says nothing of the rows: it is tried again over fewer keys. */
+  async #isNarrowed(range: FailedRange, { error, isSearching }: FailedChunk): Promise<boolean> {
+    const { stride } = this.#options;
+    if (!isSearching || codeOf(error) !== '57014' || !stride.narrow()) return false;
+    const { keys } = stride.reach;
+    this.#warn('chunk.narrowed', range.no, error, `is tried again over ${keys ?? 'all'} keys`);
+    await this.#record(range, error, { maxRows: null, waitMs: 0, transient: true });
+    return true;
+  }
+
   /** Tries a failing chunk again with fewer rows, or sets its only row aside (protocol T4). */
-  async isolate(no: number, { error, tried }: FailedChunk): Promise<void> {
+  async #isolate(range: FailedRange, { error, tried }: FailedChunk): Promise<void> {
     const { work } = this.#options;
+    const { no } = range;
     if (tried === null) throw stopping(error, work, no);
     if (tried.rows > 1) {
       const facts = await this.#facts();
       const maxRows = rowsAfterFailure(tried.rows, facts.hasSucceeded);
-      // The server lets go of the range with the connection, and another lane may be quicker than a new one.
-      await this.record(no, error, { maxRows, waitMs: 0, transient: false, from: tried.cursor });
+      await this.#record(range, error, { maxRows, waitMs: 0, transient: false });
       this.#options.progress.lastAt = performance.now();
-      return this.warn('chunk.shrunk', no, error, `is tried again with ${maxRows} of ${tried.rows} rows`);
+      return this.#warn('chunk.shrunk', no, error, `is tried again with ${maxRows} of ${tried.rows} rows`);
     }
     const sqlstate = codeOf(error) ?? null;
-    await this.#setAside({ no, seen: tried, failure: { error: messageOf(error), sqlstate } }, error);
+    const failure = { error: messageOf(error), sqlstate };
+    await this.#setAside({ no, seen: { cursor: tried.cursor, key: tried.key }, failure }, error);
   }
 
   async #setAside(suspect: Suspect, error: unknown): Promise<void> {
     const { work, progress } = this.#options;
     const { maxQuarantined } = work.env.tuning;
-    const { no } = suspect;
+    const { no, seen } = suspect;
     const key = await this.#options.session.use((session) => quarantineNext(session, work, suspect));
     if (key === null) {
-      return await this.record(no, error, { maxRows: null, waitMs: 0, transient: true });
+      const range = { no, from: seen.cursor };
+      return await this.#record(range, error, { maxRows: null, waitMs: 0, transient: true });
     }
     progressed(progress, false);
-    this.warn('row.quarantined', no, error, 'had one row left, which is quarantined');
+    this.#warn('row.quarantined', no, error, 'had one row left, which is quarantined');
     const facts = await this.#facts();
     const why = reasonToStop({ ...facts, maxQuarantined, recent: progress.recent });
     if (why !== null) throw stopping(error, work, no, why);
@@ -80,19 +137,20 @@ export class Isolator {
   /** Takes care of a range whose workers died without progress. True where it is to be claimed anew. */
   async isKilling(range: ClaimedRange, size: number): Promise<boolean> {
     const { work } = this.#options;
-    const { no, stalls } = range;
+    const { no, stalls, cursor } = range;
     const next = afterDeaths(stalls, Math.min(size, range.maxRows ?? size));
     if (next.kind === 'go') return false;
     const error = new Error(`the process died ${stalls - 1} times while it worked on this row`);
     if (next.kind === 'set-aside') {
-      await this.#setAside({ no, seen: null, failure: { error: error.message, sqlstate: null } }, error);
+      const failure = { error: error.message, sqlstate: null };
+      await this.#setAside({ no, seen: { cursor, key: null }, failure }, error);
       return true;
     }
     await this.#options.session.single((session) =>
       shrinkRange(session, work.env.names, work.run.id, no, next.rows),
     );
     const deaths = `${stalls - 1} processes died in it without progress`;
-    this.warn('chunk.shrunk', no, new Error(deaths), `is tried again with ${next.rows} rows`);
+    this.#warn('chunk.shrunk', no, new Error(deaths), `is tried again with ${next.rows} rows`);
     return false;
   }
 
@@ -102,7 +160,7 @@ export class Isolator {
   }
 
   /** Logs what becomes of a failing chunk. */
-  warn(
+  #warn(
     event: 'chunk.narrowed' | 'chunk.retry' | 'chunk.shrunk' | 'row.quarantined',
     no: number,
     error: unknown,
@@ -116,10 +174,13 @@ export class Isolator {
     );
   }
 
-  /** Best effort: a claim that is not accounted for counts as a stall, no more. */
-  async record(no: number, error: unknown, how: Recording): Promise<void> {
+  /**
+   * Best effort: a claim that is not accounted for counts as a stall, no more. The server lets go of a range with the
+   * connection, and another lane may be quicker than a new one: known by its cursor, it is accounted for then, too.
+   */
+  async #record(range: FailedRange, error: unknown, how: Recording): Promise<void> {
     const { drain, session } = this.#options;
-    await session.single(this.#recording(no, error, how)).catch((reason: unknown) => {
+    await session.single(this.#recording(range, error, how)).catch((reason: unknown) => {
       if (how.transient && !drain.aborted) throw reason;
     });
   }
@@ -128,14 +189,19 @@ export class Isolator {
    * Gives the range of a chunk back that was stopped by `abort`; best effort. Or the row of a chunk that was
    * stopped twice would be taken for one that kills its process.
    */
-  async stopped(no: number, error: unknown): Promise<void> {
-    const write = this.#recording(no, error, { maxRows: null, waitMs: 0, transient: false });
+  async stopped(claimed: FailedRange, failure: FailedChunk): Promise<void> {
+    const write = this.#recording(asTried(claimed, failure), failure.error, {
+      maxRows: null,
+      waitMs: 0,
+      transient: false,
+    });
     await this.#options.session.lastWord(write).catch(() => undefined);
   }
 
-  #recording(no: number, error: unknown, how: Recording): (session: Session) => Promise<void> {
+  #recording({ no, from }: FailedRange, error: unknown, how: Recording): (session: Session) => Promise<void> {
     const { work, worker } = this.#options;
-    const failure = { runId: work.run.id, no, worker, error: named(error), ...how };
+    const cursor = from === undefined ? {} : { from };
+    const failure = { runId: work.run.id, no, worker, error: named(error), ...how, ...cursor };
     return (session) => recordFailure(session, work.env.names, failure);
   }
 }

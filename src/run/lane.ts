@@ -4,10 +4,9 @@ import { hasOrphans } from '../ledger/orphans.ts';
 import { type ClaimedRange, claim, giveBack, totals } from '../ledger/ranges.ts';
 import type { Session } from '../postgres/session.ts';
 import { inOneTrip } from '../postgres/transaction.ts';
-import { type ChunkOutcome, type FailedChunk, runChunk } from './chunk.ts';
+import { type ChunkOutcome, runChunk } from './chunk.ts';
 import type { ChunkWork } from './chunk-work.ts';
-import { codeOf, refusedLogin, stopping, verdictOf } from './failure.ts';
-import { Isolator, type LaneProgress, progressed } from './isolator.ts';
+import { type FailedRange, Isolator, type LaneProgress, progressed } from './isolator.ts';
 import { Pacer } from './pacer.ts';
 import { reap } from './reap.ts';
 import { RetryingSession } from './retrying-session.ts';
@@ -67,8 +66,6 @@ class Lane {
   readonly #stride: Stride;
   /** Until when it waits for the ranges of the dead. */
   readonly #heirUntil: number;
-  /** The range whose last chunk ran into the statement timeout: the next time it has fewer rows. */
-  #timedOut: number | null = null;
   /** How often in a row it has found nothing to do. */
   #polls = 0;
 
@@ -76,9 +73,9 @@ class Lane {
     this.#options = options;
     const { env, run } = options.work;
     this.#session = new RetryingSession(env, run.direction, options);
-    this.#isolator = new Isolator({ ...options, session: this.#session });
     this.#pacer = new Pacer(options.work);
     this.#stride = new Stride(options.work, this.#pacer);
+    this.#isolator = new Isolator({ ...options, session: this.#session, stride: this.#stride });
     this.#heirUntil = performance.now() + env.tuning.clientCheckMs + inheritMarginMs;
   }
 
@@ -158,11 +155,13 @@ class Lane {
     let isUsed = false;
     while (!this.#isOver) {
       const wanted = isProbe ? { rows: 1, keys: this.#stride.reach.keys } : this.#stride.reach;
-      const outcome = await this.#tryChunk(range.no, wanted);
+      // Whoever has moved the cursor since has ended the stall as which the claim counted.
+      const claimed = { no: range.no, from: isUsed ? undefined : range.cursor };
+      const outcome = await this.#tryChunk(claimed, wanted);
       if (outcome.kind === 'stopped') return 'stopped';
       if (outcome.kind === 'gone') return 'next';
       if (outcome.kind === 'failed') {
-        await this.#failed(range.no, outcome);
+        await this.#isolator.failed(claimed, outcome);
         return 'next';
       }
       this.#succeeded(range.no, outcome, wanted);
@@ -189,14 +188,14 @@ class Lane {
     await this.#session.single(write).catch(() => undefined);
   }
 
-  async #tryChunk(no: number, reach: Reach): Promise<ChunkOutcome> {
+  async #tryChunk(range: FailedRange, reach: Reach): Promise<ChunkOutcome> {
     const { work, abort } = this.#options;
     try {
       const { targetMs } = this.#pacer.steering;
-      const request = { no, reach, targetMs, signal: abort };
+      const request = { no: range.no, reach, targetMs, signal: abort };
       const outcome = await runChunk(await this.#session.connected(), work, request);
       if (outcome.kind === 'failed' && abort.aborted) {
-        await this.#isolator.stopped(no, outcome.error);
+        await this.#isolator.stopped(range, outcome);
         throw outcome.error;
       }
       return outcome;
@@ -213,38 +212,11 @@ class Lane {
     const migration = work.migration.name;
     work.logger.debug({ event: 'chunk.done', migration, range: no, rows, size, durationMs });
     this.#session.succeeded();
-    this.#timedOut = null;
+    this.#isolator.succeeded();
     this.#pacer.used(rows);
     this.#pacer.learn(outcome.overrides);
     progressed(this.#options.progress, true);
     onChunk({ rows, size, durationMs, full: !last });
     this.#stride.learn(outcome, wanted);
-  }
-
-  /** Gives a failed range back: to be tried again later, or with fewer rows. Throws what must stop the run. */
-  async #failed(no: number, failure: FailedChunk): Promise<void> {
-    const { error } = failure;
-    if (await this.#isNarrowed(no, failure)) return;
-    const verdict = verdictOf(failure, this.#session.current);
-    if (verdict === 'refused') throw refusedLogin(error);
-    if (verdict === 'stop') {
-      await this.#isolator.record(no, error, { maxRows: null, waitMs: 0, transient: false });
-      throw stopping(error, this.#options.work, no);
-    }
-    const isSecondTimeout = verdict === 'once-then-shrink' && this.#timedOut === no;
-    if (verdict === 'shrink' || isSecondTimeout) return await this.#isolator.isolate(no, failure);
-    if (verdict === 'once-then-shrink') this.#timedOut = no;
-    const waitMs = this.#session.backoff(error, verdict === 'retry-slow' ? 'slow' : 'quick');
-    this.#isolator.warn('chunk.retry', no, error, 'is tried again');
-    await this.#isolator.record(no, error, { maxRows: null, waitMs, transient: true });
-    await this.#session.idle(waitMs);
-  }
-  /** A search that ran into its time limit says nothing of the rows: it is tried again over fewer keys. */
-  async #isNarrowed(no: number, { error, isSearching }: FailedChunk): Promise<boolean> {
-    if (!isSearching || codeOf(error) !== '57014' || !this.#stride.narrow()) return false;
-    const { keys } = this.#stride.reach;
-    this.#isolator.warn('chunk.narrowed', no, error, `is tried again over ${keys ?? 'all'} keys`);
-    await this.#isolator.record(no, error, { maxRows: null, waitMs: 0, transient: true });
-    return true;
   }
 }
