@@ -13,7 +13,8 @@ LOCKED := $(shell command -v flock >/dev/null 2>&1 && echo flock .make.lock)
 # A build that failed must not pass for one that is done.
 .DELETE_ON_ERROR:
 
-.PHONY: help migrate down plan status create test test-faults bench picture check format clean ready build
+.PHONY: help migrate down plan status create test test-faults bench picture check format clean ready build \
+        check-format check-lint check-typecheck check-package
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -46,11 +47,17 @@ picture: build ## draw docs/terminal.svg anew, from a run of the example
 	@npx --no-install jiti scripts/picture.ts
 
 check: build ## all that CI runs: format, lint, types, package, tests
-	@npm run --silent format:check
-	@npm run --silent lint
-	@npm run --silent typecheck
-	@npm run --silent package:check
+	@$(MAKE) -j2 check-format check-lint check-typecheck check-package
 	@npx --no-install vitest run
+
+# One process each, which keeps one core busy.
+check-format check-lint check-typecheck check-package: check-%:
+	@npm run --silent $(CHECK_$*)
+
+CHECK_format := format:check
+CHECK_lint := lint
+CHECK_typecheck := typecheck
+CHECK_package := package:check
 
 format: build ## rewrite all files in the project's format
 	@npm run --silent format

@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { onTestFinished } from 'vitest';
+import { typescriptLoader } from '../../src/config/typescript.ts';
 
 /** A temporary folder with a `migrations/` folder, as a user's project. */
 export interface Project {
@@ -15,10 +16,22 @@ export function makeProject(files: Readonly<Record<string, string>>): Project {
   const dir = mkdtempSync(path.join(os.tmpdir(), 'umzug-cluster-project-'));
   onTestFinished(() => rmSync(dir, { recursive: true, force: true }));
   mkdirSync(path.join(dir, 'migrations'));
-  const write = (name: string, source: string): void =>
-    writeFileSync(path.join(dir, 'migrations', name), source);
+  const write = (name: string, source: string): void => {
+    const file = path.join(dir, 'migrations', name);
+    writeFileSync(file, source);
+    if (name.endsWith('.ts')) translate(file, source);
+  };
   for (const [name, source] of Object.entries(files)) write(name, source);
   return { dir, write };
+}
+
+/**
+ * Puts the translation of a migration where the command looks for it, made by the same translator. A process that has
+ * to load it first needs a third more time, and most tests have a project of their own.
+ */
+function translate(filename: string, source: string): void {
+  const loader = typescriptLoader(path.dirname(filename), {});
+  loader.transform({ filename, source, ts: true, async: true });
 }
 
 /** How many rows `createCounters` makes. */
