@@ -7,6 +7,12 @@ export type Style = 'rows' | 'set' | 'values' | 'cpu';
 
 const select = `(db) => db('properties').select('id', 'property_date_type').where('property_date_type', 'dated')`;
 
+/** A body of `(id) => text` with a fixed amount of work, about 100 µs: a clock would run while another process has the core. */
+export const transformation = `
+    let x = id.charCodeAt(0);
+    for (let n = 0; n < 100_000; n += 1) x = Math.imul(x ^ n, 2_654_435_761);
+    return x === 0 ? 'date-given ' : 'date-given';`;
+
 const updates: Readonly<Record<Style, string>> = {
   rows: `(db, rows) => db('properties')
     .whereRaw('id = any (?)', [rows.map((row) => row.id)])
@@ -15,12 +21,12 @@ const updates: Readonly<Record<Style, string>> = {
   values: `(db, rows) => updateRows(db, 'properties',
     rows.map(({ id }) => ({ id, property_date_type: 'date-given' })),
     { key: ['id'], set: ['property_date_type'] })`,
-  cpu: `(db, rows) => updateRows(db, 'properties', rows.map(({ id }) => {
-    // A fixed amount of work, about 100 µs: a clock would run while another process has the core.
-    let x = id.charCodeAt(0);
-    for (let n = 0; n < 100_000; n += 1) x = Math.imul(x ^ n, 2_654_435_761);
-    return { id, property_date_type: x === 0 ? 'date-given ' : 'date-given' };
-  }), { key: ['id'], set: ['property_date_type'] })`,
+  cpu: `(db, rows) => {
+    const transform = (id) => {${transformation}
+    };
+    const changed = rows.map(({ id }) => ({ id, property_date_type: transform(id) }));
+    return updateRows(db, 'properties', changed, { key: ['id'], set: ['property_date_type'] });
+  }`,
 };
 
 /** The text of a migration of `properties`. */

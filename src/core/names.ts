@@ -17,6 +17,12 @@ export function didYouMean(word: string, candidates: readonly string[], prefix =
   return near === null ? '' : `, did you mean "${prefix}${near}"?`;
 }
 
+/** A message without a name at its beginning, for a place that gives it already. */
+export function withoutName(message: string, name: string): string {
+  const own = `${name}: `;
+  return message.startsWith(own) ? message.slice(own.length) : message;
+}
+
 /** Levenshtein's distance where two swapped neighbours count as one slip (optimal string alignment). */
 function editDistance(left: string, right: string): number {
   const rows = Array.from({ length: left.length + 1 }, (_, i) =>

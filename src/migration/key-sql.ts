@@ -117,6 +117,16 @@ export function oneOf(alias: string, key: readonly KeyColumn[], keys: Keys, firs
   return { text: `${before}select ${given} from rows from (${lists}) as given (${names})${behind}`, values };
 }
 
+/**
+ * Rows whose key is one of those in the array that the query gives, as Postgres visits them: in the key's order. Null
+ * for a key that no array can hold.
+ */
+export function oneOfArray(alias: string, key: readonly KeyColumn[], query: string): string | null {
+  const [single] = key;
+  if (key.length !== 1 || single === undefined || isArrayType(single)) return null;
+  return `${compared(alias, single)} ${operator(single, '=')} any (array(${query}))`;
+}
+
 /** What stands before and behind a query for `comparedColumns`: rows whose key is one of its. */
 export function oneOfQuery(
   alias: string,

@@ -2,6 +2,7 @@ import type { Control } from '../cluster/control.ts';
 import { workOn } from '../cluster/own-process.ts';
 import type { Config } from '../config.ts';
 import { adviseOrder } from '../core/order-advice.ts';
+import { withoutName } from '../core/names.ts';
 import { warningsOf } from '../core/plan-warnings.ts';
 import { UmzugClusterError } from '../errors.ts';
 import { failureFacts } from '../ledger/quarantine.ts';
@@ -198,6 +199,7 @@ async function planBack(
     return { plan: await control.use((session) => planStep(session, env, migration, step)), warnings: [] };
   } catch (error) {
     if (!(error instanceof UmzugClusterError) || error.code !== 'SELECT_REFUSED') throw error;
-    return { plan: null, warnings: [`down would be refused: ${error.message}`] };
+    const why = withoutName(withoutName(error.message, migration.name), migration.path);
+    return { plan: null, warnings: [`down would be refused: ${why}`] };
   }
 }

@@ -1,7 +1,7 @@
 import { counted } from '../core/numbers.ts';
 import { fail } from '../errors.ts';
 import type { Key } from '../ledger/rows.ts';
-import { countMatching, countWritten, matchingKeys } from '../migration/drain-queries.ts';
+import { countMatching, countWritten, keepMatching, matchingKeys } from '../migration/drain-queries.ts';
 import { type BaseTable, inSpace } from '../migration/key.ts';
 import type { Keys } from '../migration/key-list.ts';
 import type { KeyRange, Statement } from '../migration/key-sql.ts';
@@ -19,7 +19,7 @@ export async function refuseUndrained(
   session: Session,
   name: string,
   { shape, base }: { readonly shape: SelectShape; readonly base: BaseTable },
-  given: { readonly locked: Keys } | { readonly written: KeyRange | Keys },
+  given: { readonly locked: Keys } | { readonly written: KeyRange | Keys | 'kept' },
 ): Promise<void> {
   const { text, values }: Statement =
     'locked' in given ? countMatching(shape, base, given.locked) : countWritten(shape, base, given.written);
@@ -55,16 +55,28 @@ export function setDrainCheck(
       after: (upTo) => refuseUndrained(session, name, select, { written: { after, upTo } }),
     };
   }
-  let keys: readonly Key[] = [];
+  let written: readonly Key[] | 'kept' | null = null;
   return {
     before: async (upTo) => {
-      const { shape, base } = select;
-      const { text, values } = matchingKeys(shape, base, inSpace(base, space), { after, upTo });
-      keys = (await session.query(text, values)).rows.map((row) => row['key'] as Key);
+      written = await noteMatching(session, select, { after, upTo });
     },
     after: async () => {
       // Not all of them: nobody has locked them before, so an application may have moved some out of its way.
-      if (keys.length > 0) await refuseUndrained(session, name, select, { written: keys });
+      if (written !== null) await refuseUndrained(session, name, select, { written });
     },
   };
+}
+
+/** Notes the keys of a range of blocks that match, on the server where it can; null: none does. */
+async function noteMatching(
+  session: Session,
+  { shape, base }: { readonly shape: SelectShape; readonly base: BaseTable },
+  range: KeyRange,
+): Promise<readonly Key[] | 'kept' | null> {
+  const placed = inSpace(base, 'blocks');
+  const keep = keepMatching(shape, base, placed, range);
+  const { text, values } = keep ?? matchingKeys(shape, base, placed, range);
+  const { rows } = await session.query(text, values);
+  if (keep !== null) return Number(rows[0]?.['count']) > 0 ? 'kept' : null;
+  return rows.length > 0 ? rows.map((row) => row['key'] as Key) : null;
 }

@@ -1,3 +1,4 @@
+import { withoutName } from '../core/names.ts';
 import { type Shortage, shortageOf } from '../core/shortage.ts';
 import { type JudgedError, type Verdict, judge } from '../core/verdict.ts';
 import { UmzugClusterError, exitCodes, fail, messageOf } from '../errors.ts';
@@ -82,11 +83,10 @@ export function stopping(error: unknown, { migration, run }: ChunkWork, no: numb
   if (error instanceof UmzugClusterError && exitCodes[error.code] !== exitCodes.MIGRATION_FAILED)
     return error;
   const known = error instanceof UmzugClusterError ? error : null;
-  const said = messageOf(error);
-  const own = `${migration.name}: `;
+  const said = withoutName(messageOf(error), migration.name);
   const code = known === null ? codeOf(error) : undefined;
   return fail('MIGRATION_FAILED', {
-    message: `${where}: ${why === undefined ? '' : `${why}: `}${said.startsWith(own) ? said.slice(own.length) : said}`,
+    message: `${where}: ${why === undefined ? '' : `${why}: `}${said}`,
     detail: known?.detail ?? (code === undefined ? undefined : `SQLSTATE ${code}`),
     hint:
       known?.hint ??

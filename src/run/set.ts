@@ -40,7 +40,7 @@ export async function updateSet(
   const nothing = { to: upTo, last: isLast, isFull: false, isCut: false, passed: null };
   if (isEmpty || (most === 1 && isLast && left.space === 'keys')) return { ...nothing, rows: 0 };
   const range = { after: left.after, upTo };
-  const chunk = setBasedChunk(shape, inSpace(base, left.space), guard.builder, range);
+  const chunk = setBasedChunk(shape, inSpace(base, left.space), guard.builder, range, base);
   const isSingle = most === 1 && left.space === 'keys';
   await on.call(chunk, { upTo, rows: most, key: isSingle ? upTo : null });
   refuseChangedKeys(chunk, base);

@@ -75,4 +75,17 @@ describe('plan', () => {
       expect(await ledger()).toEqual(before);
     });
   });
+
+  it('says that down would be refused, without saying again of which migration, and plans up', async () => {
+    await withDatabase(async ({ url, client }) => {
+      await client.query(tables);
+      const refused = slugs.replace(`select('id').whereNotNull('slug')`, `select('name').groupBy('name')`);
+      const { dir } = makeProject({ 'a.ts': refused });
+      const { code, stdout, stderr } = await run(['plan', '--json'], { cwd: dir, url });
+      expect(code, stderr).toBe(0);
+      const [planned] = plansOf(stdout);
+      expect(planned?.error).toBeNull();
+      expect(planned?.warnings).toContain('down would be refused: select must not use group by');
+    });
+  });
 });

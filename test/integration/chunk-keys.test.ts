@@ -7,7 +7,9 @@ import {
   setBasedChunk,
 } from '../../src/migration/chunk-queries.ts';
 import { isAtMost } from '../../src/migration/key-sql.ts';
-import type { BaseTable } from '../../src/migration/key.ts';
+import { countWritten, keepMatching } from '../../src/migration/drain-queries.ts';
+import { type BaseTable, inSpace } from '../../src/migration/key.ts';
+import type { SelectShape } from '../../src/migration/select-shape.ts';
 import type { Key } from '../../src/ledger/rows.ts';
 import { countKeys, keyAtOffset, layoutBounds, upperKey } from '../../src/migration/key-queries.ts';
 import { type KeyPart, createKeyed, keyTypes, prepareKeyTypes } from '../support/key-types.ts';
@@ -135,5 +137,30 @@ async function visitAll(): Promise<void> {
   }
   expect((await client.query('select n, count(*)::int from app.visited group by n')).rows).toEqual([
     { n: 2, count: total },
+  ]);
+  await writeByBlocks(shape, base, total);
+}
+
+/** Writes the rows of all blocks, whose keys are kept on the server meanwhile where it can be. */
+async function writeByBlocks(shape: SelectShape, base: BaseTable, total: number): Promise<void> {
+  const { client } = select;
+  const placed = inSpace(base, 'blocks');
+  const all = { after: null, upTo: ['(4294967294,0)'] };
+  await client.query('begin');
+  const keep = keepMatching(shape, base, placed, all);
+  if (keep !== null) {
+    const [kept] = await select.run(keep);
+    expect(Number(kept?.['count'])).toBe(total);
+  }
+  const part = setBasedChunk(shape, placed, db, all, base).update({ n: db.raw('n + 1') });
+  const { sql, bindings } = part.toSQL().toNative();
+  await select.run({ text: sql, values: bindings });
+  if (keep !== null) {
+    const [written] = await select.run(countWritten(shape, base, 'kept'));
+    expect(Number(written?.['count'])).toBe(total);
+  }
+  await client.query('commit');
+  expect((await client.query('select n, count(*)::int from app.visited group by n')).rows).toEqual([
+    { n: 3, count: total },
   ]);
 }

@@ -8,6 +8,7 @@ import {
   setBasedChunk,
 } from '../../src/migration/chunk-queries.ts';
 import { countKeys, keyAtOffset, layoutBounds, upperKey } from '../../src/migration/key-queries.ts';
+import { inSpace } from '../../src/migration/key.ts';
 import { compiled } from '../../src/migration/select-identity.ts';
 import { inspectSelect } from '../../src/migration/select-shape.ts';
 import { until } from '../support/cli.ts';
@@ -71,6 +72,24 @@ describe('with properties', () => {
     await select.client.query('begin');
     expect((await select.client.query(sql, [...bindings] as unknown[])).rowCount).toBe(read.length);
     await select.client.query('rollback');
+  });
+
+  it('writes the rows of some blocks in the order of their keys, and those alone', async () => {
+    const { shape, base } = await select.prepare(
+      db('properties as p').where('p.n', '<', 900).orWhere('p.n', 1),
+    );
+    const blocks = { after: ['(1,0)'], upTo: ['(4,0)'] };
+    const update = setBasedChunk(shape, inSpace(base, 'blocks'), db, blocks, base).update({ kind: 'new' });
+    const { sql, bindings } = update.toSQL().toNative();
+    const here = `ctid > '(1,0)' and ctid <= '(4,0)' and n < 900`;
+    const expected = await select.client.query(`select count(*)::int from properties where ${here}`);
+    await select.client.query('begin');
+    const { rows } = await select.client.query(`explain ${sql}`, [...bindings] as unknown[]);
+    const written = await select.client.query(sql, [...bindings] as unknown[]);
+    await select.client.query('rollback');
+    expect(JSON.stringify(rows)).toMatch(/Sort Key: p\w*\.uuid.*TID Cond: .*Index Scan \w+ properties_pkey/);
+    expect(written.rowCount).toBe(expected.rows[0].count);
+    expect(written.rowCount).toBeGreaterThan(100);
   });
 
   it('reads aliases, schemas and composite keys', async () => {

@@ -1,5 +1,10 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { countMatching, countWritten, matchingKeys } from '../../src/migration/drain-queries.ts';
+import {
+  countMatching,
+  countWritten,
+  keepMatching,
+  matchingKeys,
+} from '../../src/migration/drain-queries.ts';
 import { inSpace } from '../../src/migration/key.ts';
 import { connect } from '../support/database.ts';
 import { SelectDatabase, db } from '../support/select-database.ts';
@@ -67,5 +72,25 @@ describe('rows that are written and still match', () => {
     expect(await countOf(countMatching(shape, base, keys))).toBe(2);
     expect(await countOf(countWritten(shape, base, keys))).toBe(2);
     await select.client.query('rollback');
+  });
+
+  it('are found by keys that stay on the server, until the transaction ends', async () => {
+    const { client } = select;
+    const { shape, base } = await select.prepare(open());
+    const keep = keepMatching(shape, base, inSpace(base, 'blocks'), { after: null, upTo: ['(0,5)'] });
+    expect(keep, 'a key of one column').not.toBeNull();
+    await client.query('begin');
+    expect(await countOf(keep ?? countMatching(shape, base, []))).toBe(5);
+    await client.query('update t set n = 1; update t set version = 1 where id <= 3');
+    expect(await countOf(countWritten(shape, base, 'kept'))).toBe(2);
+    await client.query('rollback');
+    const { rows } = await client.query(`select current_setting('umzug_cluster.chunk_keys', true) as kept`);
+    expect(rows[0].kept ?? '').toBe('');
+  });
+
+  it('are not kept there where no array can hold their keys', async () => {
+    await select.client.query('create table pairs (a int, b text, version int, primary key (a, b))');
+    const { shape, base } = await select.prepare(db('pairs').whereNull('version'));
+    expect(keepMatching(shape, base, inSpace(base, 'blocks'), { after: null, upTo: ['(0,5)'] })).toBeNull();
   });
 });
