@@ -7,7 +7,10 @@ export type Style = 'rows' | 'set' | 'values' | 'cpu';
 
 const select = `(db) => db('properties').select('id', 'property_date_type').where('property_date_type', 'dated')`;
 
-/** A body of `(id) => text` with a fixed amount of work, about 100 µs: a clock would run while another process has the core. */
+/**
+ * A body of `(id) => text` with a fixed amount of work, about 100 µs: a clock would run while another process has the
+ * core.
+ */
 export const transformation = `
     let x = id.charCodeAt(0);
     for (let n = 0; n < 100_000; n += 1) x = Math.imul(x ^ n, 2_654_435_761);

@@ -35,61 +35,63 @@ export function matchingKeys(
 // A setting of the transaction, which nobody else sees.
 const kept = `'umzug_cluster.chunk_keys'`;
 
-/**
- * Keeps the keys of a range of `placed` that the author selects, on the server and until the transaction ends: one row
- * with `count`. Null for a key that no array can hold.
- */
+/** Keys that stay on the server until the transaction ends. */
+export interface KeptKeys {
+  /** Keeps them: one row with their `count`. */
+  readonly keep: Statement;
+  /** The rows that have them. The list is read once, not for each row, as a function's result might be. */
+  readonly chosen: Statement;
+}
+
+/** The keys of a range of `placed` that the author selects, kept on the server; null where no array can hold them. */
 export function keepMatching(
   shape: SelectShape,
   base: BaseTable,
   placed: BaseTable,
   range: KeyRange,
-): Statement | null {
-  if (keptKeys(shape, base) === null) return null;
+): KeptKeys | null {
   const { alias } = shape.table;
+  const list = `pg_catalog.current_setting(${kept})::${base.key[0]?.type ?? ''}[]`;
+  const chosen = oneOfArray(alias, base.key, `select k from pg_catalog.unnest(${list}) as k`);
+  if (chosen === null) return null;
   const column = `${comparedColumns(alias, base.key)} as key`;
   const { text, values } = setBasedRows(shape, within(alias, placed.key, range, 1), 'true', column);
-  return {
-    text: `with found as materialized (
-        select array(select key from (${text}) as matching order by key) as keys
-      )
-      select pg_catalog.cardinality(keys) as count,
-             pg_catalog.length(pg_catalog.set_config(${kept}, keys::pg_catalog.text, true)) as kept
-      from found`,
-    values,
-  };
-}
-
-/** Rows whose keys are kept. The list is read once, not for each row, as a function's result might be. */
-function keptKeys(shape: SelectShape, { key }: BaseTable): Statement | null {
-  const list = `pg_catalog.current_setting(${kept})::${key[0]?.type ?? ''}[]`;
-  const text = oneOfArray(shape.table.alias, key, `select k from pg_catalog.unnest(${list}) as k`);
-  return text === null ? null : { text, values: [] };
+  const keep = `with found as materialized (
+      select array(select key from (${text}) as matching order by key) as keys
+    )
+    select pg_catalog.cardinality(keys) as count,
+           pg_catalog.length(pg_catalog.set_config(${kept}, keys::pg_catalog.text, true)) as kept
+    from found`;
+  return { keep: { text: keep, values }, chosen: { text: chosen, values: [] } };
 }
 
 /**
  * How many rows of a range, of these keys, or of those that are kept, this transaction has written and the author
- * still selects: one row with `count`. Rows that others have changed or moved meanwhile do not count: they may well match.
+ * still selects: one row with `count`. Rows that others have changed or moved meanwhile do not count: they may well
+ * match.
  */
 export function countWritten(
   shape: SelectShape,
   base: BaseTable,
-  among: KeyRange | Keys | 'kept',
+  among: KeyRange | Keys | KeptKeys,
 ): Statement {
   const { alias } = shape.table;
   const chosen = chosenOf(shape, base, among);
-  const xmin = `${quote(alias)}.xmin`;
+  const own = 'pg_catalog.pg_current_xact_id()::pg_catalog.text::pg_catalog.int8';
+  // The number of a row is without its epoch: how far it is behind this transaction's, from -2^31 on. Not by age(),
+  // which goes on counting from the number that was next when it was first asked: by now it may be somebody else's.
+  const behind = `(${quote(alias)}.xmin::pg_catalog.text::pg_catalog.int8 - ${own} % 4294967296 + 6442450944)
+      % 4294967296 - 2147483648`;
   // Whoever else began after this transaction is over, or its rows would not be seen: what is in progress is this
-  // transaction itself, and its savepoints. The age is that of a number without its epoch, which the status needs.
-  const isOwn = `case when pg_catalog.age(${xmin}) <= 0 then pg_catalog.pg_xact_status(
-      (pg_catalog.pg_current_xact_id()::pg_catalog.text::pg_catalog.int8 - pg_catalog.age(${xmin}))
-        ::pg_catalog.text::pg_catalog.xid8) = 'in progress' end`;
+  // transaction itself, and its savepoints.
+  const isOwn = `case when ${behind} >= 0 then pg_catalog.pg_xact_status(
+      (${own} + ${behind})::pg_catalog.text::pg_catalog.xid8) = 'in progress' end`;
   return countOf(setBasedRows(shape, chosen, isOwn));
 }
 
-function chosenOf(shape: SelectShape, base: BaseTable, among: KeyRange | Keys | 'kept'): Statement {
+function chosenOf(shape: SelectShape, base: BaseTable, among: KeyRange | Keys | KeptKeys): Statement {
   const { alias } = shape.table;
-  if (among === 'kept') return keptKeys(shape, base) ?? { text: 'true', values: [] };
+  if ('chosen' in among) return among.chosen;
   return 'upTo' in among ? within(alias, base.key, among, 1) : oneOf(alias, base.key, among, 1);
 }
 

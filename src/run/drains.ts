@@ -1,7 +1,13 @@
 import { counted } from '../core/numbers.ts';
 import { fail } from '../errors.ts';
 import type { Key } from '../ledger/rows.ts';
-import { countMatching, countWritten, keepMatching, matchingKeys } from '../migration/drain-queries.ts';
+import {
+  type KeptKeys,
+  countMatching,
+  countWritten,
+  keepMatching,
+  matchingKeys,
+} from '../migration/drain-queries.ts';
 import { type BaseTable, inSpace } from '../migration/key.ts';
 import type { Keys } from '../migration/key-list.ts';
 import type { KeyRange, Statement } from '../migration/key-sql.ts';
@@ -19,7 +25,7 @@ export async function refuseUndrained(
   session: Session,
   name: string,
   { shape, base }: { readonly shape: SelectShape; readonly base: BaseTable },
-  given: { readonly locked: Keys } | { readonly written: KeyRange | Keys | 'kept' },
+  given: { readonly locked: Keys } | { readonly written: KeyRange | Keys | KeptKeys },
 ): Promise<void> {
   const { text, values }: Statement =
     'locked' in given ? countMatching(shape, base, given.locked) : countWritten(shape, base, given.written);
@@ -55,7 +61,7 @@ export function setDrainCheck(
       after: (upTo) => refuseUndrained(session, name, select, { written: { after, upTo } }),
     };
   }
-  let written: readonly Key[] | 'kept' | null = null;
+  let written: readonly Key[] | KeptKeys | null = null;
   return {
     before: async (upTo) => {
       written = await noteMatching(session, select, { after, upTo });
@@ -72,11 +78,11 @@ async function noteMatching(
   session: Session,
   { shape, base }: { readonly shape: SelectShape; readonly base: BaseTable },
   range: KeyRange,
-): Promise<readonly Key[] | 'kept' | null> {
+): Promise<readonly Key[] | KeptKeys | null> {
   const placed = inSpace(base, 'blocks');
-  const keep = keepMatching(shape, base, placed, range);
-  const { text, values } = keep ?? matchingKeys(shape, base, placed, range);
+  const kept = keepMatching(shape, base, placed, range);
+  const { text, values } = kept?.keep ?? matchingKeys(shape, base, placed, range);
   const { rows } = await session.query(text, values);
-  if (keep !== null) return Number(rows[0]?.['count']) > 0 ? 'kept' : null;
+  if (kept !== null) return Number(rows[0]?.['count']) > 0 ? kept : null;
   return rows.length > 0 ? rows.map((row) => row['key'] as Key) : null;
 }

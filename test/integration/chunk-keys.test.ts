@@ -147,16 +147,16 @@ async function writeByBlocks(shape: SelectShape, base: BaseTable, total: number)
   const placed = inSpace(base, 'blocks');
   const all = { after: null, upTo: ['(4294967294,0)'] };
   await client.query('begin');
-  const keep = keepMatching(shape, base, placed, all);
-  if (keep !== null) {
-    const [kept] = await select.run(keep);
-    expect(Number(kept?.['count'])).toBe(total);
+  const kept = keepMatching(shape, base, placed, all);
+  if (kept !== null) {
+    const [matching] = await select.run(kept.keep);
+    expect(Number(matching?.['count'])).toBe(total);
   }
   const part = setBasedChunk(shape, placed, db, all, base).update({ n: db.raw('n + 1') });
   const { sql, bindings } = part.toSQL().toNative();
   await select.run({ text: sql, values: bindings });
-  if (keep !== null) {
-    const [written] = await select.run(countWritten(shape, base, 'kept'));
+  if (kept !== null) {
+    const [written] = await select.run(countWritten(shape, base, kept));
     expect(Number(written?.['count'])).toBe(total);
   }
   await client.query('commit');
