@@ -29,10 +29,6 @@ const effects: Readonly<Record<string, (client: pg.Client) => Promise<void>>> = 
   'interface|type Property': async (client) => expect((await client.query(types)).rows).toEqual(given),
   'chunk.update\\(\\{ property_date_type': async (client) =>
     expect((await client.query(types)).rows).toEqual(given),
-  updateRows: async (client) => {
-    const { rows } = await client.query(`select count(*)::int as done from people where slug = lower(name)`);
-    expect(rows).toEqual([{ done: 200 }]);
-  },
 };
 
 describe('the migrations of the README', () => {
