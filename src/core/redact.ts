@@ -1,5 +1,3 @@
-// The greedy middle runs to the last @ of the word: a password may hold an unescaped @, / or #.
-const urlPassword = /\b([a-z][a-z0-9+.-]*:\/\/[^\s:/@]*:)[^\s]*@/gi;
 const namedPassword = /\b((?:password|pgpassword|sslpassword)["']?\s*[=:]\s*)("[^"]*"|'[^']*'|[^\s&,;}]+)/gi;
 // C0 and C1 controls, and the marks that turn the direction of text: they could rewrite a terminal's lines.
 // oxlint-disable-next-line no-control-regex
@@ -7,7 +5,36 @@ const controls = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u
 
 /** Text that may be shown or logged: passwords of connection strings become `***`, control characters go. */
 export function redact(text: string): string {
-  return stripControls(text).replace(urlPassword, '$1***@').replace(namedPassword, '$1***');
+  const clean = stripControls(text);
+  const shown = clean.includes('://') ? clean.split('\n').map(withoutLogins).join('\n') : clean;
+  return shown.replace(namedPassword, '$1***');
+}
+
+/**
+ * A line without the passwords of its URLs. A password that is not encoded may hold any character: it ends at the
+ * last @ of the word, and in a URL of Postgres at the last @ of the line. One pass: log records may be long.
+ */
+function withoutLogins(line: string): string {
+  const lastAt = line.lastIndexOf('@');
+  let shown = '';
+  let from = 0;
+  for (let at = line.indexOf('://'); at >= 0 && at < lastAt; at = line.indexOf('://', from)) {
+    const login = at + '://'.length;
+    const isPostgres = /postgres(?:ql)?$/i.test(line.slice(Math.max(0, at - 10), at));
+    const end = isPostgres ? line.length : endOfWord(line, login);
+    const last = isPostgres ? lastAt : login + line.slice(login, end).lastIndexOf('@');
+    const colon = line.indexOf(':', login);
+    const hides = colon >= 0 && colon < last;
+    shown += hides ? `${line.slice(from, colon)}:***` : line.slice(from, isPostgres ? login : end);
+    from = hides ? last : isPostgres ? login : end;
+  }
+  return shown + line.slice(from);
+}
+
+function endOfWord(line: string, from: number): number {
+  const blank = /\s/g;
+  blank.lastIndex = from;
+  return blank.exec(line)?.index ?? line.length;
 }
 
 /** Text without control characters except tab and newline. */

@@ -7,6 +7,11 @@ describe('redact', () => {
     ['postgresql://u:se@cr#et/@h/d', 'postgresql://u:***@h/d'],
     ['at mysql://root:hunter2@db/x now', 'at mysql://root:***@db/x now'],
     ['postgres://h/d?user=u&password=secret&sslmode=x', 'postgres://h/d?user=u&password=***&sslmode=x'],
+    ['postgres://shop@corp:se#cret@h:5432/d', 'postgres://shop@corp:***@h:5432/d'],
+    ['postgres://shop:/se cr%et@h/d is no URL', 'postgres://shop:***@h/d is no URL'],
+    ['postgres://u:secret://x@h/d', 'postgres://u:***@h/d'],
+    ['postgres://:secret@h and http://h/?a@b', 'postgres://:***@b'],
+    ['http://h/x postgres://u:secret@h', 'http://h/x postgres://u:***@h'],
     ['host=h password=secret dbname=d', 'host=h password=*** dbname=d'],
     ['{"password":"secret","port":1}', '{"password":***,"port":1}'],
   ])('hides the password in %s', (text, shown) => {
@@ -19,6 +24,13 @@ describe('redact', () => {
     expect(redact('password authentication failed for user "u"')).toContain('authentication failed');
   });
 });
+
+it.each(['ab.ab.', 'a://', 'postgres://', 'a:// ', 'a://b:c@'])(
+  'takes a long record of %s in one pass: several would not end within the time of a test',
+  (piece) => {
+    expect(redact(`${piece.repeat(300_000)} postgres://u:secret@h`)).toMatch(/:\*\*\*@h$/);
+  },
+);
 
 describe('stripControls', () => {
   it('removes escape sequences, carriage returns and direction marks, and keeps tabs and newlines', () => {
