@@ -28,7 +28,7 @@ export interface PlanNode {
 const conditionFields = ['Filter', 'Join Filter', 'One-Time Filter', 'Index Cond', 'Hash Cond', 'Merge Cond'];
 
 function withoutLiterals(condition: string | null): readonly string[] {
-  return condition === null ? [] : [condition.replaceAll(/'(?:[^']|'')*'|"(?:[^"]|"")*"/g, "''")];
+  return condition === null ? [] : [condition.replaceAll(/'(?:[^']|'')*'/g, "''")];
 }
 
 /** Reads the answer to EXPLAIN: the JSON document, or its text. Null where it is none. */
@@ -64,6 +64,12 @@ function toNode(fields: Readonly<Record<string, unknown>>): PlanNode {
     rows: Number(fields['Plan Rows'] ?? 0),
     children: list('Plans').map((child) => toNode(fieldsOf(child))),
   };
+}
+
+/** What a plan returns, column by column; an Append does not say it, but its parts do. */
+export function outputOf(node: PlanNode): readonly string[] {
+  const [first] = node.children;
+  return node.output.length > 0 || first === undefined ? node.output : outputOf(first);
 }
 
 /** A node with all below it, from above. */

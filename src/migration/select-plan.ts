@@ -42,7 +42,9 @@ const writing: ReadonlySet<string> = new Set(['Insert', 'Update', 'Delete', 'Mer
  */
 export function refusedAtTop(root: PlanNode): RefusedClause | null {
   if (nodesOf(root).some(({ type }) => writing.has(type))) return refusedClauses.writes;
-  const conditions = nodesOf(root).flatMap((node) => node.conditions);
+  const conditions = nodesOf(root).flatMap((node) =>
+    node.conditions.map((condition) => condition.replaceAll(/"(?:[^"]|"")*"/g, '""')),
+  );
   if (conditions.some((condition) => chance.test(condition))) return refusedClauses.chance;
   for (let node: PlanNode | undefined = root; node !== undefined;) {
     const refused = refusedNodes[node.type];
@@ -124,7 +126,8 @@ function isPartitioned(append: PlanNode, relations: readonly Relation[]): boolea
   );
 }
 
-function isOuterSide(join: PlanNode, side: PlanNode): boolean {
+/** Whether the rows of `side` come out of the join with nulls where the other side has no match. */
+export function isOuterSide(join: PlanNode, side: PlanNode): boolean {
   const isInner = side.side === 'Inner';
   switch (join.join) {
     case 'Full':

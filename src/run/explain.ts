@@ -29,7 +29,8 @@ export async function fieldsOf(
   author: AuthorSelect,
   { text, values }: Statement,
 ): Promise<Required<Result>['fields']> {
-  const none = `select s.* from (${text}) as s limit 0`;
+  // On a line of its own: the text may end in a comment.
+  const none = `select s.* from (${text}\n) as s limit 0`;
   const { fields = [] } = await ask(author, 'select', () => author.session.authorQuery(none, values));
   return fields;
 }

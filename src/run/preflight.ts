@@ -6,6 +6,7 @@ import { guardDatabase } from '../migration/guard.ts';
 import type { BaseTable } from '../migration/key.ts';
 import type { Statement } from '../migration/key-sql.ts';
 import { comparisons, maxKey } from '../migration/key-queries.ts';
+import { foreignKeyNames, refuseSharedNames } from '../migration/column-names.ts';
 import type { RefusedClause } from '../migration/refused-clauses.ts';
 import { type Relation, readAsWhole, refusedAbove, refusedAtTop } from '../migration/select-plan.ts';
 import { type SelectShape, type WholeSelect, clauseRefusal } from '../migration/select-shape.ts';
@@ -40,7 +41,11 @@ export async function understand(
   refuseClause(author, refusedAtTop(plan));
   const relations = await relationsOf(session, base);
   refuseClause(author, refusedAbove(plan, { relations, found: selected.table }));
-  return { shape: selected, base, matching: plan.rows, warnings: selected.warnings };
+  // By sets no row is made of its columns.
+  const columns = author.step.setBased ? [] : await fieldsOf(author, native(selected));
+  refuseSharedNames(columns, plan, base, migration.path);
+  const warnings = [...selected.warnings, ...foreignKeyNames(columns, plan, base, migration.path)];
+  return { shape: selected, base, matching: plan.rows, warnings };
 }
 
 async function understandWhole(
@@ -54,6 +59,7 @@ async function understandWhole(
   refuseClause(author, refusedAtTop(plan));
   const columns = await fieldsOf(author, { text: unended(text), values });
   const { base, keyAs } = await resolveWholeBase(query, columns, migration.options.key, migration.path);
+  if (!author.step.setBased) refuseSharedNames(columns, plan, base, migration.path);
   const found = { output: columns.findIndex(({ name }) => name === keyAs[0]) };
   const planned = { relations: await relationsOf(author.session, base), found };
   refuseClause(author, refusedAbove(plan, planned));

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { UmzugClusterError } from '../../src/index.ts';
 import { documented } from '../support/documented.ts';
-import { bases, clauses, results, unknown, unstable } from '../support/refused-selects.ts';
+import { bases, clauses, results, shared, unknown, unstable } from '../support/refused-selects.ts';
 import { Selects } from '../support/selects.ts';
 
 let selects: Selects;
@@ -42,6 +42,7 @@ describe.each([
   ['a select is refused that is or returns', results],
   ['a select is refused with an unknown', unknown],
   ['a select is refused that returns rows', bases],
+  ['a select is refused with two columns of one name:', shared],
 ])('%s', (_what, cases) => {
   it.each(cases)('%s', async (_case, select, said) => {
     const { code, message, detail, hint } = await refused(select);

@@ -35,6 +35,10 @@ export const built: readonly Query[] = [
     `db('people as p').join('teams as t', 't.id', 'p.team').select('p.id', 't.name as team').where('t.kind', 'odd').orWhere('p.n', 2)`,
   ],
   [
+    'a key that is joined with itself',
+    `db('people as p').join('notes as o', 'o.id', 'p.id').select('p.id', 'o.id', 'o.body', 'p.id')`,
+  ],
+  [
     'a lateral join with limit',
     `db('people as p').joinRaw('left join lateral (select body from notes where person_id = p.id order by at desc limit 1) as o on true').select('p.id', 'o.body')`,
   ],

@@ -165,3 +165,42 @@ export const bases: readonly RefusedSelect[] = [
     /returns 2 columns "id", of "people"/,
   ],
 ];
+
+/** Whose columns share a name: a row has one value for it. */
+export const shared: readonly RefusedSelect[] = [
+  [
+    'the key, by two stars',
+    `db('people as p').join('teams as t', 't.id', 'p.team').select('p.*', 't.*')`,
+    /two columns named "id": row\.id would be t\.id, not p\.id, the key of "people"\nthe same with "name"\n.*t\.id as t_id/,
+  ],
+  [
+    'the key, by no list at all',
+    `db('people').join('teams', 'teams.id', 'people.team').where('people.n', '>', 1)`,
+    /row\.id would be teams\.id, not people\.id, the key/,
+  ],
+  [
+    'the key, null where a left join finds nothing',
+    `db('people as p').leftJoin('notes as o', 'o.id', 'p.id').select('p.id', 'o.id')`,
+    /row\.id would be o\.id, not p\.id/,
+  ],
+  [
+    'the key, of the same table',
+    `db('people as p').join('people as b', 'b.id', 'p.boss').select('p.*', 'b.id')`,
+    /row\.id would be b\.id, not p\.id/,
+  ],
+  [
+    'a part of the key',
+    `db('Other.Things as t').join('people as p', 'p.id', 't.a').select('t.a', 't.b', 'p.n as b')`,
+    /two columns named "b": row\.b would be p\.n, not t\.b, the key of "Things"/,
+  ],
+  [
+    'a value, in a raw one',
+    `db.raw('select p.id, p.name, t.name from people p join teams t on t.id = p.team')`,
+    /two columns named "name": row\.name would be t\.name, not p\.name\n/,
+  ],
+  [
+    'no name of their own',
+    `db('people').select('id', db.raw('n + 1'), db.raw('n + 2'))`,
+    /two columns named "\?column\?": .* an expression, not an expression/,
+  ],
+];
