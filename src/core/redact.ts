@@ -42,5 +42,6 @@ export function stripControls(text: string): string {
   return text.replace(ansi, '').replace(controls, '');
 }
 
+// Nothing reaches over the next escape: each is read once, however many are never closed.
 // oxlint-disable-next-line no-control-regex
-const ansi = /\u001b\[[0-9;?]*[ -/]*[@-~]|\u001b\][^\u0007]*\u0007/g;
+const ansi = /\u001b\[[0-9;?]*[ -/]*[@-~]|\u001b\][^\u0007\u001b]*(?:\u0007|\u001b\\)/g;

@@ -1,6 +1,6 @@
 import { type Overrides, parseOverrides } from '../core/steering.ts';
 import type { Session } from '../postgres/session.ts';
-import type { RunState } from './rows.ts';
+import type { RunState } from '../core/states.ts';
 import type { LedgerNames } from './schema.ts';
 
 /**

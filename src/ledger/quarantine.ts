@@ -65,7 +65,7 @@ export async function recordFailure(
   const isSame = from === undefined ? 'false' : 'cursor is not distinct from $8::text[]';
   await session.query(
     `update ${names.ranges}
-     set last_error = $3, stalls = greatest(stalls - 1, 0), attempts = attempts + 1,
+     set last_error = $3, touched_at = clock_timestamp(), stalls = greatest(stalls - 1, 0), attempts = attempts + 1,
          max_rows = coalesce(case when worker = $7 then $4::integer else least($4::integer, max_rows) end, max_rows),
          retries = retries + case when $6::boolean then 1 else 0 end,
          next_try = case when worker = $7

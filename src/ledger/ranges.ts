@@ -218,7 +218,9 @@ export async function totals(session: Session, names: LedgerNames, runId: string
             count(*) filter (where state = 'done') as ranges_done,
             count(*) filter (where state = 'open') as ranges_open,
             coalesce(sum(estimated) filter (where state = 'open'), 0) as estimated_left,
-            coalesce(sum(busy_ms), 0) as busy_ms, max(last_error) as last_error,
+            coalesce(sum(busy_ms), 0) as busy_ms,
+            (array_agg(last_error order by touched_at desc, no desc) filter (where last_error is not null))[1]
+              as last_error,
             coalesce(sum(retries), 0)::bigint as retries,
             (select count(*) from ${names.quarantine} where run_id = $1::bigint) as quarantined,
             coalesce(json_agg(json_build_object('worker', worker, 'no', no) order by touched_at, no)

@@ -1,4 +1,5 @@
 import type { FileHashes } from '../core/file-drift.ts';
+import type { RunState } from '../core/states.ts';
 import type { BaseTable, Space } from '../migration/key.ts';
 import type { ColumnSize } from '../migration/row-sizes.ts';
 
@@ -6,7 +7,6 @@ import type { ColumnSize } from '../migration/row-sizes.ts';
 export type Key = readonly string[];
 
 export type Direction = 'up' | 'down';
-export type RunState = 'running' | 'paused' | 'failed' | 'done' | 'reverting' | 'reverted' | 'cancelled';
 
 /** What a run is about; a host whose own plan differs never works on it. */
 export interface RunPlan {

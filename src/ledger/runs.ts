@@ -1,16 +1,9 @@
+import { type RunState, liveStates } from '../core/states.ts';
 import type { FileHashes } from '../core/file-drift.ts';
 import type { Session } from '../postgres/session.ts';
 import { inOrder } from '../postgres/transaction.ts';
-import {
-  type Direction,
-  type Key,
-  type Run,
-  type RunPlan,
-  type RunState,
-  runColumns,
-  toRun,
-} from './rows.ts';
-import { type LedgerNames, liveStates } from './schema.ts';
+import { type Direction, type Key, type Run, type RunPlan, runColumns, toRun } from './rows.ts';
+import type { LedgerNames } from './schema.ts';
 
 const live = liveStates.map((state) => `'${state}'`).join(', ');
 

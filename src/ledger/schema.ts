@@ -1,3 +1,4 @@
+import { liveStates, runStates } from '../core/states.ts';
 import { pg } from '../postgres/pg.ts';
 import { fail } from '../errors.ts';
 import type { Session } from '../postgres/session.ts';
@@ -38,10 +39,6 @@ export function ledgerNames(schema: string): LedgerNames {
   };
 }
 
-/** States in which a run holds its name: there is one such run per migration and direction. */
-export const liveStates = ['running', 'paused', 'failed', 'reverting', 'cancelled'] as const;
-const allStates = [...liveStates, 'done', 'reverted'] as const;
-
 const list = (values: readonly string[]): string => values.map((value) => `'${value}'`).join(', ');
 
 function ddl(names: LedgerNames): string {
@@ -55,7 +52,7 @@ create table ${names.runs} (
   id bigint generated always as identity primary key,
   name text not null,
   direction text not null check (direction in ('up', 'down')),
-  state text not null check (state in (${list(allStates)})),
+  state text not null check (state in (${list(runStates)})),
   epoch integer not null default 1 check (epoch > 0),
   reverts bigint references ${names.runs} (id),
   start_xid xid8 not null,

@@ -1,7 +1,8 @@
+import { liveStates } from '../core/states.ts';
 import { type BaseTable, inSpace } from '../migration/key.ts';
 import { isAtMost } from '../migration/key-sql.ts';
 import type { Session } from '../postgres/session.ts';
-import { type LedgerNames, liveStates } from './schema.ts';
+import type { LedgerNames } from './schema.ts';
 
 /**
  * What must be true of a ledger, whoever wrote it last. The tables' constraints hold for one row each; this is

@@ -29,22 +29,38 @@ const wholeTable: readonly [pattern: RegExp, advice: string][] = [
   ],
 ];
 
-const anywhere: readonly [hint: RegExp, pattern: RegExp, what: string, advice: string][] = [
+// Looked for in all of the statement where its text, or its first words, hint at it.
+const anywhere: readonly [
+  place: 'text' | 'opening',
+  hint: RegExp,
+  pattern: RegExp,
+  what: string,
+  advice: string,
+][] = [
   [
+    'text',
     /advisory_lock/i,
     /\bpg_(?:try_)?advisory_lock(?:_shared)?\s*\(/,
     'pg_advisory_lock',
     `${outlives}; use pg_advisory_xact_lock`,
   ],
   [
+    'text',
     /set_config/i,
     /\bset_config\s*\((?:[^()]|\([^()]*\))*,\s*(?:false|0)\s*\)/,
     'set_config(…, false)',
     `${outlives}; use set_config(…, true)`,
   ],
-  [/\bhold\b/i, /^declare\b.* with hold\b/, 'DECLARE … WITH HOLD', `${outlives}; leave WITH HOLD out`],
   [
-    /\btemp/i,
+    'opening',
+    /^declare\b/,
+    /^declare\b.* with hold\b/,
+    'DECLARE … WITH HOLD',
+    `${outlives}; leave WITH HOLD out`,
+  ],
+  [
+    'opening',
+    /^create (?:(?:global|local) )?temp/,
     /^create (?:(?:global|local) )?temp(?:orary)?\b(?!.* on commit drop\b)/,
     'CREATE TEMP',
     `${outlives}; use a CTE, or ON COMMIT DROP`,
@@ -62,8 +78,9 @@ export function forbiddenIn(sql: string, { ddl }: { readonly ddl: boolean }): Er
     const match = pattern.exec(opening);
     if (match) return refused(match[0].trim().toUpperCase().slice(0, 40), advice);
   }
-  for (const [hint, pattern, what, advice] of anywhere) {
-    if (hint.test(sql) && pattern.test(normalized(sql.slice(start)))) return refused(what, advice);
+  const places = { text: sql, opening };
+  for (const [place, hint, pattern, what, advice] of anywhere) {
+    if (hint.test(places[place]) && pattern.test(normalized(sql.slice(start)))) return refused(what, advice);
   }
   return null;
 }

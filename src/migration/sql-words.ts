@@ -1,22 +1,42 @@
 /** The words of a statement, without what stands in texts, quoted names and comments. */
 
-/** Lower case, comments as one space, texts and quoted names empty, runs of white space as one space. */
+// What may begin a text, a quoted name, a comment or white space. A `$` in the middle of a name begins nothing.
+const mark = /\s|--|\/\*|(?<![\w$\u0080-\uffff])[eE]'|['"]|(?<![\w$\u0080-\uffff])\$(?:[a-z_]\w*)?\$/gi;
+
+const rest: Readonly<Record<string, RegExp>> = {
+  "'": /[^']*(?:''[^']*)*'/y,
+  '"': /[^"]*(?:""[^"]*)*"/y,
+  "e'": /[^'\\]*(?:(?:''|\\[\s\S])[^'\\]*)*'/y,
+};
+
+/**
+ * Lower case, comments as one space, texts and quoted names empty, runs of white space as one space. What is opened
+ * and not closed, which the server refuses, ends with the statement.
+ */
 export function normalized(sql: string): string {
   let text = '';
   let index = 0;
-  while (index < sql.length) {
-    const next = skipNothing(sql, index, /\s/);
-    if (next > index) text += ' ';
-    index = next;
-    const quoted =
-      /(?<!\w)[eE]'(?:[^'\\]|\\[\s\S]|'')*'|'(?:[^']|'')*'|"(?:[^"]|"")*"|\$(\w*)\$[\s\S]*?\$\1\$/y;
-    quoted.lastIndex = index;
-    const literal = quoted.exec(sql)?.[0];
-    const step = literal ?? sql.charAt(index);
-    text += literal === undefined ? step.toLowerCase() : "' '";
-    index += Math.max(1, step.length);
+  for (;;) {
+    mark.lastIndex = index;
+    const found = mark.exec(sql);
+    const at = found?.index ?? sql.length;
+    text += sql.slice(index, at).toLowerCase();
+    if (found === null) return text;
+    const next = skipNothing(sql, at, /\s/);
+    text += next > at ? ' ' : "' '";
+    index = next > at ? next : literalEnd(sql, at, found[0]);
   }
-  return text;
+}
+
+function literalEnd(sql: string, at: number, opened: string): number {
+  const inner = at + opened.length;
+  const pattern = rest[opened.toLowerCase()];
+  if (pattern === undefined) {
+    const end = sql.indexOf(opened, inner);
+    return end === -1 ? sql.length : end + opened.length;
+  }
+  pattern.lastIndex = inner;
+  return pattern.test(sql) ? pattern.lastIndex : sql.length;
 }
 
 /** The index of the first character from `index` on that is neither `space` nor in a comment; comments nest. */

@@ -1,6 +1,7 @@
+import { liveStates } from '../core/states.ts';
 import { type ExecutedMigration, listExecuted } from '../ledger/migrations.ts';
 import { latestRuns } from '../ledger/runs.ts';
-import { ledgerNames, liveStates, readLedgerVersion } from '../ledger/schema.ts';
+import { ledgerNames, readLedgerVersion } from '../ledger/schema.ts';
 import type { Session } from '../postgres/session.ts';
 
 /** What the ledger says before a command decides. */

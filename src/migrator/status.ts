@@ -1,3 +1,4 @@
+import { liveStates } from '../core/states.ts';
 import type { Control } from '../cluster/control.ts';
 import type { Config } from '../config.ts';
 import type { Overrides } from '../core/steering.ts';
@@ -5,7 +6,7 @@ import type { ExecutedMigration } from '../ledger/migrations.ts';
 import { listExecuted } from '../ledger/migrations.ts';
 import type { Run } from '../ledger/rows.ts';
 import { findLiveRun, latestRuns } from '../ledger/runs.ts';
-import { ledgerNames, liveStates, readLedgerVersion } from '../ledger/schema.ts';
+import { ledgerNames, readLedgerVersion } from '../ledger/schema.ts';
 import type { MigrationFile } from '../migration/folder.ts';
 import { loadMigration } from '../migration/loader.ts';
 import type { Session } from '../postgres/session.ts';

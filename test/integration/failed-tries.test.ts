@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { advance, own } from '../../src/ledger/chunks.ts';
 import { recordFailure } from '../../src/ledger/quarantine.ts';
-import { claim, layOut } from '../../src/ledger/ranges.ts';
+import { claim, layOut, totals } from '../../src/ledger/ranges.ts';
 import { insertRun } from '../../src/ledger/runs.ts';
 import { ensureLedger, ledgerNames } from '../../src/ledger/schema.ts';
 import { Session } from '../../src/postgres/session.ts';
@@ -93,4 +93,15 @@ it('says nothing of a range that others have where its own cursor is not told', 
   const runId = await twiceTaken('untold');
   await recordFailure(session, names, { ...failure, runId, worker: 'a' });
   expect(await rangeOf(runId)).toEqual({ worker: 'b', stalls: 2, attempts: 0, max_rows: null });
+});
+
+it('is the last error of the run where it was the latest, whatever it says', async () => {
+  const runId = await twiceTaken('latest');
+  await session.query(
+    `insert into ${names.ranges} (run_id, no, hi, worker) values ($1::bigint, 2, '{200}', 'c')`,
+    [runId],
+  );
+  await recordFailure(session, names, { ...failure, runId, worker: 'b', error: 'zzz, the first' });
+  await recordFailure(session, names, { ...failure, runId, no: 2, worker: 'c', error: 'aaa, the latest' });
+  expect(await totals(session, names, runId)).toMatchObject({ lastError: 'aaa, the latest' });
 });

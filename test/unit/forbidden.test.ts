@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { forbiddenIn } from '../../src/migration/forbidden.ts';
+import { normalized } from '../../src/migration/sql-words.ts';
+import { isLinear } from '../support/linear.ts';
 
 const refusal = (sql: string, ddl = false): string | null => forbiddenIn(sql, { ddl })?.message ?? null;
 
@@ -22,6 +24,8 @@ describe('a statement that author code must not run', () => {
     ['declare c cursor with hold for select 1', 'DECLARE … WITH HOLD'],
     ['create temp table x (a int)', 'CREATE TEMP'],
     ['copy t from stdin', 'COPY T FROM STDIN'],
+    ['select a$b$ from t where pg_advisory_lock(1)', 'pg_advisory_lock'],
+    [`select name'' , pg_advisory_lock(1)`, 'pg_advisory_lock'],
     ['truncate t', 'TRUNCATE'],
     ['alter table t add x int', 'ALTER'],
     ['lock table t', 'LOCK'],
@@ -41,6 +45,9 @@ describe('a statement that author code must not run', () => {
     ['create temp table x (a int) on commit drop'],
     [`update t set a = 'commit; truncate t'`],
     [`insert into t select 'pg_advisory_lock(1)'`],
+    [`select e'it\\'s pg_advisory_lock(1)'`],
+    ['select $a$ pg_advisory_lock(1) $b$ ; $a$'],
+    ['update templates set temp = 1 where hold'],
     ['with x as (select 1) update t set a = 1'],
   ])('but not %s', (sql) => {
     expect(refusal(sql)).toBe(null);
@@ -53,3 +60,14 @@ describe('a statement that author code must not run', () => {
     },
   );
 });
+
+it.each(['?, ', "e'", '$a$ ', '/* ', "set_config('a', ", 'pg_advisory_lock '])(
+  'reads %s in time proportional to the length of the statement',
+  (part) => {
+    const read = (text: string): unknown => [
+      normalized(text),
+      forbiddenIn(`select set_config${text}`, { ddl: false }),
+    ];
+    expect(isLinear(part, read)).toBe(true);
+  },
+);

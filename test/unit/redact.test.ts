@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { redact, stripControls } from '../../src/core/redact.ts';
+import { isLinear } from '../support/linear.ts';
 
 describe('redact', () => {
   it.each([
@@ -19,6 +20,13 @@ describe('redact', () => {
     expect(redact(text)).not.toMatch(/secret|hunter2|cr#et/);
   });
 
+  it.each(['ab.ab.', 'a://a:', 'a@', '\u001b]', 'password="', "password = '"])(
+    'reads %j in time proportional to the length of the text',
+    (part) => {
+      expect(isLinear(part, redact)).toBe(true);
+    },
+  );
+
   it('leaves a URL without a password as it is', () => {
     expect(redact('postgres://u@h:5432/d')).toBe('postgres://u@h:5432/d');
     expect(redact('password authentication failed for user "u"')).toContain('authentication failed');
@@ -35,5 +43,6 @@ it.each(['ab.ab.', 'a://', 'postgres://', 'a:// ', 'a://b:c@'])(
 describe('stripControls', () => {
   it('removes escape sequences, carriage returns and direction marks, and keeps tabs and newlines', () => {
     expect(stripControls('a\u001b[2J\u001b[31mb\rc\u202ed\te\nf\u0000')).toBe('abcd\te\nf');
+    expect(stripControls('a\u001b]0;title\u0007b\u001b]0;title\u001b\\c')).toBe('abc');
   });
 });

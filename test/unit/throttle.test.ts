@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { type Situation, decide } from '../../src/core/operate.ts';
-import { canMove, runStates } from '../../src/core/states.ts';
+import { type RunState, runStates } from '../../src/core/states.ts';
 import { parseOverrides, steer } from '../../src/core/steering.ts';
 import { mostPacedRows, nextWaitMs, paceReason } from '../../src/core/throttle.ts';
 
@@ -53,14 +53,18 @@ describe('what an operator has set', () => {
 describe('an operator', () => {
   const idle: Situation = { name: 'a', isExecuted: false, up: null, down: null };
 
-  it('moves runs only as the table of states allows', () => {
-    for (const verb of ['pause', 'resume', 'cancel'] as const) {
-      for (const state of runStates) {
-        const decision = decide(verb, { ...idle, up: state });
-        if (decision.kind === 'move') expect(canMove(state, decision.to), `${state} ${verb}`).toBe(true);
-        if (decision.kind === 'refuse') expect(decision.why).toMatch(/nothing to (pause|resume|cancel)/);
-      }
-    }
+  it.each([
+    ['pause', 'paused', ['running']],
+    ['resume', 'running', ['paused', 'cancelled']],
+    ['cancel', 'cancelled', ['running', 'paused', 'failed']],
+  ] as const)('can %s, which makes it %s, a run in these states only: %j', (verb, to, from) => {
+    const moved = runStates.filter((state) => {
+      const decision = decide(verb, { ...idle, up: state });
+      if (decision.kind === 'move') expect(decision.to).toBe(to);
+      if (decision.kind === 'refuse') expect(decision.why).toContain(`nothing to ${verb}`);
+      return decision.kind === 'move';
+    });
+    expect(moved).toEqual<RunState[]>(runStates.filter((state) => from.some((one) => one === state)));
   });
 
   it('is answered with what is so already', () => {
