@@ -1,7 +1,7 @@
 import os from 'node:os';
 import path from 'node:path';
 import type { Knex } from 'knex';
-import { readConnection } from './config/database.ts';
+import { readConnection, schemaIn } from './config/database.ts';
 import type { DatabaseConfig } from './config/database.ts';
 import { readKnexfile } from './config/knexfile.ts';
 import type { Knexfile } from './config/knexfile.ts';
@@ -34,7 +34,7 @@ export interface Config {
   /** Absolute. */
   readonly migrationsDir: string;
   readonly ledgerSchema: string;
-  /** The knexfile's `searchPath`, or null. */
+  /** The `schema` of the URL, else the knexfile's `searchPath`, or null. */
   readonly searchPath: readonly string[] | null;
   readonly tuning: Tuning;
   /** Somebody has asked for `tuning.workers`; else it is the most that there may be. */
@@ -85,6 +85,8 @@ export async function loadConfig(input: ConfigInput): Promise<Config> {
   };
   const tuning = readTuning(sources);
   const isProduction = environment === 'production' || env['NODE_ENV'] === 'production';
+  const database = chooseDatabase(readConnection(knexfile, env), isProduction && input.needs !== 'files');
+  const schema = database.kind === 'connection' ? schemaIn(database.connection) : null;
   return Object.freeze({
     cwd,
     knexConfig: authorsKnexConfig(knexfile),
@@ -92,11 +94,11 @@ export async function loadConfig(input: ConfigInput): Promise<Config> {
     environment,
     migrationsDir: findMigrations(knexfile, text(flags.migrations), cwd),
     ledgerSchema: readLedgerSchema(knexfile),
-    searchPath: readSearchPath(knexfile),
+    searchPath: schema === null ? readSearchPath(knexfile) : Object.freeze([schema]),
     tuning,
     areWorkersAsked: isAsked('workers', sources),
     output: readOutput(flags, env),
-    database: chooseDatabase(readConnection(knexfile, env), isProduction && input.needs !== 'files'),
+    database,
   });
 }
 

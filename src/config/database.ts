@@ -1,7 +1,7 @@
 import { redact } from '../core/redact.ts';
 import { fail } from '../errors.ts';
 import type { Knexfile } from './knexfile.ts';
-import { checkUrl, parseUrl } from './url.ts';
+import { checkUrl, hostsOf, isPort, isPostgresUrl, parameterOf, parseUrl } from './url.ts';
 
 /** What knex takes as `connection`. */
 export type Connection = string | object | (() => unknown);
@@ -58,7 +58,7 @@ function connectionOf(connection: unknown, place: string, env: Env): DatabaseCon
       message: `${place} must be a URL, an object or a function: got ${typeof connection}`,
     });
   }
-  const url = typeof connection === 'string' ? connection : urlIn(connection);
+  const url = urlIn(connection);
   if (url !== null) checkUrl(url, place);
   else if (!isFunction) checkObject(connection as object, place);
   return {
@@ -68,9 +68,18 @@ function connectionOf(connection: unknown, place: string, env: Env): DatabaseCon
   };
 }
 
-function urlIn(connection: object): string | null {
+/** The URL of a connection, where it is or has one. */
+export function urlIn(connection: unknown): string | null {
+  if (typeof connection === 'string') return connection;
+  if (typeof connection !== 'object' || connection === null) return null;
   const url = (connection as Record<string, unknown>)['connectionString'];
   return typeof url === 'string' ? url : null;
+}
+
+/** The schema that a URL names for its tables, as Prisma writes it; null: none. */
+export function schemaIn(connection: unknown): string | null {
+  const url = urlIn(connection);
+  return url === null ? null : parameterOf(url, 'schema') || null;
 }
 
 function fromVariables(env: Env): object {
@@ -99,20 +108,22 @@ function checkObject(connection: object, place: string): void {
   }
   for (const name of ['host', 'user', 'database']) {
     const value = given[name];
-    if (value === undefined || value === null || typeof value === 'string') continue;
+    if (value === undefined || value === null) continue;
+    if (name === 'host' && String(value).includes(',')) {
+      throw fail('CONFIG', {
+        message: `${place}.host names several hosts`,
+        hint: 'give them in a URL: postgres://user@host1:5432,host2:5432/database',
+      });
+    }
+    if (typeof value === 'string') continue;
     throw fail('CONFIG', { message: `${place}.${name} must be a text: got ${typeof value}` });
   }
-}
-
-function isPort(port: unknown): boolean {
-  const isWhole = typeof port === 'number' ? Number.isInteger(port) : /^\d{1,5}$/.test(String(port));
-  return isWhole && Number(port) >= 1 && Number(port) <= 65_535;
 }
 
 /** `host:port/name` of a connection, without user and password; `env` gives pg's own fallbacks. */
 export function describeDatabase(connection: Connection, env: Env = {}): string {
   if (typeof connection === 'function') return 'that the connection function names';
-  const url = typeof connection === 'string' ? connection : urlIn(connection);
+  const url = urlIn(connection);
   if (url === null) {
     const { host, port, database, user } = connection as Record<string, unknown>;
     return label(
@@ -121,12 +132,20 @@ export function describeDatabase(connection: Connection, env: Env = {}): string 
       database ?? env['PGDATABASE'] ?? user ?? env['PGUSER'],
     );
   }
-  const parsed = url.startsWith('/') || url.startsWith('socket:') ? null : parseUrl(url);
-  if (parsed === null) return redact(url);
-  const query = parsed.searchParams;
-  const host = query.get('host') ?? (parsed.hostname || env['PGHOST']);
-  const database = decode(parsed.pathname.slice(1)) || env['PGDATABASE'] || decode(parsed.username);
-  return label(decode(String(host ?? '')), query.get('port') ?? (parsed.port || env['PGPORT']), database);
+  const parsed = hostsOf(url).map(parseUrl);
+  const [first] = parsed;
+  if (!isPostgresUrl(url) || !first) {
+    const [folder, database] = url.split(' ');
+    return url.startsWith('/')
+      ? label(folder, '', database)
+      : label(first?.pathname, '', first?.searchParams.get('db'));
+  }
+  const database = decode(first.pathname.slice(1)) || env['PGDATABASE'] || decode(first.username);
+  const hosts = parsed.map((one) => {
+    const host = one?.searchParams.get('host') ?? (one?.hostname || env['PGHOST']);
+    return label(decode(host ?? ''), one?.searchParams.get('port') ?? (one?.port || env['PGPORT']), '');
+  });
+  return database ? redact(`${hosts.join(',')}/${database}`) : hosts.join(',');
 }
 
 function label(host: unknown, port: unknown, database: unknown): string {

@@ -1,7 +1,7 @@
 /**
  * What may be shown of an error of the server. Messages of class 22 (data exceptions) quote the value that did
- * not fit: `invalid input syntax for type integer: "…"`. Details, contexts and hints quote whole rows; they
- * are never shown, so they need no rule.
+ * not fit: `invalid input syntax for type integer: "…"`. So do those of a name that is looked for while a statement
+ * runs, as by `nextval(?)`. Details, contexts and hints quote whole rows; they are never shown, so they need no rule.
  */
 export interface ServerError {
   /** SQLSTATE. */
@@ -9,6 +9,10 @@ export interface ServerError {
   readonly message: string;
   /** The function of the server that raised it. */
   readonly routine: string | undefined;
+  /** Where in the SQL text the server found it; undefined where it was not the text that was wrong. */
+  readonly position?: string | undefined;
+  /** The SQL text: a name that stands in it is no value. */
+  readonly text?: string | undefined;
 }
 
 // RAISE in PL/pgSQL: the message is what an author wrote, whatever SQLSTATE it was given.
@@ -30,13 +34,27 @@ const bytes = /\b0x[0-9a-f]{2}\b/gi;
 const valueSyntax =
   /syntax error in (tsquery|tsvector|ltree|lquery|ltxtquery|hstore)|of jsonpath input|no escaped character/i;
 
+// A table, schema, type, function or role that is not there, and a name that cannot be one.
+const nameMissing = /^(42P01|3F000|42704|42883|42601|42602|42725|42939)$/;
+
 /** The message of an error of the server without the values that it quotes. */
-export function withoutValues({ code, message, routine }: ServerError): string {
+export function withoutValues(error: ServerError): string {
+  const { code, message, routine } = error;
   if (routine === raisedByAuthor) return message;
-  if (!code.startsWith('22') && !(code === '42601' && valueSyntax.test(message))) return message;
+  const isOfValue = code.startsWith('22') || (code === '42601' && valueSyntax.test(message));
+  if (!isOfValue && !(nameMissing.test(code) && error.position === undefined)) return message;
   let shown = message.replace(bytes, '0x…');
-  for (const [open, inside, close] of quotations) shown = shown.replace(inside, `${open}…${close}`);
+  for (const [open, inside, close] of quotations) {
+    shown = shown.replace(inside, (quoted) =>
+      !isOfValue && isWritten(quoted.slice(1, -1), error.text) ? quoted : `${open}…${close}`,
+    );
+  }
   return shown;
+}
+
+/** Whether each part of a name stands in the SQL text. */
+function isWritten(name: string, text = ''): boolean {
+  return name.split('.').every((part) => text.includes(part));
 }
 
 /** SQL text without its string literals, which may hold values that an author pasted into it. */

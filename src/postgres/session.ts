@@ -1,11 +1,11 @@
 import type * as Pg from 'pg';
 import { withoutValues } from '../core/server-message.ts';
-import { type SessionOptions, clientConfig } from './client-config.ts';
+import { type SessionOptions, clientConfigs } from './client-config.ts';
 import { ledgerTypes } from './parsers.ts';
 import { pg } from './pg.ts';
 import { type Field, type RowTaker, queryRows } from './row-query.ts';
 import { parametersOf, streamOf } from './stream.ts';
-import { requireSupported } from './supported.ts';
+import { onStandby, requireSupported } from './supported.ts';
 
 export interface Result {
   readonly rows: Record<string, unknown>[];
@@ -52,9 +52,28 @@ export class Session {
     });
   }
 
-  /** Opens a connection, unless `signal` aborts. Rejects with pg's own error, which `core/verdict` can judge. */
+  /**
+   * Opens a connection, unless `signal` aborts: to the first of its hosts that lets us in, as libpq does. Rejects with
+   * pg's own error, which `core/verdict` can judge.
+   */
   static async open(options: SessionOptions, signal?: AbortSignal): Promise<Session> {
-    const config = await clientConfig(options);
+    const { configs, needsPrimary } = await clientConfigs(options);
+    for (let index = 0; ; index += 1) {
+      try {
+        return await Session.#openOne(configs[index] ?? {}, needsPrimary, options, signal);
+      } catch (error) {
+        const isRefused = error instanceof pg.DatabaseError && /^(28|3D)/.test(error.code ?? '');
+        if (index + 1 >= configs.length || isRefused || signal?.aborted === true) throw error;
+      }
+    }
+  }
+
+  static async #openOne(
+    config: Pg.ClientConfig,
+    needsPrimary: boolean,
+    options: SessionOptions,
+    signal: AbortSignal | undefined,
+  ): Promise<Session> {
     // One that has aborted already calls nobody.
     if (signal?.aborted === true) throw new Error(destroyed);
     const client = new pg.Client(config);
@@ -65,6 +84,9 @@ export class Session {
     try {
       await client.connect();
       requireSupported(parameters);
+      if (needsPrimary && parameters.get('in_hot_standby') === 'on') {
+        throw Object.assign(new Error(onStandby), { code: '57P03' });
+      }
       if (options.isWatched === true) session.#watch();
       return session;
     } catch (error) {
@@ -95,7 +117,7 @@ export class Session {
   /** The same, where columns of the rows are for `taker` and not for the author. */
   async authorRows(text: string, values: readonly unknown[], taker: RowTaker): Promise<Result> {
     this.onStatement?.(text, values);
-    return await this.#counted(() => queryRows(this.client, { text, values }, taker));
+    return await this.#counted(text, () => queryRows(this.client, { text, values }, taker));
   }
 
   /** Of the listeners for what comes, these are the first and the last: between them the driver parses. */
@@ -106,11 +128,11 @@ export class Session {
     stream.on('data', () => (this.parsedMs += performance.now() - since));
   }
 
-  async #send(config: object): Promise<Result> {
-    return await this.#counted(() => this.client.query(config as Pg.QueryConfig));
+  async #send(config: Pg.QueryConfig & { readonly queryMode?: 'extended' }): Promise<Result> {
+    return await this.#counted(config.text, () => this.client.query(config));
   }
 
-  async #counted(ask: () => Promise<unknown>): Promise<Result> {
+  async #counted(text: string, ask: () => Promise<unknown>): Promise<Result> {
     if (this.#inFlight === 0) this.#busySince = performance.now();
     this.#inFlight += 1;
     try {
@@ -118,7 +140,7 @@ export class Session {
       this.answeredAt = performance.now();
       return result as Result;
     } catch (error) {
-      hideValues(error);
+      hideValues(error, text);
       // pg cuts the connection then, and would tell of that alone.
       if (sayHowLong(error, this.#answerTimeoutMs)) this.lost ??= error;
       throw error;
@@ -177,10 +199,11 @@ function sayHowLong(error: unknown, ms: number): error is Error {
 }
 
 /** Takes row values out of an error of the server: its message and stack may end in a log or in the ledger. */
-function hideValues(error: unknown): void {
+function hideValues(error: unknown, text: string): void {
   if (!(error instanceof pg.DatabaseError) || error.code === undefined) return;
   const { code, message, routine } = error;
-  const shown = withoutValues({ code, message, routine });
+  const position = error.position ?? error.internalPosition;
+  const shown = withoutValues({ code, message, routine, position, text });
   if (shown === message) return;
   error.message = shown;
   error.stack = (error.stack ?? '').replace(message, () => shown);

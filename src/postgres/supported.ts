@@ -3,6 +3,9 @@ import { type UmzugClusterError, fail } from '../errors.ts';
 /** The oldest release that works, as `server_version_num`. */
 export const oldestServer = 140_000;
 
+/** What is said of a server that replays what another one writes. */
+export const onStandby = 'the server is a standby, on which nobody may write';
+
 /** Refuses, before any statement, a server that is too old or speaks the protocol but is no PostgreSQL. */
 export function requireSupported(parameters: ReadonlyMap<string, string>): void {
   if (parameters.has('crdb_version')) throw unsupported('CockroachDB');

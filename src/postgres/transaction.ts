@@ -2,6 +2,7 @@ import { pg } from './pg.ts';
 import type { Tuning } from '../core/settings.ts';
 import { messageOf } from '../errors.ts';
 import type { Result, Session } from './session.ts';
+import { onStandby } from './supported.ts';
 
 /**
  * How every transaction of the product begins. Read committed and read write override what a role or a
@@ -30,7 +31,7 @@ export async function beginWith(session: Session, settings: string, how: string 
  */
 function nameStandby(error: Error & { code?: string | undefined }): void {
   error.code = '57P03';
-  error.message = `the server is a standby, on which nobody may write: ${error.message}`;
+  error.message = `${onStandby}: ${error.message}`;
 }
 
 /** What `pinned` needs to know of the server. */

@@ -8,6 +8,7 @@ import {
   withTransaction,
 } from '../../src/postgres/transaction.ts';
 import { type TestDatabase, createDatabase } from '../support/database.ts';
+import { fakeServer } from '../support/fake-server.ts';
 import { startProxy } from '../support/proxy.ts';
 
 let database: TestDatabase;
@@ -64,4 +65,29 @@ it('a ROLLBACK that is not answered destroys its connection, and the server lets
   } finally {
     await proxy.close();
   }
+});
+
+it('a name that is looked for while a statement runs may be a value, and is not shown', async () => {
+  const session = await open();
+  const asked = session.authorQuery('select nextval($1::text::regclass)', ['hunter2']);
+  await expect(asked).rejects.toThrow(/^relation "…" does not exist$/);
+  await expect(session.authorQuery('select from nope', [])).rejects.toThrow('relation "nope" does not exist');
+  await expect(session.authorQuery('drop table nope', [])).rejects.toThrow('table "nope" does not exist');
+  await session.end();
+});
+
+it('of several hosts in a URL the first is taken that lets us in, and of standbys none where a primary is asked for', async () => {
+  const standby = await fakeServer({ parameters: { server_version: '16.2', in_hot_standby: 'on' } });
+  const { host: fake } = new URL(standby.url);
+  const { host: real } = new URL(database.url);
+  const hosts = (list: string): string => database.url.replace(real, list);
+  const session = await open(`${hosts(`127.0.0.1:1,${fake},${real}`)}?target_session_attrs=read-write`);
+  expect(session.remotePort).toBe(Number(new URL(database.url).port));
+  await session.end();
+  const onlyStandby = open(`${hosts(`127.0.0.1:1,${fake}`)}?target_session_attrs=primary`);
+  await expect(onlyStandby).rejects.toMatchObject({ code: '57P03' });
+  const any = await open(hosts(`${fake},${real}`));
+  expect(any.remotePort).toBe(Number(new URL(standby.url).port));
+  any.destroy();
+  standby.close();
 });

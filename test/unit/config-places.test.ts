@@ -27,6 +27,10 @@ it.each([
   [{ connectionString: url }, 'db.example:6543/shop'],
   [{ host: 'h', port: 1, database: 'd', password: 'secret' }, 'h:1/d'],
   [{ user: 'app' }, 'localhost:5432/app'],
+  ['postgres://app:secret@one:1,two/shop?target_session_attrs=primary', 'one:1,two:5432/shop'],
+  ['postgres:///shop?host=one,/tmp&port=1,2', 'one:1,/tmp:2/shop'],
+  ['/var/run/postgresql shop', '/var/run/postgresql:5432/shop'],
+  ['socket:/var/run/postgresql?db=shop&password=secret', '/var/run/postgresql:5432/shop'],
   [() => ({ password: 'secret' }), 'that the connection function names'],
 ])('a database is described as host:port/name: %j', (connection, label) => {
   expect(describeDatabase(connection)).toBe(label);

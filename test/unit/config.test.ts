@@ -222,14 +222,41 @@ describe('database', () => {
     expect(files.database.kind).toBe('embedded');
   });
 
+  it('is in the schema that the URL names, as Prisma writes it, before the knexfile’s searchPath', async () => {
+    knexfile(`export default { searchPath: ['other'] };`);
+    expect((await load({}, { DATABASE_URL: `${url}?schema=app&connection_limit=1` })).searchPath).toEqual([
+      'app',
+    ]);
+    expect((await load({}, { DATABASE_URL: url })).searchPath).toEqual(['other']);
+  });
+
   it.each([
     ['mysql://u:secret@h/d', /mysql:\/\/ URL/],
     ['h:5432/d', /does not begin with postgres:\/\//],
     ['nonsense', /does not begin with postgres:\/\//],
-    ['postgres://u:secret@h:abc/d', /port is "abc"/],
-    ['postgres://u:secret@h:99999/d', /port is "99999"/],
+    ['postgres://u:secret@h:abc/d', /the port is not a whole number/],
+    ['postgres://u:secret@h:99999/d', /the port is not a whole number/],
+    ['postgres://u:secret', /the port is not a whole number/],
+    ['postgres://h/d?port=secret', /the port is not a whole number/],
+    ['postgres://a:1,b:secret/d', /the port is not a whole number/],
+    ['postgres://u:secret@a,,b/d', /one of its hosts is empty/],
     ['postgres://u:se#cret@h/d', /percent-encoded/],
-    ['postgres://a:1,b:2/d', /several hosts/],
+    ['postgres://shop@corp:se#cret@h:5432/d', /percent-encoded/],
+    ['postgres://shop@corp:se/cret@h:5432/d', /percent-encoded/],
+    ['postgres://shop:12/secret@h:5432/d', /percent-encoded/],
+    ['postgres://shop:/secret@h:5432/d', /percent-encoded/],
+    ['postgres://shop:12?secret@h:5432/d', /percent-encoded/],
+    ['postgres://shop:1 2/se cret%@h:5432/d', /percent-encoded/],
+    ['postgres://shop:se%cret@h:5432/d', /must be percent-encoded, as %25/],
+    ['postgres://shop:x@h/d#secret', /must be percent-encoded, as %23/],
+    ['postgres://h/d?user=u&password=x&secret', /the password has an & that must be %26/],
+    ['postgres://h/d?sslmode=allow', /sslmode must be one of disable, prefer, .*: got "allow"/],
+    ['postgres://h/d?sslmode=verify-full&sslrootcert=system', /sslrootcert=system is not supported/],
+    ['postgres://h/d?socket=/tmp', /unknown parameter "socket"/],
+    ['postgres://h/d?dbname=other', /unknown parameter "dbname"/],
+    ['postgres://a,b/d?target_session_attrs=standby', /target_session_attrs must be one of any, read-write/],
+    ['postgres://h/d?ssl=false', /ssl must be one of true, 1, 0/],
+    ['postgres://h/d?anything=1', /unknown parameter "anything"/],
   ])('refuses DATABASE_URL=%s, naming the part, without the password', async (text, message) => {
     const error = await refusal({}, { DATABASE_URL: text });
     expect(error.message).toMatch(message);

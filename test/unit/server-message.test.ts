@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { withoutLiterals, withoutValues } from '../../src/core/server-message.ts';
 
 const shown = (code: string, message: string, routine?: string): string =>
-  withoutValues({ code, message, routine });
+  withoutValues({ code, message, routine, position: code === '42601' ? '1' : undefined });
 
 describe('an error of the server', () => {
   it.each([
@@ -43,11 +43,19 @@ describe('an error of the server', () => {
   it.each([
     ['23505', 'duplicate key value violates unique constraint "t_pkey"'],
     ['23502', 'null value in column "n" of relation "t" violates not-null constraint'],
-    ['42P01', 'relation "nope" does not exist'],
     ['42601', 'syntax error at or near "selct"'],
     ['22012', 'division by zero'],
   ])('%s keeps its message: %s', (code, message) => {
     expect(shown(code, message)).toBe(message);
+  });
+
+  it.each([
+    ['a value that is looked for as a name', 'select nextval($1)', undefined, 'relation "…" does not exist'],
+    ['a name of the text', 'drop table app.secret', undefined, 'relation "app.secret" does not exist'],
+    ['a name at a place of the text', 'select $1', '15', 'relation "app.secret" does not exist'],
+  ])('is shown with names and without values: %s', (_what, text, position, expected) => {
+    const message = 'relation "app.secret" does not exist';
+    expect(withoutValues({ code: '42P01', message, routine: undefined, position, text })).toBe(expected);
   });
 
   it('keeps what an author raised, whatever its code', () => {
