@@ -7,6 +7,7 @@
 export const exitCodes = {
   MIGRATION_FAILED: 1,
   VALUE_REFUSED: 1,
+  STATEMENT_TOO_LARGE: 1,
   USAGE: 2,
   CONFIG: 2,
   MIGRATION_FILE: 2,

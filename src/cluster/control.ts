@@ -94,7 +94,8 @@ export class Control {
         // A call may wait for others for hours: what cuts it off then is the first failure, not the last.
         const hasWorked = (this.#session?.answeredAt ?? 0) - triedAt > this.#budgetMs;
         failingSince = hasWorked ? now : Math.min(failingSince, now);
-        const isTransient = verdict === 'retry' || verdict === 'retry-slow';
+        const isOnceMore = verdict === 'once-then-shrink' && attempt === 1;
+        const isTransient = verdict === 'retry' || verdict === 'retry-slow' || isOnceMore;
         if (!isTransient || now - failingSince > this.#budgetMs) {
           throw this.#explain(error, isTransient || verdict === 'refused' || !isConnected);
         }
@@ -120,6 +121,14 @@ export class Control {
       const cause = codeOf(error) === undefined ? (this.#session?.lost ?? error) : error;
       const advice = connectAdvice(codeOf(cause), messageOf(cause));
       return unavailable(what, cause, { again: 'the command', advice });
+    }
+    if (code === '57014') {
+      return fail('DATABASE_UNAVAILABLE', {
+        message: `a statement was cancelled twice: ${messageOf(error)}`,
+        detail: 'by a person, or by the time limit of a statement; it was rolled back',
+        hint: 'run the command again; if the time limit is too short, raise statementTimeoutMs',
+        cause: error,
+      });
     }
     if (code === '42501') {
       const said = messageOf(error);

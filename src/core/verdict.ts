@@ -1,13 +1,16 @@
 /**
  * What to do after a failed statement or chunk. `refused`: the server lets nobody in with this user, password or
- * database name; waiting does not help, and no migration is to blame.
+ * database name; waiting does not help, and no migration is to blame. `halve`: a statement was larger than a limit of the
+ * protocol; half the rows may fit, whatever became of the chunks before.
  */
-export type Verdict = 'retry' | 'retry-slow' | 'once-then-shrink' | 'shrink' | 'stop' | 'refused';
+export type Verdict = 'retry' | 'retry-slow' | 'once-then-shrink' | 'shrink' | 'halve' | 'stop' | 'refused';
 
 export interface JudgedError {
   /** SQLSTATE, or a system code such as ECONNRESET. */
   readonly code?: string;
   readonly message: string;
+  /** The function of Postgres that raised it; a pooler's errors have none. */
+  readonly routine?: string | undefined;
   /** False for what author code threw by itself. */
   readonly isDatabase: boolean;
 }
@@ -42,14 +45,22 @@ const lostConnection =
 const refusedLogin =
   /authentication failed|no such (user|database)|(role|user|database) ".*" does not exist|pg_hba\.conf|login rejected|not permitted to log in|permission denied for database|wrong password type|SASL authentication mechanism|server signature|(SSL|TLS)( connection)?( is)? required|unsupported startup parameter|no username supplied/i;
 
+// What Postgres says, on an open connection, of a statement whose parameters do not go with its text.
+const ofStatement = /^(exec_|pq_)/;
+
+// A column too many (1,600 in a table, 1,664 in a result) or an argument too many (100) is in the text of a statement.
+const tooWide = ['54011', '54023'];
+
 const refusing = /^(3D|28)/;
 const stopping = /^(42|3F|0A)/;
-const shrinking = /^(22|23)/;
+const shrinking = /^(22|23|54)/;
 
 /** Judges an error by SQLSTATE, system code and message, as the table in ARCHITECTURE.md says. */
-export function judge({ code, message, isDatabase }: JudgedError): Verdict {
+export function judge({ code, message, routine, isDatabase }: JudgedError): Verdict {
   if (!isDatabase) return 'shrink';
   if (code !== undefined) {
+    if (code === '08P01' && routine !== undefined && ofStatement.test(routine)) return 'stop';
+    if (tooWide.includes(code)) return 'stop';
     if (code.startsWith('08') && refusedLogin.test(message)) return 'refused';
     if (transient.has(code) || /^(08|ECONN)/.test(code)) return 'retry';
     if (slow.has(code)) return 'retry-slow';

@@ -17,7 +17,7 @@ export interface ChunkDriver {
   /** Statements run in a transaction: nested ones are savepoints. */
   readonly transacting: boolean;
   /** Throws where the statement must not run. */
-  check(sql: string): void;
+  check(sql: string, bindings: readonly unknown[]): void;
   run(query: QueryObject): Promise<unknown>;
   /** Notes and makes the error for something that a migration must not do. */
   refuse(message: string, hint: string): Error;
@@ -120,7 +120,8 @@ export function chunkKnex(knexConfig: Knex.Config, driver: ChunkDriver): ChunkKn
     }
     override query(given: unknown, query: string | QueryObject): Promise<unknown> {
       const run = super.query as unknown as (...all: unknown[]) => Promise<unknown>;
-      driver.check(typeof query === 'string' ? query : query.sql);
+      if (typeof query === 'string') driver.check(query, []);
+      else driver.check(query.sql, query.bindings ?? []);
       return run.call(this, given, query);
     }
     async _query(_connection: unknown, query: QueryObject): Promise<QueryObject> {

@@ -1,6 +1,7 @@
 import { setImmediate as macrotask } from 'node:timers/promises';
 import type { Knex } from 'knex';
 import { fail } from '../errors.ts';
+import { overLimit } from '../core/statement-limits.ts';
 import type { Result, Session } from '../postgres/session.ts';
 import { type QueryObject, chunkKnex } from './chunk-client.ts';
 import type { Database } from './contract.ts';
@@ -8,6 +9,7 @@ import { forbiddenIn } from './forbidden.ts';
 import { codeOf, isTransient, mistakeBehind } from './mistake-behind.ts';
 import * as mistakes from './mistakes.ts';
 import { knownUpdate } from './known-update.ts';
+import { statementsOf } from './statements.ts';
 import { accountFor, listenForStrays, reportStray } from './strays.ts';
 import { type Written, nothingWritten, withStatement } from './written.ts';
 
@@ -86,7 +88,7 @@ class Guard {
     this.#isDdlAllowed = ddl;
     this.knex = chunkKnex(knexConfig, {
       transacting: transaction,
-      check: (sql) => this.#check(sql),
+      check: (sql, bindings) => this.#check(sql, bindings),
       run: (query) => this.#run(query),
       refuse: (message, hint) => this.#refuse(fail('MIGRATION_FAILED', { message, hint })),
     });
@@ -167,22 +169,39 @@ class Guard {
     if (this.knex.hasOpenTransaction()) throw mistakes.openTransaction(this.#what);
   }
 
-  #check(sql: string): void {
+  #check(sql: string, bindings: readonly unknown[]): void {
     if (this.#phase !== 'open') throw this.#tooLate();
     // Somebody has ended the transaction: this statement would commit by itself.
     if (this.#isEnded()) throw mistakes.ended(this.#what);
+    const excess = overLimit(sql, bindings);
+    if (excess !== null) throw mistakes.tooLarge(this.#what, excess);
     if (!this.#isTransaction) return;
-    const mistake = forbiddenIn(sql, { ddl: this.#isDdlAllowed });
-    if (mistake !== null) throw this.#refuse(mistake);
+    for (const statement of partsOf(sql, bindings)) {
+      const mistake = forbiddenIn(statement, { ddl: this.#isDdlAllowed });
+      if (mistake !== null) throw this.#refuse(mistake);
+    }
   }
 
-  async #run(query: QueryObject): Promise<Result> {
+  /** The answer; of several statements in one string all answers, as knex gives them elsewhere. */
+  async #run(query: QueryObject): Promise<Result | readonly Result[]> {
+    const parts = partsOf(query.sql, query.bindings ?? []);
+    if (parts.length === 1) return await this.#runOne(query);
+    const results: Result[] = [];
+    for (const sql of parts) {
+      if (this.#isEnded()) throw mistakes.ended(this.#what);
+      results.push(await this.#runOne({ ...query, sql }));
+    }
+    return results;
+  }
+
+  async #runOne(query: QueryObject): Promise<Result> {
     this.#statements += 1;
     this.#inFlight += 1;
     try {
       const { sql, bindings = [], options = {} } = query;
       const result = await this.#session.authorQuery(sql, bindings, harmless(options));
-      this.written = withStatement(this.written, { sql, known: knownUpdate(query) }, result);
+      const known = knownUpdate(query);
+      this.written = withStatement(this.written, { sql, bindings: bindings.length, known }, result);
       // An aborted transaction runs nothing: an error before was handled, by going back to a savepoint.
       this.#firstError = null;
       return result;
@@ -242,6 +261,13 @@ class Guard {
       ? this.#firstError
       : mistakes.swallowed(this.#what, this.#firstError);
   }
+}
+
+/** The statements of a text, which Postgres takes one at a time; with bindings it takes one alone. */
+function partsOf(sql: string, bindings: readonly unknown[]): readonly string[] {
+  if (bindings.length > 0 || !/;\s*\S/.test(sql)) return [sql];
+  const statements = statementsOf(sql);
+  return statements.length > 1 ? statements : [sql];
 }
 
 /** Options of a statement that change nothing but the form of its rows: no other text, no name. */

@@ -9,7 +9,7 @@ export function mistakeBehind(error: unknown, what: string): Error | null {
   if (codeOf(error) === '2D000') return mistakes.ended(what);
   if (codeOf(error) === '25006') return mistakes.readOnly(what, error);
   // The server's function tells it apart from other wrong SQL; its message is in the server's language.
-  if (error instanceof pg.DatabaseError && error.code === '42601' && error.routine === 'exec_parse_message') {
+  if (codeOf(error) === '42601' && routineOf(error) === 'exec_parse_message') {
     return mistakes.severalStatements(what);
   }
   return null;
@@ -21,9 +21,15 @@ export function codeOf(error: unknown): string | undefined {
   return typeof error.code === 'string' ? error.code : undefined;
 }
 
+/** The function of the server that raised an error; a pooler's errors have none. */
+export function routineOf(error: unknown): string | undefined {
+  return error instanceof pg.DatabaseError ? error.routine : undefined;
+}
+
 /** Whether an error of the database passes, so that the chunk is to be tried again. */
 export function isTransient(error: unknown): boolean {
   const code = codeOf(error);
   if (code === undefined) return false;
-  return judge({ code, message: messageOf(error), isDatabase: true }).startsWith('retry');
+  const message = messageOf(error);
+  return judge({ code, message, routine: routineOf(error), isDatabase: true }).startsWith('retry');
 }

@@ -16,9 +16,14 @@ export function ended(what: string): Error {
 }
 
 export function severalStatements(what: string): Error {
-  return mistake(`${what} sent several statements in one string`, {
+  return mistake(`${what} sent several statements with bindings in one string`, {
     hint: 'send each with a db.raw of its own; they run in one transaction all the same',
   });
+}
+
+/** A statement that was not sent, since it is larger than the protocol allows; the chunk with fewer rows may do. */
+export function tooLarge(what: string, excess: string): Error {
+  return fail('STATEMENT_TOO_LARGE', { message: `${what}: ${excess}` });
 }
 
 export function readOnly(what: string, cause: unknown): Error {

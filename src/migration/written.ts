@@ -12,11 +12,26 @@ export interface Written {
   readonly columns: readonly string[];
   /** The tables that they name, as they name them. */
   readonly tables: readonly string[];
+  /** Of the statement that had most of them. */
+  readonly bindings: number;
 }
 
-export const nothingWritten: Written = { rows: 0, isCertain: true, updated: 0, columns: [], tables: [] };
+export const nothingWritten: Written = {
+  rows: 0,
+  isCertain: true,
+  updated: 0,
+  columns: [],
+  tables: [],
+  bindings: 0,
+};
 
 const writes: ReadonlySet<string> = new Set(['INSERT', 'UPDATE', 'DELETE', 'MERGE']);
+
+interface Sent {
+  readonly sql: string;
+  readonly bindings: number;
+  readonly known: KnownUpdate | undefined;
+}
 
 /**
  * Adds the answer to one more statement, of which it is known what it writes, or not. The rows of a SELECT are
@@ -24,7 +39,7 @@ const writes: ReadonlySet<string> = new Set(['INSERT', 'UPDATE', 'DELETE', 'MERG
  */
 export function withStatement(
   before: Written,
-  { sql, known }: { readonly sql: string; readonly known: KnownUpdate | undefined },
+  { sql, bindings, known }: Sent,
   answer: { readonly command: string; readonly rowCount: number | null },
 ): Written {
   const isWrite = writes.has(answer.command);
@@ -34,6 +49,7 @@ export function withStatement(
     isCertain: before.isCertain && isWrite && !/\bwith\b/i.test(sql),
     updated: known === undefined || before.updated === null ? null : before.updated + rows,
     columns: union(before.columns, known?.columns ?? []),
+    bindings: Math.max(before.bindings, bindings),
     tables: union(before.tables, known == null || known.table === null ? [] : [known.table]),
   };
 }

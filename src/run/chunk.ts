@@ -65,6 +65,8 @@ export type ChunkOutcome =
       readonly durationMs: number;
       /** Bytes that the server sent: the rows, for the most part. */
       readonly bytes: number;
+      /** Of its largest statement. */
+      readonly bindings: number;
       /** What an operator had set as the chunk began. */
       readonly overrides: Overrides;
     }
@@ -122,7 +124,8 @@ export async function runChunk(
     const bytes = session.bytesRead - bytesBefore;
     const { rows, last, isFull, isCut } = done;
     const times = { readMs, durationMs };
-    return { kind: 'advanced', rows, reach, isFull, isCut, last, ...times, bytes, overrides };
+    const { bindings } = done.written;
+    return { kind: 'advanced', rows, reach, isFull, isCut, last, ...times, bytes, bindings, overrides };
   } catch (error) {
     await rollback(session);
     const reason = watch.reason();

@@ -1,7 +1,8 @@
 import { withoutName } from '../core/names.ts';
 import { type Shortage, shortageOf } from '../core/shortage.ts';
 import { type JudgedError, type Verdict, judge } from '../core/verdict.ts';
-import { UmzugClusterError, exitCodes, fail, messageOf } from '../errors.ts';
+import { type ErrorCode, UmzugClusterError, exitCodes, fail, messageOf } from '../errors.ts';
+import { routineOf } from '../migration/mistake-behind.ts';
 import { astray, isThrown } from '../migration/mistakes.ts';
 import type { Session } from '../postgres/session.ts';
 import type { FailedChunk } from './chunk.ts';
@@ -12,13 +13,18 @@ export function verdictOf(failure: FailedChunk, session: Session | null): Verdic
   const { error, exceeded, tried } = failure;
   // A busy machine may let a single row wait for long, once.
   if (exceeded) return tried?.rows === 1 ? 'once-then-shrink' : 'shrink';
-  // A value that does not fit is bad data, of some row.
-  if (error instanceof UmzugClusterError) return error.code === 'VALUE_REFUSED' ? 'shrink' : 'stop';
+  if (error instanceof UmzugClusterError) return ofChunk.get(error.code) ?? 'stop';
   if (isThrown(error)) return 'shrink';
   const verdict = judgeError(error, session);
   // Whoever has a transaction was let in: this is what author code raises.
   return verdict === 'refused' && tried !== null ? 'stop' : verdict;
 }
+
+/** The refusals that are of some rows, or of so many of them, and not of the code. */
+const ofChunk: ReadonlyMap<ErrorCode, Verdict> = new Map([
+  ['VALUE_REFUSED', 'shrink'],
+  ['STATEMENT_TOO_LARGE', 'halve'],
+]);
 
 /** Judges what any statement of the product threw. */
 export function judgeError(error: unknown, session: Session | null): Verdict {
@@ -28,7 +34,8 @@ export function judgeError(error: unknown, session: Session | null): Verdict {
 /** The cause of a lost connection comes on the client's `error` event, not on the rejected query. */
 function asJudged(error: unknown, session: Session | null): JudgedError {
   const code = codeOf(error) ?? codeOf(session?.lost);
-  return { ...(code === undefined ? {} : { code }), message: messageOf(error), isDatabase: true };
+  const said = { message: messageOf(error), routine: routineOf(error), isDatabase: true };
+  return { ...(code === undefined ? {} : { code }), ...said };
 }
 
 /** SQLSTATE or system code of anything that was thrown. */

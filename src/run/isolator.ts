@@ -83,7 +83,10 @@ export class Isolator {
       throw stopping(error, work, no);
     }
     const isSecondTimeout = verdict === 'once-then-shrink' && this.#timedOut === no;
-    if (verdict === 'shrink' || isSecondTimeout) return await this.#isolate(range, failure);
+    const isHalved = verdict === 'halve';
+    if (verdict === 'shrink' || isHalved || isSecondTimeout) {
+      return await this.#isolate(range, failure, isHalved);
+    }
     if (verdict === 'once-then-shrink') this.#timedOut = no;
     const waitMs = session.backoff(error, verdict === 'retry-slow' ? 'slow' : 'quick');
     this.#warn('chunk.retry', no, error, 'is tried again');
@@ -102,13 +105,13 @@ export class Isolator {
   }
 
   /** Tries a failing chunk again with fewer rows, or sets its only row aside (protocol T4). */
-  async #isolate(range: FailedRange, { error, tried }: FailedChunk): Promise<void> {
+  async #isolate(range: FailedRange, { error, tried }: FailedChunk, isHalved: boolean): Promise<void> {
     const { work } = this.#options;
     const { no } = range;
     if (tried === null) throw stopping(error, work, no);
     if (tried.rows > 1) {
       const facts = await this.#facts();
-      const maxRows = rowsAfterFailure(tried.rows, facts.hasSucceeded);
+      const maxRows = rowsAfterFailure(tried.rows, facts.hasSucceeded || isHalved);
       await this.#record(range, error, { maxRows, waitMs: 0, transient: false });
       this.#options.progress.lastAt = performance.now();
       return this.#warn('chunk.shrunk', no, error, `is tried again with ${maxRows} of ${tried.rows} rows`);

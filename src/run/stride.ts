@@ -1,6 +1,7 @@
 import { firstChunkSize } from '../core/chunk-size.ts';
 import { type Reach, leastRowsAtEnd, mostRows, narrower, nextReach, nextSetReach } from '../core/reach.ts';
 import type { Run } from '../ledger/rows.ts';
+import { rowsWithinBindings } from '../core/statement-limits.ts';
 import type { ChunkOutcome } from './chunk.ts';
 import type { ChunkWork } from './chunk-work.ts';
 import type { Pacer } from './pacer.ts';
@@ -59,13 +60,16 @@ export class Stride {
 
   /** Takes the measure of a chunk that was committed; `wanted`: what it was asked for. */
   learn(chunk: Extract<ChunkOutcome, { kind: 'advanced' }>, wanted: Reach): void {
-    const { env } = this.#work;
+    const { env, step } = this.#work;
     const { last, isCut, isFull, reach } = chunk;
     this.#leastRows = leastRowsAtEnd(chunk);
     const isHeld = mostRows(reach, this.#byKeys) < mostRows(wanted, this.#byKeys);
     // A chunk that was held small says nothing about a large one.
     if (!last && isHeld && !isCut) return;
-    const { maxRows, maxBytes } = env.tuning;
+    const { maxBytes } = env.tuning;
+    // The bindings of a set-based chunk do not go by its rows.
+    const fitting = step.setBased ? Infinity : rowsWithinBindings(chunk.rows, chunk.bindings);
+    const maxRows = Math.min(env.tuning.maxRows, fitting);
     this.#adapting = (this.#byKeys ? nextSetReach : nextReach)({
       ...chunk,
       reach: wanted,

@@ -65,6 +65,11 @@ describe('the verdict on a failed chunk', () => {
     expect(withCode('08P01', message)).toBe('retry'),
   );
 
+  it('is to stop after an 08P01 of Postgres itself, which is about a statement', () => {
+    const message = 'bind message supplies 1 parameters, but prepared statement "" requires 2';
+    expect(judge({ code: '08P01', message, routine: 'exec_bind_message', isDatabase: true })).toBe('stop');
+  });
+
   it('goes by the code where the message says otherwise', () => {
     expect(withCode('28P01', 'Connection terminated')).toBe('refused');
     expect(withCode('23505', 'timeout expired')).toBe('shrink');
@@ -75,12 +80,14 @@ describe('the verdict on a failed chunk', () => {
   it('is to try once more, then smaller, after a statement timeout', () =>
     expect(withCode('57014')).toBe('once-then-shrink'));
 
-  it.each([['22P02'], ['22003'], ['23505'], ['23503'], ['23514']])('is to shrink after %s', (code) =>
-    expect(withCode(code)).toBe('shrink'),
+  it.each([['22P02'], ['22003'], ['23505'], ['23503'], ['23514'], ['54000'], ['54001']])(
+    'is to shrink after %s',
+    (code) => expect(withCode(code)).toBe('shrink'),
   );
 
-  it.each([['42P01'], ['42703'], ['42501'], ['3F000'], ['0A000']])('is to stop after %s', (code) =>
-    expect(withCode(code)).toBe('stop'),
+  it.each([['42P01'], ['42703'], ['42501'], ['3F000'], ['0A000'], ['54011'], ['54023']])(
+    'is to stop after %s',
+    (code) => expect(withCode(code)).toBe('stop'),
   );
 
   it.each([['28P01'], ['28000'], ['3D000']])('is that nobody is let in after %s', (code) =>
