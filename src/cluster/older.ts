@@ -7,15 +7,15 @@ import type { Session } from '../postgres/session.ts';
 import type { ProgressMeter } from './progress-meter.ts';
 import type { RunLedger } from './run-ledger.ts';
 
-/** Waits for the transactions that were writing when a run began, unless told not to, and says for whom. */
+/** Waits for the transactions that were writing when a run began, and says for whom; the run, laid out. */
 export async function sayAndWaitForOlder(
   input: { readonly env: RunEnvironment; readonly control: Control; readonly logger: Logger },
   run: Run,
   by: { readonly meter: ProgressMeter; readonly ledger: RunLedger; readonly signal: AbortSignal },
-): Promise<void> {
+): Promise<Run> {
+  if (run.isLaidOut) return run;
   const { env, control, logger } = input;
   const { meter, ledger, signal } = by;
-  if (!env.tuning.waitForOldTransactions) return;
   let isSaid = false;
   const waiting = (reason: string | null): void => {
     if (reason !== null && !isSaid) {
@@ -26,5 +26,5 @@ export async function sayAndWaitForOlder(
     meter.waiting(reason);
   };
   const between = (session: Session): Promise<void> => ledger.tell(() => meter.mark(), session);
-  await control.use((session) => waitForOlder(session, env.names, run, { waiting, signal, between }));
+  return await control.use((session) => waitForOlder(session, env, run, { waiting, signal, between }));
 }

@@ -68,13 +68,13 @@ export class Primary {
   }
 
   /** Works on a registered run until it is done on all hosts. Rejects with what stopped it. */
-  async execute(migration: DataMigration, run: Run): Promise<RunTotals> {
-    this.#begun = { name: migration.name, direction: run.direction, hasDown: migration.down !== null };
+  async execute(migration: DataMigration, begun: Run): Promise<RunTotals> {
+    this.#begun = { name: migration.name, direction: begun.direction, hasDown: migration.down !== null };
     this.throwIfStopped(null);
-    const meter = new ProgressMeter(run, this.#input.onProgress);
-    const first = new RunLedger(this.#input.control, this.#input.env, run);
+    const meter = new ProgressMeter(begun, this.#input.onProgress);
+    const first = new RunLedger(this.#input.control, this.#input.env, begun);
     const by = { meter, ledger: first, signal: this.#drain.signal };
-    await sayAndWaitForOlder(this.#input, run, by).catch((error: unknown) => {
+    const run = await sayAndWaitForOlder(this.#input, begun, by).catch((error: unknown) => {
       this.throwIfStopped(null);
       throw error;
     });

@@ -126,7 +126,7 @@ export async function advance(session: Session, names: LedgerNames, step: Advanc
        from run
        where r.run_id = $1::bigint and r.no = $2::integer and r.state = 'open'
          and r.cursor is not distinct from $10::text[]
-         and run.epoch = $4::integer and run.state = 'running'
+         and run.epoch = $4::bigint and run.state = 'running'
          and exists (select from guard)
        returning 1
      )

@@ -87,7 +87,7 @@ export async function listHosts(
   const result = await session.query(
     `select process, workers, rows_per_second, eta_seconds, chunk_size, waiting, throttled,
             extract(epoch from clock_timestamp() - seen_at)::double precision * 1000 as ago
-     from ${names.hosts} where run_id = $1::bigint order by seen_at desc, process`,
+     from ${names.hosts} where run_id = $1::bigint and seen_at <= clock_timestamp() order by seen_at desc, process`,
     [runId],
   );
   return result.rows.map((row) => ({
@@ -115,12 +115,15 @@ export async function unattendedMs(session: Session, names: LedgerNames, runId: 
                 and holder.transactionid = r.xmax
               where r.run_id = $1::bigint and r.state = 'open'
             ) then 0
-            else extract(epoch from clock_timestamp() - greatest(
-              (select max(seen_at) from ${names.hosts} where run_id = $1::bigint),
-              (select max(touched_at) from ${names.ranges} where run_id = $1::bigint),
-              (select started_at from ${names.runs} where id = $1::bigint)
+            else extract(epoch from clock_timestamp() - (
+              select max(at) from (
+                select seen_at from ${names.hosts} where run_id = $1::bigint
+                union all select touched_at from ${names.ranges} where run_id = $1::bigint
+                union all select started_at from ${names.runs} where id = $1::bigint
+              ) as mark (at)
+              where at <= clock_timestamp() -- one that is still to come is of before the clock was set back
             ))::double precision * 1000 end as ms`,
     [runId],
   );
-  return Math.max(0, Number(result.rows[0]?.['ms'] ?? 0));
+  return Number(result.rows[0]?.['ms'] ?? Infinity);
 }

@@ -71,6 +71,7 @@ export async function recordFailure(
          next_try = case when worker = $7
                          then clock_timestamp() + $5::double precision * interval '1 millisecond'
                          else next_try end,
+         touched_at = case when worker = $7 then clock_timestamp() else touched_at end,
          worker = nullif(worker, $7)
      where run_id = $1::bigint and no = $2::integer and state = 'open' and (worker = $7 or ${isSame})`,
     [
@@ -134,7 +135,7 @@ export async function setAside(
        from ${names.ranges} as r cross join run
        where r.run_id = $1::bigint and r.no = $2::integer and r.state = 'open'
          and r.cursor is not distinct from $3::text[]
-         and run.state = 'running' and run.epoch = $4::integer and exists (select from guard)
+         and run.state = 'running' and run.epoch = $4::bigint and exists (select from guard)
      ), done as (
        insert into ${names.ranges}
          (run_id, no, pass, space, lo, hi, cursor, state, rows, passed, chunks, busy_ms, retries)

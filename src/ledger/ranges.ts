@@ -10,8 +10,10 @@ import type { LedgerNames } from './schema.ts';
 // lock nor touch for this long is dead, or waits for its turn: its range may be taken up.
 const untouchedMs = 400;
 
+// What was written at a time that is still to come, before the server's clock was set back, holds nobody.
 const isFree = `(worker is null or worker = $2
-  or touched_at < clock_timestamp() - ${untouchedMs} * interval '1 millisecond')`;
+  or touched_at not between clock_timestamp() - ${untouchedMs} * interval '1 millisecond' and clock_timestamp())`;
+const mayBeTried = '(next_try <= clock_timestamp() or touched_at > clock_timestamp())';
 
 /** A range that was taken up. `onlyFailed`: no chunk of the run has succeeded, and some have failed. */
 export type ClaimedRange = Range & { readonly onlyFailed: boolean };
@@ -50,20 +52,21 @@ export async function claim(
   dead: readonly string[] | null = null,
 ): Promise<Claim> {
   const unused = `${turn === null ? 0 : turn.unused / turn.pace} * interval '1 second'`;
+  const freeAt = `case when paid_at > clock_timestamp() then '-infinity' else free_at - ${unused} end`;
   const isTurn =
     turn === null
       ? 'true'
       : `exists (select from ${names.controls}
-                 where run_id = $1::bigint and free_at - ${unused} <= clock_timestamp()
+                 where run_id = $1::bigint and ${freeAt} <= clock_timestamp()
                  for update)`; // one lane after the other, until its statement ends
   const result = await session.query(
     `with run as materialized (
-       select from ${names.runs} where id = $1::bigint and epoch = $3::integer and state = 'running'
+       select from ${names.runs} where id = $1::bigint and epoch = $3::bigint and state = 'running'
      ), turn as materialized (
        select ${isTurn} as is_mine
      ), free as materialized ( -- once: a subquery may be run anew for each row of a join, and take them all
        select no from ${names.ranges}
-       where run_id = $1::bigint and state = 'open' and next_try <= clock_timestamp()
+       where run_id = $1::bigint and state = 'open' and ${mayBeTried}
          and exists (select from run) and (select is_mine from turn)
          and ${dead === null ? isFree : isOrphan('$4')}
        -- what fails or killed its workers comes last, so that it does not keep the others from their turn; what
@@ -80,10 +83,10 @@ export async function claim(
          not exists (select from ${names.ranges} where run_id = $1::bigint and chunks > 0)
            and exists (select from ${names.ranges} where run_id = $1::bigint and (attempts > 0 or state = 'void'))
            as only_failed
-     )${turn === null ? '' : `, paid as (${payTurn(names, turn, unused)})`}
+     )${turn === null ? '' : `, paid as (${payTurn(names, turn, freeAt)})`}
      select taken.*, turn.is_mine, c.overrides, pg_catalog.set_config('synchronous_commit', 'off', true),
             -- before Postgres 17 no time can be subtracted from -infinity
-            extract(epoch from greatest(c.free_at - ${unused}, clock_timestamp()) - clock_timestamp())::double precision
+            extract(epoch from greatest(${freeAt}, clock_timestamp()) - clock_timestamp())::double precision
               * 1000 as wait_ms
      from run cross join turn left join taken on true
      left join ${names.controls} as c on c.run_id = $1::bigint`,
@@ -99,9 +102,10 @@ export async function claim(
 }
 
 /** Only with a range: a turn without one would keep the others waiting for nothing. */
-function payTurn(names: LedgerNames, { rows, pace }: PacedTurn, unused: string): string {
+function payTurn(names: LedgerNames, { rows, pace }: PacedTurn, freeAt: string): string {
   return `update ${names.controls}
-          set free_at = greatest(free_at - ${unused}, clock_timestamp()) + ${rows / pace} * interval '1 second'
+          set free_at = greatest(${freeAt}, clock_timestamp()) + ${rows / pace} * interval '1 second',
+              paid_at = clock_timestamp()
           where run_id = $1::bigint and exists (select from taken)`;
 }
 

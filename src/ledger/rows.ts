@@ -39,6 +39,8 @@ export interface Run extends FileHashes {
   readonly planSha256: string;
   /** 0: its first way over the table; then its sweeps. */
   readonly pass: number;
+  /** Its ranges are there; before that, transactions that may write rows of it are waited for. */
+  readonly isLaidOut: boolean;
   /** Where this pass ends. */
   readonly stopKey: Key | null;
   readonly estimatedRows: number;
@@ -91,6 +93,7 @@ export function toRun(row: Record<string, unknown>): Run {
     imports: row.imports as FileHashes['imports'],
     planSha256: row.plan_sha256 as string,
     pass: row.pass as number,
+    isLaidOut: row.is_laid_out as boolean,
     stopKey: row.stop_key as Key | null,
     estimatedRows: row.estimated_rows as number,
     error: row.error as string | null,
@@ -99,7 +102,7 @@ export function toRun(row: Record<string, unknown>): Run {
 
 /** The columns that `toRun` reads. */
 export const runColumns =
-  'id::text, name, direction, state, epoch, reverts::text, start_xid::text, plan, file_sha256, imports, plan_sha256, pass, stop_key, estimated_rows, error';
+  'id::text, name, direction, state, epoch, reverts::text, start_xid::text, plan, file_sha256, imports, plan_sha256, pass, is_laid_out, stop_key, estimated_rows, error';
 
 /** Reads a row of `ranges`. */
 export function toRange(row: Record<string, unknown>): Range {

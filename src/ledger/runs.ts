@@ -1,6 +1,8 @@
+import { randomInt } from 'node:crypto';
 import { type RunState, liveStates } from '../core/states.ts';
 import type { FileHashes } from '../core/file-drift.ts';
 import type { Session } from '../postgres/session.ts';
+import { pg } from '../postgres/pg.ts';
 import { inOrder } from '../postgres/transaction.ts';
 import { type Direction, type Key, type Run, type RunPlan, runColumns, toRun } from './rows.ts';
 import type { LedgerNames } from './schema.ts';
@@ -61,19 +63,31 @@ export interface NewRun extends FileHashes {
   readonly reverts: string | null;
   readonly plan: RunPlan;
   readonly planSha256: string;
-  readonly stopKey: Key | null;
   readonly estimatedRows: number;
 }
 
-/** Inserts a run in state `running`; its `start_xid` is the inserting transaction. */
+/**
+ * A step of a run's id or epoch. Both only grow, and neither comes twice: a database that went back in time (a failover
+ * that lost commits, a restore, a ledger that was dropped) gives the next run and the next epoch other numbers than
+ * those that a host may still have in mind. So whoever checks them checks all that a run is: its name, plan and file.
+ */
+const randomStep = (most: number): number => randomInt(1, most);
+// 8 million runs before a bigint is full, and 2 million epochs before a number is not exact in JavaScript.
+const idStep = 2 ** 40;
+const epochStep = 2 ** 32;
+
+/**
+ * Inserts a run in state `running`, without ranges; its `start_xid` is the inserting transaction. In this host's turn,
+ * or two would take numbers after the same one.
+ */
 export async function insertRun(session: Session, names: LedgerNames, run: NewRun): Promise<Run> {
   const result = await session.query(
     `with run as (
        insert into ${names.runs}
-         (name, direction, state, reverts, start_xid, plan, file_sha256, plan_sha256, stop_key, estimated_rows,
-          imports)
-       values ($1, $2, 'running', $3::bigint, pg_catalog.pg_current_xact_id(), $4::jsonb, $5, $6, $7::text[],
-               $8::double precision, $9::jsonb)
+         (id, name, direction, state, reverts, start_xid, plan, file_sha256, plan_sha256, estimated_rows, imports)
+       select coalesce(max(id), 0) + $9::bigint, $1, $2, 'running', $3::bigint, pg_catalog.pg_current_xact_id(),
+              $4::jsonb, $5, $6, $7::double precision, $8::jsonb
+       from ${names.runs}
        returning *
      ), controls as (
        insert into ${names.controls} (run_id) select id from run
@@ -86,21 +100,27 @@ export async function insertRun(session: Session, names: LedgerNames, run: NewRu
       JSON.stringify(run.plan),
       run.fileSha256,
       run.planSha256,
-      run.stopKey,
       run.estimatedRows,
       JSON.stringify(run.imports),
+      randomStep(idStep),
     ],
   );
   return toRun(result.rows[0] ?? {});
 }
 
-/**
- * Lets no chunk pass its last check until the transaction ends, and waits for those that have. Every chunk locks
- * its run's row in share mode, and such locks pass by whoever waits for the row: with many small chunks a change
- * of state would wait for ever. The queue of a table's lock is fair. Readers are not held up.
- */
-export async function holdRuns(session: Session, names: LedgerNames): Promise<void> {
-  await session.query(`lock table ${names.runs} in exclusive mode`);
+/** Notes that the first ranges of a run are there, up to `stopKey`; the run as it is then. */
+export async function markLaidOut(
+  session: Session,
+  names: LedgerNames,
+  id: string,
+  stopKey: Key | null,
+): Promise<Run> {
+  const result = await session.query(
+    `update ${names.runs} set is_laid_out = true, stop_key = $2::text[]
+     where id = $1::bigint returning ${runColumns}`,
+    [id, stopKey],
+  );
+  return toRun(result.rows[0] ?? {});
 }
 
 /** Moves a run to `state`, with a new epoch: no transaction of the old epoch can commit afterwards. */
@@ -113,11 +133,11 @@ export async function changeState(
 ): Promise<Run> {
   const result = await session.query(
     `update ${names.runs}
-     set state = $2, epoch = epoch + 1, error = $3,
+     set state = $2, epoch = epoch + $4::bigint, error = $3,
          finished_at = case when $2 in ('done', 'reverted') then clock_timestamp() end
      where id = $1::bigint
      returning ${runColumns}`,
-    [id, state, error],
+    [id, state, error, randomStep(epochStep)],
   );
   return toRun(result.rows[0] ?? {});
 }
@@ -143,22 +163,44 @@ export async function adopt(
   );
 }
 
-/** Makes all open ranges claimable at once, for a run that is taken up again. */
+/**
+ * Makes the open ranges claimable at once, for a run that is taken up again. One that is locked has a chunk of an older
+ * epoch in flight, which may take long, and gives its range back when it finds out.
+ */
 export async function resetRetries(session: Session, names: LedgerNames, id: string): Promise<void> {
   await session.query(
-    `update ${names.ranges} set next_try = '-infinity', worker = null, stalls = 0
-     where run_id = $1::bigint and state = 'open'`,
+    `with idle as materialized (
+       select no from ${names.ranges} where run_id = $1::bigint and state = 'open' for update skip locked
+     )
+     update ${names.ranges} as r set next_try = '-infinity', worker = null, stalls = 0
+     from idle where r.run_id = $1::bigint and r.no = idle.no`,
     [id],
   );
 }
 
-/** Locks a run row until the transaction ends and says whether a range is still open. */
+/** An SQL expression: the number of the advisory lock by which changes of a run's state pass its chunks. */
+const gateOf = (names: LedgerNames, id: string): string =>
+  `pg_catalog.hashtextextended(${pg.escapeLiteral(`umzug-cluster run ${names.schema} ${id}`)}, 0)`;
+
+/**
+ * A call for the statement before `advance`, which locks the run's row in share mode: such locks pass by whoever waits
+ * for the row, and with many small chunks a change of state would wait for ever. The queue of this lock is fair, and it
+ * is of this run alone.
+ */
+export const passGate = (names: LedgerNames, id: string): string =>
+  `pg_catalog.pg_advisory_xact_lock_shared(${gateOf(names, id)})`;
+
+/**
+ * Locks a run row until the transaction ends, and says whether a range is still open: no chunk passes its last check
+ * meanwhile, and those that have are waited for.
+ */
 export async function lockRun(
   session: Session,
   names: LedgerNames,
   id: string,
 ): Promise<{ run: Run; openRanges: number; quarantined: number }> {
-  const [locked, open] = await inOrder([
+  const [, locked, open] = await inOrder([
+    session.query(`select pg_catalog.pg_advisory_xact_lock(${gateOf(names, id)})`),
     session.query(
       `select ${runColumns} from ${names.runs} where id = $1::bigint for update -- one host finishes`,
       [id],
@@ -190,19 +232,16 @@ export async function layOutDone(
   );
 }
 
-/** The run that `down` goes back over: the newest `up` run if it is done or live, locked; or null. */
+/** The run that `down` goes back over: the newest `up` run that is done or live, locked; or null. */
 export async function findRunToRevert(
   session: Session,
   names: LedgerNames,
   name: string,
 ): Promise<Run | null> {
   const result = await session.query(
-    `select ${runColumns} from ${names.runs}
-     where id = (select max(id) from ${names.runs} where name = $1 and direction = 'up')
-       and state in ('done', ${live})
-     for update -- waits for chunks between their check and their commit`,
+    `select max(id)::text as id from ${names.runs} where name = $1 and direction = 'up' and state <> 'reverted'`,
     [name],
   );
-  const row = result.rows[0];
-  return row === undefined ? null : toRun(row);
+  const id = result.rows[0]?.['id'] as string | null | undefined;
+  return id == null ? null : (await lockRun(session, names, id)).run;
 }

@@ -5,7 +5,7 @@ import type { Session } from '../postgres/session.ts';
 import { type TurnOptions, takeTurn } from './turn.ts';
 
 /** The version of the ledger's tables that this release reads and writes. */
-export const ledgerVersion = 1;
+export const ledgerVersion = 2;
 
 /** Quoted, qualified names of the ledger's tables. Nothing outside `ledger/` names them. */
 export interface LedgerNames {
@@ -49,11 +49,11 @@ create table ${names.meta} (
 );
 insert into ${names.meta} (version) values (${ledgerVersion});
 create table ${names.runs} (
-  id bigint generated always as identity primary key,
+  id bigint primary key, -- grows by random steps: no other ledger, past or future, has the same
   name text not null,
   direction text not null check (direction in ('up', 'down')),
   state text not null check (state in (${list(runStates)})),
-  epoch integer not null default 1 check (epoch > 0),
+  epoch bigint not null default 1 check (epoch > 0), -- grows with each change of state, by random steps
   reverts bigint references ${names.runs} (id),
   start_xid xid8 not null,
   plan jsonb not null,
@@ -61,6 +61,7 @@ create table ${names.runs} (
   imports jsonb not null default '{}', -- hashes of the local files that it imports, by path
   plan_sha256 text not null,
   pass integer not null default 0 check (pass >= 0), -- how often it has begun to go over its table again
+  is_laid_out boolean not null default false, -- its ranges are there: no older transaction is waited for
   stop_key text[], -- of this pass
   estimated_rows double precision not null default -1,
   error text,
@@ -72,7 +73,8 @@ create unique index runs_one_live on ${names.runs} (name, direction) where state
 create table ${names.controls} (
   run_id bigint primary key references ${names.runs} (id),
   overrides jsonb not null default '{}' check (jsonb_typeof(overrides) = 'object'),
-  free_at timestamptz not null default '-infinity'
+  paid_at timestamptz not null default '-infinity', -- when the present turn of the pace began
+  free_at timestamptz not null default '-infinity' -- when it ends
 ) with (fillfactor = 50);
 create table ${names.hosts} (
   run_id bigint not null references ${names.runs} (id),

@@ -5,6 +5,7 @@ import type { Overrides } from '../core/steering.ts';
 import { fail } from '../errors.ts';
 import { type Owned, advance, own } from '../ledger/chunks.ts';
 import type { Key } from '../ledger/rows.ts';
+import { passGate } from '../ledger/runs.ts';
 import { guardDatabase } from '../migration/guard.ts';
 import type { Session } from '../postgres/session.ts';
 import {
@@ -177,7 +178,7 @@ async function closeChunk(
   const { owned, done, request } = chunk;
   const { locked, written } = done;
   const [, kept, advanced] = await inOrder([
-    session.query(emptySearchPath),
+    session.query(`${emptySearchPath}, ${passGate(env.names, run.id)}`),
     locked === null ? null : countKept(session, run.plan.base, locked, written),
     advance(session, env.names, {
       runId: run.id,

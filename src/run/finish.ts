@@ -22,7 +22,7 @@ export interface Finished {
 export async function finish(session: Session, env: RunEnvironment, runId: string): Promise<Finished> {
   return await withTransaction(session, env.pinned, async () => {
     const { run, openRanges, quarantined } = await lockRun(session, env.names, runId);
-    if (run.state !== 'running' || openRanges > 0) return { run, isEndless: false };
+    if (run.state !== 'running' || !run.isLaidOut || openRanges > 0) return { run, isEndless: false };
     if (quarantined > 0) {
       const error = rowsAre(quarantined, 'quarantined');
       return { run: await changeState(session, env.names, run.id, 'failed', error), isEndless: false };

@@ -158,7 +158,10 @@ class Lane {
       // Whoever has moved the cursor since has ended the stall as which the claim counted.
       const claimed = { no: range.no, from: isUsed ? undefined : range.cursor };
       const outcome = await this.#tryChunk(claimed, wanted);
-      if (outcome.kind === 'stopped') return 'stopped';
+      if (outcome.kind === 'stopped') {
+        await this.#giveBack(range.no);
+        return 'stopped';
+      }
       if (outcome.kind === 'gone') return 'next';
       if (outcome.kind === 'failed') {
         await this.#isolator.failed(claimed, outcome);

@@ -4,7 +4,7 @@ import { fail } from '../errors.ts';
 import { changeOverrides } from '../ledger/controls.ts';
 import { isExecuted } from '../ledger/migrations.ts';
 import type { Run } from '../ledger/rows.ts';
-import { changeState, findLiveRun, holdRuns, lockRun, resetRetries } from '../ledger/runs.ts';
+import { changeState, findLiveRun, lockRun, resetRetries } from '../ledger/runs.ts';
 import type { Session } from '../postgres/session.ts';
 import { withTransaction } from '../postgres/transaction.ts';
 import type { RunEnvironment } from './environment.ts';
@@ -49,10 +49,11 @@ export async function operate(
   verb: Verb,
 ): Promise<Operated> {
   return await withTransaction(session, env.pinned, async () => {
-    await holdRuns(session, env.names);
+    const { run: found } = await foresee(session, env, name, verb);
+    await lockRun(session, env.names, found.id);
+    // As it is now that nobody else can change it.
     const { run, decision } = await foresee(session, env, name, verb);
     if (decision.kind === 'already') return { run, changed: false };
-    await lockRun(session, env.names, run.id);
     if (decision.to === 'running') await resetRetries(session, env.names, run.id);
     const error = decision.to === 'cancelled' ? run.error : null;
     return { run: await changeState(session, env.names, run.id, decision.to, error), changed: true };

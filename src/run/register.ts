@@ -6,9 +6,18 @@ import { layOut } from '../ledger/ranges.ts';
 import { type FailureFacts, failureFacts } from '../ledger/quarantine.ts';
 import type { Run } from '../ledger/rows.ts';
 import { fail } from '../errors.ts';
-import { changeState, findLiveRun, insertRun, resetRetries } from '../ledger/runs.ts';
+import {
+  changeState,
+  findLiveRun,
+  insertRun,
+  layOutDone,
+  lockRun,
+  markLaidOut,
+  readRun,
+  resetRetries,
+} from '../ledger/runs.ts';
 import { isExecuted } from '../ledger/migrations.ts';
-import { type LedgerNames, ensureLedger } from '../ledger/schema.ts';
+import { ensureLedger } from '../ledger/schema.ts';
 import type { TurnOptions } from '../ledger/turn.ts';
 import type { Session } from '../postgres/session.ts';
 import { inOneTrip, inOrder, plainSettings, withTransaction } from '../postgres/transaction.ts';
@@ -64,8 +73,6 @@ export async function registerUp(
       await changeState(session, env.names, live.id, 'reverting');
       await changeState(session, env.names, live.id, 'reverted');
     }
-    const lay = plan.stored.rowsPerBlock === undefined ? makeLayout : blockLayout;
-    const layout = await lay(session, plan.stored, env.tuning.workers);
     const run = await insertRun(session, env.names, {
       name: migration.name,
       direction: 'up',
@@ -73,12 +80,38 @@ export async function registerUp(
       plan: plan.stored,
       ...migration.hashes,
       planSha256: plan.sha256,
-      stopKey: layout.stopKey,
       estimatedRows: plan.base.estimatedRows,
     });
-    await layOut(session, env.names, run.id, layout);
-    return run;
+    return await layOutAtOnce(session, env, run);
   });
+}
+
+/** Lays a new run out, unless it has to wait for older transactions: mostly there are none. */
+export async function layOutAtOnce(session: Session, env: RunEnvironment, run: Run): Promise<Run> {
+  const mustWait =
+    env.tuning.waitForOldTransactions && (await olderTransactions(session, run.startXid)).length > 0;
+  return mustWait ? run : await layOutRun(session, env, run);
+}
+
+/**
+ * Lays out what a run goes over, when no transaction is writing any more that was when it began: what these have
+ * written is visible then, so the largest key and the last block are looked for now and not before. Any host may call
+ * it, any number of times. Returns the run as it is afterwards.
+ */
+async function layOutRun(session: Session, env: RunEnvironment, { id }: Run): Promise<Run> {
+  const { run } = await lockRun(session, env.names, id);
+  if (run.isLaidOut) return run;
+  const up = run.reverts === null ? null : await readRun(session, env.names, run.reverts);
+  // A run of blocks moves its rows, and one that has swept has gone over all keys that there were: so does the way
+  // back, over those that there are now. Else it goes over what has been done, which is final by now.
+  if (up !== null && up.pass === 0 && up.plan.rowsPerBlock === undefined) {
+    await layOutDone(session, env.names, up.id, id);
+    return await markLaidOut(session, env.names, id, up.stopKey);
+  }
+  const lay = run.plan.rowsPerBlock === undefined ? makeLayout : blockLayout;
+  const layout = await lay(session, run.plan, env.tuning.workers);
+  await layOut(session, env.names, id, layout);
+  return await markLaidOut(session, env.names, id, layout.stopKey);
 }
 
 async function resume(
@@ -131,13 +164,13 @@ export function describeOld({ pid, ageSeconds }: OldTransaction): string {
 const pollMs = 50;
 
 /**
- * Waits until every transaction that was writing when the run began has ended; without it a row that such
- * a transaction inserts behind a cursor would be missed. Ends early where the run is taken away from this host: then
- * no chunk can begin.
+ * Waits until every transaction that was writing when the run began has ended, and lays the run out; without the wait a
+ * row that such a transaction inserts would be missed, behind a cursor or beyond the last key. Returns the run as it is
+ * then. Ends early where the run is taken away from this host: then no chunk can begin.
  */
 export async function waitForOlder(
   session: Session,
-  names: LedgerNames,
+  env: RunEnvironment,
   run: Run,
   on: {
     readonly waiting: (reason: string | null) => void;
@@ -145,16 +178,19 @@ export async function waitForOlder(
     /** Is given the connection between two looks. */
     readonly between: (session: Session) => Promise<void>;
   },
-): Promise<void> {
-  for (;;) {
+): Promise<Run> {
+  const { names } = env;
+  let isCurrent = true;
+  while (env.tuning.waitForOldTransactions) {
     const [[oldest], { state, epoch }] = await inOneTrip(session, plainSettings, () =>
       Promise.all([olderTransactions(session, run.startXid), readRunning(session, names, run.id)]),
     );
-    const isCurrent = state === 'running' && epoch === run.epoch;
+    isCurrent = state === 'running' && epoch === run.epoch;
     if (oldest === undefined || !isCurrent) break;
     on.waiting(describeOld(oldest));
     await on.between(session);
     await sleep(pollMs, undefined, { signal: on.signal });
   }
   on.waiting(null);
+  return isCurrent ? await withTransaction(session, env.pinned, () => layOutRun(session, env, run)) : run;
 }

@@ -1,26 +1,16 @@
 import { fail } from '../errors.ts';
-import { layOut } from '../ledger/ranges.ts';
 import { forgetExecuted } from '../ledger/migrations.ts';
 import type { Run } from '../ledger/rows.ts';
-import {
-  adopt,
-  changeState,
-  findLiveRun,
-  findRunToRevert,
-  insertRun,
-  layOutDone,
-  resetRetries,
-} from '../ledger/runs.ts';
+import { adopt, changeState, findLiveRun, findRunToRevert, insertRun, resetRetries } from '../ledger/runs.ts';
 import { ensureLedger } from '../ledger/schema.ts';
 import { isSameTable } from '../migration/select-identity.ts';
 import type { Session } from '../postgres/session.ts';
 import { withTransaction } from '../postgres/transaction.ts';
 import { refuseOtherFile, refuseOtherOrder, refuseOtherPlan } from './drift.ts';
 import type { RunEnvironment } from './environment.ts';
-import { makeLayout } from './layout.ts';
 import type { Plan } from './plan.ts';
 import type { DataMigration } from './step.ts';
-import type { Turn } from './register.ts';
+import { type Turn, layOutAtOnce } from './register.ts';
 import { refuseQuarantined } from './retry.ts';
 import { refuseUnsound } from './soundness.ts';
 
@@ -49,10 +39,6 @@ export async function registerDown(
     refuseOtherTable(migration.name, upRun, plan);
     await changeState(session, env.names, upRun.id, 'reverting');
     await forgetExecuted(session, env.names, migration.name);
-    // A run of blocks moves its rows, and one that has swept has gone over all keys that there were: so does the way
-    // back, over those that there are now.
-    const isWhole = upRun.pass > 0 || upRun.plan.rowsPerBlock !== undefined;
-    const whole = isWhole ? await makeLayout(session, plan.stored, env.tuning.workers) : null;
     const run = await insertRun(session, env.names, {
       name: migration.name,
       direction: 'down',
@@ -61,12 +47,9 @@ export async function registerDown(
       plan: { ...plan.stored, keysPerRow: 1, isSparse: false },
       ...migration.hashes,
       planSha256: plan.sha256,
-      stopKey: whole === null ? upRun.stopKey : whole.stopKey,
       estimatedRows: upRun.estimatedRows,
     });
-    if (whole === null) await layOutDone(session, env.names, upRun.id, run.id);
-    else await layOut(session, env.names, run.id, whole);
-    return run;
+    return await layOutAtOnce(session, env, run);
   });
 }
 

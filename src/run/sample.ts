@@ -171,6 +171,7 @@ function workFor(env: RunEnvironment, migration: DataMigration, direction: Direc
       ...migration.hashes,
       planSha256: plan.sha256,
       pass: 0,
+      isLaidOut: true,
       stopKey: null,
       estimatedRows: plan.base.estimatedRows,
       error: null,

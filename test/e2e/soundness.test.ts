@@ -8,7 +8,7 @@ const damages: readonly { readonly what: string; readonly sql: string; readonly 
   {
     what: 'a range was removed',
     sql: 'delete from umzug_cluster.ranges where no = 2',
-    says: /the ranges of run 1 of a are not contiguous/,
+    says: /the ranges of run \d+ of a are not contiguous/,
   },
   {
     what: 'a range was stretched over its neighbour',
@@ -18,7 +18,7 @@ const damages: readonly { readonly what: string; readonly sql: string; readonly 
   {
     what: 'a cursor was put outside its range',
     sql: `update umzug_cluster.ranges set cursor = '{999999}' where no = 8`,
-    says: /the cursor of range 8 of run 1 of a is outside it/,
+    says: /the cursor of range 8 of run \d+ of a is outside it/,
   },
   {
     what: 'the ledger is of a time that the data has not reached',
@@ -33,7 +33,7 @@ const damages: readonly { readonly what: string; readonly sql: string; readonly 
   {
     what: 'rows were counted that no chunk has migrated',
     sql: 'update umzug_cluster.ranges set rows = 5, chunks = 0 where no = 8',
-    says: /range 8 of run 1 of a counts 5 rows in no chunk/,
+    says: /range 8 of run \d+ of a counts 5 rows in no chunk/,
   },
 ];
 
@@ -90,7 +90,7 @@ describe('a ledger that contradicts itself', () => {
       await client.query('delete from umzug_cluster.migrations');
       const { code, stderr } = await run(['up'], { cwd: dir, url });
       expect(code).toBe(70);
-      expect(stderr).toMatch(/a was done by run 1, but is not recorded as executed/);
+      expect(stderr).toMatch(/a was done by run \d+, but is not recorded as executed/);
       const { rows } = await client.query('select min(n), max(n) from counters');
       expect(rows).toEqual([{ min: 1, max: 1 }]);
     });

@@ -81,7 +81,7 @@ describe('verify', () => {
       const damaged = await run(['verify', '--json'], place);
       expect(damaged.code).toBe(70);
       expect(JSON.parse(damaged.stdout)).toMatchObject({
-        contradictions: [expect.stringMatching(/^range 1 of run 1 of a counts 501 rows in no chunk$/)],
+        contradictions: [expect.stringMatching(/^range 1 of run \d+ of a counts 501 rows in no chunk$/)],
         error: { code: 'LEDGER_DAMAGED' },
       });
     });

@@ -38,7 +38,6 @@ async function twiceTaken(name: string): Promise<string> {
     plan: { base, sql: '' },
     fileSha256: '',
     planSha256: '',
-    stopKey: ['100'],
     estimatedRows: 100,
     imports: {},
   });
