@@ -6,7 +6,14 @@ import type { Progress } from './core/progress.ts';
 import { type ErrorCode, type UmzugClusterError, fail } from './errors.ts';
 import type { Direction } from './ledger/rows.ts';
 import type { Logger } from './logger.ts';
-import { assertExecuted, checkOrder, fileNamed, refuseBaselined, warnOfDrift } from './migrator/checks.ts';
+import {
+  assertExecuted,
+  checkOrder,
+  chosen,
+  fileNamed,
+  refuseBaselined,
+  warnOfDrift,
+} from './migrator/checks.ts';
 import type { Executor, ExecutorInput } from './migrator/execute.ts';
 import { type LedgerState, readState } from './migrator/state.ts';
 import { Operator } from './migrator/operator.ts';
@@ -79,6 +86,9 @@ export class Migrator extends EventEmitter<MigratorEvents> {
     const executed = state.executed.map(({ name }) => name);
     const again = options.rerun === 'ALLOW';
     return await this.#run({ files, again, others: options.others, found: executed }, async (executor) => {
+      // Refused before anything changes: a syntax error in the third file would leave the first two executed.
+      const toRun = new Set(chosen(again && options.names !== undefined ? files : pending, options));
+      for (const file of files) if (toRun.has(file.name)) await executor.checkUp(file);
       const umzug = openUmzug(files, executor, executed, this);
       const { to, step, names, rerun } = options;
       if (names !== undefined)

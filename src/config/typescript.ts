@@ -4,18 +4,41 @@ import { createRequire } from 'node:module';
 import os from 'node:os';
 import path from 'node:path';
 import type { Jiti, JitiOptions } from 'jiti';
+import { decoratedFields } from './decorated-fields.ts';
 
 /**
- * Loads TypeScript and JavaScript files of the user's project. What was translated is kept on disk, since the
- * translator takes 200 ms: beside the project's packages or in the user's own cache folder, but never in the
- * system's folder for temporary files, where another user could put code of theirs.
+ * Loads TypeScript and JavaScript files of the user's project, with `paths` and `baseUrl` of the tsconfig.json above
+ * `folder`. What was translated is kept on disk, since the translator takes 200 ms: beside the project's packages or
+ * in the user's own cache folder, but never in the system's folder for temporary files, where another user could put
+ * code of theirs.
  */
 export function typescriptLoader(folder: string, options: JitiOptions): Jiti {
   // Required, not imported: see `postgres/pg`.
   const { createJiti } = createRequire(import.meta.url)('jiti') as typeof import('jiti');
   const cache = cacheFolder(folder);
   if (cache !== null) tidyOnce(cache);
-  return createJiti(import.meta.url, { fsCache: cache ?? false, ...options });
+  const make = (tsconfigPaths: string | false): Jiti =>
+    createJiti(import.meta.url, {
+      fsCache: cache ?? false,
+      transformOptions: { babel: { plugins: [decoratedFields] } },
+      tsconfigPaths,
+      ...options,
+    });
+  try {
+    return make(tsconfigAbove(folder));
+  } catch {
+    // It cannot be read, or extends a package that is not installed in production: an import that needs its paths is
+    // not found, and named; all others do without it.
+    return make(false);
+  }
+}
+
+function tsconfigAbove(folder: string): string | false {
+  for (let at = path.resolve(folder); ; at = path.dirname(at)) {
+    const file = path.join(at, 'tsconfig.json');
+    if (existsSync(file)) return file;
+    if (at === path.dirname(at)) return false;
+  }
 }
 
 // A file for each path: where each release is deployed to a folder of its own, they would grow for ever. Some 20 MB;

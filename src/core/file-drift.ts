@@ -14,18 +14,32 @@ export interface ChangedFile {
   readonly present: string | null;
 }
 
-/** Files that differ from what was recorded, the migration's own first. */
+/**
+ * Files that differ from what was recorded, the migration's own first. A path in another Unicode form, or with another
+ * extension of TypeScript or JavaScript, is the same path.
+ */
 export function changedFiles(recorded: FileHashes, present: FileHashes): readonly ChangedFile[] {
-  const paths = [...new Set([...Object.keys(recorded.imports), ...Object.keys(present.imports)])].sort();
+  const before = Object.entries(recorded.imports);
+  const now = Object.entries(present.imports);
+  const paths = [...new Set([...before, ...now].map(([path]) => bare(path)))].sort();
   const all: readonly ChangedFile[] = [
     { path: null, recorded: recorded.fileSha256, present: present.fileSha256 },
-    ...paths.map((path) => ({
-      path,
-      recorded: recorded.imports[path] ?? null,
-      present: present.imports[path] ?? null,
-    })),
+    ...paths.map((path) => {
+      const [then, at] = [before, now].map((files) => files.filter(([name]) => bare(name) === path));
+      const name = at?.[0]?.[0] ?? then?.[0]?.[0] ?? path;
+      return { path: name, recorded: printOf(then), present: printOf(at) };
+    }),
   ];
   return all.filter((file) => file.recorded !== file.present);
+}
+
+function bare(path: string): string {
+  return path.replace(/\.[cm]?[jt]sx?$/, '').normalize('NFC');
+}
+
+/** Two files may differ in nothing but their extension. */
+function printOf(files: readonly (readonly [string, string])[] = []): string | null {
+  return files.length === 0 ? null : files.map(([, sha256]) => sha256).join(' ');
 }
 
 /** `a.ts, lib/convert.ts`: changed files for a message. `own`: what the migration's own file is called. */

@@ -1,5 +1,5 @@
-import { createHash } from 'node:crypto';
-import { readFile, readdir, realpath, stat } from 'node:fs/promises';
+import type { Dirent } from 'node:fs';
+import { readdir, realpath, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { stripControls } from '../core/redact.ts';
 import { accessHint, fail, messageOf } from '../errors.ts';
@@ -23,11 +23,11 @@ export async function listMigrations(folder: string): Promise<MigrationFile[]> {
   const entries = await readFolder(folder);
   const root = await realpath(folder);
   for (const entry of entries) {
-    if (!isMigrationFile(entry)) continue;
-    const file = path.resolve(folder, entry);
-    const name = nameOfFile(entry);
+    if (!isMigrationFile(entry.name)) continue;
+    const file = path.resolve(folder, entry.name);
+    const name = nameOfFile(entry.name);
     requireUsableName(name);
-    await requireFileInside(root, file);
+    if (!entry.isFile()) await requireFileInside(root, file);
     files.push({ name, path: file });
   }
   files.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
@@ -40,22 +40,14 @@ export function isMigrationFile(entry: string): boolean {
   return extension.test(entry) && !ignored.test(entry);
 }
 
-/** The name of the migration in a file: the file's without its extension. */
+/** The name of the migration in a file: the file's without its extension, in the one form in which names are compared. */
 export function nameOfFile(entry: string): string {
-  return entry.replace(extension, '');
+  return entry.replace(extension, '').normalize('NFC');
 }
 
-/** SHA-256 of a file's content, in hex. Throws MIGRATION_FILE where it cannot be read. */
-export async function hashFile(file: string): Promise<string> {
-  const content = await readFile(file).catch((error: unknown) => {
-    throw unreadable(file, error);
-  });
-  return createHash('sha256').update(content).digest('hex');
-}
-
-async function readFolder(folder: string): Promise<string[]> {
+async function readFolder(folder: string): Promise<Dirent[]> {
   try {
-    return await readdir(folder);
+    return await readdir(folder, { withFileTypes: true });
   } catch (error) {
     throw fail('CONFIG', {
       message: `cannot read the migrations folder ${folder}`,
@@ -104,7 +96,8 @@ async function requireFileInside(root: string, file: string): Promise<void> {
   });
 }
 
-function unreadable(file: string, error: unknown): Error {
+/** The error for a migration file that cannot be read. */
+export function unreadable(file: string, error: unknown): Error {
   return fail('MIGRATION_FILE', {
     message: `cannot read ${path.basename(file)}`,
     detail: messageOf(error),

@@ -1,64 +1,147 @@
-import { readFile, stat } from 'node:fs/promises';
-import path from 'node:path';
 import { createHash } from 'node:crypto';
+import { readFileSync, realpathSync } from 'node:fs';
+import { isBuiltin } from 'node:module';
+import path from 'node:path';
+import { setImmediate as letOthersRun } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import type { Jiti } from 'jiti';
 import type { FileHashes } from '../core/file-drift.ts';
-import { type MigrationFile, hashFile } from './folder.ts';
+import { type MigrationFile, unreadable } from './folder.ts';
+import { migrationLoader } from './translator.ts';
 
 /**
  * What a migration's code consists of: its own file, and the files of the project that it imports, and those that
- * they import. Packages do not belong to it, and neither does what is read under a name that is made at run time.
+ * they import. The loader that runs them says which they are, so what it finds by `imports` of package.json, by the
+ * paths of tsconfig.json or in a package of the workspace belongs to it, and what is there for its types alone does
+ * not. Nor do installed packages, and what is read under a name that is made at run time.
  */
 
-// Of static and dynamic imports, re-exports and require; in a comment or a text it does no harm.
-const specifiers = /(?:\bfrom|\bimport|\bimport\s*\(|\brequire\s*\()\s*(['"])(\.{1,2}(?:\/[^'"\n]*)?)\1/g;
+// Static and dynamic imports, re-exports and require; in a comment or a text it does no harm.
+const inJavaScript = /(?:\bfrom|\bimport|\bimport\s*\(|\brequire\s*\()\s*(['"`])([^'"`\n]+)\1/g;
+// Of TypeScript what is left when it has been translated: types are gone.
+const inTranslation = /\b(?:jitiImport|require|import)\s*\(\s*(['"`])([^'"`\n]+)\1/g;
 
-const extensions = ['.ts', '.mts', '.cts', '.tsx', '.js', '.mjs', '.cjs', '.jsx', '.json'];
+const packages = `${path.sep}node_modules${path.sep}`;
 
 /** Hashes of a migration's file and its local imports. Throws MIGRATION_FILE where the file cannot be read. */
 export async function hashesOfFile(file: MigrationFile): Promise<FileHashes> {
-  const found = await importsOf(file.path);
-  const folder = path.dirname(file.path);
+  const own = contentOf(file.path);
+  const folder = await Promise.resolve(realpathSync(path.dirname(file.path)));
+  const found = importsOf(realpathSync(file.path), migrationLoader(path.dirname(file.path)));
   const named = [...found].map(
     ([at, sha256]) => [path.relative(folder, at).replaceAll('\\', '/'), sha256] as const,
   );
   return {
-    fileSha256: await hashFile(file.path),
+    fileSha256: hashOf(own),
     imports: Object.fromEntries(named.toSorted(([a], [b]) => (a < b ? -1 : 1))),
   };
 }
 
+/**
+ * The files of these that are not as they were recorded, or of which a recorded import is not. What they import now
+ * is not asked: with each of its files as it was, it is the same. Leaves the process to others in between.
+ */
+export async function notAsRecorded<T extends FileHashes>(
+  files: readonly (readonly [MigrationFile, T])[],
+): Promise<readonly (readonly [MigrationFile, T])[]> {
+  const known = new Map<string, string | null>();
+  const hashAt = (at: string): string | null => {
+    if (!known.has(at)) known.set(at, existingHash(at));
+    return known.get(at) ?? null;
+  };
+  const others: (readonly [MigrationFile, T])[] = [];
+  for (const [index, [file, recorded]] of files.entries()) {
+    if (index % filesAtOnce === 0) await letOthersRun();
+    const folder = path.dirname(file.path);
+    const isSame =
+      hashOf(contentOf(file.path)) === recorded.fileSha256 &&
+      Object.entries(recorded.imports).every(
+        ([name, sha256]) => hashAt(path.resolve(folder, name)) === sha256,
+      );
+    if (!isSame) others.push([file, recorded]);
+  }
+  return others;
+}
+
+// A few milliseconds.
+const filesAtOnce = 100;
+
+function existingHash(file: string): string | null {
+  try {
+    return hashOf(readFileSync(file));
+  } catch {
+    return null;
+  }
+}
+
+function contentOf(file: string): Buffer {
+  try {
+    return readFileSync(file);
+  } catch (error) {
+    throw unreadable(file, error);
+  }
+}
+
+/** SHA-256 of a file's text, in hex: without its BOM and with line ends as on Linux, since git changes both. */
+function hashOf(content: Buffer): string {
+  const isBare = !content.includes('\r\n') && !content.subarray(0, 3).equals(bom);
+  const text = isBare
+    ? content
+    : content
+        .toString('latin1')
+        .replace(/^\xef\xbb\xbf/, '')
+        .replaceAll('\r\n', '\n');
+  return createHash('sha256')
+    .update(typeof text === 'string' ? Buffer.from(text, 'latin1') : text)
+    .digest('hex');
+}
+
+const bom = Buffer.from([0xef, 0xbb, 0xbf]);
+
 /** The files that a file imports, directly or not, by absolute path with their hashes; without itself. */
-export async function importsOf(file: string): Promise<ReadonlyMap<string, string>> {
+function importsOf(file: string, loader: Jiti): ReadonlyMap<string, string> {
   const found = new Map<string, string>();
   const open = [file];
   for (let at = open.pop(); at !== undefined; at = open.pop()) {
-    const content = await readFile(at).catch(() => null);
-    if (content === null) continue;
-    if (at !== file) found.set(at, createHash('sha256').update(content).digest('hex'));
-    if (at.endsWith('.json')) continue;
-    for (const [, , specifier = ''] of content.toString('utf8').matchAll(specifiers)) {
-      const target = await resolve(path.dirname(at), specifier);
+    let content: Buffer;
+    try {
+      content = readFileSync(at);
+    } catch {
+      continue;
+    }
+    if (at !== file) found.set(at, hashOf(content));
+    for (const specifier of specifiersIn(at, content.toString('utf8'), loader)) {
+      const target = resolve(loader, at, specifier);
       if (target !== null && target !== file && !found.has(target)) open.push(target);
     }
   }
   return found;
 }
 
-/** The file that is meant, as a loader of TypeScript finds it; null: none, or one of a package. */
-async function resolve(folder: string, specifier: string): Promise<string | null> {
-  const asked = path.resolve(folder, specifier);
-  if (asked.split(path.sep).includes('node_modules')) return null;
-  // `./x.js` may be written for x.ts.
-  const source = asked.replace(/\.([cm]?)js(x?)$/, '.$1ts$2');
-  const candidates = [
-    asked,
-    source,
-    ...extensions.map((extension) => asked + extension),
-    ...extensions.map((extension) => path.join(asked, `index${extension}`)),
-  ];
-  for (const candidate of candidates) {
-    const found = await stat(candidate).catch(() => null);
-    if (found?.isFile() === true) return candidate;
+function specifiersIn(filename: string, source: string, loader: Jiti): readonly string[] {
+  if (filename.endsWith('.json')) return [];
+  const isTypeScript = /\.[cm]?tsx?$/.test(filename);
+  // As the loader asks for it: it is translated once.
+  const code = isTypeScript ? loader.transform({ filename, source, ts: true, async: true }) : source;
+  const found = code.matchAll(isTypeScript ? inTranslation : inJavaScript);
+  return [...new Set([...found].map(([, , specifier = '']) => unescaped(specifier)))];
+}
+
+/** The translator writes `\xFC` for ü. */
+function unescaped(text: string): string {
+  return text.replaceAll(/\\(?:x([\da-f]{2})|u([\da-f]{4}))/gi, (_all, short?: string, long?: string) =>
+    String.fromCharCode(Number.parseInt(short ?? long ?? '', 16)),
+  );
+}
+
+/** The file that is meant; null: none, or one of a package. */
+function resolve(loader: Jiti, from: string, specifier: string): string | null {
+  if (isBuiltin(specifier) || /^umzug-cluster(?:\/|$)/.test(specifier)) return null;
+  try {
+    const found = String(loader.esmResolve(specifier, { parentURL: from, try: true }) ?? '');
+    const target = found.startsWith('file:') ? fileURLToPath(found) : found;
+    return path.isAbsolute(target) && !target.includes(packages) ? target : null;
+  } catch {
+    return null;
   }
-  return null;
 }

@@ -1,7 +1,6 @@
+import { realpathSync } from 'node:fs';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { loaded } from '../config/load-error.ts';
-import { typescriptLoader } from '../config/typescript.ts';
 import { fail } from '../errors.ts';
 import { nearest } from '../core/names.ts';
 import type { Options, SchemaStep, Select, Verify } from './contract.ts';
@@ -10,6 +9,7 @@ import type { MigrationFile } from './folder.ts';
 import { hashesOfFile } from './imports.ts';
 import { readOptions } from './options.ts';
 import { type MarkedUpdate, isSetBased } from './set-based.ts';
+import { migrationLoader } from './translator.ts';
 
 interface Loaded {
   readonly name: string;
@@ -59,7 +59,7 @@ export async function loadMigration(file: MigrationFile): Promise<LoadedMigratio
       hint: 'a file is a schema migration (up, down) or a data migration (select, update): make it two files',
     });
   }
-  if (exports['up'] === undefined && !isData) throw noExports(label, exports);
+  if (exports['up'] === undefined && !isData) throw noExports(file.path, exports);
   refuseSlips(label, exports);
   if (!isData) return schemaMigration(common, label, exports);
   const step = dataStep(label, exports, '');
@@ -133,7 +133,9 @@ function refuseSlips(label: string, exports: Exports): void {
   }
 }
 
-function noExports(label: string, exports: Exports): Error {
+function noExports(file: string, exports: Exports): Error {
+  const label = path.basename(file);
+  const folder = path.basename(path.dirname(file));
   const found = Object.keys(exports);
   const slips = found.flatMap((name) => {
     const meant = nearest(name, known);
@@ -142,7 +144,11 @@ function noExports(label: string, exports: Exports): Error {
   return fail('MIGRATION_FILE', {
     message: `${label} must export select(db) and update(db, rows), or up(db)`,
     detail: found.length === 0 ? 'it exports nothing' : `found: ${found.join(', ')}`,
-    hint: slips.join(' ') || 'umzug-cluster create --name NAME writes a file to begin with',
+    hint:
+      slips.join(' ') ||
+      (found.length > 0
+        ? `if it is not a migration, move it to a subfolder, which is not read: ${folder}/lib/${label}`
+        : 'umzug-cluster create --name NAME writes a file to begin with'),
   });
 }
 
@@ -162,18 +168,13 @@ function notAFunction(label: string, name: string, value: unknown, siblings: rea
 }
 
 async function importFile(file: MigrationFile, hashes: FileHashes): Promise<unknown> {
-  const index = import.meta.url.endsWith('.ts') ? '../index.ts' : '../index.js';
-  const loader = typescriptLoader(path.dirname(file.path), {
-    interopDefault: true,
-    // Migrations get the copy of the package that runs them, installed beside them or not.
-    alias: { 'umzug-cluster': fileURLToPath(new URL(index, import.meta.url)) },
-  });
+  const loader = migrationLoader(path.dirname(file.path));
   // A process that lives on after an edit must not run the old code under the new hash.
   const print = JSON.stringify(hashes);
   if (cached.get(file.path) !== print) {
-    const folder = path.dirname(file.path);
+    const folder = realpathSync(path.dirname(file.path));
     const parts = Object.keys(hashes.imports).map((name) => path.resolve(folder, name));
-    for (const part of [file.path, ...parts]) Reflect.deleteProperty(loader.cache, part);
+    for (const part of [realpathSync(file.path), ...parts]) Reflect.deleteProperty(loader.cache, part);
   }
   cached.set(file.path, print);
   return await loaded(loader.import(file.path), file.path, 'MIGRATION_FILE');

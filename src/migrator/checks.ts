@@ -4,7 +4,7 @@ import { changedFiles, namesOf } from '../core/file-drift.ts';
 import { fail } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import type { MigrationFile } from '../migration/folder.ts';
-import { hashesOfFile } from '../migration/imports.ts';
+import { hashesOfFile, notAsRecorded } from '../migration/imports.ts';
 import type { UpOptions } from './requests.ts';
 import type { LedgerState } from './state.ts';
 import { unknownName } from './umzug.ts';
@@ -74,17 +74,18 @@ export async function changedSince(
   files: readonly MigrationFile[],
   executed: LedgerState['executed'],
 ): Promise<readonly Changed[]> {
-  const found = await Promise.all(
-    executed.map(async (recorded) => {
-      const file = files.find(({ name }) => name === recorded.name);
-      if (file === undefined) return [];
-      const changed = changedFiles(recorded, await hashesOfFile(file));
-      return changed.length === 0
-        ? []
-        : [{ name: file.name, files: namesOf(changed, path.basename(file.path)) }];
-    }),
-  );
-  return found.flat();
+  const byName = new Map(files.map((file) => [file.name, file]));
+  const there = executed.flatMap((recorded) => {
+    const file = byName.get(recorded.name);
+    return file === undefined ? [] : [[file, recorded] as const];
+  });
+  const found: Changed[] = [];
+  for (const [file, recorded] of await notAsRecorded(there)) {
+    const changed = changedFiles(recorded, await hashesOfFile(file));
+    if (changed.length === 0) continue;
+    found.push({ name: file.name, files: namesOf(changed, path.basename(file.path)) });
+  }
+  return found;
 }
 
 /** Names of executed migrations that have no file any more. */

@@ -7,6 +7,7 @@ import type { Direction, Run } from '../ledger/rows.ts';
 import type { Logger } from '../logger.ts';
 import type { MigrationFile } from '../migration/folder.ts';
 import { type LoadedMigration, loadMigration } from '../migration/loader.ts';
+import { checkOffline } from '../migration/offline.ts';
 import { sayLeft } from './left.ts';
 import type { MigrationOutcome, UpOptions } from './requests.ts';
 import type { RunEnvironment } from '../run/environment.ts';
@@ -25,6 +26,8 @@ export interface Executor {
   down(file: MigrationFile): Promise<void>;
   /** Puts quarantined rows back into their turn; the direction of their run, null where there are none. */
   putBack(file: MigrationFile): Promise<Direction | null>;
+  /** Refuses a migration that could not begin, by its file alone. */
+  checkUp(file: MigrationFile): Promise<void>;
   /** Refuses a migration that has no way back. */
   checkDown(file: MigrationFile): Promise<void>;
   readonly outcomes: readonly MigrationOutcome[];
@@ -214,6 +217,11 @@ export function makeExecutor(input: ExecutorInput): Executor {
         return await retryQuarantined(session, env, run, now);
       });
       return isBack ? run.direction : null;
+    },
+    checkUp: async (file) => {
+      primary.throwIfStopped(null);
+      workOn(file.name, env.tuning.ceilingMs);
+      checkOffline(await env.stopwatch.time('plan', () => loadMigration(file)), env.knexConfig);
     },
     checkDown: async (file) => refuseWithoutDown(await loadMigration(file)),
   };

@@ -1,8 +1,11 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Database } from '../../src/migration/contract.ts';
+import { changedFiles } from '../../src/core/file-drift.ts';
+import { hashesOfFile } from '../../src/migration/imports.ts';
 import { loadMigration } from '../../src/migration/loader.ts';
 import type { LoadedMigration } from '../../src/migration/loader.ts';
 
@@ -16,6 +19,21 @@ async function load(text: string, file = '0007_x.ts'): Promise<LoadedMigration> 
   const place = path.join(folder, file);
   await writeFile(place, text);
   return await loadMigration({ name: file.replace(/\.[^.]+$/, ''), path: place });
+}
+
+/** Writes files of a project in the temporary folder, by path in it. */
+async function write(files: Readonly<Record<string, string>>): Promise<void> {
+  for (const [name, text] of Object.entries(files)) {
+    await mkdir(path.dirname(path.join(folder, name)), { recursive: true });
+    await writeFile(path.join(folder, name), text);
+  }
+}
+
+/** What the migration `db/a.ts` in it returns from `up`, and the files that belong to its hash. */
+async function loadInProject(): Promise<[unknown, readonly string[]]> {
+  const migration = await loadMigration({ name: 'a', path: path.join(folder, 'db/a.ts') });
+  if (migration.kind !== 'schema') throw new Error('not a schema migration');
+  return [await migration.up(db), Object.keys(migration.hashes.imports)];
 }
 
 // The steps under test do not touch the database.
@@ -163,5 +181,120 @@ describe('a migration file', () => {
       code: 'MIGRATION_FILE',
       message: 'cannot read gone.ts',
     });
+  });
+});
+
+describe('the files of a migration', () => {
+  const value = (text: string): string => `import { a } from '${text}'; export const up = () => a;`;
+  const one = 'export const a = 1;';
+
+  it.each([
+    ['imports of package.json', { 'package.json': '{"imports":{"#lib/*":"./lib/*.ts"}}' }, '#lib/one'],
+    [
+      'paths of tsconfig.json, which may extend another',
+      {
+        'tsconfig.json': '{"extends":"./base.json" /* a comment */}',
+        'base.json': '{"compilerOptions":{"paths":{"@/*":["./lib/*"]}}}',
+      },
+      '@/one',
+    ],
+    ['baseUrl of tsconfig.json', { 'tsconfig.json': '{"compilerOptions":{"baseUrl":"."}}' }, 'lib/one'],
+    ['an absolute path', {}, 'ABSOLUTE/lib/one.ts'],
+  ])('are those that it imports by %s', async (_what, files, specifier) => {
+    await write({ ...files, 'lib/one.ts': one, 'db/a.ts': value(specifier.replace('ABSOLUTE', folder)) });
+    expect(await loadInProject()).toEqual([1, ['../lib/one.ts']]);
+  });
+
+  it('are those of a package of the workspace, but not of one that is installed', async () => {
+    await write({
+      'packages/shared/package.json': '{"name":"@shop/shared","main":"src/index.ts"}',
+      'packages/shared/src/index.ts': "export * from './one';",
+      'packages/shared/src/one.ts': one,
+      'node_modules/other/index.js': 'exports.b = 2;',
+      'db/a.ts': `import 'other'; ${value('@shop/shared')}`,
+    });
+    await mkdir(path.join(folder, 'node_modules/@shop'));
+    await symlink('../../packages/shared', path.join(folder, 'node_modules/@shop/shared'));
+    expect(await loadInProject()).toEqual([
+      1,
+      ['../packages/shared/src/index.ts', '../packages/shared/src/one.ts'],
+    ]);
+  });
+
+  it('are not those that it imports for their types alone', async () => {
+    await write({
+      'db/model.ts': 'export interface Person { id: number } export class Row { id = 1 }',
+      'lib/one.ts': `import type { Row } from '../db/model'; ${one} export type { Row };`,
+      'db/a.ts': `
+        import type { Person } from './model';
+        import { type Row } from './model';
+        import { Row as Used } from './model';
+        export type { Person } from './model';
+        const row = null as unknown as Used | Row | import('./model').Person;
+        // import { Person } from './model';
+        ${value('../lib/one')}`,
+    });
+    expect(await loadInProject()).toEqual([1, ['../lib/one.ts']]);
+  });
+
+  it('need no tsconfig.json that can be read, unless an import needs its paths', async () => {
+    await write({
+      'tsconfig.json': '{"extends":"@tsconfig/none"}',
+      'lib/one.ts': one,
+      'db/a.ts': value('../lib/one'),
+    });
+    expect(await loadInProject()).toEqual([1, ['../lib/one.ts']]);
+    await write({ 'db/b.ts': value('@/one') });
+    await expect(loadMigration({ name: 'b', path: path.join(folder, 'db/b.ts') })).rejects.toMatchObject({
+      message: "b.ts: cannot find module '@/one'",
+    });
+  });
+
+  it('have one hash, whatever line ends, BOM, Unicode form or extension a checkout gives them', async () => {
+    const file = { name: 'a', path: path.join(folder, 'db/a.ts') };
+    await write({ 'lib/u\u0308.ts': `${one}\n`, 'db/a.ts': `${value('../lib/u\u0308')}\n` });
+    const linux = await hashesOfFile(file);
+    const bytes = createHash('sha256').update(`${value('../lib/u\u0308')}\n`);
+    expect(linux.fileSha256).toBe(bytes.digest('hex'));
+    await write({ 'db/a.ts': `\ufeff${value('../lib/u\u0308')}\r\n` });
+    expect(await hashesOfFile(file)).toEqual(linux);
+    await rm(path.join(folder, 'lib/u\u0308.ts'));
+    await write({ 'lib/\u00fc.js': `${one}\r\n` });
+    const other = { ...linux, imports: { '../lib/\u00fc.js': Object.values(linux.imports)[0] ?? '' } };
+    expect(changedFiles(linux, other)).toEqual([]);
+    await write({ 'lib/u\u0308.ts': `${one} // other\n` });
+    expect(changedFiles(linux, await hashesOfFile(file))).toMatchObject([{ path: '../lib/u\u0308.ts' }]);
+  });
+});
+
+describe('a class with decorated fields', () => {
+  it('loads, its decorators see each field with its type, and it can be used', async () => {
+    await write({
+      'db/a.ts': `
+        const seen: unknown[] = [];
+        (Reflect as any).metadata = (_key: string, type: unknown) => (_on: object, name: string) => { seen.push([name, type]); };
+        // As an ORM does: the value is behind an accessor on the prototype.
+        const Column = () => (on: object, name: string): void =>
+          void Object.defineProperty(on, name, { get() { return this.values?.[name]; }, set(value) { (this.values ??= {})[name] = value; } });
+        const Entity = (name: string) => (on: Function): void => { (on as any).table = name; };
+        @Entity('people')
+        class Person {
+          values?: Record<string, unknown>;
+          declare plain: string;
+          @Column() id!: number;
+          @Column() declare name: string;
+          @Column() age?: number;
+          @Column() active: boolean = true;
+          constructor(readonly given: string) {}
+        }
+        export const up = () => {
+          const person = Object.assign(new Person('x'), { id: 7 });
+          return [(Person as any).table, person.values, person.given, seen.filter(([name]: any) => name).map(([name, type]: any) => name + ' ' + type.name)];
+        };`,
+    });
+    expect(await loadInProject()).toEqual([
+      ['people', { active: true, id: 7 }, 'x', ['id Number', 'name String', 'age Number', 'active Boolean']],
+      [],
+    ]);
   });
 });
