@@ -18,18 +18,21 @@ const colors: Readonly<Record<number, string>> = {
 // The last frame stays for reading before it begins anew.
 const restMs = 4_000;
 
+// Of the frames, the one that is shown where nothing moves: a bar about half full.
+const stillAt = 0.5;
+
 /**
  * Frames of a terminal as one SVG that plays them again and again, in text and CSS alone. Whoever prefers less motion,
- * and whatever does not animate, sees the last frame.
+ * and whatever does not animate, sees a run in progress.
  */
 export function renderSvg(frames: readonly Frame[], columns: number): string {
   const rows = Math.max(...frames.map(({ lines }) => lines.length));
   const width = Math.ceil(columns * size.column + size.padding * 2);
   const height = rows * size.line + size.padding * 2 + size.title;
   const totalMs = (frames.at(-1)?.atMs ?? 0) + restMs;
+  const still = Math.floor(frames.length * stillAt);
   const drawn = frames.map((frame, index) => {
-    const isLast = index === frames.length - 1;
-    return `<g class="${isLast ? 'last ' : ''}f f${index}">${frame.lines.map(lineOf).join('')}</g>`;
+    return `<g class="${index === still ? 'still ' : ''}f f${index}">${frame.lines.map(lineOf).join('')}</g>`;
   });
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img" aria-label="A terminal in which umzug-cluster runs a migration">
 <style>
@@ -52,7 +55,7 @@ function styleOf(frames: readonly Frame[], totalMs: number): string {
     return `@keyframes k${index}{${before}${from}%{visibility:visible}${after}}.f${index}{animation-name:k${index}}`;
   });
   return `text{font:14px ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;fill:#c9d1d9}
-.f{visibility:hidden}.last{visibility:visible}
+.f{visibility:hidden}.still{visibility:visible}
 @media (prefers-reduced-motion:no-preference){.f{animation:${totalMs}ms step-end infinite}${moves.join('')}}`;
 }
 

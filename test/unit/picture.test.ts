@@ -13,7 +13,7 @@ it('plays what stood on a terminal, with its colours, and escapes what would be 
   screen.write('\r\u001b[1A\u001b[33mwaiting\u001b[0m\u001b[K\n\u001b[0J');
   const svg = renderSvg([first, { atMs: 1_000, lines: screen.spans }], 40);
   expect(svg).toMatch(/font-weight="bold">name<\/tspan>.* &lt;&amp;&gt;<\/tspan>/);
-  expect(svg).toMatch(/<g class="last f f1">.*fill="#e3b341">waiting</);
+  expect(svg).toMatch(/<g class="still f f1">.*fill="#e3b341">waiting</);
   expect(svg.match(/<g /g)).toHaveLength(2);
   expect(screen.lines).toEqual(['$ up', 'waiting', '']);
 });
