@@ -13,6 +13,8 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     globalSetup: ['test/support/global-setup.ts'],
     reporters: ['default', './test/support/summary-reporter.ts'],
+    // the built command line, which tests call in their own process, is Node's to load
+    server: { deps: { external: [/\/dist\//] } },
     pool: 'forks',
     // each file may start a cluster of processes of its own, but many wait for timers of the server: on 2 cores
     maxWorkers: 3,

@@ -64,6 +64,8 @@ export interface ConfigInput {
   readonly cwd: string;
   /** Default: the process's own. */
   readonly env?: NodeJS.ProcessEnv;
+  /** Whether a person looks at stderr. Default: the process's own. */
+  readonly isTerminal?: boolean;
   /** `files`: the command opens no database, so none needs to be configured. Default: `database`. */
   readonly needs?: 'database' | 'files';
 }
@@ -97,7 +99,7 @@ export async function loadConfig(input: ConfigInput): Promise<Config> {
     searchPath: schema === null ? readSearchPath(knexfile) : Object.freeze([schema]),
     tuning,
     areWorkersAsked: isAsked('workers', sources),
-    output: readOutput(flags, env),
+    output: readOutput(flags, env, input.isTerminal ?? process.stderr.isTTY === true),
     database,
   });
 }
@@ -153,8 +155,7 @@ function readSearchPath({ settings, name }: Knexfile): readonly string[] | null 
   throw fail('CONFIG', { message: `${name}: searchPath must be a schema or a list of schemas` });
 }
 
-function readOutput(flags: ConfigInput['flags'], env: NodeJS.ProcessEnv): Output {
-  const isTerminal = process.stderr.isTTY === true;
+function readOutput(flags: ConfigInput['flags'], env: NodeJS.ProcessEnv, isTerminal: boolean): Output {
   const verbose = flags.verbose === true;
   const logFormat = flags['log-format'] ?? (isTerminal ? 'pretty' : 'json');
   const isDumb = env['TERM'] === 'dumb';

@@ -13,6 +13,12 @@ export interface Logger {
   error(record: LogRecord, message?: string): void;
 }
 
+/** Where lines go: the process's own stderr, which is written to by its descriptor, or a stand-in. */
+interface Destination {
+  readonly fd?: number | undefined;
+  write(text: string): unknown;
+}
+
 /** The level of a record. */
 export type WrittenLevel = Exclude<LogLevel, 'silent'>;
 
@@ -27,10 +33,11 @@ const severity: Readonly<Record<LogLevel, number>> = { debug: 20, info: 30, warn
  */
 export function createLogger(
   output: Output,
-  writePretty: (text: string) => void = (text) => void process.stderr.write(text),
+  stderr: Destination,
+  writePretty: (text: string) => void = (text) => void stderr.write(text),
 ): Logger {
   let opened: Pino | null = null;
-  const open = (): Pino => (opened ??= openPino(output, writePretty));
+  const open = (): Pino => (opened ??= openPino(output, stderr, writePretty));
   const write = (level: WrittenLevel, fields: LogRecord, message?: string): void => {
     if (!isLogged(level, output.logLevel)) return;
     open()[level](loggable(fields, output.verbose), message === undefined ? undefined : redact(message));
@@ -49,16 +56,16 @@ export function isLogged(level: WrittenLevel, least: LogLevel): boolean {
 }
 
 /** `createRequire`, because the first record must be written before anything else happens: no `await`. */
-function openPino(output: Output, writePretty: (text: string) => void): Pino {
+function openPino(output: Output, stderr: Destination, writePretty: (text: string) => void): Pino {
   const require = createRequire(import.meta.url);
   const { pino } = require('pino') as typeof import('pino');
   const level = output.logLevel;
   const formatters = { level: (label: string): object => ({ level: label }) };
   const timestamp = pino.stdTimeFunctions.isoTime;
   if (output.logFormat === 'json') {
-    const stderr = pino.destination({ dest: 2, sync: true });
-    stderr.on('error', () => undefined); // The reader of stderr went away; the run goes on.
-    return pino({ level, formatters, timestamp }, stderr);
+    const stream = stderr.fd === 2 ? pino.destination({ dest: 2, sync: true }) : null;
+    stream?.on('error', () => undefined); // The reader of stderr went away; the run continues.
+    return pino({ level, formatters, timestamp }, stream ?? { write: (line) => void stderr.write(line) });
   }
   const { prettyFactory } = require('pino-pretty') as typeof import('pino-pretty');
   const looks = { colorize: output.color, translateTime: 'SYS:HH:MM:ss', singleLine: true };

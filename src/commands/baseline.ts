@@ -1,6 +1,7 @@
 import type { BaselineReport, BaselineRequest } from '../migrator/bookkeeping.ts';
 import { fail } from '../errors.ts';
 import { type Arguments, type Command, switchFlag, textOf, textsOf, valueFlag } from './command.ts';
+import type { Io } from './output.ts';
 
 const tools = ['knex', 'sequelize', 'node-pg-migrate'] as const;
 
@@ -22,21 +23,21 @@ export const baseline: Command = {
     ['baseline --from knex', 'what knex migrate has executed'],
     ['baseline --undo --name NAME', 'it was a mistake'],
   ],
-  run: async (flags) => {
+  run: async (flags, io) => {
     const names = textsOf(flags, 'name');
-    if (flags['undo'] === true) return await undo(flags, names);
+    if (flags['undo'] === true) return await undo(flags, io, names);
     const request = requestOf(flags, names);
     const { withBooks } = await import('./books.ts');
-    await withBooks(flags, async (books, { json }) => {
+    await withBooks(flags, io, async (books, { json }) => {
       const report = await books.baseline(request);
       const { printJson } = await import('./output.ts');
-      if (json) return printJson(report);
-      await print(report);
+      if (json) return printJson(io, report);
+      await print(io, report);
     });
   },
 };
 
-async function undo(flags: Arguments, names: readonly string[] | undefined): Promise<void> {
+async function undo(flags: Arguments, io: Io, names: readonly string[] | undefined): Promise<void> {
   if (names === undefined) {
     throw fail('USAGE', {
       message: '--undo needs --name',
@@ -45,10 +46,10 @@ async function undo(flags: Arguments, names: readonly string[] | undefined): Pro
   }
   const { withBooks } = await import('./books.ts');
   const { printJson, printLine } = await import('./output.ts');
-  await withBooks(flags, async (books, { json }) => {
+  await withBooks(flags, io, async (books, { json }) => {
     const unmarked = await books.undoBaseline(names);
-    if (json) return printJson({ unmarked });
-    for (const name of unmarked) printLine(`${name}: pending again`);
+    if (json) return printJson(io, { unmarked });
+    for (const name of unmarked) printLine(io, `${name}: pending again`);
   });
 }
 
@@ -71,12 +72,12 @@ function requestOf(flags: Arguments, names: readonly string[] | undefined): Base
   });
 }
 
-async function print({ marked, already, withoutFile }: BaselineReport): Promise<void> {
+async function print(io: Io, { marked, already, withoutFile }: BaselineReport): Promise<void> {
   const { printLine, printNote } = await import('./output.ts');
-  for (const name of marked) printLine(`${name}: marked as executed`);
-  if (marked.length === 0) printLine('nothing to mark');
-  if (already.length > 0) printNote(`executed already: ${already.join(', ')}`);
+  for (const name of marked) printLine(io, `${name}: marked as executed`);
+  if (marked.length === 0) printLine(io, 'nothing to mark');
+  if (already.length > 0) printNote(io, `executed already: ${already.join(', ')}`);
   if (withoutFile.length > 0) {
-    printNote(`recorded by the other tool, but without a file here: ${withoutFile.join(', ')}`);
+    printNote(io, `recorded by the other tool, but without a file here: ${withoutFile.join(', ')}`);
   }
 }

@@ -11,8 +11,8 @@ export const cancel: Command = {
     ['down --name NAME', 'take back what was done'],
     ['resume NAME', 'or go on after all'],
   ],
-  run: async (flags) => {
+  run: async (flags, io) => {
     const { tellRun } = await import('./operate.ts');
-    await tellRun(flags, 'cancel');
+    await tellRun(flags, io, 'cancel');
   },
 };

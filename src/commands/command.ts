@@ -1,5 +1,6 @@
 import type { Argv, CommandModule, Options } from 'yargs';
 import { fail } from '../errors.ts';
+import type { Io } from './output.ts';
 
 /** Parsed flags and positionals of one command. */
 export type Arguments = Readonly<Record<string, unknown>>;
@@ -19,7 +20,7 @@ export interface Command {
   /** Flags of which at most one may be given. */
   readonly exclusive?: readonly string[];
   /** Does the work; imports what is heavy. Throws UmzugClusterError. */
-  run(flags: Arguments): Promise<void>;
+  run(flags: Arguments, io: Io): Promise<void>;
 }
 
 /** A flag that takes a text; numbers too, for yargs turns `abc` into NaN and `--no-x` into 0 in silence. */
@@ -36,14 +37,14 @@ export function switchFlag(describe: string): Options {
 export const repeatableFlag = 'name';
 
 /** The yargs module of a command; flags are checked here before `run` sees them. */
-export function toYargs(command: Command, globals: Readonly<Record<string, Options>>): CommandModule {
+export function toYargs(command: Command, globals: Readonly<Record<string, Options>>, io: Io): CommandModule {
   return {
     command: command.command,
     describe: command.describe,
     builder: (yargs: Argv) => describeTo(yargs, command),
     handler: async (flags) => {
       checkFlags(flags, { ...globals, ...command.options }, command);
-      await command.run(flags);
+      await command.run(flags, io);
     },
   };
 }

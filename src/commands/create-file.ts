@@ -7,7 +7,7 @@ import { migrationName } from '../migration/new-name.ts';
 import type { DescribedTable } from '../migration/described-table.ts';
 import { type TemplateKind, renderMigration } from '../migration/template.ts';
 import type { Arguments } from './command.ts';
-import { printJson, printLine, printNote } from './output.ts';
+import { type Io, printJson, printLine, printNote } from './output.ts';
 import { readProject, styleOf } from './project.ts';
 
 /** What `create` was asked for, parsed. */
@@ -20,8 +20,8 @@ export interface CreateRequest {
 }
 
 /** Writes the file, and prints its path and the next commands. Throws USAGE or CONFIG before it writes. */
-export async function createMigration(flags: Arguments, request: CreateRequest): Promise<void> {
-  const config = await loadConfig({ flags, cwd: process.cwd(), needs: 'files' });
+export async function createMigration(flags: Arguments, io: Io, request: CreateRequest): Promise<void> {
+  const config = await loadConfig({ flags, cwd: io.cwd, env: io.env, needs: 'files' });
   const { folder: asked } = flags;
   const folder = typeof asked === 'string' ? path.resolve(config.cwd, asked) : config.migrationsDir;
   // umzug's own command line wants the extension in the name; whoever comes from it may type it.
@@ -34,24 +34,27 @@ export async function createMigration(flags: Arguments, request: CreateRequest):
   if (flags['skip-verify'] !== true && folder !== config.migrationsDir)
     refuseOtherFolder(folder, config.migrationsDir);
   const { language, extension } = styleOf(readProject(config.cwd), files);
-  const table = request.table === undefined ? null : await lookUp(config, flags, request.table);
+  const table = request.table === undefined ? null : await lookUp({ config, flags, io }, request.table);
   const file = path.join(folder, name + extension);
   await write(file, renderMigration({ kind: request.kind, name, language, table }));
-  if (config.output.json) return printJson({ name, path: file });
-  printLine(path.relative(config.cwd, file) || file);
-  printNote('fill it in, then:');
-  printNote(`  umzug-cluster plan ${name}`);
-  printNote('  umzug-cluster up');
+  if (config.output.json) return printJson(io, { name, path: file });
+  printLine(io, path.relative(config.cwd, file) || file);
+  printNote(io, 'fill it in, then:');
+  printNote(io, `  umzug-cluster plan ${name}`);
+  printNote(io, '  umzug-cluster up');
 }
 
 /** The table as the database has it; a database that nobody configured is the embedded one. */
-async function lookUp(config: Config, flags: Arguments, table: string): Promise<DescribedTable> {
+async function lookUp(
+  { config, flags, io }: { readonly config: Config; readonly flags: Arguments; readonly io: Io },
+  table: string,
+): Promise<DescribedTable> {
   const { describeTable } = await import('../migration/described-table.ts');
   const { openControl } = await import('../cluster/control.ts');
   const { authorSearchPath, beginReadOnly, plainSettings, withTransaction } =
     await import('../postgres/transaction.ts');
   const { withSession } = await import('./session.ts');
-  return await withSession(flags, async (session) => {
+  return await withSession(flags, io, async (session) => {
     const control = openControl(session.config);
     try {
       return await control.use((connection) =>

@@ -27,9 +27,9 @@ export const create: Command = {
     ['create --name slugs --table people', 'with the columns, types and key of a table'],
     ['create --kind schema --name status', 'a schema migration'],
   ],
-  run: async (flags) => {
+  run: async (flags, io) => {
     const { createMigration } = await import('./create-file.ts');
-    await createMigration(flags, {
+    await createMigration(flags, io, {
       name: textOf(flags, 'name') ?? '',
       kind: flags['kind'] === 'schema' || flags['kind'] === 'set' ? flags['kind'] : 'data',
       table: textOf(flags, 'table'),

@@ -16,7 +16,7 @@ export const down: Command = {
     ['down', 'revert the last migration'],
     ['down --to 0', 'revert everything'],
   ],
-  run: async (flags) => {
+  run: async (flags, io) => {
     const to = textOf(flags, 'to');
     const step = positiveCount(flags, 'step');
     const names = textsOf(flags, 'name');
@@ -26,6 +26,6 @@ export const down: Command = {
       ...(names === undefined ? {} : { names }),
     };
     const { runMigrations } = await import('./run.ts');
-    await runMigrations(flags, (migrator) => migrator.down(options), 'nothing to roll back');
+    await runMigrations(flags, io, (migrator) => migrator.down(options), 'nothing to roll back');
   },
 };

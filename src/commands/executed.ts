@@ -6,13 +6,17 @@ export const executed: Command = {
   describe: 'list executed migrations, in order',
   options: {},
   examples: [['executed --json', 'as an array of { name, path }']],
-  run: async (flags) => {
+  run: async (flags, io) => {
     const { withSession } = await import('./session.ts');
     const { printJson, printLine } = await import('./output.ts');
-    await withSession(flags, async ({ migrator, config }) => {
+    await withSession(flags, io, async ({ migrator, config }) => {
       const migrations = await migrator.executed();
-      if (config.output.json) return printJson(migrations.map(({ name, path }) => ({ name, path })));
-      for (const { name } of migrations) printLine(name);
+      if (config.output.json)
+        return printJson(
+          io,
+          migrations.map(({ name, path }) => ({ name, path })),
+        );
+      for (const { name } of migrations) printLine(io, name);
     });
   },
 };

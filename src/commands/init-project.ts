@@ -6,7 +6,7 @@ import { placeError } from '../errors.ts';
 import { isMigrationFile } from '../migration/folder.ts';
 import type { Language } from '../migration/language.ts';
 import type { Arguments } from './command.ts';
-import { printJson, printLine, printNote } from './output.ts';
+import { type Io, printJson, printLine, printNote } from './output.ts';
 import { type ProjectFacts, fieldsOf, readProject } from './project.ts';
 
 /** What `init` did, and what it found and left as it was; each in words, with the file's name. */
@@ -19,10 +19,11 @@ interface Done {
  * Writes what a project lacks to run migrations, and says what it did and what it left. Throws CONFIG where a file
  * that is there cannot be read, before anything is written.
  */
-export async function initProject(flags: Arguments, cwd: string): Promise<void> {
+export async function initProject(flags: Arguments, io: Io): Promise<void> {
+  const { cwd, env } = io;
   const project = readProject(cwd);
   // A knexfile that is there must load, and says where the migrations are.
-  const config = await loadConfig({ flags, cwd, needs: 'files' });
+  const config = await loadConfig({ flags, cwd, env, needs: 'files' });
   const said: Done = { done: [], left: [] };
   try {
     addKnexfile(cwd, config.knexfile, project.language, said);
@@ -33,13 +34,13 @@ export async function initProject(flags: Arguments, cwd: string): Promise<void> 
   } catch (error) {
     throw placeError(`cannot set up ${cwd}`, error, 'write');
   }
-  if (config.output.json) return printJson(said);
-  for (const line of said.done) printLine(line);
-  for (const line of said.left) printLine(`left as it is: ${line}`);
-  printNote('now:');
-  if (!isInstalled(project)) printNote('  npm install umzug-cluster');
-  printNote('  umzug-cluster create --name my-change');
-  printNote('  umzug-cluster up');
+  if (config.output.json) return printJson(io, said);
+  for (const line of said.done) printLine(io, line);
+  for (const line of said.left) printLine(io, `left as it is: ${line}`);
+  printNote(io, 'now:');
+  if (!isInstalled(project)) printNote(io, '  npm install umzug-cluster');
+  printNote(io, '  umzug-cluster create --name my-change');
+  printNote(io, '  umzug-cluster up');
 }
 
 function addKnexfile(cwd: string, existing: string | null, language: Language, said: Done): void {

@@ -7,8 +7,8 @@ export const init: Command = {
   options: {},
   insteadOf: () => 'umzug-cluster init',
   examples: [['init', 'in the folder of package.json; twice does no harm']],
-  run: async (flags) => {
+  run: async (flags, io) => {
     const { initProject } = await import('./init-project.ts');
-    await initProject(flags, process.cwd());
+    await initProject(flags, io);
   },
 };

@@ -3,27 +3,27 @@ import type { Verb } from '../core/operate.ts';
 import { describeOverrides } from '../core/steering.ts';
 import type { OperatedRun } from '../migrator.ts';
 import type { Arguments } from './command.ts';
-import { printJson, printLine } from './output.ts';
+import { type Io, printJson, printLine } from './output.ts';
 import { withSession } from './session.ts';
 
 /** Says a word to a run of any host, and what came of it. */
-export async function tellRun(flags: Arguments, verb: Verb): Promise<void> {
+export async function tellRun(flags: Arguments, io: Io, verb: Verb): Promise<void> {
   const name = String(flags['migration']);
-  await withSession(flags, async ({ migrator, config }) => {
+  await withSession(flags, io, async ({ migrator, config }) => {
     const told = await migrator.operator.tell(name, verb);
-    if (config.output.json) return printJson(told);
-    for (const line of saidOf(told)) printLine(line);
+    if (config.output.json) return printJson(io, told);
+    for (const line of saidOf(told)) printLine(io, line);
   });
 }
 
 /** Changes settings of a run of any host, and says what is set by now. */
-export async function setRun(flags: Arguments): Promise<void> {
+export async function setRun(flags: Arguments, io: Io): Promise<void> {
   const name = String(flags['migration']);
   const texts = (Array.isArray(flags['settings']) ? flags['settings'] : []).map(String);
-  await withSession(flags, async ({ migrator, config }) => {
+  await withSession(flags, io, async ({ migrator, config }) => {
     const adjusted = await migrator.operator.set(name, parseOverridesChange(texts, config.tuning));
-    if (config.output.json) return printJson(adjusted);
-    printLine(`${name}: ${describeOverrides(adjusted.settings)}, on all hosts, from the next chunk on`);
+    if (config.output.json) return printJson(io, adjusted);
+    printLine(io, `${name}: ${describeOverrides(adjusted.settings)}, on all hosts, from the next chunk on`);
   });
 }
 

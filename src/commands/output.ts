@@ -1,13 +1,36 @@
 import { stripControls } from '../core/redact.ts';
 
+/** What the process of a command gives it: the real one's, or a test's own. */
+export interface Io {
+  readonly cwd: string;
+  readonly env: NodeJS.ProcessEnv;
+  readonly stdout: Out;
+  readonly stderr: Out;
+}
+
+/** Where text goes; a terminal has a size that may change. */
+export interface Out extends Screen {
+  readonly isTTY?: boolean | undefined;
+  readonly fd?: number | undefined;
+}
+
+/** What can be drawn on. */
+export interface Screen {
+  readonly columns?: number | undefined;
+  readonly rows?: number | undefined;
+  write(text: string): unknown;
+  on(event: 'resize', listener: () => void): unknown;
+  off(event: 'resize', listener: () => void): unknown;
+}
+
 /** Writes one line of data to stdout. Names come from a folder or a database: no control characters. */
-export function printLine(text: string): void {
-  process.stdout.write(`${stripControls(text)}\n`);
+export function printLine({ stdout }: Pick<Io, 'stdout'>, text: string): void {
+  stdout.write(`${stripControls(text)}\n`);
 }
 
 /** Writes the one JSON document of a command to stdout. */
-export function printJson(value: unknown): void {
-  process.stdout.write(asJson(value));
+export function printJson({ stdout }: Pick<Io, 'stdout'>, value: unknown): void {
+  stdout.write(asJson(value));
 }
 
 /** The one JSON document of a command, as it is written. */
@@ -16,8 +39,8 @@ export function asJson(value: unknown): string {
 }
 
 /** Writes a remark for a person to stderr. */
-export function printNote(text: string): void {
-  process.stderr.write(`${stripControls(text)}\n`);
+export function printNote({ stderr }: Pick<Io, 'stderr'>, text: string): void {
+  stderr.write(`${stripControls(text)}\n`);
 }
 
 /** Rows of cells as lines, columns padded to their widest cell; numbers (see `right`) to the right. */

@@ -7,8 +7,8 @@ export const pause: Command = {
   options: {},
   positionals: { migration: 'name of the migration, without extension' },
   examples: [['pause NAME', 'from any host; every up that works on it exits with 5']],
-  run: async (flags) => {
+  run: async (flags, io) => {
     const { tellRun } = await import('./operate.ts');
-    await tellRun(flags, 'pause');
+    await tellRun(flags, io, 'pause');
   },
 };

@@ -2,17 +2,17 @@ import { formatDuration } from '../core/duration.ts';
 import { formatBytes } from '../core/estimate.ts';
 import { counted, grouped as number } from '../core/numbers.ts';
 import type { PlanReport } from '../migrator.ts';
-import { printLine, table } from './output.ts';
+import { type Io, printLine, table } from './output.ts';
 
 type Entry = PlanReport['migrations'][number];
 type Sample = NonNullable<Entry['sample']>;
 
 /** Prints what `up` would do, for a person: one paragraph a migration. */
-export function printPlan({ migrations }: PlanReport): void {
-  if (migrations.length === 0) return printLine('nothing is pending');
+export function printPlan(io: Io, { migrations }: PlanReport): void {
+  if (migrations.length === 0) return printLine(io, 'nothing is pending');
   for (const [index, entry] of migrations.entries()) {
-    if (index > 0) printLine('');
-    for (const line of paragraph(entry)) printLine(line.trimEnd());
+    if (index > 0) printLine(io, '');
+    for (const line of paragraph(entry)) printLine(io, line.trimEnd());
   }
 }
 

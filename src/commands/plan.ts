@@ -11,15 +11,15 @@ export const plan: Command = {
     ['plan', 'all pending migrations, before a deploy'],
     ['plan NAME --json', 'one migration, for a pipeline'],
   ],
-  run: async (flags) => {
+  run: async (flags, io) => {
     const { withSession } = await import('./session.ts');
     const { printPlan } = await import('./plan-text.ts');
     const { printJson } = await import('./output.ts');
     const { fail } = await import('../errors.ts');
-    await withSession(flags, async ({ migrator, config: { output } }) => {
+    await withSession(flags, io, async ({ migrator, config: { output } }) => {
       const { report, problem } = await migrator.plan(textOf(flags, 'name'));
-      if (!output.json) printPlan(report);
-      else if (problem === null) printJson(report);
+      if (!output.json) printPlan(io, report);
+      else if (problem === null) printJson(io, report);
       if (problem === null) return;
       const { code, message, detail, hint, cause } = problem;
       throw fail(code, { message, detail, hint, cause, report });

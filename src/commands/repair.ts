@@ -11,14 +11,14 @@ export const repair: Command = {
     ['repair', 'after all files were reformatted'],
     ['repair NAME', 'one migration'],
   ],
-  run: async (flags) => {
+  run: async (flags, io) => {
     const { withBooks } = await import('./books.ts');
     const { printJson, printLine } = await import('./output.ts');
-    await withBooks(flags, async (books, { json }) => {
+    await withBooks(flags, io, async (books, { json }) => {
       const repaired = await books.repair(textOf(flags, 'name'));
-      if (json) return printJson({ repaired });
-      if (repaired.length === 0) printLine('nothing to repair: files are as they were executed');
-      for (const { name, files } of repaired) printLine(`${name}: accepted ${files}`);
+      if (json) return printJson(io, { repaired });
+      if (repaired.length === 0) printLine(io, 'nothing to repair: files are as they were executed');
+      for (const { name, files } of repaired) printLine(io, `${name}: accepted ${files}`);
     });
   },
 };

@@ -5,7 +5,7 @@ import type { ErrorCode } from '../errors.ts';
 import type { LogLevel } from '../config.ts';
 import { redact } from '../core/redact.ts';
 import { type Logger, createLogger } from '../logger.ts';
-import { asJson, printJson, printNote } from './output.ts';
+import { type Io, asJson, printJson, printNote } from './output.ts';
 
 interface Report {
   readonly code: ErrorCode;
@@ -16,6 +16,9 @@ interface Report {
 
 /** Stopped on request, resumable: a person at a terminal is told even when stdout goes to a program. */
 const stops: ReadonlySet<ErrorCode> = new Set(['STOPPED', 'HANGUP', 'INTERRUPTED', 'TERMINATED']);
+
+/** Where an error is written to. */
+type Streams = Pick<Io, 'stdout' | 'stderr'>;
 
 /** What a shell makes of SIGKILL. */
 const killedCode = 137;
@@ -51,15 +54,15 @@ function valueOf(args: readonly string[], flag: string): string | null {
  * Says what went wrong, once, and returns the exit code: as one JSON document on stdout, or as message, detail
  * and hint on stderr. A stack is shown only with `verbose`.
  */
-export function reportError(thrown: unknown, { json, verbose, jsonLog }: Wishes): number {
+export function reportError(io: Streams, thrown: unknown, { json, verbose, jsonLog }: Wishes): number {
   const report = describe(thrown);
   const stack = verbose ? redact(stackOf(thrown)) : null;
-  if (json) printJson({ ...(thrown instanceof UmzugClusterError ? thrown.report : {}), error: report });
+  if (json) printJson(io, { ...(thrown instanceof UmzugClusterError ? thrown.report : {}), error: report });
   if (jsonLog) {
-    logFailure(report, stack);
+    logFailure(io, report, stack);
   } else {
-    if (stack !== null) printNote(stack);
-    if (!json || stops.has(report.code)) printNote(asText(report));
+    if (stack !== null) printNote(io, stack);
+    if (!json || stops.has(report.code)) printNote(io, asText(report));
   }
   return exitCodes[report.code];
 }
@@ -75,23 +78,27 @@ export function lastWords(thrown: unknown, { json, jsonLog }: Wishes): LastWords
 }
 
 /** Has what Node and packages warn of written as records, where every line is to be one. */
-export function takeWarnings({ jsonLog, logLevel }: Wishes): void {
+export function takeWarnings(io: Pick<Io, 'stderr'>, { jsonLog, logLevel }: Wishes): void {
   if (!jsonLog) return;
   const isWritten = logLevel !== 'error' && logLevel !== 'silent';
   process.removeAllListeners('warning');
   process.on('warning', (warning) => {
-    if (isWritten) jsonLogger('warn').warn({ event: 'node.warned', name: warning.name }, messageOf(warning));
+    if (isWritten)
+      jsonLogger(io, 'warn').warn({ event: 'node.warned', name: warning.name }, messageOf(warning));
   });
 }
 
-function logFailure({ code, message, detail, hint }: Report, stack: string | null): void {
+function logFailure(io: Streams, { code, message, detail, hint }: Report, stack: string | null): void {
   const exitCode = exitCodes[code];
   const record = { event: 'command.failed', code, exitCode, detail, hint, stack } as const;
-  jsonLogger('error', stack !== null).error(record, message);
+  jsonLogger(io, 'error', stack !== null).error(record, message);
 }
 
-function jsonLogger(logLevel: LogLevel, verbose = false): Logger {
-  return createLogger({ json: false, logFormat: 'json', logLevel, progress: false, color: false, verbose });
+function jsonLogger({ stderr }: Pick<Io, 'stderr'>, logLevel: LogLevel, verbose = false): Logger {
+  return createLogger(
+    { json: false, logFormat: 'json', logLevel, progress: false, color: false, verbose },
+    stderr,
+  );
 }
 
 function describe(thrown: unknown): Report {

@@ -13,13 +13,13 @@ export const resume: Command = {
     ['resume NAME', 'works on it here, as up does'],
     ['resume NAME --no-run', 'from a host that is not to work on it'],
   ],
-  run: async (flags) => {
+  run: async (flags, io) => {
     const name = String(flags['migration']);
     if (flags['no-run'] === true) {
       const { tellRun } = await import('./operate.ts');
-      return await tellRun(flags, 'resume');
+      return await tellRun(flags, io, 'resume');
     }
     const { runMigrations } = await import('./run.ts');
-    await runMigrations(flags, (migrator) => migrator.resume(name), `nothing of ${name} is left to run`);
+    await runMigrations(flags, io, (migrator) => migrator.resume(name), `nothing of ${name} is left to run`);
   },
 };

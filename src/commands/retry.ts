@@ -7,9 +7,9 @@ export const retry: Command = {
   options: {},
   positionals: { migration: 'name of the migration, without extension' },
   examples: [['retry NAME', 'after the rows, or update, were mended']],
-  run: async (flags) => {
+  run: async (flags, io) => {
     const name = String(flags['migration']);
     const { runMigrations } = await import('./run.ts');
-    await runMigrations(flags, (migrator) => migrator.retry(name), `no row of ${name} is quarantined`);
+    await runMigrations(flags, io, (migrator) => migrator.retry(name), `no row of ${name} is quarantined`);
   },
 };

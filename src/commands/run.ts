@@ -4,13 +4,14 @@ import { type Profile, addTimes, profileCells, profileOf } from '../core/profile
 import { listMigrations } from '../migration/folder.ts';
 import type { MigrationOutcome, Migrator } from '../migrator.ts';
 import type { Arguments } from './command.ts';
-import { printJson, printLine, printNote, table } from './output.ts';
+import { type Io, printJson, printLine, printNote, table } from './output.ts';
 import { withSession } from './session.ts';
 import { withStopping } from './stopping.ts';
 
 /** Runs `up` or `down` with signals, deadline and progress, and prints what became of each migration. */
 export async function runMigrations(
   flags: Arguments,
+  io: Io,
   work: (migrator: Migrator) => Promise<readonly MigrationOutcome[]>,
   nothingToDo: string,
 ): Promise<void> {
@@ -20,7 +21,7 @@ export async function runMigrations(
   let folder = '';
   try {
     const outcomes = await withStopping((stopping) =>
-      withSession(flags, async ({ config, migrator, view }) => {
+      withSession(flags, io, async ({ config, migrator, view }) => {
         const startedMs = performance.now();
         isJson = config.output.json;
         isForPeople = config.output.logFormat === 'pretty';
@@ -34,21 +35,21 @@ export async function runMigrations(
         }
       }),
     );
-    if (isJson) return printJson({ migrations: outcomes, ...(profile === null ? {} : { profile }) });
+    if (isJson) return printJson(io, { migrations: outcomes, ...(profile === null ? {} : { profile }) });
     if (outcomes.length === 0) {
       const isEmpty = (await listMigrations(folder)).length === 0;
-      printLine(isEmpty ? `no migrations found in ${folder}` : nothingToDo);
+      printLine(io, isEmpty ? `no migrations found in ${folder}` : nothingToDo);
     }
     for (const outcome of outcomes) {
-      printLine(summary(outcome));
-      if (outcome.left !== null && outcome.left > 0) printLine(leftBehind(outcome.name, outcome.left));
+      printLine(io, summary(outcome));
+      if (outcome.left !== null && outcome.left > 0) printLine(io, leftBehind(outcome.name, outcome.left));
     }
     // A pipeline reads stderr as a log.
     const next = nextStep(outcomes);
-    if (isForPeople && next !== null) printNote(`next: ${next}`);
+    if (isForPeople && next !== null) printNote(io, `next: ${next}`);
   } finally {
     if (profile !== null && !isJson)
-      for (const line of table(profileCells(profile), [1, 2, 3, 4])) printNote(line);
+      for (const line of table(profileCells(profile), [1, 2, 3, 4])) printNote(io, line);
   }
 }
 

@@ -5,6 +5,7 @@ import { createLogger } from '../logger.ts';
 import type { Logger } from '../logger.ts';
 import type { Migrator } from '../migrator.ts';
 import type { Arguments } from './command.ts';
+import type { Io } from './output.ts';
 import { openProgressLog, openTerminal } from './terminal.ts';
 import type { ProgressView } from './terminal.ts';
 
@@ -19,11 +20,12 @@ export interface Session {
 /** Reads the configuration, opens logger and migrator, does `work`, closes what it opened. */
 export async function withSession<Result>(
   flags: Arguments,
+  io: Io,
   work: (session: Session) => Promise<Result>,
 ): Promise<Result> {
-  const loaded = await loadConfig({ flags, cwd: process.cwd() });
-  const terminal = loaded.output.progress ? openTerminal(loaded.output) : null;
-  const logger = createLogger(loaded.output, terminal?.write);
+  const loaded = await loadConfig({ flags, cwd: io.cwd, env: io.env, isTerminal: io.stderr.isTTY === true });
+  const terminal = loaded.output.progress ? openTerminal(loaded.output, io.stderr) : null;
+  const logger = createLogger(loaded.output, io.stderr, terminal?.write);
   const view = terminal ?? openProgressLog(logger);
   try {
     const config = await withDatabase(loaded, logger);

@@ -14,8 +14,8 @@ export const set: Command = {
     ['set NAME chunkSize=500 workers=2', 'smaller chunks, two processes on each host'],
     ['set NAME pace=off chunkSize=default', 'as fast as it goes, in chunks as configured'],
   ],
-  run: async (flags) => {
+  run: async (flags, io) => {
     const { setRun } = await import('./operate.ts');
-    await setRun(flags);
+    await setRun(flags, io);
   },
 };

@@ -3,7 +3,7 @@ import { formatDuration } from '../core/duration.ts';
 import { etaText } from '../core/progress-line.ts';
 import { counted, grouped as number, rowsAre } from '../core/numbers.ts';
 import type { Migrator } from '../migrator.ts';
-import { printJson, printLine, table } from './output.ts';
+import { type Io, printJson, printLine, table } from './output.ts';
 
 type Report = Awaited<ReturnType<Migrator['status']>>;
 type Entry = Report['migrations'][number];
@@ -13,11 +13,12 @@ const rightAligned = [3, 4, 5, 6, 7];
 
 /** Prints a status report: JSON as it is, else a table; `details` adds what is known about each migration. */
 export function printStatus(
+  io: Io,
   report: Report,
   { json, details }: { readonly json: boolean; readonly details: boolean },
 ): void {
-  if (json) return printJson(report);
-  for (const line of statusLines(report, details)) printLine(line);
+  if (json) return printJson(io, report);
+  for (const line of statusLines(report, details)) printLine(io, line);
 }
 
 /** A status report as a table, with remarks below it. */

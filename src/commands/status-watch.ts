@@ -3,7 +3,7 @@ import { type Drawing, nothingDrawn, redraw } from '../core/redraw.ts';
 import { stripControls } from '../core/redact.ts';
 import type { Migrator } from '../migrator.ts';
 import type { Arguments } from './command.ts';
-import { printLine } from './output.ts';
+import { type Io, printLine } from './output.ts';
 import { withSession } from './session.ts';
 import { statusLine, statusLines } from './status-table.ts';
 
@@ -15,13 +15,13 @@ const everyMs = 1_000;
  * Shows the status again and again until Ctrl-C, which ends it as it ends `watch`: with exit code 0. A terminal is
  * drawn over; elsewhere there is a line for every change, or with `--json` one document a line.
  */
-export async function watchStatus(flags: Arguments, name: string | undefined): Promise<void> {
+export async function watchStatus(flags: Arguments, io: Io, name: string | undefined): Promise<void> {
   const stopped = new AbortController();
   const stop = (): void => stopped.abort();
   process.once('SIGINT', stop);
   try {
-    await withSession(flags, async ({ migrator, config }) => {
-      const show = config.output.json ? jsonLines() : process.stdout.isTTY ? drawn(name) : changedLines();
+    await withSession(flags, io, async ({ migrator, config }) => {
+      const show = config.output.json ? jsonLines(io) : io.stdout.isTTY ? drawn(io, name) : changedLines(io);
       while (!stopped.signal.aborted) {
         show(await migrator.status(name));
         await sleep(everyMs, undefined, { signal: stopped.signal }).catch(() => undefined);
@@ -32,28 +32,27 @@ export async function watchStatus(flags: Arguments, name: string | undefined): P
   }
 }
 
-function jsonLines(): (report: Report) => void {
+function jsonLines({ stdout }: Io): (report: Report) => void {
   let before = '';
   return (report) => {
     const text = JSON.stringify(report);
-    if (text !== before) process.stdout.write(`${text}\n`);
+    if (text !== before) stdout.write(`${text}\n`);
     before = text;
   };
 }
 
-function changedLines(): (report: Report) => void {
+function changedLines(io: Io): (report: Report) => void {
   const before = new Map<string, string>();
   return ({ migrations }) => {
     for (const entry of migrations) {
       const line = statusLine(entry);
-      if (before.get(entry.name) !== line) printLine(line);
+      if (before.get(entry.name) !== line) printLine(io, line);
       before.set(entry.name, line);
     }
   };
 }
 
-function drawn(name: string | undefined): (report: Report) => void {
-  const screen = process.stdout;
+function drawn({ stdout: screen }: Io, name: string | undefined): (report: Report) => void {
   let before: Drawing = nothingDrawn;
   return (report) => {
     const columns = screen.columns || 80;

@@ -15,16 +15,16 @@ export const status: Command = {
     ['status --watch', 'as it goes on'],
     ['status NAME --json', 'one migration, for a program'],
   ],
-  run: async (flags) => {
+  run: async (flags, io) => {
     const { withSession } = await import('./session.ts');
     const { printStatus } = await import('./status-table.ts');
     const name = textOf(flags, 'name');
     if (flags['watch'] === true) {
       const { watchStatus } = await import('./status-watch.ts');
-      return await watchStatus(flags, name);
+      return await watchStatus(flags, io, name);
     }
-    await withSession(flags, async ({ migrator, config }) => {
-      printStatus(await migrator.status(name), { json: config.output.json, details: name !== undefined });
+    await withSession(flags, io, async ({ migrator, config }) => {
+      printStatus(io, await migrator.status(name), { json: config.output.json, details: name !== undefined });
     });
   },
 };

@@ -5,6 +5,7 @@ import type { Progress } from '../core/progress.ts';
 import { type Drawing, nothingDrawn, redraw } from '../core/redraw.ts';
 import type { Output } from '../config.ts';
 import type { Logger } from '../logger.ts';
+import type { Screen } from './output.ts';
 
 /** Shows what a run tells. */
 export interface ProgressView {
@@ -24,19 +25,10 @@ const redrawMs = 100;
 // A log that is read afterwards wants few lines; a watchdog wants them more often than every minute.
 const logEveryMs = 10_000;
 
-/** What is drawn on: stderr, or a stand-in. */
-export interface Screen {
-  readonly columns?: number | undefined;
-  readonly rows?: number | undefined;
-  write(text: string): unknown;
-  on(event: 'resize', listener: () => void): unknown;
-  off(event: 'resize', listener: () => void): unknown;
-}
-
 /** Draws one block per running migration at the end of the terminal; `color` as the configuration decided. */
 export function openTerminal(
   output: Pick<Output, 'color'>,
-  screen: Screen = process.stderr,
+  screen: Screen,
   now: () => number = Date.now,
 ): Terminal {
   const latest = new Map<string, Progress>();

@@ -28,7 +28,7 @@ export const up: Command = {
     ['up --wait', 'on hosts that only start once it is done'],
     ['up --max-time 10m', 'stop cleanly after ten minutes; up again goes on'],
   ],
-  run: async (flags) => {
+  run: async (flags, io) => {
     const rerun = reruns.find((value) => value === flags['rerun']);
     const names = textsOf(flags, 'name');
     if (rerun !== undefined && names === undefined) {
@@ -54,6 +54,6 @@ export const up: Command = {
     }
     const nothing = options.wait ? 'everything is executed' : 'nothing is pending';
     const { runMigrations } = await import('./run.ts');
-    await runMigrations(flags, (migrator) => migrator.up(options), nothing);
+    await runMigrations(flags, io, (migrator) => migrator.up(options), nothing);
   },
 };

@@ -1,6 +1,7 @@
 import { counted } from '../core/numbers.ts';
 import type { Finding, ValidateReport } from '../migrator/validate.ts';
 import { type Command, switchFlag } from './command.ts';
+import type { Io } from './output.ts';
 
 /** `validate`: checks files and ledger without running anything. For a pipeline, before anything is merged. */
 export const validate: Command = {
@@ -15,20 +16,20 @@ export const validate: Command = {
     ['validate', 'files and, where one is configured, the ledger'],
     ['validate --offline --json', 'in a pipeline that has no database'],
   ],
-  run: async (flags) => {
+  run: async (flags, io) => {
     const { loadConfig } = await import('../config.ts');
     const { validateReport } = await import('../migrator/validate.ts');
     const { openControl } = await import('../cluster/control.ts');
     const { printJson } = await import('./output.ts');
-    const config = await loadConfig({ flags, cwd: process.cwd(), needs: 'files' });
+    const config = await loadConfig({ flags, cwd: io.cwd, env: io.env, needs: 'files' });
     const isOffline = flags['offline'] === true || config.database.kind === 'embedded';
     const control = isOffline ? null : openControl(config);
     try {
       const report = await validateReport(config, control);
       const isFailure = ({ level }: Finding): boolean => level === 'error' || flags['strict'] === true;
       const failures = report.findings.filter(isFailure);
-      if (!config.output.json) await print(report, config.migrationsDir);
-      else if (failures.length === 0) printJson(report);
+      if (!config.output.json) await print(io, report, config.migrationsDir);
+      else if (failures.length === 0) printJson(io, report);
       if (failures.length > 0) throw await asError(failures, report);
     } finally {
       await control?.close();
@@ -36,18 +37,22 @@ export const validate: Command = {
   },
 };
 
-async function print({ migrations, withDatabase, findings }: ValidateReport, folder: string): Promise<void> {
+async function print(
+  io: Io,
+  { migrations, withDatabase, findings }: ValidateReport,
+  folder: string,
+): Promise<void> {
   const { printLine } = await import('./output.ts');
   for (const { level, message, detail, hint } of findings) {
-    printLine(`${level}: ${message}`);
-    if (detail !== null) printLine(`  ${detail}`);
-    if (hint !== null) printLine(`  hint: ${hint}`);
+    printLine(io, `${level}: ${message}`);
+    if (detail !== null) printLine(io, `  ${detail}`);
+    if (hint !== null) printLine(io, `  hint: ${hint}`);
   }
-  if (migrations === 0) return printLine(`no migrations found in ${folder}`);
+  if (migrations === 0) return printLine(io, `no migrations found in ${folder}`);
   const looked = withDatabase ? 'files and ledger' : 'files alone: no database was looked at';
   const errors = findings.filter(({ level }) => level === 'error').length;
   const verdict = errors === 0 ? 'valid' : counted(errors, 'error');
-  printLine(`${counted(migrations, 'migration')}: ${verdict} (${looked})`);
+  printLine(io, `${counted(migrations, 'migration')}: ${verdict} (${looked})`);
 }
 
 /** The first failure, as `up` would say it, with how many more there are. */

@@ -2,7 +2,7 @@ import { rowsLeft } from '../core/numbers.ts';
 import { fail } from '../errors.ts';
 import type { VerifyReport } from '../migrator.ts';
 import { type Command, textOf } from './command.ts';
-import { printJson, printLine, table } from './output.ts';
+import { type Io, printJson, printLine, table } from './output.ts';
 
 /** `verify`: that executed migrations left nothing behind, and that the ledger is sound. Writes nothing. */
 export const verify: Command = {
@@ -15,24 +15,24 @@ export const verify: Command = {
     ['verify', 'all executed migrations, before the old column is dropped'],
     ['verify NAME --json', 'one migration, for a program'],
   ],
-  run: async (flags) => {
+  run: async (flags, io) => {
     const { withSession } = await import('./session.ts');
     const { unsoundError } = await import('../run/soundness.ts');
-    await withSession(flags, async ({ migrator, config: { output } }) => {
+    await withSession(flags, io, async ({ migrator, config: { output } }) => {
       const report = await migrator.verify(textOf(flags, 'name'));
       const isSound = report.contradictions.length === 0;
       const problem = isSound ? leftBehind(report) : unsoundError(report.contradictions, report);
-      if (!output.json) print(report);
-      else if (problem === null) printJson(report);
+      if (!output.json) print(io, report);
+      else if (problem === null) printJson(io, report);
       if (problem !== null) throw problem;
     });
   },
 };
 
-function print({ migrations }: VerifyReport): void {
-  if (migrations.length === 0) return printLine('nothing is executed');
+function print(io: Io, { migrations }: VerifyReport): void {
+  if (migrations.length === 0) return printLine(io, 'nothing is executed');
   for (const line of table(migrations.map(({ name, kind, left }) => [name, kind, said(left)]))) {
-    printLine(line);
+    printLine(io, line);
   }
 }
 

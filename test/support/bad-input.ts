@@ -7,6 +7,7 @@ import type pg from 'pg';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { Outcome } from './cli.ts';
 import { type TestDatabase, createDatabase } from './database.ts';
+import { runInProcess } from './in-process.ts';
 
 /** One bad input and the answer that a user gets. */
 export interface BadInput {
@@ -89,8 +90,9 @@ async function expectAnswer(
     const env = { NODE_ENV: 'production', ...(url === undefined ? {} : { DATABASE_URL: url }), ...input.env };
     const args =
       typeof input.args === 'string' ? input.args.split(' ').filter(Boolean) : (input.args ?? ['up']);
-    expectMessage(await runHere(args, folder, env), input);
-    if (isJsonToo) expectDocument(await runHere(['--json', ...args], folder, env), input);
+    const answer = needsProcess(input) ? runHere : runInProcess;
+    expectMessage(await answer(args, folder, env), input);
+    if (isJsonToo) expectDocument(await answer(['--json', ...args], folder, env), input);
     expect(filesBelow(folder), 'no file is written').toEqual(files);
     expect(await contentOf(database.client), 'nothing is written to the database').toEqual(before);
   } finally {
@@ -98,7 +100,13 @@ async function expectAnswer(
   }
 }
 
-/** Runs the command line, as a deploy in production would. */
+/** Author code that does something to the process that it runs in, or reads its environment. */
+function needsProcess({ files = {}, prepare, env = {} }: BadInput): boolean {
+  const isTold = Object.keys(env).some((name) => /^(?:NODE_|PG|HOME|XDG)/.test(name));
+  return isTold || prepare !== undefined || Object.values(files).some((text) => /\bprocess\b/.test(text));
+}
+
+/** Runs the command line in a process of its own, as a deploy in production would. */
 export function runHere(args: readonly string[], cwd: string, env: NodeJS.ProcessEnv): Promise<Outcome> {
   const child = spawn(process.execPath, [cli, ...args], {
     cwd,

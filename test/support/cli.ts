@@ -5,6 +5,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { onTestFinished } from 'vitest';
+import { runInProcess } from './in-process.ts';
 
 const cli = path.resolve(import.meta.dirname, '../../dist/cli.js');
 
@@ -69,9 +70,18 @@ export function start(args: readonly string[], { cwd, url, env, user }: Place): 
   return { child, pid, outcome, says };
 }
 
+/** Commands that neither fork nor run a chunk: the test's own process serves them, without a start. */
+const light = new Set([
+  ...['pending', 'executed', 'status', 'validate', 'verify', 'baseline', 'repair', 'create', 'init'],
+  ...['pause', 'cancel', 'set'],
+]);
+
 /** Runs the built command line to its end. */
 export function run(args: readonly string[], place: Place): Promise<Outcome> {
-  return start(args, place).outcome;
+  const { cwd, url, env, user } = place;
+  const isLight = light.has(args[0] ?? '') && (user ?? null) === null && env === undefined;
+  if (!isLight || args.includes('--watch')) return start(args, place).outcome;
+  return runInProcess(args, cwd, url === null ? {} : { DATABASE_URL: url });
 }
 
 /** Sends SIGKILL to a whole process group. */
