@@ -71,10 +71,9 @@ export function start(args: readonly string[], { cwd, url, env, user }: Place): 
 }
 
 /** Commands that neither fork nor run a chunk: the test's own process serves them, without a start. */
-const light = new Set([
-  ...['pending', 'executed', 'status', 'validate', 'verify', 'baseline', 'repair', 'create', 'init'],
-  ...['pause', 'cancel', 'set'],
-]);
+const light = new Set(
+  'pending executed status validate verify baseline repair create init pause cancel set'.split(' '),
+);
 
 /** Runs the built command line to its end. */
 export function run(args: readonly string[], place: Place): Promise<Outcome> {
