@@ -71,7 +71,6 @@ export async function recordFailure(
          next_try = case when worker = $7
                          then clock_timestamp() + $5::double precision * interval '1 millisecond'
                          else next_try end,
-         touched_at = case when worker = $7 then clock_timestamp() else touched_at end,
          worker = nullif(worker, $7)
      where run_id = $1::bigint and no = $2::integer and state = 'open' and (worker = $7 or ${isSame})`,
     [
