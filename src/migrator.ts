@@ -75,6 +75,7 @@ export class Migrator extends EventEmitter<MigratorEvents> {
   /** Runs pending migrations in order; resumes what was interrupted; joins what other hosts run. */
   async up(options: UpOptions = {}): Promise<readonly MigrationOutcome[]> {
     const files = await this.#files();
+    await this.#control.requirePrimary();
     const state = await this.#state();
     await warnOfDrift(files, state, options.strict ?? false, this.#logger);
     const pending = checkOrder(files, state, options);
@@ -101,6 +102,7 @@ export class Migrator extends EventEmitter<MigratorEvents> {
   /** Reverts the last migration, or as told; a half-done run counts as the last one. */
   async down(options: DownOptions = {}): Promise<readonly MigrationOutcome[]> {
     const files = await this.#files();
+    await this.#control.requirePrimary();
     const state = await this.#state();
     const begun = [...state.executed.map(({ name }) => name), ...state.live];
     const targets = revertTargets(files, begun, options);
@@ -116,6 +118,7 @@ export class Migrator extends EventEmitter<MigratorEvents> {
   /** Puts the quarantined rows of a migration back and runs them; `[]` where none are quarantined. */
   async retry(name: string): Promise<readonly MigrationOutcome[]> {
     const file = fileNamed(await this.#files(), name);
+    await this.#control.requirePrimary();
     if (!(await this.#state()).exists) return [];
     return await this.#takeUp(file, (executor) => executor.putBack(file));
   }
@@ -164,7 +167,9 @@ export class Migrator extends EventEmitter<MigratorEvents> {
   /** What `up` would do, by samples that are run and rolled back; `problem`: what it would refuse first. */
   async plan(name?: string): Promise<{ report: PlanReport; problem: UmzugClusterError | null }> {
     const { planReport } = await import('./migrator/plan.ts');
-    return await planReport(await this.#files(), name, await this.#state(), this.#config, this.#control);
+    const files = await this.#files();
+    await this.#control.requirePrimary();
+    return await planReport(files, name, await this.#state(), this.#config, this.#control);
   }
 
   /** Throws NOT_EXECUTED where this migration is not done: for the start of an application that needs it. */
@@ -195,6 +200,7 @@ export class Migrator extends EventEmitter<MigratorEvents> {
     find: (executor: Executor) => Promise<Direction | null>,
   ): Promise<readonly MigrationOutcome[]> {
     const files = await this.#files();
+    await this.#control.requirePrimary();
     const executed = await this.#executedNames();
     return await this.#run({ files, again: false, lift: true, found: executed }, async (executor) => {
       const direction = await find(executor);

@@ -5,9 +5,21 @@ import { connectAdvice } from '../core/connect-advice.ts';
 import { UmzugClusterError, fail, messageOf } from '../errors.ts';
 import type { SessionOptions } from '../postgres/client-config.ts';
 import { Session } from '../postgres/session.ts';
+import { onStandby } from '../postgres/supported.ts';
 import type { Config } from '../config.ts';
 import { sessionOptions } from '../run/environment.ts';
 import { codeOf, judgeError, unavailable } from '../run/failure.ts';
+
+/** A call that fails for what passes, and is made again. */
+export interface Trouble {
+  /** What is done about it, where, and why: `reconnecting to host:5432/name (connect ECONNREFUSED)`. */
+  readonly what: string;
+  /** By `performance.now()`. */
+  readonly givesUpAt: number;
+}
+
+// Who types a command with the wrong host should not wait for as long as a failover may take.
+const firstBudgetMs = 20_000;
 
 /**
  * The primary's own connection, beside those of its lanes. Calls take turns on it; a lost connection is
@@ -17,14 +29,26 @@ export class Control {
   readonly #options: SessionOptions;
   readonly #budgetMs: number;
   readonly #label: string;
+  /** The budget until a call has succeeded. */
+  readonly #firstMs: number;
+  #hasWorked = false;
+  /** Is told of each failure that passes, and null when a call is over that had one; unless it is null. */
+  onTrouble: ((trouble: Trouble | null) => void) | null = null;
   readonly #cut = new AbortController();
   #session: Session | null = null;
   #turn: Promise<unknown> = Promise.resolve();
 
-  constructor(options: SessionOptions, budgetMs: number, label: string) {
+  /** `isFirst`: nothing of this command has reached the database yet. */
+  constructor(options: SessionOptions, budgetMs: number, label: string, isFirst = true) {
     this.#options = options;
     this.#budgetMs = budgetMs;
     this.#label = label;
+    this.#firstMs = isFirst ? Math.min(budgetMs, firstBudgetMs) : budgetMs;
+  }
+
+  /** Throws DATABASE_READ_ONLY on a standby, before anything else is asked of it. */
+  async requirePrimary(): Promise<void> {
+    if (await this.use((session) => session.isStandby())) throw this.#readOnly(new Error(onStandby));
   }
 
   /** Runs `work` on the connection, after the calls before it. */
@@ -76,49 +100,75 @@ export class Control {
   }
 
   async #retried<T>(work: (session: Session) => Promise<T>): Promise<T> {
-    const { signal } = this.#cut;
     let failingSince = Infinity;
-    for (let attempt = 1; ; attempt += 1) {
-      signal.throwIfAborted();
-      const triedAt = performance.now();
-      let isConnected = false;
-      try {
-        const session = await this.#connected();
-        isConnected = true;
-        return await work(session);
-      } catch (error) {
-        signal.throwIfAborted();
-        if (error instanceof UmzugClusterError) throw error;
-        const verdict = judgeError(error, this.#session);
-        const now = performance.now();
-        // A call may wait for others for hours: what cuts it off then is the first failure, not the last.
-        const hasWorked = (this.#session?.answeredAt ?? 0) - triedAt > this.#budgetMs;
-        failingSince = hasWorked ? now : Math.min(failingSince, now);
-        const isOnceMore = verdict === 'once-then-shrink' && attempt === 1;
-        const isTransient = verdict === 'retry' || verdict === 'retry-slow' || isOnceMore;
-        if (!isTransient || now - failingSince > this.#budgetMs) {
-          throw this.#explain(error, isTransient || verdict === 'refused' || !isConnected);
+    try {
+      for (let attempt = 1; ; attempt += 1) {
+        this.#cut.signal.throwIfAborted();
+        const triedAt = performance.now();
+        let isConnected = false;
+        try {
+          const session = await this.#connected();
+          isConnected = true;
+          const result = await work(session);
+          this.#hasWorked = true;
+          return result;
+        } catch (error) {
+          // A call may wait for others for hours: what cuts it off then is the first failure, not the last.
+          const hasWorked = (this.#session?.answeredAt ?? 0) - triedAt > this.#budgetMs;
+          const now = performance.now();
+          failingSince = hasWorked ? now : Math.min(failingSince, now);
+          this.#throwUnlessPassing(error, isConnected, { attempt, failingSince });
+          const waitMs = backoffMs(attempt, Math.random, { baseMs: 100, capMs: 2_000 });
+          await sleep(waitMs, undefined, { signal: this.#cut.signal }).catch(() => undefined);
         }
-        const waitMs = backoffMs(attempt, Math.random, { baseMs: 100, capMs: 2_000 });
-        await sleep(waitMs, undefined, { signal }).catch(() => signal.throwIfAborted());
       }
+    } finally {
+      if (failingSince < Infinity) this.onTrouble?.(null);
     }
+  }
+
+  /** Tells of a failure that passes, and throws every other, and one for which there is no time any more. */
+  #throwUnlessPassing(
+    error: unknown,
+    isConnected: boolean,
+    { attempt, failingSince }: { readonly attempt: number; readonly failingSince: number },
+  ): void {
+    this.#cut.signal.throwIfAborted();
+    if (error instanceof UmzugClusterError) throw error;
+    const verdict = judgeError(error, this.#session);
+    const isOnceMore = verdict === 'once-then-shrink' && attempt === 1;
+    const isTransient = verdict === 'retry' || verdict === 'retry-slow' || isOnceMore;
+    const givesUpAt = failingSince + (this.#hasWorked ? this.#budgetMs : this.#firstMs);
+    if (!this.#hasWorked && messageOf(error).startsWith(onStandby)) throw this.#readOnly(error);
+    const isMistyped = !this.#hasWorked && codeOf(error) === 'ENOTFOUND';
+    if (!isTransient || isMistyped || performance.now() > givesUpAt) {
+      throw this.#explain(error, isTransient || verdict === 'refused' || !isConnected);
+    }
+    const verb = this.#session?.usable === true ? 'trying again on' : 'reconnecting to';
+    const [why] = messageOf(this.#causeOf(error)).split('\n');
+    this.onTrouble?.({ what: `${verb} ${this.#label} (${why})`, givesUpAt });
+  }
+
+  /** The cause of a lost connection comes on its `error` event, and the rejected query has no code. */
+  #causeOf(error: unknown): unknown {
+    return codeOf(error) === undefined ? (this.#session?.lost ?? error) : error;
+  }
+
+  #readOnly(error: unknown): UmzugClusterError {
+    return fail('DATABASE_READ_ONLY', {
+      message: `the database ${this.#label} is read-only: ${messageOf(error)}`,
+      detail: 'a standby, or a server that was set so',
+      hint: 'progress is safe; give the URL of the primary, then run the command again',
+      cause: error,
+    });
   }
 
   #explain(error: unknown, isUnavailable: boolean): unknown {
     const code = codeOf(error) ?? codeOf(this.#session?.lost);
-    if (code === '25006') {
-      return fail('DATABASE_READ_ONLY', {
-        message: `the database ${this.#label} is read-only: ${messageOf(error)}`,
-        detail: 'a standby, or a server that was set so',
-        hint: 'give the URL of the primary, then run the command again',
-        cause: error,
-      });
-    }
+    if (code === '25006') return this.#readOnly(error);
     if (isUnavailable) {
       const what = `cannot work with the database ${this.#label}`;
-      // The cause of a lost connection comes on its `error` event, and the rejected query has no code.
-      const cause = codeOf(error) === undefined ? (this.#session?.lost ?? error) : error;
+      const cause = this.#causeOf(error);
       const advice = connectAdvice(codeOf(cause), messageOf(cause));
       return unavailable(what, cause, { again: 'the command', advice });
     }

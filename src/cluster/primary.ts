@@ -72,6 +72,7 @@ export class Primary {
     this.#begun = { name: migration.name, direction: begun.direction, hasDown: migration.down !== null };
     this.throwIfStopped(null);
     const meter = new ProgressMeter(begun, this.#input.onProgress);
+    this.#input.control.onTrouble = (trouble) => meter.trouble(trouble);
     const first = new RunLedger(this.#input.control, this.#input.env, begun);
     const by = { meter, ledger: first, signal: this.#drain.signal };
     const run = await sayAndWaitForOlder(this.#input, begun, by).catch((error: unknown) => {

@@ -5,6 +5,7 @@ import { paceReason } from '../core/throttle.ts';
 import { type HostMark, type HostSeen, unseenMs } from '../ledger/hosts.ts';
 import type { Run, RunTotals } from '../ledger/rows.ts';
 import type { ChunkReport } from '../run/lane.ts';
+import type { Trouble } from './control.ts';
 
 /** One look at the run: the ledger's sums, and who works on it. */
 export interface MeterReading {
@@ -36,6 +37,8 @@ export class ProgressMeter {
   readonly #eta = new EtaMeter();
   #chunk: ChunkReport | null = null;
   #waiting: string | null = null;
+  #trouble: Trouble | null = null;
+  #retelling: NodeJS.Timeout | undefined;
   #latest: MeterReading | null = null;
   #readAt: number | null = null;
   #ranMs = 0;
@@ -52,6 +55,14 @@ export class ProgressMeter {
   waiting(reason: string | null): void {
     if (reason === this.#waiting) return;
     this.#waiting = reason;
+    this.#show();
+  }
+
+  /** Says that a call to the database is made again, and every second for how long still. */
+  trouble(trouble: Trouble | null): void {
+    this.#trouble = trouble;
+    clearInterval(this.#retelling);
+    if (trouble !== null) this.#retelling = setInterval(() => this.#show(), 1_000).unref();
     this.#show();
   }
 
@@ -122,26 +133,33 @@ export class ProgressMeter {
     const seen = others.filter(({ seenAgoMs }) => seenAgoMs < unseenMs);
     const rowsDone = sums?.rows ?? 0;
     const left = sums?.estimatedLeft ?? this.#run.estimatedRows;
+    const waiting = this.#trouble === null ? this.#waiting : describeTrouble(this.#trouble);
     return {
       migration: this.#run.name,
       direction: this.#run.direction,
       rowsDone,
       rowsEstimated: this.#isEstimated ? rowsDone + Math.round(left) : null,
       fraction: sums === null ? null : this.fractionOf(sums),
-      rowsPerSecond: this.#rate.perSecond(),
-      etaSeconds: this.#eta.seconds(),
-      etaReason: this.#eta.reason(),
+      // Both are measured while chunks are done, and say nothing of how long it will wait.
+      rowsPerSecond: waiting === null ? this.#rate.perSecond() : null,
+      etaSeconds: waiting === null ? this.#eta.seconds() : null,
+      etaReason: waiting === null ? this.#eta.reason() : null,
       chunks: sums?.chunks ?? 0,
       chunkSize: this.#chunk?.size ?? 0,
       chunkMs: this.#chunk?.durationMs ?? null,
       workers,
       otherWorkers: seen.reduce((sum, host) => sum + host.workers, 0),
       otherHosts: seen.length,
-      waiting: this.#waiting,
+      waiting,
       throttled: held ?? paceReason(pace),
       retries: sums?.retries ?? 0,
       quarantined: sums?.quarantined ?? 0,
       elapsedMs: performance.now() - this.#startedAt,
     };
   }
+}
+
+function describeTrouble({ what, givesUpAt }: Trouble): string {
+  const seconds = Math.max(0, Math.ceil((givesUpAt - performance.now()) / 1_000));
+  return `${what}, gives up in ${seconds} s`;
 }

@@ -1,8 +1,7 @@
 import { UmzugClusterError } from '../errors.ts';
-import { chunkBlockers } from '../ledger/blockers.ts';
+import { chunkBlockers, chunkWait } from '../ledger/blockers.ts';
 import { type RunReading, readRunning } from '../ledger/controls.ts';
 import { type HostMark, type HostSeen, forgetHost, listHosts, markHost } from '../ledger/hosts.ts';
-import type { OldTransaction } from '../ledger/old-transactions.ts';
 import { listQuarantined } from '../ledger/quarantine.ts';
 import { totals } from '../ledger/ranges.ts';
 import type { Run, RunTotals } from '../ledger/rows.ts';
@@ -12,6 +11,7 @@ import type { RunEnvironment } from '../run/environment.ts';
 import { type Finished, failRun, finish } from '../run/finish.ts';
 import { mostListed, quarantinedError } from '../run/retry.ts';
 import { lookAtChunks } from '../run/chunk-waits.ts';
+import { describeOld } from '../run/register.ts';
 import type { LaneLook } from '../core/lanes.ts';
 import type { Control } from './control.ts';
 
@@ -64,9 +64,16 @@ export class RunLedger {
     return this.#control.attempt(look, session.answerTimeoutMs, never);
   }
 
-  /** For whose locks chunks wait at this moment. */
-  blockers(): Promise<readonly OldTransaction[]> {
-    return this.#single((session) => chunkBlockers(session, this.#env.names));
+  /** For whose lock, or for what of the server, chunks wait at this moment; null: for nothing. */
+  waitOfChunks(): Promise<string | null> {
+    return this.#single(async (session) => {
+      const [first] = await chunkBlockers(session, this.#env.names);
+      if (first !== undefined) return `a lock of ${describeOld(first)}`;
+      const wait = await chunkWait(session, this.#env.names);
+      if (wait === null) return null;
+      const why = wait.event === 'SyncRep' ? ': a synchronous standby does not confirm a commit' : '';
+      return `the server, ${wait.event} for ${Math.round(wait.seconds)} s${why}`;
+    });
   }
 
   /** Best effort, and at most once a second: tells the others of this host. `session`: one that is at hand. */
@@ -75,9 +82,13 @@ export class RunLedger {
     if (now < this.#toldAt + tellEveryMs) return;
     this.#toldAt = now;
     const { names, process, pinned } = this.#env;
-    const write = (on: Session): Promise<void> => markHost(on, names, this.#run.id, process, mark());
+    // What people look at may be lost with the server, and must not wait for a standby that keeps others waiting.
+    const write = (on: Session): Promise<void> =>
+      inOneTrip(on, `${pinned}; set local synchronous_commit to off`, () =>
+        markHost(on, names, this.#run.id, process, mark()),
+      );
     try {
-      await (session === undefined ? this.#single(write) : inOneTrip(session, pinned, () => write(session)));
+      await (session === undefined ? this.#control.use(write) : write(session));
     } catch {
       // Whoever needs the connection finds out.
     }

@@ -1,11 +1,10 @@
-import { describeOld } from '../run/register.ts';
 import type { ProgressMeter } from './progress-meter.ts';
 import type { RunLedger } from './run-ledger.ts';
 
 // A chunk takes half of that, and a lock is waited for twice as long before it is given up.
 const stillMs = 1_000;
 
-/** Says for whose lock chunks wait, where none is committed any more. */
+/** Says for what chunks wait, where none is committed any more. */
 export class Standstill {
   readonly #ledger: RunLedger;
   readonly #meter: ProgressMeter;
@@ -26,9 +25,9 @@ export class Standstill {
     this.#chunks = chunks;
     if (!hasMoved && now - this.#lookedAt < stillMs) return;
     this.#lookedAt = now;
-    const [first] = hasMoved ? [] : await this.#ledger.blockers().catch(() => []);
-    if (first === undefined && !this.#isSaid) return;
-    this.#isSaid = first !== undefined;
-    this.#meter.waiting(first === undefined ? null : `a lock of ${describeOld(first)}`);
+    const reason = hasMoved ? null : await this.#ledger.waitOfChunks().catch(() => null);
+    if (reason === null && !this.#isSaid) return;
+    this.#isSaid = reason !== null;
+    this.#meter.waiting(reason);
   }
 }

@@ -36,7 +36,7 @@ export async function work(
   const env = makeEnvironment(await configOf(job), job.server);
   const migration = await loadMigration(job.migration);
   if (migration.kind !== 'data') return null;
-  const control = new Control(env.session, env.tuning.retryBudgetMs, job.migration.name);
+  const control = new Control(env.session, env.tuning.retryBudgetMs, job.migration.name, false);
   const run = await control.use((session) =>
     inOneTrip(session, env.pinned, () => readRun(session, env.names, job.runId)),
   );

@@ -26,21 +26,24 @@ function nameLine({ migration, direction }: Progress, columns: number): readonly
 }
 
 function measureLine(progress: Progress, columns: number): readonly Segment[] {
-  const { fraction, rowsPerSecond, etaSeconds } = progress;
+  const { fraction, rowsPerSecond, etaSeconds, waiting } = progress;
   const isDone = fraction !== null && fraction >= 1;
-  const rate = rowsPerSecond === null ? 'measuring' : `${grouped(rowsPerSecond)} rows/s`;
-  const left: Segment[] = isDone
-    ? []
-    : [{ text: `ETA ${etaSeconds === null ? 'measuring' : etaText(etaSeconds)}` }];
+  const rate: Segment[] =
+    waiting !== null
+      ? []
+      : [{ text: rowsPerSecond === null ? 'measuring' : `${grouped(rowsPerSecond)} rows/s` }];
+  const left: Segment[] =
+    isDone || waiting !== null
+      ? []
+      : [{ text: `ETA ${etaSeconds === null ? 'measuring' : etaText(etaSeconds)}` }];
   const done: Segment = { text: percent(fraction).trim() };
-  if (columns < narrow)
-    return [{ text: `  ${done.text}` }, ...left, { text: rowsText(progress) }, { text: rate }];
+  if (columns < narrow) return [{ text: `  ${done.text}` }, ...left, { text: rowsText(progress) }, ...rate];
   const width = Math.max(10, Math.min(40, columns - 70));
   return [
     { text: `  ${bar(fraction, width)}`, style: 'bar' },
     done,
     { text: rowsText(progress) },
-    { text: rate },
+    ...rate,
     ...left,
   ];
 }

@@ -36,11 +36,10 @@ function segmentsOf(progress: Progress, columns: number): Segment[] {
   if (waiting !== null) wait.push({ text: `waiting: ${stripControls(waiting)}`, style: 'waiting' });
   if (throttled !== null) wait.push({ text: `held back: ${stripControls(throttled)}`, style: 'waiting' });
   if (columns < 140) segments.push(...wait);
-  segments.push(
-    { text: rowsText(progress) },
-    { text: rowsPerSecond === null ? 'measuring' : `${number(rowsPerSecond)} rows/s` },
-  );
-  if (!finished)
+  segments.push({ text: rowsText(progress) });
+  if (waiting === null)
+    segments.push({ text: rowsPerSecond === null ? 'measuring' : `${number(rowsPerSecond)} rows/s` });
+  if (!finished && waiting === null)
     segments.push({ text: etaSeconds === null ? 'ETA measuring' : `ETA ${etaText(etaSeconds)}` });
   if (columns >= 140) segments.push(...wait);
   segments.push(

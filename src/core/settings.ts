@@ -203,8 +203,8 @@ export const settings: readonly Setting[] = [
   milliseconds(
     'retryBudgetMs',
     null,
-    { min: 0, max: dayMs, default: 20_000 },
-    'a failover takes seconds; what takes longer needs a person',
+    { min: 0, max: dayMs, default: 150_000 },
+    'a failover takes up to 2 minutes, and a pooler 15 s more to notice; what takes longer needs a person',
   ),
   duration(
     'graceMs',

@@ -32,6 +32,7 @@ const transient = new Set([
   'EHOSTUNREACH',
   'ENETUNREACH',
   'EAI_AGAIN',
+  'ENOTFOUND', // where a name has worked before: it is moved to another server
 ]);
 
 // A disk or memory does not empty within milliseconds.

@@ -31,3 +31,26 @@ export async function chunkBlockers(
     ageSeconds: row['age'] as number | null,
   }));
 }
+
+/**
+ * For what of the server itself a chunk has waited for more than a second, on any host: `SyncRep` where a synchronous
+ * standby confirms no commit. Waits for the disk and for its client are part of the work.
+ */
+export async function chunkWait(
+  session: Session,
+  names: LedgerNames,
+): Promise<{ readonly event: string; readonly seconds: number } | null> {
+  const { rows } = await session.query(
+    `select mine.wait_event as event, extract(epoch from clock_timestamp() - mine.query_start)::float8 as seconds
+     from pg_catalog.pg_locks as l
+     join pg_catalog.pg_stat_activity as mine on mine.pid = l.pid
+     where l.locktype = 'relation' and l.relation = $1::regclass
+       and l.mode in ('RowShareLock', 'RowExclusiveLock')
+       and mine.state = 'active' and mine.wait_event_type in ('IPC', 'Timeout', 'BufferPin', 'Extension')
+       and mine.query_start < clock_timestamp() - interval '1 second'
+     order by seconds desc limit 1`,
+    [names.ranges],
+  );
+  const [row] = rows;
+  return row === undefined ? null : { event: String(row['event']), seconds: Number(row['seconds']) };
+}

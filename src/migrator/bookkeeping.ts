@@ -31,6 +31,9 @@ export interface BaselineReport {
   readonly withoutFile: readonly string[];
 }
 
+// A host that begins or ends a run is done in milliseconds.
+const turnMs = 20_000;
+
 /** Changes what the ledger says of migrations, without running any. Each call is one transaction. */
 export class Bookkeeping {
   readonly #config: Config;
@@ -119,9 +122,10 @@ export class Bookkeeping {
 
   /** Does `work` in one transaction, in this host's turn: no other begins or ends anything meanwhile. */
   async #inTurn<T>(work: (turn: OwnTurn) => Promise<T>): Promise<T> {
-    const { ledgerSchema, tuning } = this.#config;
+    const { ledgerSchema } = this.#config;
+    await this.#control.requirePrimary();
     const env = makeEnvironment(this.#config, await this.#control.use(readServer));
-    const signal = AbortSignal.timeout(tuning.retryBudgetMs);
+    const signal = AbortSignal.timeout(turnMs);
     let holder: string | null = null;
     const turn: TurnOptions = { waiting: (reason) => (holder = reason), signal };
     const changing = this.#control.use((session) =>
@@ -133,7 +137,7 @@ export class Bookkeeping {
     return await changing.catch((error: unknown) => {
       if (!signal.aborted || error !== signal.reason) throw error;
       throw fail('RUNNING', {
-        message: `waited ${tuning.retryBudgetMs / 1_000} s in vain for ${holder ?? 'another host'}`,
+        message: `waited ${turnMs / 1_000} s in vain for ${holder ?? 'another host'}`,
         detail: 'nothing was changed',
         hint: 'run the command again when it is done',
       });

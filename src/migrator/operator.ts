@@ -69,6 +69,7 @@ export class Operator {
 
   /** Refuses a name that neither the ledger nor the folder knows. */
   async #environment(name: string): Promise<RunEnvironment> {
+    await this.#control.requirePrimary();
     const state = await this.#control.use((session) =>
       reading(session, () => readState(session, this.#config.ledgerSchema)),
     );

@@ -41,8 +41,12 @@ export class Session {
   /** Why the connection was lost; pg tells it on the `error` event, not on the rejected query. */
   lost: Error | null = null;
 
+  /** What the server says of itself. */
+  readonly #parameters: ReadonlyMap<string, string>;
+
   private constructor(client: Pg.Client, answerTimeoutMs: number) {
     this.client = client;
+    this.#parameters = parametersOf(client);
     this.#answerTimeoutMs = answerTimeoutMs;
     client.on('error', (error) => {
       this.lost ??= error;
@@ -80,11 +84,10 @@ export class Session {
     const session = new Session(client, options.answerTimeoutMs);
     const giveUp = (): void => session.destroy();
     signal?.addEventListener('abort', giveUp, { once: true });
-    const parameters = parametersOf(client);
     try {
       await client.connect();
-      requireSupported(parameters);
-      if (needsPrimary && parameters.get('in_hot_standby') === 'on') {
+      requireSupported(session.#parameters);
+      if (needsPrimary && session.#parameters.get('in_hot_standby') === 'on') {
         throw Object.assign(new Error(onStandby), { code: '57P03' });
       }
       if (options.isWatched === true) session.#watch();
@@ -148,6 +151,13 @@ export class Session {
       this.#inFlight -= 1;
       if (this.#inFlight === 0) this.busyMs += performance.now() - this.#busySince;
     }
+  }
+
+  /** Whether the server only replays what another one writes. A pooler may say nothing of it, or what was so once. */
+  async isStandby(): Promise<boolean> {
+    if (this.#parameters.get('in_hot_standby') === 'off') return false;
+    const { rows } = await this.query('select pg_catalog.pg_is_in_recovery() as standby');
+    return rows[0]?.['standby'] === true;
   }
 
   /** `I` idle, `T` in a transaction, `E` in a failed one; null before the first answer. */

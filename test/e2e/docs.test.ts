@@ -31,7 +31,6 @@ const documents = [
 const exampleProgress: Progress = {
   ...running,
   etaReason: 'more rows than estimated',
-  waiting: 'transaction of pid 99, 8 s old',
   throttled: 'pace: at most 2,000 rows/s over all hosts',
 };
 

@@ -7,6 +7,7 @@ import { startEmbedded } from '../../src/postgres/embedded/index.ts';
 import { expectEachOnce } from '../support/behind-pgbouncer.ts';
 import { rowsDone, run, start, until } from '../support/cli.ts';
 import { connect } from '../support/database.ts';
+import { recordsIn, recordsOf } from '../support/log-records.ts';
 import { createCounters, hurry, makeProject, rowsMigration } from '../support/project.ts';
 import { startTestServer } from '../support/server.ts';
 
@@ -33,18 +34,20 @@ it(
       const before = await connect(server.url);
       await before.query(createCounters);
       const place = { cwd: makeProject({ 'a.ts': rowsMigration(0.3) }).dir, url: server.url };
-      const up = start(['up', '--workers', '2', '--chunk-size', '200'], place);
+      const up = start(['up', '--log-format', 'json', '--workers', '2', '--chunk-size', '200'], place);
       await until('rows are migrated', () => rowsDone(before));
       await before.end();
       await restartAsStandby(dataDir);
+      await up.says(/"waiting":"(reconnecting to|trying again on) 127\.0\.0\.1:\d+.*gives up in \d+ s"/);
       const standby = await until('the standby lets clients in', () => connect(server.url).catch(() => null));
       const done = await rowsDone(standby);
 
-      const env = { UMZUG_CLUSTER_RETRY_BUDGET_MS: '300' };
-      const refused = await run(['up'], { ...place, env });
-      expect(refused.code, refused.stderr).toBe(4);
-      expect(refused.stderr).toMatch(/standby|recovery|read-only/);
-      expect(refused.stderr).toContain('progress is safe');
+      // Whoever would try again would say that it cannot work with the database.
+      for (const command of ['up', 'plan', 'down']) {
+        const refused = await run([command], place);
+        expect(refused.code, refused.stderr).toBe(4);
+        expect(refused.stderr).toMatch(/ is read-only: the server is a standby[^]*progress is safe/);
+      }
       const status = await run(['status'], place);
       expect(status.code, status.stderr).toBe(0);
 
@@ -55,6 +58,39 @@ it(
       expect(code, stderr).toBe(0);
       await expectEachOnce(standby);
       await standby.end();
+    } finally {
+      await server.remove();
+    }
+  },
+  timeout,
+);
+
+it(
+  'says that chunks wait for a synchronous standby, with neither rate nor time left',
+  async () => {
+    const server = await startTestServer({ settings: { synchronous_commit: 'on' } });
+    try {
+      const admin = await connect(server.url);
+      await admin.query(createCounters);
+      const place = { cwd: makeProject({ 'a.ts': rowsMigration(0.3) }).dir, url: server.url };
+      const up = start(['up', '--log-format', 'json', '--workers', '1', '--chunk-size', '200'], place);
+      await until('rows are migrated', () => rowsDone(admin));
+      const waitFor = async (standby: string): Promise<void> => {
+        await admin.query(`alter system set synchronous_standby_names to '${standby}'`);
+        await admin.query('select pg_reload_conf()');
+      };
+      await waitFor('nobody');
+      await up.says(/"waiting":"the server, SyncRep/);
+      hurry(place.cwd);
+      await waitFor('');
+      const { code, stderr } = await up.outcome;
+      expect(code, stderr).toBe(0);
+      const told = recordsOf(recordsIn(stderr), 'run.progress').filter(({ waiting }) =>
+        String(waiting).includes('SyncRep'),
+      );
+      expect(told[0]).toMatchObject({ rowsPerSecond: null, etaSeconds: null });
+      await expectEachOnce(admin);
+      await admin.end();
     } finally {
       await server.remove();
     }

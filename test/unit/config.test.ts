@@ -55,7 +55,7 @@ describe('settings', () => {
       clientCheckMs: 1_000,
       tcpUserTimeoutMs: 10_000,
       connectTimeoutMs: 5_000,
-      retryBudgetMs: 20_000,
+      retryBudgetMs: 150_000,
       graceMs: 20_000,
       maxTimeMs: null,
       waitForOldTransactions: true,

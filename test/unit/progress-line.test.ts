@@ -30,7 +30,9 @@ describe('formatProgress', () => {
   it('says what it waits for, also where columns are few', () => {
     const waiting = { ...running, waiting: 'transaction of pid 99, 8 s old' };
     for (const columns of [90, 120, 200]) {
-      expect(formatProgress(waiting, columns, false)).toContain('waiting: transaction of pid 99, 8 s old');
+      const line = formatProgress(waiting, columns, false);
+      expect(line).toContain('waiting: transaction of pid 99, 8 s old');
+      expect(line, 'a rate and a time left that nobody works at').not.toMatch(/rows\/s|ETA/);
     }
   });
 

@@ -25,6 +25,22 @@ it('says that it waits for the database where an answer takes long, and stops sa
   expect(shown.at(-1)).toBeNull();
 });
 
+it('tells each second for how long it tries again, with neither rate nor time left meanwhile', async () => {
+  const shown: Progress[] = [];
+  const meter = new ProgressMeter(run, (progress: Progress) => shown.push(progress));
+  const what = 'reconnecting to h:5432/d (connect ECONNREFUSED 10.0.0.1:5432)';
+  meter.trouble({ what, givesUpAt: performance.now() + 120_000 });
+  await vi.advanceTimersByTimeAsync(2_500);
+  expect(shown.map(({ waiting }) => waiting)).toEqual(
+    [120, 119, 118].map((seconds) => `${what}, gives up in ${seconds} s`),
+  );
+  expect(shown.at(-1)).toMatchObject({ rowsPerSecond: null, etaSeconds: null, elapsedMs: 2_000 });
+  meter.trouble(null);
+  expect(shown.at(-1)?.waiting).toBeNull();
+  await vi.advanceTimersByTimeAsync(5_000);
+  expect(shown).toHaveLength(4);
+});
+
 it('reckons with a pace from the moment at which it is set, not only when it has become slower', () => {
   let shown: Progress | null = null;
   const meter = new ProgressMeter(run, (progress) => (shown = progress));
