@@ -103,7 +103,8 @@ function nothingExported(name: string): UmzugClusterError {
 function chooseEnvironment(file: Dictionary, name: string, input: KnexfileInput): Dictionary {
   const { environment, environmentIsAsked } = input;
   const knownKeys = configKeys.split(' ');
-  const chosen = knownKeys.includes(environment) ? undefined : file[environment];
+  const isOne = Object.hasOwn(file, environment) && !knownKeys.includes(environment);
+  const chosen = isOne ? file[environment] : undefined;
   if (chosen !== undefined) return dictionary(chosen, `${name}: environment "${environment}" must be`);
   const isFlat = Object.keys(file).length === 0 || knownKeys.some((key) => key in file);
   if (isFlat && !environmentIsAsked) return file;

@@ -180,7 +180,7 @@ function unknownParameter(name: string, given: URLSearchParams, place: string): 
   };
   return fail('CONFIG', {
     message: `${place}: unknown parameter "${stripControls(name)}"${didYouMean(name, known)}`,
-    hint: hints[name] ?? 'remove it: it would have no effect here',
+    hint: Object.hasOwn(hints, name) ? hints[name] : 'remove it: it would have no effect here',
   });
 }
 

@@ -1,5 +1,5 @@
 import type { Session } from '../postgres/session.ts';
-import type { OldTransaction } from './old-transactions.ts';
+import { type OldTransaction, joinPrepared, toTransaction } from './old-transactions.ts';
 import type { LedgerNames } from './schema.ts';
 
 /**
@@ -16,20 +16,18 @@ export async function chunkBlockers(
        where l.locktype = 'relation' and l.relation = $1::regclass
          and l.mode in ('RowShareLock', 'RowExclusiveLock')
      )
-     select distinct nullif(blocker.pid, 0) as pid,
-            extract(epoch from clock_timestamp() - theirs.xact_start)::float8 as age
+     select distinct nullif(blocker.pid, 0) as pid, prepared.gid, prepared.owner,
+            extract(epoch from clock_timestamp() - coalesce(theirs.xact_start, prepared.prepared))::float8 as age
      from chunk
      join pg_catalog.pg_stat_activity as mine on mine.pid = chunk.pid and mine.wait_event_type = 'Lock'
      cross join unnest(pg_catalog.pg_blocking_pids(chunk.pid)) as blocker(pid)
      left join pg_catalog.pg_stat_activity as theirs on theirs.pid = blocker.pid
+     ${joinPrepared('chunk.pid', 'blocker.pid')}
      where blocker.pid not in (select pid from chunk)
      order by age desc nulls last`,
     [names.ranges],
   );
-  return rows.map((row) => ({
-    pid: row['pid'] as number | null,
-    ageSeconds: row['age'] as number | null,
-  }));
+  return rows.map(toTransaction);
 }
 
 /**

@@ -104,7 +104,7 @@ export async function shrinkRange(
 
 /**
  * Sets one row aside, inside a transaction that owns the range: what is done before it, the row, and what
- * comes after become ranges of their own, so that `down` leaves the row out and `retry` finds it. False where
+ * comes after it, if anything, become ranges of their own, so that `down` leaves the row out and `retry` finds it. False where
  * the range is not as it was. `place`: where its row is in the range's order, mostly its key.
  */
 export async function setAside(
@@ -130,7 +130,8 @@ export async function setAside(
      ), guard as (
        delete from ${names.guardOpen} where token = $5::uuid returning 1
      ), before as materialized (
-       select r.*, (select max(no) from ${names.ranges} where run_id = $1::bigint) as last_no
+       select r.*, r.hi = $10::text[] as ends_with_it,
+              (select max(no) from ${names.ranges} where run_id = $1::bigint) as last_no
        from ${names.ranges} as r cross join run
        where r.run_id = $1::bigint and r.no = $2::integer and r.state = 'open'
          and r.cursor is not distinct from $3::text[]
@@ -143,13 +144,19 @@ export async function setAside(
      ), aside as (
        insert into ${names.ranges} (run_id, no, pass, space, lo, hi, state, max_rows, estimated)
        select run_id, last_no + 1, pass, space, coalesce(cursor, lo), $10::text[], 'void', 1, 1 from before
+       where not ends_with_it
        returning no
      ), listed as (
        insert into ${names.quarantine} (run_id, key, range_no, error, sqlstate, attempts)
-       select $1::bigint, $6::text[], no, $7, $8, $9::integer from aside
+       select $1::bigint, $6::text[], coalesce((select no from aside), no), $7, $8, $9::integer from before
      )
      update ${names.ranges} as r
-     set lo = $10::text[], cursor = null, stalls = 0, attempts = 0, max_rows = 1, last_error = null,
+     -- nothing comes after a row with which the range ends: then the range itself is set aside
+     set state = case when before.ends_with_it then 'void' else 'open' end,
+         lo = case when before.ends_with_it then coalesce(before.cursor, before.lo) else $10::text[] end,
+         estimated = case when before.ends_with_it then 1 else r.estimated end,
+         worker = case when before.ends_with_it then null else r.worker end,
+         cursor = null, stalls = 0, attempts = 0, max_rows = 1, last_error = null,
          rows = case when before.cursor is null then r.rows else 0 end,
          passed = case when before.cursor is null then r.passed else 0 end,
          chunks = case when before.cursor is null then r.chunks else 0 end,

@@ -15,6 +15,7 @@ const byFirstWords: readonly [pattern: RegExp, advice: string][] = [
   [/^(commit|end|abort|begin|start transaction|prepare transaction)\b/, ownTransaction],
   [/^rollback\b(?! (?:(?:work|transaction) )?to\b)/, ownTransaction],
   [/^set (?:local )?transaction\b/, 'the runner chooses the isolation level and the access mode'],
+  [/^set local session authorization\b/, 'the runner could not go on as its own role; use SET LOCAL ROLE'],
   [/^set constraints all\b/, 'it checks the runner’s own guard too; name the constraints'],
   [/^set (?!local\b|constraints\b)/, `${outlives}; use SET LOCAL`],
   [/^(listen|unlisten|discard|reset|load|prepare|deallocate)\b/, `${outlives}; leave it out`],

@@ -38,7 +38,7 @@ export function readOptions(label: string, kind: 'data' | 'schema', given: unkno
   }
   const checks = allowed[kind];
   for (const [name, value] of Object.entries(given)) {
-    const check = checks[name];
+    const check = Object.hasOwn(checks, name) ? checks[name] : undefined;
     if (check === undefined) {
       throw fail('MIGRATION_FILE', {
         message: `${label}: unknown option "${name}"${didYouMean(name, Object.keys(checks))}`,

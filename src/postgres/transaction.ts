@@ -115,8 +115,12 @@ export function authorSearchPath(searchPath: readonly string[] | null): string {
   return setLocal([['search_path', path.join(', ')]]);
 }
 
-/** The statement that puts the empty search path of the product's own statements back. */
-export const emptySearchPath = "select pg_catalog.set_config('search_path', '', true)";
+/**
+ * The statements that give the transaction back to the product: its role, which author code may have changed for the
+ * transaction, and the empty search path of its own statements.
+ */
+export const emptySearchPath =
+  "set local role to default; select pg_catalog.set_config('search_path', '', true)";
 
 /** Thrown when COMMIT was answered with ROLLBACK: the transaction had been aborted before. */
 export const rolledBackMessage = 'Postgres answered ROLLBACK to COMMIT';

@@ -1,4 +1,5 @@
 import type { Session } from '../postgres/session.ts';
+import { joinPrepared, toTransaction } from '../ledger/old-transactions.ts';
 import { describeOld } from './register.ts';
 
 /** How others are asked and told of what a statement waits for. */
@@ -34,22 +35,20 @@ export async function watchingLocks<T>(
 /** `AccessExclusiveLock on public.t, behind transaction of pid 99, 8 s old`: for what a backend waits, and for whom. */
 async function blockersOf(session: Session, pid: number): Promise<readonly string[]> {
   const { rows } = await session.query(
-    `select nullif(blocker.pid, 0) as pid, -- 0: a prepared transaction
-            extract(epoch from clock_timestamp() - activity.xact_start)::float8 as age,
+    `select nullif(blocker.pid, 0) as pid, prepared.gid, prepared.owner, -- 0: a prepared transaction
+            extract(epoch from clock_timestamp() - coalesce(activity.xact_start, prepared.prepared))::float8 as age,
             (select wanted.mode || ' on ' || n.nspname || '.' || c.relname
              from pg_catalog.pg_locks as wanted
              join pg_catalog.pg_class as c on c.oid = wanted.relation
              join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
              where wanted.pid = $1::integer and not wanted.granted limit 1) as lock
      from unnest(pg_catalog.pg_blocking_pids($1::integer)) as blocker(pid)
-     left join pg_catalog.pg_stat_activity as activity on activity.pid = blocker.pid`,
+     left join pg_catalog.pg_stat_activity as activity on activity.pid = blocker.pid
+     ${joinPrepared('$1::integer', 'blocker.pid')}`,
     [pid],
   );
   return rows.map((row) => {
-    const holder = describeOld({
-      pid: row['pid'] as number | null,
-      ageSeconds: row['age'] as number | null,
-    });
+    const holder = describeOld(toTransaction(row));
     // CREATE INDEX CONCURRENTLY waits for no lock of a table, but for older transactions to end.
     return row['lock'] === null ? holder : `${String(row['lock'])}, behind ${holder}`;
   });

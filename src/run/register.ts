@@ -155,10 +155,16 @@ function cancelledError(name: string): Error {
   });
 }
 
-/** "transaction of pid 99, 8 s old" */
-export function describeOld({ pid, ageSeconds }: OldTransaction): string {
-  const who = pid === null ? 'a prepared transaction' : `transaction of pid ${pid}`;
+/** "transaction of pid 99, 8 s old"; of a prepared one, which no client is behind, also how to end it. */
+export function describeOld({ pid, ageSeconds, prepared }: OldTransaction): string {
+  const who = pid === null ? describePrepared(prepared ?? null) : `transaction of pid ${pid}`;
   return ageSeconds === null ? who : `${who}, ${Math.round(ageSeconds)} s old`;
+}
+
+function describePrepared(prepared: OldTransaction['prepared']): string {
+  if (prepared == null) return 'a prepared transaction';
+  const gid = `'${prepared.gid.replaceAll("'", "''")}'`;
+  return `prepared transaction ${gid} of role "${prepared.owner}" (end it with COMMIT PREPARED ${gid} or ROLLBACK PREPARED ${gid})`;
 }
 
 const pollMs = 50;

@@ -5,7 +5,9 @@ import { claim, layOut, totals } from '../../src/ledger/ranges.ts';
 import { insertRun } from '../../src/ledger/runs.ts';
 import { ensureLedger, ledgerNames } from '../../src/ledger/schema.ts';
 import { Session } from '../../src/postgres/session.ts';
-import { type TestDatabase, createDatabase } from '../support/database.ts';
+import { createMigrator } from '../../src/application.ts';
+import { type TestDatabase, createDatabase, withDatabase } from '../support/database.ts';
+import { makeProject } from '../support/project.ts';
 
 /** What the ledger keeps of a try that failed, also where another worker was quicker than the word of it. */
 
@@ -103,4 +105,43 @@ it('is the last error of the run where it was the latest, whatever it says', asy
   await recordFailure(session, names, { ...failure, runId, worker: 'b', error: 'zzz, the first' });
   await recordFailure(session, names, { ...failure, runId, no: 2, worker: 'c', error: 'aaa, the latest' });
   expect(await totals(session, names, runId)).toMatchObject({ lastError: 'aaa, the latest' });
+});
+
+it('of the last row of a range leaves no empty range behind it, however often it is tried again', async () => {
+  await withDatabase(async ({ url, client }) => {
+    await client.query(`
+      create table t (id int primary key, n int not null default 0 check (n = 0 or id % 3 > 0));
+      insert into t (id) select generate_series(1, 9);
+      analyze t`);
+    const source = `
+      export const select = (db) => db('t').select('id').where('n', 0);
+      export const update = (db, rows) => db('t').whereRaw('id = any (?)', [rows.map(({ id }) => id)]).update({ n: 1 });`;
+    const migrator = await createMigrator({
+      cwd: makeProject({ 'a.ts': source }).dir,
+      databaseUrl: url,
+      workers: 1,
+    });
+    const ranges = async (): Promise<unknown> => {
+      const { rows } = await client.query<Record<string, unknown>>(
+        `select (select sum(n)::int from t) as done,
+                (select count(*)::int from ${names.quarantine}) as quarantined,
+                (select count(*)::int from ${names.ranges} where lo = hi) as empty,
+                (select count(*)::int from ${names.ranges}) as ranges`,
+      );
+      return rows[0];
+    };
+    try {
+      await expect(migrator.up()).rejects.toThrow('3 rows are quarantined');
+      const first = await ranges();
+      expect(first).toMatchObject({ done: 6, quarantined: 3, empty: 0 });
+      await expect(migrator.retry('a')).rejects.toThrow('3 rows are quarantined');
+      await expect(migrator.retry('a')).rejects.toThrow('3 rows are quarantined');
+      expect(await ranges()).toEqual(first);
+      await client.query('alter table t drop constraint t_check');
+      await migrator.retry('a');
+      expect(await ranges()).toMatchObject({ done: 9, quarantined: 0 });
+    } finally {
+      await migrator.close();
+    }
+  });
 });

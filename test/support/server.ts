@@ -19,6 +19,7 @@ const testSettings = {
   synchronous_commit: 'off',
   full_page_writes: 'off',
   max_connections: '300',
+  max_prepared_transactions: '5',
 };
 
 /** A fresh folder that every account can enter; unless told, on a memory file system where there is one. */

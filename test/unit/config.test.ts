@@ -263,3 +263,16 @@ describe('database', () => {
     expect(JSON.stringify([error.message, error.detail, error.hint])).not.toContain('cret');
   });
 });
+
+describe('a name that every object has', () => {
+  it.each(['__proto__', 'constructor', 'toString'])('is no environment: %s', async (name) => {
+    knexfile(`export default { production: { client: 'pg', connection: '${url}' } };`);
+    expect((await refusal({ env: name })).message).toBe(`knexfile.ts: no environment "${name}"`);
+  });
+
+  it('is no parameter of a URL', async () => {
+    const { message, hint } = await refusal({}, { DATABASE_URL: `${url}?constructor=1` });
+    expect(message).toMatch(/unknown parameter "constructor"/);
+    expect(hint).toMatch(/^remove it/);
+  });
+});

@@ -94,6 +94,11 @@ describe('a migration file', () => {
       `${select}${update} export const options = { chunkSzie: 1 };`,
       /did you mean "chunkSize"/,
     ],
+    [
+      'an option that every object has',
+      `${select}${update} export const options = { constructor: 1 };`,
+      /unknown option "constructor"/,
+    ],
     ['a chunk size of 0', `${select}${update} export const options = { chunkSize: 0 };`, /from 1 to 1000000/],
     ['a missing module', "import 'lodahs'; export const up = () => 1;", /cannot find module 'lodahs'/],
     ['a throw at import', "throw new Error('boom');", /threw while it was loaded: boom/],
