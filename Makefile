@@ -13,7 +13,7 @@ LOCKED := $(shell command -v flock >/dev/null 2>&1 && echo flock .make.lock)
 # A build that failed must not pass for one that is done.
 .DELETE_ON_ERROR:
 
-.PHONY: help migrate down plan status create test test-faults bench picture check format clean ready build \
+.PHONY: help migrate down plan status create test test-faults test-matrix bench picture check format clean ready build \
         check-format check-lint check-typecheck check-package
 
 help: ## list the targets
@@ -39,6 +39,9 @@ test: build ## all tests, on a Postgres that they start themselves
 
 test-faults: build ## the long set of fault tests
 	@FAULTS_LONG=1 npx --no-install vitest run test/faults $(ARGS)
+
+test-matrix: build ## the smoke tests on Node 20 to 26 and Postgres 14 to 18
+	@npx --no-install jiti scripts/test-matrix.ts
 
 bench: build ## measure against the usual ways: make bench ARGS="shapes --rows 1000"
 	@npx --no-install jiti bench/main.ts $(ARGS)

@@ -1,0 +1,69 @@
+import { beforeAll, describe, expect, it } from 'vitest';
+import { killGroup, rowsDone, run, start, until } from '../support/cli.ts';
+import { withDatabase } from '../support/database.ts';
+import {
+  counterRows,
+  createCounters,
+  hurry,
+  makeProject,
+  rowsMigration,
+  setMigration,
+} from '../support/project.ts';
+
+/** What every supported version of Node and Postgres must do; `make test-matrix` runs it on each. */
+
+const schema = `
+  export const up = (db) => db.schema.alterTable('counters', (table) => table.text('note'));
+  export const down = (db) => db.schema.alterTable('counters', (table) => table.dropColumn('note'));`;
+const values = `
+  import { updateRows } from 'umzug-cluster';
+  export const select = (db) => db('counters').select('id').whereNull('note');
+  export const update = (db, rows) => updateRows(db, 'counters',
+    rows.map(({ id }) => ({ id, note: 'row ' + id })), { key: ['id'], set: ['note'] });
+  export const down = {
+    select: (db) => db('counters').select('id').whereNotNull('note'),
+    update: (db, rows) => db('counters').whereRaw('id = any (?)', [rows.map(({ id }) => id)]).update({ note: null }),
+  };`;
+
+beforeAll(() => {
+  console.log(`node ${process.version}`);
+});
+
+describe('one migration of each kind', () => {
+  it('is planned, run, verified, and rolled back', async () => {
+    await withDatabase(async ({ url, client }) => {
+      await client.query(createCounters);
+      const files = { '1-rows.ts': rowsMigration(), '2-sets.ts': setMigration(), '3-schema.ts': schema };
+      const place = { cwd: makeProject({ ...files, '4-values.ts': values }).dir, url };
+      const sums = async (): Promise<unknown> => {
+        const { rows } = await client.query('select min(n)::int as least, max(n)::int as most from counters');
+        return rows[0];
+      };
+      for (const args of [['plan'], ['up'], ['up'], ['status'], ['verify', '4-values']]) {
+        expect(await run(args, place), args.join(' ')).toMatchObject({ code: 0 });
+      }
+      expect(await sums()).toEqual({ least: 2, most: 2 });
+      const { rows } = await client.query(
+        `select count(*)::int as filled from counters where note = 'row ' || id`,
+      );
+      expect(rows[0]).toEqual({ filled: counterRows });
+      expect(await run(['down', '--to', '0'], place)).toMatchObject({ code: 0 });
+      expect(await sums()).toEqual({ least: 0, most: 0 });
+    });
+  });
+});
+
+it('a run that was killed in the middle is resumed, and every row is changed once', async () => {
+  await withDatabase(async ({ url, client }) => {
+    await client.query(createCounters);
+    const place = { cwd: makeProject({ '1-rows.ts': rowsMigration(0.2) }).dir, url };
+    const up = start(['up', '--chunk-size', '200', '--workers', '2'], place);
+    await until('rows are committed', async () => (await rowsDone(client)) > 0);
+    killGroup(up.pid);
+    await up.outcome;
+    hurry(place.cwd);
+    expect(await run(['up'], place)).toMatchObject({ code: 0 });
+    const { rows } = await client.query('select count(*)::int as rows from counters where n = 1');
+    expect(rows[0]).toEqual({ rows: counterRows });
+  });
+});
