@@ -104,6 +104,22 @@ export async function loadConfig(input: ConfigInput): Promise<Config> {
   });
 }
 
+/**
+ * The parts of a configuration that may hold functions, from its knexfile: a worker, to which none can be sent, reads
+ * it as the primary did, with the environment that was chosen then.
+ */
+export async function reloadKnexfile(config: Config): Promise<Config> {
+  const { cwd, knexfile, environment, database } = config;
+  const file = knexfile ?? undefined;
+  const own = await readKnexfile({ cwd, file, environment, environmentIsAsked: false });
+  const isKnown = database.kind === 'connection';
+  return {
+    ...config,
+    knexConfig: authorsKnexConfig(own),
+    database: isKnown ? database : chooseDatabase(readConnection(own, process.env), true),
+  };
+}
+
 function chooseDatabase(configured: DatabaseConfig | null, mustBeConfigured: boolean): DatabaseConfig {
   if (configured !== null) return Object.freeze(configured);
   if (!mustBeConfigured) return Object.freeze({ kind: 'embedded' });

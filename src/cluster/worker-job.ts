@@ -1,5 +1,4 @@
-import { loadConfig } from '../config.ts';
-import type { Config, LogLevel } from '../config.ts';
+import { type LogLevel, reloadKnexfile } from '../config.ts';
 import type { LaneWaits } from '../core/lanes.ts';
 import type { LogRecord } from '../core/log-events.ts';
 import type { StageTimes } from '../core/profile.ts';
@@ -33,7 +32,7 @@ export async function work(
 ): Promise<StageTimes | null> {
   // The primary says what its workers die of.
   limitBlocking(job.config.tuning.ceilingMs, noWords);
-  const env = makeEnvironment(await configOf(job), job.server);
+  const env = makeEnvironment(job.reloadKnexfile ? await reloadKnexfile(job.config) : job.config, job.server);
   const migration = await loadMigration(job.migration);
   if (migration.kind !== 'data') return null;
   const control = new Control(env.session, env.tuning.retryBudgetMs, job.migration.name, false);
@@ -72,12 +71,4 @@ function sendingLogger(least: LogLevel, send: Hearing['send']): Logger {
       if (isLogged(level, least)) send({ type: 'log', level, record, message });
     };
   return { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') };
-}
-
-async function configOf(job: Job): Promise<Config> {
-  if (!job.reloadKnexfile) return job.config;
-  const { knexfile, environment: env, cwd } = job.config;
-  const own = await loadConfig({ flags: { knexfile: knexfile ?? undefined, env }, cwd });
-  const database = job.config.database.kind === 'connection' ? job.config.database : own.database;
-  return { ...job.config, knexConfig: own.knexConfig, database };
 }
