@@ -8,6 +8,7 @@ import type { Run, RunTotals } from '../ledger/rows.ts';
 import type { Logger } from '../logger.ts';
 import type { ServerFacts } from '../postgres/transaction.ts';
 import type { ChunkReport } from '../run/lane.ts';
+import { nothingLearnt } from '../run/chunk-work.ts';
 import { newProgress, nothing, runCrew } from '../run/crew.ts';
 import type { RunEnvironment } from '../run/environment.ts';
 import { type DataMigration, stepOf } from '../run/step.ts';
@@ -169,7 +170,7 @@ export class Primary {
     };
     const advice = new LaneAdvice(ledger, env, (waits) => this.#workers.tell({ type: 'waits', waits }));
     const ended = runCrew({
-      work: { env, migration, step: stepOf(migration, run.direction), run, logger, shown: { places: null } },
+      work: { env, migration, step: stepOf(migration, run.direction), run, logger, ...nothingLearnt() },
       process: env.process,
       lanes: env.tuning.lanes ?? (() => advice.waits),
       drain,

@@ -6,6 +6,7 @@ import { readRun } from '../ledger/runs.ts';
 import { type Logger, type WrittenLevel, isLogged } from '../logger.ts';
 import { loadMigration } from '../migration/loader.ts';
 import { inOneTrip } from '../postgres/transaction.ts';
+import { nothingLearnt } from '../run/chunk-work.ts';
 import { newProgress, runCrew } from '../run/crew.ts';
 import { refuseOtherFile } from '../run/drift.ts';
 import { makeEnvironment } from '../run/environment.ts';
@@ -50,7 +51,7 @@ export async function work(
       step: stepOf(migration, job.direction),
       run,
       logger: sendingLogger(job.config.output.logLevel, send),
-      shown: { places: null },
+      ...nothingLearnt(),
     },
     process: env.process,
     lanes: env.tuning.lanes ?? waits,

@@ -72,6 +72,13 @@ export function outputOf(node: PlanNode): readonly string[] {
   return node.output.length > 0 || first === undefined ? node.output : outputOf(first);
 }
 
+/** The pairs that a condition makes sure are equal, without casts to text: `p.id = a.id`. */
+export function equalities(condition: string): readonly string[] {
+  if (/ OR |\bNOT\b|\bCASE\b/.test(condition)) return [];
+  const plain = condition.replaceAll(/\(([^()]+)\)::text\b/g, '$1');
+  return [...plain.matchAll(/\(([^()]+ = [^()]+)\)/g)].map(([, pair = '']) => pair);
+}
+
 /** A node with all below it, from above. */
 export function nodesOf(node: PlanNode): readonly PlanNode[] {
   return [node, ...node.children.flatMap(nodesOf)];

@@ -134,11 +134,16 @@ export function lockKeys(base: BaseTable, keys: Keys): Statement {
   };
 }
 
-/** The author's rows of exactly these base rows, in key order; for `splitRows`. */
-export function rowsByKeys(shape: SelectShape, base: BaseTable, keys: Keys): Statement {
+/** The author's query with the columns of the key behind its own. */
+export function keyedRows(shape: SelectShape, base: BaseTable): Statement {
   const query = withKeyText(shape, base);
   selectKeyColumns(query, shape, base);
-  const { text, values } = native(query);
+  return native(query);
+}
+
+/** The author's rows of exactly these base rows, in key order; for `splitRows`. */
+export function rowsByKeys(shape: SelectShape, base: BaseTable, keys: Keys): Statement {
+  const { text, values } = keyedRows(shape, base);
   const key = base.key.map((column, index) => ({ ...column, name: hidden.column(index) }));
   const chosen = oneOf('s', key, keys, values.length + 1);
   return {
@@ -200,7 +205,7 @@ function inKeyOrder(shape: SelectShape, inBlocks: Query, key: readonly KeyColumn
 }
 
 /** The key's columns under the names that the query gives them. */
-function keyIn({ keyAs }: SelectShape, { key }: BaseTable): readonly KeyColumn[] {
+export function keyIn({ keyAs }: SelectShape, { key }: BaseTable): readonly KeyColumn[] {
   if (keyAs === undefined) return key;
   return key.map((column, index) => ({ ...column, name: keyAs[index] ?? column.name }));
 }

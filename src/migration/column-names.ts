@@ -1,4 +1,4 @@
-import { type PlanNode, outputOf } from '../core/query-plan.ts';
+import { type PlanNode, equalities, outputOf } from '../core/query-plan.ts';
 import { fail } from '../errors.ts';
 import type { BaseTable } from './key.ts';
 import { isOuterSide } from './select-plan.ts';
@@ -19,7 +19,7 @@ export function refuseSharedNames(
   const sources = outputOf(plan);
   const equal = equalitiesIn(plan);
   const isSame = (one: string, other: string): boolean =>
-    one === other || equal.includes(`(${one} = ${other})`) || equal.includes(`(${other} = ${one})`);
+    one === other || equal.includes(`${one} = ${other}`) || equal.includes(`${other} = ${one}`);
   const last = new Map(columns.map(({ name }, index) => [name, index]));
   const shared = columns.flatMap(({ name }, index) => {
     const [hidden = '', shown = ''] = [sources[index], sources[last.get(name) ?? index]];
@@ -66,15 +66,10 @@ function example(shown: string, name: string): string {
   return rest === undefined ? `db.raw('… as other_${name}')` : `${shown} as ${owner}_${name}`;
 }
 
-/** What joins and conditions make sure of for every row that comes out: `(p.id = a.id)`. */
+/** What joins and conditions make sure of for every row that comes out. */
 function equalitiesIn(node: PlanNode): readonly string[] {
   const isSure = node.join === null || node.join === 'Inner' || node.join === 'Semi';
-  const own = isSure ? node.conditions.flatMap(conjuncts) : [];
+  const own = isSure ? node.conditions.flatMap(equalities) : [];
   const below = node.children.filter((child) => child.subplan === null && !isOuterSide(node, child));
   return [...own, ...below.flatMap(equalitiesIn)];
-}
-
-function conjuncts(condition: string): readonly string[] {
-  if (/ OR |\bNOT\b|\bCASE\b/.test(condition)) return [];
-  return condition.match(/\([^()]+ = [^()]+\)/g) ?? [];
 }

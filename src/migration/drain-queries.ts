@@ -1,4 +1,4 @@
-import { rowsByKeys, setBasedRows } from './chunk-queries.ts';
+import { keyIn, rowsByKeys, setBasedRows } from './chunk-queries.ts';
 import type { BaseTable } from './key.ts';
 import type { Keys } from './key-list.ts';
 import {
@@ -8,7 +8,9 @@ import {
   comparedColumns,
   oneOf,
   oneOfArray,
+  oneOfQuery,
   quote,
+  tableName,
   within,
 } from './key-sql.ts';
 import type { SelectShape } from './select-shape.ts';
@@ -76,7 +78,38 @@ export function countWritten(
   among: KeyRange | Keys | KeptKeys,
 ): Statement {
   const { alias } = shape.table;
-  const chosen = chosenOf(shape, base, among);
+  return countOf(setBasedRows(shape, chosenOf(shape, base, among), isOwn(alias)));
+}
+
+/**
+ * How many rows this transaction has written, outside of a range or besides these keys, that the author selects: one
+ * row with `count`. Null: anywhere.
+ */
+export function countWrittenBeside(
+  shape: SelectShape,
+  base: BaseTable,
+  given: KeyRange | Keys | null,
+): Statement {
+  const all = { text: 'true', values: [] };
+  const compared = comparedColumns(shape.table.alias, keyIn(shape, base));
+  const { text, values } = setBasedRows(shape, all, 'true', compared);
+  const first = values.length + 1;
+  const chosen =
+    given === null
+      ? { text: 'false', values: [] }
+      : 'upTo' in given
+        ? within('t', base.key, given, first)
+        : oneOf('t', base.key, given, first);
+  const [before, behind] = oneOfQuery('t', base.key);
+  return {
+    text: `select pg_catalog.count(*) as count from ${tableName(base)} as t
+      where ${isOwn('t')} and not (${chosen.text}) and ${before}${text}${behind}`,
+    values: [...values, ...chosen.values],
+  };
+}
+
+/** Whether the open transaction has written a row. */
+function isOwn(alias: string): string {
   const own = 'pg_catalog.pg_current_xact_id()::pg_catalog.text::pg_catalog.int8';
   // The number of a row is without its epoch: how far it is behind this transaction's, from -2^31 on. Not by age(),
   // which goes on counting from the number that was next when it was first asked: by now it may be somebody else's.
@@ -84,9 +117,8 @@ export function countWritten(
       % 4294967296 - 2147483648`;
   // Whoever else began after this transaction is over, or its rows would not be seen: what is in progress is this
   // transaction itself, and its savepoints.
-  const isOwn = `case when ${behind} >= 0 then pg_catalog.pg_xact_status(
+  return `case when ${behind} >= 0 then pg_catalog.pg_xact_status(
       (${own} + ${behind})::pg_catalog.text::pg_catalog.xid8) = 'in progress' end`;
-  return countOf(setBasedRows(shape, chosen, isOwn));
 }
 
 function chosenOf(shape: SelectShape, base: BaseTable, among: KeyRange | Keys | KeptKeys): Statement {

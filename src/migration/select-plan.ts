@@ -98,7 +98,7 @@ function inputsOf(node: PlanNode, root: PlanNode): readonly PlanNode[] {
 }
 
 /** `s` of the output column `s.id`, or of `"s".id`. */
-function ownerOf(column: string | undefined): string | null {
+export function ownerOf(column: string | undefined): string | null {
   const [, quoted, plain] = /^(?:"((?:[^"]|"")+)"|(\w+))\.(?:"(?:[^"]|"")+"|\w+)$/.exec(column ?? '') ?? [];
   return quoted?.replaceAll('""', '"') ?? plain ?? null;
 }

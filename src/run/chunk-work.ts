@@ -11,6 +11,14 @@ import type { DataMigration, Step } from './step.ts';
 /** What stands for the id of a run where there is none: `plan` tries a migration. */
 export const sampleRunId = 'plan';
 
+/** What is known of an update's effect on its own base table, so that not every chunk looks again. */
+export interface OwnTableSeen {
+  /** What it changes was compared with what select reads of other rows. */
+  isCompared: boolean;
+  /** By `performance.now()`: until then rows that are inserted are not looked at again. */
+  lookAgainAt: number;
+}
+
 /** The work of a run as one lane sees it. */
 export interface ChunkWork {
   readonly env: RunEnvironment;
@@ -20,6 +28,12 @@ export interface ChunkWork {
   readonly logger: Logger;
   /** Learnt from its first chunk. */
   readonly shown: ShownKey;
+  readonly ownTable: OwnTableSeen;
+}
+
+/** What a lane's work begins with. */
+export function nothingLearnt(): Pick<ChunkWork, 'shown' | 'ownTable'> {
+  return { shown: { places: null }, ownTable: { isCompared: false, lookAgainAt: 0 } };
 }
 
 /** What `update` is told about its chunk; the chunk's id is the same on every attempt. */

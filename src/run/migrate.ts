@@ -15,6 +15,7 @@ import { refuseUndrained, setDrainCheck } from './drains.ts';
 import { type RangeLeft, farthest } from './farthest.ts';
 import type { LockedKeys } from './kept-keys.ts';
 import type { Passed } from './passed.ts';
+import { OwnTable } from './own-table.ts';
 import { type SetEnd, updateSet } from './set.ts';
 import { readTuples } from './tuples.ts';
 
@@ -60,10 +61,14 @@ export async function migrate(
     const read = <T>(asking: () => Promise<T>): Promise<T> => stopwatch.read(session, asking);
     const drain =
       run.plan.sweeps === true ? setDrainCheck(session, migration.name, { shape, base }, owned) : null;
-    const call = async (chunk: object, end: SetEnd): Promise<unknown> => {
+    const call = async (chunk: object, end: SetEnd): Promise<void> => {
       const settle = (): Promise<unknown> => guard.settle(() => update(chunk, guard.db, context), expect);
       await drain?.before(end.upTo);
-      return await stopwatch.update(session, () => inOrder([found(end.rows, end.key), settle()]));
+      const { space, after } = owned;
+      const ownTable = new OwnTable(session, work, shape, { space, after, upTo: end.upTo });
+      await ownTable.look();
+      await stopwatch.update(session, () => inOrder([found(end.rows, end.key), ownTable.count(), settle()]));
+      await ownTable.check();
     };
     const set = await updateSet(
       session,
@@ -91,11 +96,16 @@ export async function migrate(
   refuseDuplicates(batch.keys, migration.name);
   // From here on the list is the author's, who may empty it.
   const rows = batch.rows.length;
-  if (rows > 0) {
+  const ownTable = rows === 0 ? null : new OwnTable(session, work, shape, batch.keys);
+  if (ownTable !== null) {
     const update = step.update as (db: unknown, rows: object[], context: ChunkContext) => unknown;
     const call = (): unknown => update(guard.db, batch.rows, context);
     const single = rows === 1 ? (batch.keys.at(0) ?? null) : null;
-    await stopwatch.update(session, () => inOrder([found(rows, single), guard.settle(call, expect)]));
+    await ownTable.look();
+    await stopwatch.update(session, () =>
+      inOrder([found(rows, single), ownTable.count(), guard.settle(call, expect)]),
+    );
+    await ownTable.check();
     if (run.plan.sweeps === true) {
       await refuseUndrained(session, migration.name, { shape, base }, { locked: batch.keys });
     }

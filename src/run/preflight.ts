@@ -137,7 +137,8 @@ async function readOne(
   await session.query('rollback to savepoint trial');
 }
 
-async function relationsOf(session: Session, base: BaseTable): Promise<readonly Relation[]> {
+/** A table by its names in the catalog, with its partitions. */
+export async function relationsOf(session: Session, base: BaseTable): Promise<readonly Relation[]> {
   const { rows } = await session.query(relationsSql, [base.oid]);
   return rows as unknown as readonly Relation[];
 }

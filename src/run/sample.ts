@@ -7,7 +7,7 @@ import { inspectSelect } from '../migration/select-shape.ts';
 import { olderTransactions } from '../ledger/old-transactions.ts';
 import type { Session } from '../postgres/session.ts';
 import { authorSearchPath, beginReadOnly, withTransaction } from '../postgres/transaction.ts';
-import { type ChunkWork, sampleRunId } from './chunk-work.ts';
+import { type ChunkWork, nothingLearnt, sampleRunId } from './chunk-work.ts';
 import type { RunEnvironment } from './environment.ts';
 import { makeLayout } from './layout.ts';
 import { type Pace, measurePace } from './pace.ts';
@@ -158,7 +158,7 @@ function workFor(env: RunEnvironment, migration: DataMigration, direction: Direc
     migration,
     step: stepOf(migration, direction),
     logger: silent,
-    shown: { places: null },
+    ...nothingLearnt(),
     run: {
       id: sampleRunId,
       name: migration.name,

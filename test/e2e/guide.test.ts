@@ -44,6 +44,8 @@ const effects: Readonly<Record<string, string>> = {
     from pg_attribute where attrelid = 'people'::regclass and attname = 'slug'`,
   'slug-index': `select to_regclass('people_slug') is not null`,
   'score-threefold': `select bool_and(score is not distinct from id * 3) from people`,
+  'places-found': 'select count(*) = 200 and max(place) = 200 from people_places',
+  places: 'select bool_and(score = 201 - id and score_version = 3) from people',
   'tags-to-rows': `select count(*) = 200 and count(distinct person_id) = 100 from person_tags`,
 };
 
