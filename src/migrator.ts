@@ -43,6 +43,14 @@ interface MigratorEvents {
   reverted: [MigrationRef];
 }
 
+/** A call that runs migrations, from its beginning to its end, its wait for the calls before it included. */
+interface Call {
+  primary: Primary | null;
+  stopped: [ErrorCode, 'drain' | 'abort'] | null;
+  /** Aborts when it is stopped: for what only waits. */
+  readonly waiting: AbortController;
+}
+
 const stopCodes: Record<StopReason, ErrorCode> = {
   SIGINT: 'INTERRUPTED',
   SIGTERM: 'TERMINATED',
@@ -59,10 +67,8 @@ export class Migrator extends EventEmitter<MigratorEvents> {
   readonly #openedAt = performance.now();
   /** What it has measured, with the setting `profile`. */
   stopwatch: Stopwatch = unwatched;
-  #primary: Primary | null = null;
-  /** Aborts what only waits. */
-  readonly #idle = new AbortController();
-  #stopped: [ErrorCode, 'drain' | 'abort'] | null = null;
+  readonly #calls = new Set<Call>();
+  #turn: Promise<unknown> = Promise.resolve();
 
   constructor(config: Config, logger: Logger) {
     super();
@@ -72,8 +78,15 @@ export class Migrator extends EventEmitter<MigratorEvents> {
     this.#control = new Control(sessionOptions(config), config.tuning.retryBudgetMs, this.#label);
   }
 
-  /** Runs pending migrations in order; resumes what was interrupted; joins what other hosts run. */
-  async up(options: UpOptions = {}): Promise<readonly MigrationOutcome[]> {
+  /**
+   * Runs pending migrations in order; resumes what was interrupted; joins what other hosts run. Calls of `up`, `down`,
+   * `retry` and `resume` take turns: one that is made while another is at work waits for it.
+   */
+  up(options: UpOptions = {}): Promise<readonly MigrationOutcome[]> {
+    return this.#inTurn((call) => this.#up(call, options));
+  }
+
+  async #up(call: Call, options: UpOptions): Promise<readonly MigrationOutcome[]> {
     const files = await this.#files();
     await this.#control.requirePrimary();
     const state = await this.#state();
@@ -82,11 +95,12 @@ export class Migrator extends EventEmitter<MigratorEvents> {
     if (pending.length === 0 && options.names === undefined) return [];
     if (options.wait === true) {
       const { waitForOthers } = await import('./migrator/wait.ts');
-      return await waitForOthers(this, { pending, options }, this.#logger, this.#idle.signal);
+      return await waitForOthers(this, { pending, options }, this.#logger, call.waiting.signal);
     }
     const executed = state.executed.map(({ name }) => name);
     const again = options.rerun === 'ALLOW';
-    return await this.#run({ files, again, others: options.others, found: executed }, async (executor) => {
+    const input = { files, again, others: options.others, found: executed };
+    return await this.#run(call, input, async (executor) => {
       // Refused before anything changes: a syntax error in the third file would leave the first two executed.
       const toRun = new Set(chosen(again && options.names !== undefined ? files : pending, options));
       for (const file of files) if (toRun.has(file.name)) await executor.checkUp(file);
@@ -100,14 +114,18 @@ export class Migrator extends EventEmitter<MigratorEvents> {
   }
 
   /** Reverts the last migration, or as told; a half-done run counts as the last one. */
-  async down(options: DownOptions = {}): Promise<readonly MigrationOutcome[]> {
+  down(options: DownOptions = {}): Promise<readonly MigrationOutcome[]> {
+    return this.#inTurn((call) => this.#down(call, options));
+  }
+
+  async #down(call: Call, options: DownOptions): Promise<readonly MigrationOutcome[]> {
     const files = await this.#files();
     await this.#control.requirePrimary();
     const state = await this.#state();
     const begun = [...state.executed.map(({ name }) => name), ...state.live];
     const targets = revertTargets(files, begun, options);
     refuseBaselined(targets, state);
-    return await this.#run({ files, again: false, found: begun }, async (executor) => {
+    return await this.#run(call, { files, again: false, found: begun }, async (executor) => {
       // Refused before anything changes: a migration without `down` in the middle would stop half way.
       for (const target of targets) await executor.checkDown(target);
       const umzug = openUmzug(files, executor, begun, this);
@@ -116,17 +134,21 @@ export class Migrator extends EventEmitter<MigratorEvents> {
   }
 
   /** Puts the quarantined rows of a migration back and runs them; `[]` where none are quarantined. */
-  async retry(name: string): Promise<readonly MigrationOutcome[]> {
-    const file = fileNamed(await this.#files(), name);
-    await this.#control.requirePrimary();
-    if (!(await this.#state()).exists) return [];
-    return await this.#takeUp(file, (executor) => executor.putBack(file));
+  retry(name: string): Promise<readonly MigrationOutcome[]> {
+    return this.#inTurn(async (call) => {
+      const file = fileNamed(await this.#files(), name);
+      await this.#control.requirePrimary();
+      if (!(await this.#state()).exists) return [];
+      return await this.#takeUp(call, file, (executor) => executor.putBack(file));
+    });
   }
 
   /** Takes up a run that was paused or cancelled, or joins it where it goes on already. */
-  async resume(name: string): Promise<readonly MigrationOutcome[]> {
-    const file = fileNamed(await this.#files(), name);
-    return await this.#takeUp(file, () => this.operator.direction(name));
+  resume(name: string): Promise<readonly MigrationOutcome[]> {
+    return this.#inTurn(async (call) => {
+      const file = fileNamed(await this.#files(), name);
+      return await this.#takeUp(call, file, () => this.operator.direction(name));
+    });
   }
 
   /** What an operator may say to a run of any host. */
@@ -182,27 +204,35 @@ export class Migrator extends EventEmitter<MigratorEvents> {
     assertExecuted(await this.#files(), await this.#executedNames());
   }
 
-  /** Asks a running `up` or `down` to stop; it then rejects with INTERRUPTED, TERMINATED, HANGUP or STOPPED. */
+  /**
+   * Asks the calls that run, or wait for their turn, to stop; they then reject with INTERRUPTED, TERMINATED, HANGUP or
+   * STOPPED. Later calls are not concerned.
+   */
   stop(reason: StopReason, how: 'drain' | 'abort'): void {
-    this.#stopped = [stopCodes[reason], how];
-    this.#idle.abort(fail(stopCodes[reason], { message: 'stopped waiting; nothing was run here' }));
-    this.#primary?.stop(stopCodes[reason], how);
+    const code = stopCodes[reason];
+    for (const call of this.#calls) {
+      call.stopped = [code, how];
+      call.waiting.abort(fail(code, { message: 'stopped waiting; nothing was run here' }));
+      call.primary?.stop(code, how);
+    }
   }
 
-  /** Ends the connection. */
+  /** Ends the connection, after the calls that run. */
   async close(): Promise<void> {
+    await this.#turn;
     await this.#control.close();
   }
 
   /** Runs one migration in the direction that its run has; null: there is nothing to run. */
   async #takeUp(
+    call: Call,
     { name }: MigrationFile,
     find: (executor: Executor) => Promise<Direction | null>,
   ): Promise<readonly MigrationOutcome[]> {
     const files = await this.#files();
     await this.#control.requirePrimary();
     const executed = await this.#executedNames();
-    return await this.#run({ files, again: false, lift: true, found: executed }, async (executor) => {
+    return await this.#run(call, { files, again: false, lift: true, found: executed }, async (executor) => {
       const direction = await find(executor);
       if (direction === null) return;
       const umzug = openUmzug(files, executor, direction === 'down' ? [name] : executed, this);
@@ -210,7 +240,22 @@ export class Migrator extends EventEmitter<MigratorEvents> {
     });
   }
 
+  #inTurn<T>(work: (call: Call) => Promise<T>): Promise<T> {
+    const call: Call = { primary: null, stopped: null, waiting: new AbortController() };
+    this.#calls.add(call);
+    const mine = this.#turn
+      .then(() => {
+        call.waiting.signal.throwIfAborted();
+        this.#control.restore();
+        return work(call);
+      })
+      .finally(() => this.#calls.delete(call));
+    this.#turn = mine.catch(() => undefined);
+    return mine;
+  }
+
   async #run(
+    call: Call,
     input: Pick<ExecutorInput, 'files' | 'again' | 'lift' | 'others' | 'found'>,
     work: (executor: Executor) => Promise<unknown>,
   ): Promise<readonly MigrationOutcome[]> {
@@ -224,9 +269,9 @@ export class Migrator extends EventEmitter<MigratorEvents> {
       const env = makeEnvironment(config, server);
       (this.stopwatch = env.stopwatch).add('plan', performance.now() - this.#openedAt);
       const onProgress = (progress: Progress): void => void this.emit('progress', progress);
-      this.#primary = new Primary({ config, env, server, control, logger, onProgress });
-      if (this.#stopped !== null) this.#primary.stop(...this.#stopped);
-      return { primary: this.#primary, env };
+      call.primary = new Primary({ config, env, server, control, logger, onProgress });
+      if (call.stopped !== null) call.primary.stop(...call.stopped);
+      return { primary: call.primary, env };
     };
     try {
       const { primary, env } = await open();
@@ -236,8 +281,7 @@ export class Migrator extends EventEmitter<MigratorEvents> {
     } catch (error) {
       throw unwrap(error);
     } finally {
-      await this.#primary?.close();
-      this.#primary = null;
+      await call.primary?.close();
     }
   }
 

@@ -34,7 +34,7 @@ export class Control {
   #hasWorked = false;
   /** Is told of each failure that passes, and null when a call is over that had one; unless it is null. */
   onTrouble: ((trouble: Trouble | null) => void) | null = null;
-  readonly #cut = new AbortController();
+  #cut = new AbortController();
   #session: Session | null = null;
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -68,10 +68,15 @@ export class Control {
     return mine;
   }
 
-  /** Cuts the connection: what waits for it rejects, and so does every later call. For the end of a command. */
+  /** Cuts the connection: what waits for it rejects, and so does every later call, until it is restored. */
   cut(reason: Error): void {
     this.#cut.abort(reason);
     this.#session?.destroy(reason);
+  }
+
+  /** Lets calls through again, on another connection. */
+  restore(): void {
+    if (this.#cut.signal.aborted) this.#cut = new AbortController();
   }
 
   async close(): Promise<void> {

@@ -32,6 +32,11 @@ export function ownProcess(lastWords: (error: UmzugClusterError) => LastWords): 
   }
 }
 
+/** Whether this process serves one command and nothing else. */
+export function isOwnProcess(): boolean {
+  return isOwned;
+}
+
 /**
  * Keeps Node from writing what packages tell their developers, such as pg where a password comes from ~/.pgpass,
  * unless it was started to show that: nobody who runs a command can do anything about it, and with

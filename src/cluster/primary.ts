@@ -52,6 +52,7 @@ export class Primary {
   #stopCode: ErrorCode | null = null;
   #begun: Begun | null = null;
   #abortedAt = 0;
+  readonly #timers: NodeJS.Timeout[] = [];
 
   constructor(input: PrimaryInput) {
     this.#input = input;
@@ -105,12 +106,18 @@ export class Primary {
     if (how === 'abort') return this.#destroyChunks();
     const message = 'stopping: running chunks are finished; a second signal stops them at once';
     this.#input.logger.info({ event: 'run.stopping', code }, message);
-    const timer = setTimeout(() => this.#destroyChunks(), this.#input.env.tuning.graceMs);
-    timer.unref();
+    this.#later(() => this.#destroyChunks(), this.#input.env.tuning.graceMs);
   }
 
   async close(): Promise<void> {
+    for (const timer of this.#timers) clearTimeout(timer);
     await this.#workers.leave(leaveMs);
+    // Nothing is left to say on it, and a server that does not answer would hold up its end.
+    if (this.#abort.signal.aborted) this.#input.control.cut(this.#stopped);
+  }
+
+  get #stopped(): Error {
+    return stoppedByUser(this.#stopCode ?? 'STOPPED', null, this.#begun);
   }
 
   /** Rejects with the way the user stopped this command, if it was. */
@@ -176,6 +183,7 @@ export class Primary {
       drain,
       abort: this.#abort.signal,
       onChunk: (report) => {
+        this.#workers.progressed();
         meter.chunk(report);
         forks.chunk(report);
       },
@@ -213,7 +221,10 @@ export class Primary {
       meter.update({ sums, workers: this.#workers.busy + 1, pace, held, others });
       await Promise.race([still.tellAndLook(sums.chunks), ended]);
       // Where others make progress, this process may wait longer for a connection.
-      if (sums.chunks > chunks) progress.lastAt = performance.now();
+      if (sums.chunks > chunks) {
+        progress.lastAt = performance.now();
+        this.#workers.progressed();
+      }
       chunks = sums.chunks;
       const now = { workers, overrides: reading.overrides, forked: this.#workers.count };
       if (job !== null && !drain.aborted && forks.pay(sums, now)) {
@@ -243,9 +254,11 @@ export class Primary {
     this.#abortedAt = performance.now();
     this.#abort.abort();
     this.#workers.tell({ type: 'abort' });
-    setTimeout(
-      () => this.#input.control.cut(stoppedByUser(this.#stopCode ?? 'STOPPED', null, this.#begun)),
-      leaveMs,
-    ).unref();
+    this.#later(() => this.#input.control.cut(this.#stopped), leaveMs);
+  }
+
+  /** Does something later, unless this is closed by then: the connection may serve another run. */
+  #later(work: () => void, ms: number): void {
+    this.#timers.push(setTimeout(work, ms).unref());
   }
 }

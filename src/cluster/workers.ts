@@ -1,14 +1,12 @@
-import cluster from 'node:cluster';
-import type { Worker } from 'node:cluster';
-import { once } from 'node:events';
+import type { ChildProcess } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import type { StageTimes } from '../core/profile.ts';
-import { fail } from '../errors.ts';
+import { DeathTally } from '../core/death-tally.ts';
+import { fail, messageOf } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import { endedProcess } from '../migration/mistakes.ts';
-import { heapFlags } from './heap.ts';
 import { type Job, type SentError, type ToPrimary, type ToWorker, workerExit } from './protocol.ts';
+import { startWorker } from './worker-process.ts';
 
 export interface WorkersEvents {
   readonly onChunk: (report: Extract<ToPrimary, { type: 'chunk' }>['report']) => void;
@@ -24,7 +22,9 @@ export interface WorkersEvents {
 }
 
 interface Member {
-  readonly worker: Worker;
+  readonly process: ChildProcess;
+  /** Settles when its process is gone, or was never there. */
+  readonly gone: Promise<unknown>;
   /** What it works on, or worked on last. */
   job: Job;
   events: WorkersEvents;
@@ -38,15 +38,11 @@ interface Member {
   retiring: boolean;
 }
 
-// A migration that kills its workers again and again must not be restarted for ever.
-// Enough for its chunk to be halved down to the row that kills.
-const mostDeaths = 16;
-
 /** The forked processes of this host: forks, hands out jobs, counts deaths, sees them off. */
 export class Workers {
   readonly #logger: Logger;
-  readonly #members = new Map<number, Member>();
-  #deaths = 0;
+  readonly #members = new Set<Member>();
+  readonly #deaths = new DeathTally();
   #lastDeath = '';
 
   constructor(logger: Logger) {
@@ -59,33 +55,34 @@ export class Workers {
   }
 
   get #staying(): readonly Member[] {
-    return [...this.#members.values()].filter((member) => !member.leaving && !member.retiring);
+    return [...this.#members].filter((member) => !member.leaving && !member.retiring);
   }
 
   /** Workers that are at work on the present job. */
   get busy(): number {
-    return [...this.#members.values()].filter((member) => member.busy).length;
+    return [...this.#members].filter((member) => member.busy).length;
   }
 
-  /** Forks a worker and hands it the job when it is ready. */
+  /** Notes that the run made progress, wherever: only deaths without any may end it. */
+  progressed(): void {
+    this.#deaths.progressed('anybody');
+  }
+
+  /** Forks a worker, unless too many died a moment ago, and hands it the job when it is ready. */
   fork(job: Job, events: WorkersEvents): void {
-    if (this.#deaths >= mostDeaths) {
+    if (this.#deaths.isHopeless) {
       throw fail('MIGRATION_FAILED', {
-        message: `${job.migration.name}: ${this.#deaths} workers died`,
+        message: `${job.migration.name}: ${this.#deaths.inVain} workers died, and no chunk was committed meanwhile`,
         detail: `the last one: ${this.#lastDeath}`,
         hint: 'lower --workers or --chunk-size, and look at what update does',
       });
     }
-    const file = import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js';
-    cluster.setupPrimary({
-      exec: fileURLToPath(new URL(file, import.meta.url)),
-      args: [],
-      execArgv: [...heapFlags],
-      serialization: 'advanced',
-    });
-    const worker = cluster.fork();
+    if (!this.#deaths.mayFork(performance.now())) return;
+    const process = startWorker();
+    let isGone = (): void => undefined;
     const member: Member = {
-      worker,
+      process,
+      gone: new Promise<void>((resolve) => (isGone = resolve)),
       job,
       events,
       forkedAt: performance.now(),
@@ -94,20 +91,24 @@ export class Workers {
       leaving: false,
       retiring: false,
     };
-    const pid = worker.process.pid ?? 0;
-    this.#members.set(pid, member);
-    worker.on('message', (message: ToPrimary) => this.#listen(member, message));
-    worker.on('error', () => undefined);
-    worker.on('exit', (code, signal) => {
-      this.#members.delete(pid);
-      if (!member.leaving) this.#bury(member, pid, code, signal);
+    this.#members.add(member);
+    const end = (cause: string, code: number | null = null, signal: string | null = null): void => {
+      this.#members.delete(member);
+      isGone();
+      if (!member.leaving) this.#bury(member, { cause, code, signal });
+    };
+    process.on('message', (message: ToPrimary) => this.#listen(member, message));
+    process.on('exit', (code, signal) => end(causeOfDeath(code, signal, member.job), code, signal));
+    // Also where a message does not reach it any more, which its end explains.
+    process.on('error', (error) => {
+      if (process.pid === undefined) end(messageOf(error));
     });
-    this.#logger.debug({ event: 'worker.forked', worker: pid });
+    this.#logger.debug({ event: 'worker.forked', worker: pidOf(member) });
   }
 
   /** Hands a job to the workers that are there and idle. */
   assign(job: Job, events: WorkersEvents): void {
-    for (const member of this.#members.values()) {
+    for (const member of this.#members) {
       if (member.busy || member.leaving || member.retiring) continue;
       Object.assign(member, { job, events, busy: true });
       this.#send(member, { type: 'work', job });
@@ -116,7 +117,7 @@ export class Workers {
 
   /** Says something to all of them. */
   tell(message: Extract<ToWorker, { type: 'drain' | 'abort' | 'waits' }>): void {
-    for (const member of this.#members.values()) this.#send(member, message);
+    for (const member of this.#members) this.#send(member, message);
   }
 
   /** Keeps so many workers; those that are too many finish their chunks and go. */
@@ -130,28 +131,25 @@ export class Workers {
 
   /** Kills the workers that are still at work: they do not answer, and nothing is left for them to do. */
   killBusy(): void {
-    for (const member of this.#members.values()) {
+    for (const member of this.#members) {
       if (!member.busy || member.leaving) continue;
       member.leaving = true;
-      const { pid = 0 } = member.worker.process;
+      const pid = pidOf(member);
       this.#logger.warn({ event: 'worker.killed', worker: pid }, `worker ${pid} does not answer: killed`);
-      member.worker.process.kill('SIGKILL');
+      member.process.kill('SIGKILL');
     }
   }
 
   /** Tells all workers to leave, and kills those that have not left within `patienceMs`. */
   async leave(patienceMs: number): Promise<void> {
-    const members = [...this.#members.values()];
     await Promise.all(
-      members.map(async (member) => {
-        member.leaving = true;
-        const exit = member.worker.isDead() ? Promise.resolve() : once(member.worker, 'exit');
-        this.#send(member, { type: 'leave' });
+      [...this.#members].map(async (member) => {
+        this.#dismiss(member);
         const timer = new AbortController();
         const late = sleep(patienceMs, 'late', { signal: timer.signal }).catch(() => 'gone');
-        if ((await Promise.race([exit, late])) === 'late') member.worker.process.kill('SIGKILL');
+        if ((await Promise.race([member.gone, late])) === 'late') member.process.kill('SIGKILL');
         timer.abort();
-        await exit;
+        await member.gone;
       }),
     );
   }
@@ -162,15 +160,18 @@ export class Workers {
   }
 
   #send(member: Member, message: ToWorker): void {
-    if (member.worker.isConnected()) member.worker.send(message);
+    // It may have died a moment ago, which its end will say.
+    if (member.process.connected) member.process.send(message, () => undefined);
   }
 
-  #bury({ job, events }: Member, pid: number, code: number, signal: string | null): void {
-    this.#deaths += 1;
-    this.#lastDeath = causeOfDeath(code, signal, job);
+  #bury(member: Member, { cause, code, signal }: Death): void {
+    const { job, events } = member;
+    const pid = pidOf(member);
+    this.#deaths.died(performance.now());
+    this.#lastDeath = cause;
     this.#logger.warn(
       { event: 'worker.died', worker: pid, code, signal },
-      `worker ${pid} died (${this.#lastDeath}); its chunk was rolled back`,
+      `worker ${pid} died (${cause}); its chunk was rolled back`,
     );
     events.onDeath(pid);
     if (code === workerExit.byAuthor) events.onFailed(endedProcess(job.migration.name));
@@ -178,10 +179,10 @@ export class Workers {
 
   /** Where there are fewer connections than workers, the others go on: whether anybody can is seen by the primary. */
   #unavailable(member: Member, error: SentError): void {
-    const { job, events, worker } = member;
+    const { job, events } = member;
     member.busy = events.mayTryAgain();
     if (!member.busy) return events.onFailed(error);
-    const { pid = 0 } = worker.process;
+    const pid = pidOf(member);
     const record = { event: 'worker.waiting', worker: pid, error: error.message } as const;
     if (!member.waiting) this.#logger.warn(record, `worker ${pid} cannot work: ${error.message}`);
     member.waiting = true;
@@ -197,7 +198,7 @@ export class Workers {
         this.#send(member, { type: 'work', job });
         return;
       case 'chunk':
-        this.#deaths = 0;
+        this.#deaths.progressed('worker');
         member.waiting = false;
         events.onChunk(message.report);
         return;
@@ -217,7 +218,18 @@ export class Workers {
   }
 }
 
-function causeOfDeath(code: number, signal: string | null, job: Job): string {
+interface Death {
+  readonly cause: string;
+  readonly code: number | null;
+  readonly signal: string | null;
+}
+
+/** 0 where its process did not start. */
+function pidOf({ process }: Member): number {
+  return process.pid ?? 0;
+}
+
+function causeOfDeath(code: number | null, signal: string | null, job: Job): string {
   if (code === workerExit.byAuthor) return 'process.exit';
   if (code === workerExit.blocked) {
     return `update blocked its event loop for more than ${job.config.tuning.ceilingMs / 1_000} s`;
