@@ -7,13 +7,13 @@ import { makeProject } from '../support/project.ts';
 
 const root = path.join(import.meta.dirname, '..', '..');
 
-// From its second chunk on, a process waits until another one has committed one, too.
+// From its second chunk on, a process waits at most a second, until another one has committed one, too.
 const migration = `
   export const options = { chunkSize: 20 };
   export const select = (db) => db('t').select('id');
   export const update = async (db, rows) => {
     await db.raw('insert into pids values (?) on conflict do nothing', [process.pid]);
-    for (let turn = 0; turn < 200; turn += 1) {
+    for (let turn = 0; turn < 20; turn += 1) {
       const { rows: [seen] } = await db.raw('select count(*)::int as all from pids');
       if (seen.all !== 1 || !globalThis.isSecond) break;
       await db.raw('select pg_sleep(0.05)');
@@ -25,7 +25,7 @@ const migration = `
 const schema = `
   create table pids (pid int primary key);
   create table t (id bigint primary key, n int not null default 0);
-  insert into t select generate_series(1, 400); analyze t`;
+  insert into t select generate_series(1, 800); analyze t`;
 
 const onceEach = 'select n, count(*)::int as rows from t group by n';
 const processes = 'select pid from pids';
@@ -66,9 +66,9 @@ it('does not notice in its own cluster that workers of a migration come and go',
        }`,
       [url],
     );
-    expect(printed).toEqual({ rows: 400, events: [], workers: [], isSame: true });
+    expect(printed).toEqual({ rows: 800, events: [], workers: [], isSame: true });
     expect((await client.query(processes)).rows).toHaveLength(2);
-    expect((await client.query(onceEach)).rows).toEqual([{ n: 1, rows: 400 }]);
+    expect((await client.query(onceEach)).rows).toEqual([{ n: 1, rows: 800 }]);
   });
 });
 
@@ -90,7 +90,7 @@ it('uses all cores in a worker of a cluster just the same', async () => {
        }`,
       [url],
     );
-    expect(printed).toEqual({ rows: 400 });
+    expect(printed).toEqual({ rows: 800 });
     expect((await client.query(processes)).rows).toHaveLength(2);
   });
 });
@@ -105,8 +105,8 @@ it('has a second call of up wait for its turn, and ends when both are done', asy
        print([first.map(({ rows }) => rows), second]);`,
       [url],
     );
-    expect(printed).toEqual([[400], []]);
-    expect((await client.query(onceEach)).rows).toEqual([{ n: 1, rows: 400 }]);
+    expect(printed).toEqual([[800], []]);
+    expect((await client.query(onceEach)).rows).toEqual([{ n: 1, rows: 800 }]);
   });
 });
 
@@ -128,8 +128,8 @@ it.each(['drain', 'abort'])(
        print({ stopped, again: again.map(({ rows }) => rows), left });`,
         [url],
       );
-      expect(printed).toEqual({ stopped: ['TERMINATED', 'TERMINATED'], again: [400], left: [] });
-      expect((await client.query(onceEach)).rows).toEqual([{ n: 1, rows: 400 }]);
+      expect(printed).toEqual({ stopped: ['TERMINATED', 'TERMINATED'], again: [800], left: [] });
+      expect((await client.query(onceEach)).rows).toEqual([{ n: 1, rows: 800 }]);
     });
   },
 );
@@ -145,9 +145,9 @@ it('migrates two databases at the same time', async () => {
          print(outcomes.map(([{ rows }]) => rows));`,
         [one.url, other.url],
       );
-      expect(printed).toEqual([400, 400]);
+      expect(printed).toEqual([800, 800]);
       for (const { client } of [one, other]) {
-        expect((await client.query(onceEach)).rows).toEqual([{ n: 1, rows: 400 }]);
+        expect((await client.query(onceEach)).rows).toEqual([{ n: 1, rows: 800 }]);
         expect((await client.query(processes)).rows).toHaveLength(2);
       }
     });
