@@ -21,6 +21,11 @@ export interface ChunkContext {
    * as sending a mail, should then be left out.
    */
   readonly isSample: boolean;
+  /**
+   * For what later chunks may use again, such as ids that were looked up or inserted: it is kept from one chunk to the
+   * next and emptied when a chunk is rolled back. Chunks that run at the same time do not share it.
+   */
+  readonly cache: Map<any, any>;
   /** Aborts when the chunk is to be given up: the grace is over, or it takes too long. */
   readonly signal: AbortSignal;
   /** Writes structured records that name the migration and the chunk. */

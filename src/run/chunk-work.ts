@@ -40,12 +40,12 @@ export function nothingLearnt(): Pick<ChunkWork, 'shown' | 'ownTable'> {
 export function chunkContext(
   { run, migration, logger }: ChunkWork,
   owned: Pick<Owned, 'after' | 'attempt'>,
-  signal: AbortSignal,
+  kept: Pick<ChunkContext, 'cache' | 'signal'>,
 ): ChunkContext {
   const place = createHash('sha256').update(JSON.stringify(owned.after)).digest('hex').slice(0, 12);
   const chunk = `${run.id}-${run.direction}-${place}`;
   const about = { migration: migration.name, chunk, attempt: owned.attempt };
-  return { ...about, isSample: run.id === sampleRunId, signal, logger: chunkLogger(logger, about) };
+  return { ...about, isSample: run.id === sampleRunId, ...kept, logger: chunkLogger(logger, about) };
 }
 
 /** What the author says is `data` of the record: none of its names can clash with those of the product. */

@@ -29,6 +29,8 @@ export interface ChunkRequest {
   readonly targetMs: number;
   /** Aborts when the grace of a signal is over. */
   readonly signal: AbortSignal;
+  /** What author code keeps for the next chunk. */
+  readonly cache: Map<unknown, unknown>;
 }
 
 /** A chunk that was rolled back, or whose connection was destroyed. */
@@ -111,7 +113,8 @@ export async function runChunk(
       tried = { cursor: owned.cursor, rows, key };
       return await session.query(timeLimit(work.env.tuning.statementTimeoutMs));
     };
-    const context = chunkContext(work, owned, watch.signal);
+    const { cache } = request;
+    const context = chunkContext(work, owned, { cache, signal: watch.signal });
     const done = await watch.race(migrate(session, work, guard, { context, owned, reach, found }));
     if (isSearching) readMs = performance.now() - startedAt;
     const busyMs = performance.now() - startedAt;

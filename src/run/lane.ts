@@ -66,6 +66,8 @@ class Lane {
   readonly #stride: Stride;
   /** Until when it waits for the ranges of the dead. */
   readonly #heirUntil: number;
+  /** What author code keeps from one chunk to the next; nothing of it may come from one that was rolled back. */
+  readonly #cache = new Map<unknown, unknown>();
   /** How often in a row it has found nothing to do. */
   #polls = 0;
 
@@ -195,8 +197,9 @@ class Lane {
     const { work, abort } = this.#options;
     try {
       const { targetMs } = this.#pacer.steering;
-      const request = { no: range.no, reach, targetMs, signal: abort };
+      const request = { no: range.no, reach, targetMs, signal: abort, cache: this.#cache };
       const outcome = await runChunk(await this.#session.connected(), work, request);
+      if (outcome.kind !== 'advanced') this.#cache.clear();
       if (outcome.kind === 'failed' && abort.aborted) {
         await this.#isolator.stopped(range, outcome);
         throw outcome.error;

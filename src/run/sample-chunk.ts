@@ -47,7 +47,7 @@ export async function applied(
   const over = new AbortController();
   try {
     const owned = { space: 'keys' as const, after, hi: upTo, attempt: 1 };
-    const context = chunkContext(work, owned, signal);
+    const context = chunkContext(work, owned, { cache: new Map(), signal });
     const reach = { rows: limit, keys: work.step.setBased ? limit : null };
     const found = (): Promise<void> => Promise.resolve();
     const done = migrate(session, work, guard, { context, owned, reach, found });

@@ -54,7 +54,7 @@ export async function makeChecks(stage: Stage): Promise<MigrationTestReport> {
   };
 }
 
-const others: readonly CheckName[] = ['check', 'verify', 'twice', 'chunks', 'resume', 'down'];
+const others: readonly CheckName[] = ['check', 'verify', 'twice', 'chunks', 'resume', 'rollback', 'down'];
 
 function whatIsWrong(up: Ended, rows: number): string | null {
   if (up.kind === 'failed') return up.message;

@@ -44,10 +44,11 @@ export interface MigrationTest {
  * What is asked of a migration, in this order.
  * `up`: it runs to its end, and its `select` finds rows. `check`: the author's own. `verify`: its `verify`
  * finds no row. `twice`: a second `up` changes nothing. `chunks`: small chunks have the result of large ones.
- * `resume`: after two crashes in the middle the result is the same. `down`: after a crash in the middle of it,
+ * `resume`: after two crashes in the middle the result is the same. `rollback`: so it is where chunks are rolled back
+ * and tried again in the same process, and `check` finds nothing wrong with it. `down`: after a crash in the middle of it,
  * every seeded row is what it was, and there is no other.
  */
-export type CheckName = 'up' | 'check' | 'verify' | 'twice' | 'chunks' | 'resume' | 'down';
+export type CheckName = 'up' | 'check' | 'verify' | 'twice' | 'chunks' | 'resume' | 'rollback' | 'down';
 
 export interface CheckResult {
   readonly name: CheckName;

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { fail } from '../errors.ts';
 import { isMigrationFile, nameOfFile } from '../migration/folder.ts';
-import { type Crash, type Described, crashFile, descriptionFile } from './interrupted.ts';
+import { type Described, type Mishap, crashFile, descriptionFile } from './interrupted.ts';
 
 /** A folder of migrations that stand for those of the author's, which are loaded from where they are. */
 export interface TestFolder {
@@ -14,8 +14,8 @@ export interface TestFolder {
   add(file: string): Promise<string>;
   /** A message with the names of the author's files for those that stand for them. */
   translate(message: string): string;
-  /** Orders a crash for all commands from now on; null: none. */
-  order(crash: Crash | null): Promise<void>;
+  /** Orders what goes wrong in all commands from now on; null: nothing. */
+  order(mishap: Mishap | null): Promise<void>;
   /** What a migration that was loaded exports. */
   describe(name: string): Promise<Described | null>;
 }
@@ -39,9 +39,9 @@ export async function withFolder<Result>(work: (folder: TestFolder) => Promise<R
         for (const [standIn, file] of originals) text = text.replaceAll(standIn, path.basename(file));
         return text;
       },
-      order: async (crash) => {
+      order: async (mishap) => {
         const order = path.join(root, crashFile);
-        await (crash === null ? rm(order, { force: true }) : writeFile(order, JSON.stringify(crash)));
+        await (mishap === null ? rm(order, { force: true }) : writeFile(order, JSON.stringify(mishap)));
       },
       describe: async (name) => {
         const text = await readFile(path.join(root, descriptionFile(name)), 'utf8').catch(() => 'null');

@@ -12,6 +12,9 @@ export interface Crash {
   readonly at: 'beginning' | 'end';
 }
 
+/** What goes wrong: a crash, or that chunks are rolled back when `update` has done its work, and are tried again. */
+export type Mishap = Crash | 'rollbacks';
+
 /** What a migration exports, as far as the test needs to know. */
 export interface Described {
   readonly kind: 'data' | 'schema';
@@ -43,8 +46,10 @@ export function interrupted(file: Exports, folder: string, name: string): Export
   writeFileSync(path.join(folder, descriptionFile(name)), JSON.stringify(description));
   const crash = orderedCrash(folder);
   if (crash === null || description.kind === 'schema') return { ...exports };
-  const dying = (update: unknown): unknown =>
-    typeof update === 'function' ? dyingIn(update as Update, crash) : update;
+  const dying = (update: unknown): unknown => {
+    if (typeof update !== 'function') return update;
+    return crash === 'rollbacks' ? rolledBack(update as Update) : dyingIn(update as Update, crash);
+  };
   const steps =
     typeof down === 'object' && down !== null
       ? { down: { ...down, update: dying((down as Exports)['update']) } }
@@ -52,9 +57,9 @@ export function interrupted(file: Exports, folder: string, name: string): Export
   return { ...exports, update: dying(exports['update']), ...steps };
 }
 
-function orderedCrash(folder: string): Crash | null {
+function orderedCrash(folder: string): Mishap | null {
   try {
-    return JSON.parse(readFileSync(path.join(folder, crashFile), 'utf8')) as Crash;
+    return JSON.parse(readFileSync(path.join(folder, crashFile), 'utf8')) as Mishap;
   } catch {
     return null;
   }
@@ -70,6 +75,26 @@ function dyingIn(update: Update, { call, at }: Crash): Update {
       const result: unknown = await Reflect.apply(target, self, args);
       if (calls === call) die();
       return result;
+    },
+  });
+}
+
+// Enough to see what they do; each costs a wait.
+const mostRollbacks = 10;
+
+/** The first try of a chunk ends with an error that passes, as a deadlock does. */
+function rolledBack(update: Update): Update {
+  let rollbacks = 0;
+  return new Proxy(update, {
+    apply: async (target, self, args) => {
+      const result: unknown = await Reflect.apply(target, self, args);
+      const [db] = args.filter((one) => typeof one === 'function') as { raw(sql: string): unknown }[];
+      const { attempt } = args[2] as { readonly attempt: number };
+      if (attempt > 1 || rollbacks >= mostRollbacks) return result;
+      rollbacks += 1;
+      return await db?.raw(
+        `do $$ begin raise exception 'testMigration rolls back' using errcode = '40001'; end $$`,
+      );
     },
   });
 }

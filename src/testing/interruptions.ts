@@ -38,7 +38,8 @@ export async function interruptedChecks(stage: Stage, run: Undisturbed): Promise
       { call: middle, at: 'end' },
       { call: 2, at: 'beginning' },
     ]);
-    const forward = await forwardChecks(own, run, up, url);
+    const afterCrashes = await forwardChecks(own, run, up, url);
+    const forward = [...afterCrashes, await rollbackCheck(own, run, afterCrashes)];
     if (up.ended.kind !== 'done')
       return { crashes: up.crashes, checks: [...forward, skipped('down', 'up failed')] };
     if (!run.described.hasDown)
@@ -104,6 +105,29 @@ async function forwardChecks(
   return [chunks, ofDifference('resume', differenceOf(reference, after, stage.seed), crashesMatter)];
 }
 
+/** Chunks that are rolled back when `update` has done its work, and tried again by the same process. */
+async function rollbackCheck(
+  stage: Stage,
+  run: Undisturbed,
+  before: readonly CheckResult[],
+): Promise<CheckResult> {
+  if (before.some(({ outcome }) => outcome !== 'passed'))
+    return skipped('rollback', 'it cannot be told while chunks or resume fails');
+  const url = await stage.fresh();
+  await stage.place.folder.order('rollbacks');
+  const ended = await inSmallChunks(stage, run, url, 'up');
+  if (ended.kind !== 'done') return fromCommand('rollback', ended);
+  const compared = ofDifference(
+    'rollback',
+    differenceOf(run.result, await stage.look(url), stage.seed),
+    remembered,
+  );
+  const { check } = stage.request;
+  if (compared.outcome !== 'passed' || check === null) return compared;
+  const error = await stage.hands.call(check, url);
+  return error === null ? compared : ofDifference('rollback', `check throws: ${error}`, remembered);
+}
+
 async function backwardCheck(stage: Stage, ended: Ended, url: string): Promise<CheckResult> {
   if (ended.kind !== 'done') return fromCommand('down', ended);
   return ofDifference('down', differenceOf(stage.seed, await stage.look(url), stage.seed), staysChanged);
@@ -117,6 +141,11 @@ const chunksMatter = {
 const crashesMatter = {
   what: 'after a kill -9 in the middle the result is another one',
   hint: 'write through db alone, and keep nothing between two calls of update; put what is random into ignore',
+};
+
+const remembered = {
+  what: 'after chunks were rolled back and tried again in the same process, the result is another one',
+  hint: 'keep nothing in variables outside of update that a try has written or read: put it into context.cache, which is emptied when a chunk is rolled back',
 };
 
 const staysChanged = {

@@ -38,7 +38,7 @@ describe('a migration that is right', () => {
       chunkSize: 3,
       crashes: 3,
       idempotent: true,
-      checks: ['up', 'check', 'verify', 'twice', 'chunks', 'resume', 'down'].map((name) =>
+      checks: ['up', 'check', 'verify', 'twice', 'chunks', 'resume', 'rollback', 'down'].map((name) =>
         name === 'check'
           ? { name, outcome: 'skipped', message: 'no check is given' }
           : { name, outcome: 'passed', message: null },
@@ -120,7 +120,7 @@ describe('what is wrong with a migration is found and named', () => {
     expect({ name, code }).toEqual({ name: 'MigrationTestError', code: 'MIGRATION_FAILED' });
     expect(report).toMatchObject({ rows: 21, idempotent: false });
     expect(message).toMatch(
-      /^a: 2 of 7 checks failed\n {2}twice: a second up changes rows again\n +people: 21 rows differ in score: id = \(1\), \(2\), \(3\), …\n +hint: let select find only /,
+      /^a: 2 of 8 checks failed\n {2}twice: a second up changes rows again\n +people: 21 rows differ in score: id = \(1\), \(2\), \(3\), …\n +hint: let select find only /,
     );
     expect(message).toMatch(
       /\n {2}down: after down the rows are not those of before\n +people: 21 rows differ in name: id = \(1\), /,
@@ -154,6 +154,32 @@ describe('what is wrong with a migration is found and named', () => {
     expect(resume).toMatch(/log: of the rows without a key of the seed, 0 are missing and 3 are too many/);
     expect(report.idempotent).toBe(false);
     expect(report.checks.at(-1)).toEqual({ name: 'down', outcome: 'skipped', message: 'it exports no down' });
+  });
+
+  it('what a module remembers of a chunk that was rolled back', async () => {
+    const report = await reported(
+      `const seen = new Set();
+       export const select = (db) => db('people').select('id', 'score').whereNull('place');
+       export const update = async (db, rows) => {
+         for (const { id, score } of rows) {
+           const team = Number(score) % 2;
+           if (!seen.has(team)) await db('teams').where({ id: team }).update({ used: true });
+           seen.add(team);
+           await db('people').where({ id }).update({ place: team });
+         }
+       };`,
+      {
+        seed: [
+          people,
+          'create table teams (id int primary key, used bool); insert into teams values (0), (1)',
+        ],
+      },
+    );
+    expect(failures(report)).toEqual({
+      rollback: expect.stringMatching(
+        /^after chunks were rolled back and tried again in the same process, .*\n +teams: [12] rows? differs? in used: [^]*context\.cache/,
+      ),
+    });
   });
 
   it('a result that depends on how the rows are cut into chunks', async () => {

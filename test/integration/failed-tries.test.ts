@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, it, vi } from 'vitest';
 import { advance, own } from '../../src/ledger/chunks.ts';
 import { recordFailure } from '../../src/ledger/quarantine.ts';
 import { claim, layOut, totals } from '../../src/ledger/ranges.ts';
@@ -8,6 +8,7 @@ import { Session } from '../../src/postgres/session.ts';
 import { createMigrator } from '../../src/application.ts';
 import { type TestDatabase, createDatabase, withDatabase } from '../support/database.ts';
 import { makeProject } from '../support/project.ts';
+import { migrateHere } from '../support/small-run.ts';
 
 /** What the ledger keeps of a try that failed, also where another worker was quicker than the word of it. */
 
@@ -30,6 +31,8 @@ afterAll(async () => {
   await session.end();
   await database.drop();
 });
+
+afterEach(() => void vi.unstubAllEnvs());
 
 /** A run with one range, which worker `a` has taken up, and then worker `b`. */
 async function twiceTaken(name: string): Promise<string> {
@@ -143,5 +146,28 @@ it('of the last row of a range leaves no empty range behind it, however often it
     } finally {
       await migrator.close();
     }
+  });
+});
+
+it('empties the cache that update has from one chunk to the next', async () => {
+  vi.stubEnv('UMZUG_CLUSTER_LANES', '1');
+  await withDatabase(async ({ url, client }) => {
+    await client.query(`
+      create table t (id int primary key, n int);
+      insert into t (id) select generate_series(1, 39);
+      analyze t`);
+    const source = `
+      export const options = { chunkSize: 10 };
+      export const select = (db) => db('t').select('id');
+      export const update = async (db, rows, { cache, attempt }) => {
+        const n = cache.get('chunks') ?? 0;
+        cache.set('chunks', n + 1);
+        await db('t').whereRaw('id = any (?)', [rows.map(({ id }) => id)]).update({ n });
+        if (attempt > 1 || rows[0].id !== 21) return;
+        await db.raw("do $$ begin raise exception using errcode = '40001'; end $$");
+      };`;
+    await migrateHere(makeProject({ 'a.ts': source }).dir, url);
+    const { rows } = await client.query('select n from t where id in (1, 11, 21, 31) order by id');
+    expect(rows.map(({ n }) => n)).toEqual([0, 1, 0, 1]);
   });
 });
