@@ -147,6 +147,44 @@ describe('stopping', () => {
   });
 });
 
+describe('a folder that is not its own', () => {
+  const refusal = (folder: string): object => ({
+    code: 'CONFIG',
+    message: `refusing to use ${folder} for the embedded Postgres`,
+  });
+
+  it('is neither used nor deleted: .postgres as a link, or made by somebody else', async () => {
+    const state = path.join(projectDir, '.postgres');
+    const others = path.join(projectDir, 'others');
+    await mkdir(others, { mode: 0o700 });
+    await writeFile(path.join(others, 'umzug-cluster'), '');
+    await symlink(others, state);
+    await expect(removeEmbedded(projectDir)).rejects.toMatchObject(refusal(state));
+    await expect(startEmbedded(projectDir, { settings })).rejects.toMatchObject(refusal(state));
+    await rm(state);
+    await mkdir(state, { mode: 0o700 });
+    await writeFile(path.join(state, 'diary'), '');
+    await expect(removeEmbedded(projectDir)).rejects.toMatchObject(refusal(state));
+    expect(existsSync(path.join(state, 'diary')) && existsSync(path.join(others, 'umzug-cluster'))).toBe(
+      true,
+    );
+    await rm(state, { recursive: true });
+  });
+
+  it('is not deleted where .postgres/location names it', async () => {
+    const other = await temporaryFolder();
+    await startEmbedded(projectDir, { settings });
+    await stopEmbedded(projectDir);
+    const location = path.join(projectDir, '.postgres/location');
+    const before = await readFile(location, 'utf8').catch(() => null);
+    await writeFile(location, other);
+    await expect(removeEmbedded(projectDir)).rejects.toMatchObject(refusal(other));
+    expect(existsSync(other)).toBe(true);
+    await (before === null ? rm(location) : writeFile(location, before));
+    await rm(other, { recursive: true });
+  });
+});
+
 describe('after a crash', () => {
   it('starts again over a postmaster.pid that is left over', async () => {
     const server = await startEmbedded(projectDir, { settings });
@@ -178,7 +216,8 @@ describe.runIf(asRoot)('as root', () => {
     const account = serverAccount();
     expect(server.dataDir.startsWith(projectDir)).toBe(false);
     expect(statSync(server.dataDir).uid).toBe(account?.uid);
-    expect(statSync(path.dirname(server.dataDir)).mode & 0o777).toBe(0o700);
+    const { mode, uid } = statSync(path.dirname(server.dataDir));
+    expect([mode & 0o777, uid], 'the account cannot put a link beside its data').toEqual([0o711, 0]);
     expect(statSync(`/proc/${pidOf(server)}`).uid).toBe(account?.uid);
     expect(await startEmbedded(projectDir)).toEqual({ ...server, started: false });
     await removeEmbedded(projectDir);

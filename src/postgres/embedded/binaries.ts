@@ -127,7 +127,7 @@ async function packaged(native: string, account: Account, copyTo: string): Promi
     await mkdir(temporary, { mode: 0o755 });
     await cp(native, temporary, { recursive: true, verbatimSymlinks: true });
     // with a strict umask npm leaves files that only their owner can read
-    execFileSync('chown', ['-R', `${account.uid}:${account.gid}`, temporary]);
+    execFileSync('chmod', ['-R', 'a+rX', temporary]);
     // whoever copies second finds the folder taken by the same files
     await rename(temporary, copyTo).catch(() => rm(temporary, { recursive: true, force: true }));
   }

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { chown, mkdir, open, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, open, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import path from 'node:path';
 import { fail } from '../../errors.ts';
@@ -40,11 +40,14 @@ export async function createData(
   const passwordFile = path.join(work, 'password');
   const data = path.join(work, 'data');
   try {
-    await mkdir(work, { mode: 0o700 });
+    await mkdir(work, { mode: 0o711 });
+    await mkdir(data, { mode: 0o700 });
     await writeFile(passwordFile, password, { mode: 0o600 });
     if (account !== null) {
+      // The folder itself stays ours: the account could put a link where its data is to be.
+      await chmod(work, 0o711);
       await chown(passwordFile, account.uid, account.gid);
-      await chown(work, account.uid, account.gid);
+      await chown(data, account.uid, account.gid);
     }
     await runInitdb(data, passwordFile, binaries, account, settings);
     await rename(data, home.dataDir).catch((error: NodeJS.ErrnoException) => {

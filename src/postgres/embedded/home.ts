@@ -1,11 +1,13 @@
 import { createHash, randomBytes } from 'node:crypto';
+import { constants } from 'node:fs';
 import {
   chmod,
-  chown,
   link,
   lstat,
   mkdir,
+  open,
   readFile,
+  readdir,
   realpath,
   rename,
   rm,
@@ -13,11 +15,11 @@ import {
 } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import { fail, messageOf } from '../../errors.ts';
+import { UmzugClusterError, fail, messageOf } from '../../errors.ts';
 import { canEnter } from './account.ts';
 import type { Account } from './account.ts';
 
-/** The folder of one embedded server: `data`, `password`, `port`, `log` and, where needed, `native`. */
+/** The folder of one embedded server: `data`, `password`, `port`, `log`, its mark and, where needed, `native`. */
 export interface Home {
   readonly folder: string;
   readonly dataDir: string;
@@ -35,25 +37,26 @@ export function stateFolderOf(projectDir: string): string {
   return path.resolve(projectDir, stateFolder);
 }
 
-/** The home that `openHome` made, or null where the project has none. */
+// Stands in every folder that this tool has made: without it nothing is used, and nothing deleted.
+const mark = 'umzug-cluster';
+const markText = 'The embedded Postgres of umzug-cluster: "make clean" removes it and this folder.\n';
+
+/** The home that `openHome` made, or null where the project has none. Throws CONFIG where it is not its own. */
 export async function findHome(projectDir: string): Promise<Home | null> {
   const state = stateFolderOf(projectDir);
+  if (!(await isOwn(state))) return null;
   const pointed = await readOptional(path.join(state, 'location'));
-  const folder = await realpath(pointed ?? state).catch(() => null);
-  if (folder === null) return null;
-  if (pointed !== null) await checkPrivate(folder, uidInName(pointed));
-  return homeAt(folder);
-}
-
-/** The pointer is a file that anybody could have committed: it may name a folder of ours, and no other. */
-function uidInName(folder: string): number {
-  const uid = /^umzug-cluster-[0-9a-f]{16}-(\d+)$/.exec(path.basename(folder))?.[1];
-  if (uid !== undefined) return Number(uid);
-  throw fail('CONFIG', {
-    message: `refusing to use ${folder} for the embedded Postgres`,
-    detail: 'The file .postgres/location names it, but it is not a folder that this tool makes.',
-    hint: 'Delete the file.',
-  });
+  if (pointed === null) return homeAt(await realpath(state));
+  // The pointer is a file that anybody could have committed: it may name the folder of this project, and no other.
+  if (!path.basename(pointed).startsWith(`${await nameOf(state)}-`)) {
+    throw fail('CONFIG', {
+      message: `refusing to use ${pointed} for the embedded Postgres`,
+      detail:
+        'The file .postgres/location names it, but it is not the folder that this tool made for this project.',
+      hint: 'Delete the file.',
+    });
+  }
+  return (await isOwn(pointed)) ? homeAt(await realpath(pointed)) : null;
 }
 
 /**
@@ -63,9 +66,10 @@ function uidInName(folder: string): number {
 export async function openHome(projectDir: string, account: Account): Promise<Home> {
   const state = stateFolderOf(projectDir);
   try {
-    await mkdir(state, { recursive: true, mode: account === null ? 0o700 : 0o755 });
+    await takeFolder(state, account);
     await writeFile(path.join(state, '.gitignore'), '*\n');
   } catch (error) {
+    if (error instanceof UmzugClusterError) throw error;
     throw fail('CONFIG', {
       message: 'cannot make a folder for the embedded Postgres',
       detail: messageOf(error),
@@ -76,17 +80,21 @@ export async function openHome(projectDir: string, account: Account): Promise<Ho
   const known = await findHome(projectDir);
   if (known !== null && canEnter(account, known.folder)) return known;
   if (account === null) return homeAt(await realpath(state));
-  const folder = await relocate(await realpath(state), account);
+  const folder = await relocate(state, account);
   await replaceFile(path.join(state, 'location'), folder);
   return homeAt(folder);
 }
 
+/** The name depends on the project alone, so that the data is found again when the pointer was deleted. */
+async function nameOf(state: string): Promise<string> {
+  const hash = createHash('sha256').update(await realpath(state));
+  return `umzug-cluster-${hash.digest('hex').slice(0, 16)}`;
+}
+
 async function relocate(state: string, account: NonNullable<Account>): Promise<string> {
-  // the name depends on the project alone, so that the data is found again when the pointer was deleted
-  const hash = createHash('sha256').update(state).digest('hex').slice(0, 16);
   for (const parent of new Set([os.tmpdir(), '/tmp', '/var/tmp'])) {
     if (!canEnter(account, parent)) continue;
-    const folder = path.join(await realpath(parent), `umzug-cluster-${hash}-${account.uid}`);
+    const folder = path.join(await realpath(parent), `${await nameOf(state)}-${account.uid}`);
     await takeFolder(folder, account);
     return folder;
   }
@@ -97,24 +105,42 @@ async function relocate(state: string, account: NonNullable<Account>): Promise<s
   });
 }
 
-/** Makes a folder for the account alone; refuses one that somebody else put there first. */
-export async function takeFolder(folder: string, account: NonNullable<Account>): Promise<void> {
-  await mkdir(folder, { mode: 0o700 }).catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EEXIST') throw error;
-  });
-  await checkPrivate(folder, account.uid);
-  await chown(folder, account.uid, account.gid);
+/**
+ * Makes a folder for a server; refuses one that somebody else put there first. It stays our own: in a folder of the
+ * account's, whoever runs as that account could put links where we write.
+ */
+async function takeFolder(folder: string, account: Account): Promise<void> {
+  try {
+    await mkdir(folder, { mode: 0o700 });
+    // The account must get through to its data, and needs to see nothing else.
+    if (account !== null) await chmod(folder, 0o711);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  }
+  if (!(await isOwn(folder))) await writeFile(path.join(folder, mark), markText);
 }
 
-async function checkPrivate(folder: string, uid: number): Promise<void> {
-  // lstat: a symbolic link to a folder of ours would be somebody else's trap
-  const found = await lstat(folder);
-  // our own: another command has made it and is about to hand it over
-  const owned = found.uid === uid || found.uid === process.getuid?.();
-  if (found.isDirectory() && owned && (found.mode & 0o077) === 0) return;
+/** Whether this tool has made the folder; false where it is empty or missing. Throws CONFIG where it is another's. */
+async function isOwn(folder: string): Promise<boolean> {
+  // lstat: a link to a folder of ours would be somebody else's trap
+  const found = await lstat(folder).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return null;
+    throw error;
+  });
+  if (found === null) return false;
+  const uid = process.getuid?.() ?? found.uid;
+  const isPrivate = found.uid === uid && (process.platform === 'win32' || (found.mode & 0o022) === 0);
+  const names = found.isDirectory() && isPrivate ? await readdir(folder) : [];
+  if (found.isDirectory() && isPrivate && (names.length === 0 || names.includes(mark)))
+    return names.length > 0;
+  const what = !found.isDirectory()
+    ? 'It is a link or a file, not a folder.'
+    : isPrivate
+      ? 'This tool has not made it: it has no file "umzug-cluster".'
+      : `Others may write it: owner ${found.uid}, mode ${(found.mode & 0o777).toString(8)}.`;
   throw fail('CONFIG', {
     message: `refusing to use ${folder} for the embedded Postgres`,
-    detail: `It is not a private folder of user ${uid}: owner ${found.uid}, mode ${(found.mode & 0o777).toString(8)}.`,
+    detail: what,
     hint: 'Find out who made it and remove it, or set DATABASE_URL.',
   });
 }
@@ -163,9 +189,11 @@ export async function dataMajorOf(home: Home): Promise<number | null> {
 
 /** The log, open to the account for appending. */
 export async function prepareLog(home: Home, account: Account): Promise<void> {
-  await writeFile(home.log, '', { flag: 'a', mode: 0o600 });
-  await chmod(home.log, 0o600);
-  if (account !== null) await chown(home.log, account.uid, account.gid);
+  const { O_APPEND, O_CREAT, O_NOFOLLOW, O_WRONLY } = constants;
+  const log = await open(home.log, O_APPEND | O_CREAT | O_NOFOLLOW | O_WRONLY, 0o600);
+  await log.chmod(0o600);
+  if (account !== null) await log.chown(account.uid, account.gid);
+  await log.close();
 }
 
 async function readOptional(file: string): Promise<string | null> {
