@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module';
 import type { Knex } from 'knex';
 import { withoutLiterals } from '../core/server-message.ts';
+import { compiledFor } from './confined.ts';
 import { knownUpdate, noteUpdate } from './known-update.ts';
 import { type BuiltThings, trackBuilt, trackedBuilder } from './unrun.ts';
 
@@ -86,7 +87,9 @@ export function chunkKnex(knexConfig: Knex.Config, driver: ChunkDriver): ChunkKn
     }
     override queryCompiler(builder: object, ...rest: unknown[]): unknown {
       built.used(builder);
-      return (super.queryCompiler as (...all: unknown[]) => unknown).call(this, builder, ...rest);
+      const compiled = compiledFor(builder, driver.refuse);
+      built.used(compiled);
+      return (super.queryCompiler as (...all: unknown[]) => unknown).call(this, compiled, ...rest);
     }
     override schemaBuilder(): Knex.SchemaBuilder {
       const builder = super.schemaBuilder();

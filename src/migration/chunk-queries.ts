@@ -6,16 +6,13 @@ import {
   type KeyRange,
   type Statement,
   asText,
-  comparedColumns,
-  oneOfArray,
   oneOf,
-  oneOfQuery,
   orderBy,
   quote,
   tableName,
   within,
 } from './key-sql.ts';
-import { escapeMarks, toMarks } from './marks.ts';
+import { toMarks } from './marks.ts';
 import { type ColumnSize, lastFitting } from './row-sizes.ts';
 import { type SelectShape, groupWhere, hasColumns } from './select-shape.ts';
 
@@ -163,47 +160,6 @@ export function setBasedRows(
   return native(query.andWhere(raw(query, condition)).select(raw(query, column)));
 }
 
-/**
- * The author's query on one range, ready for `.update()` or `.delete()`. `identity`: the table with the key of its rows,
- * where `base` orders them by something else.
- */
-export function setBasedChunk(
-  shape: SelectShape,
-  base: BaseTable,
-  db: Knex,
-  range: KeyRange,
-  identity: BaseTable = base,
-): Query {
-  const { alias } = shape.table;
-  const key = keyIn(shape, base);
-  const query = restrict(groupWhere(shape.builder).clearSelect(), within(alias, key, range, 1));
-  if (shape.plain) return identity === base ? query : inKeyOrder(shape, query, keyIn(shape, identity));
-  const inner = query.select(raw(query, comparedColumns(alias, key))).toSQL();
-  const name = shape.keyAs === undefined ? alias : base.name;
-  const [before, behind] = oneOfQuery(name, base.key);
-  const table = db.raw(escapeMarks(`${tableName(base)} as ${quote(name)}`));
-  return db(table as unknown as string).whereRaw(
-    `${escapeMarks(before)}${inner.sql}${escapeMarks(behind)}`,
-    inner.bindings as Knex.RawBinding[],
-  ) as Query;
-}
-
-/**
- * The rows of some blocks in the order of their keys, where that can be said. Each gets a new entry in the key's index:
- * in the order of the blocks that is another of its pages for each row. Where neither table nor index fits into the
- * cache, 1,500,000 rows with random uuid keys, 40,000 a chunk, took 18.4 and 19.6 instead of 24.5 and 26.7 s, and three
- * quarters of the WAL; in the cache, 7.0 to 8.8 instead of 7.3 to 8.2 s.
- */
-function inKeyOrder(shape: SelectShape, inBlocks: Query, key: readonly KeyColumn[]): Query {
-  const { alias } = shape.table;
-  const keys = inBlocks.clone().select(raw(inBlocks, comparedColumns(alias, key)));
-  const { text, values } = native(keys.orderByRaw(raw(keys, orderBy(alias, key))));
-  const chosen = oneOfArray(alias, key, text);
-  return chosen === null
-    ? inBlocks
-    : restrict(groupWhere(shape.builder).clearSelect(), { text: chosen, values });
-}
-
 /** The key's columns under the names that the query gives them. */
 export function keyIn({ keyAs }: SelectShape, { key }: BaseTable): readonly KeyColumn[] {
   if (keyAs === undefined) return key;
@@ -229,17 +185,20 @@ function selectKeyColumns(query: Query, shape: SelectShape, base: BaseTable): vo
   }
 }
 
-function restrict(query: Query, condition: Statement): Query {
+/** A query with one more condition. */
+export function restrict(query: Query, condition: Statement): Query {
   return query.andWhere(raw(query, condition.text, condition.values));
 }
 
-function raw(query: Query, text: string, values: readonly unknown[] = []): Knex.Raw {
+/** A fragment of SQL with `$1` placeholders, for a query. */
+export function raw(query: Query, text: string, values: readonly unknown[] = []): Knex.Raw {
   const { client } = query as unknown as { client: Pick<Knex, 'raw'> };
   const { sql, bindings } = toMarks(text, values);
   return client.raw(sql, [...bindings] as Knex.RawBinding[]);
 }
 
-function native(query: Query): Statement {
+/** A query as it is sent. */
+export function native(query: Query): Statement {
   const { sql, bindings } = query.toSQL().toNative();
   return { text: sql, values: bindings };
 }

@@ -78,7 +78,7 @@ export function countWritten(
   among: KeyRange | Keys | KeptKeys,
 ): Statement {
   const { alias } = shape.table;
-  return countOf(setBasedRows(shape, chosenOf(shape, base, among), isOwn(alias)));
+  return countOf(setBasedRows(shape, chosenOf(shape, base, among), isOwnRow(alias)));
 }
 
 /**
@@ -103,22 +103,25 @@ export function countWrittenBeside(
   const [before, behind] = oneOfQuery('t', base.key);
   return {
     text: `select pg_catalog.count(*) as count from ${tableName(base)} as t
-      where ${isOwn('t')} and not (${chosen.text}) and ${before}${text}${behind}`,
+      where ${isOwnRow('t')} and not (${chosen.text}) and ${before}${text}${behind}`,
     values: [...values, ...chosen.values],
   };
 }
 
-/** Whether the open transaction has written a row. */
-function isOwn(alias: string): string {
+/** Whether this transaction has written a row. */
+export function isOwnRow(alias: string): string {
+  const whole = (value: number): string => `${value}::pg_catalog.int8`;
   const own = 'pg_catalog.pg_current_xact_id()::pg_catalog.text::pg_catalog.int8';
+  const row = `${quote(alias)}.xmin::pg_catalog.text::pg_catalog.int8`;
+  const [plus, minus, modulo] = ['+', '-', '%'].map((sign) => `operator(pg_catalog.${sign})`);
   // The number of a row is without its epoch: how far it is behind this transaction's, from -2^31 on. Not by age(),
   // which goes on counting from the number that was next when it was first asked: by now it may be somebody else's.
-  const behind = `(${quote(alias)}.xmin::pg_catalog.text::pg_catalog.int8 - ${own} % 4294967296 + 6442450944)
-      % 4294967296 - 2147483648`;
+  const ahead = `(${row} ${minus} (${own} ${modulo} ${whole(2 ** 32)})) ${plus} ${whole(2 ** 32 + 2 ** 31)}`;
+  const behind = `((${ahead}) ${modulo} ${whole(2 ** 32)}) ${minus} ${whole(2 ** 31)}`;
   // Whoever else began after this transaction is over, or its rows would not be seen: what is in progress is this
   // transaction itself, and its savepoints.
-  return `case when ${behind} >= 0 then pg_catalog.pg_xact_status(
-      (${own} + ${behind})::pg_catalog.text::pg_catalog.xid8) = 'in progress' end`;
+  return `case when (${behind}) operator(pg_catalog.>=) ${whole(0)} then pg_catalog.pg_xact_status(
+      (${own} ${plus} (${behind}))::pg_catalog.text::pg_catalog.xid8) operator(pg_catalog.=) 'in progress' end`;
 }
 
 function chosenOf(shape: SelectShape, base: BaseTable, among: KeyRange | Keys | KeptKeys): Statement {

@@ -3,12 +3,13 @@ import type { Knex } from 'knex';
 import { fail } from '../errors.ts';
 import { overLimit } from '../core/statement-limits.ts';
 import type { Result, Session } from '../postgres/session.ts';
+import { inOrder } from '../postgres/transaction.ts';
 import { type QueryObject, chunkKnex } from './chunk-client.ts';
 import type { Database } from './contract.ts';
 import { forbiddenIn } from './forbidden.ts';
 import { codeOf, isTransient, mistakeBehind } from './mistake-behind.ts';
 import * as mistakes from './mistakes.ts';
-import { knownUpdate } from './known-update.ts';
+import { type KnownUpdate, knownUpdate } from './known-update.ts';
 import { statementsOf } from './statements.ts';
 import { accountFor, listenForStrays, reportStray } from './strays.ts';
 import { type Written, nothingWritten, withStatement } from './written.ts';
@@ -26,6 +27,8 @@ export interface GuardedDatabase {
   settle(work: () => unknown, expect: Expectation): Promise<unknown>;
   /** What the statements so far say of the rows they wrote. */
   readonly written: () => Written;
+  /** Has `send` send something ahead of each of the author's statements; null: nothing. */
+  readonly ahead: (send: Ahead) => void;
   /** Throws where `db` was used after `settle`: what was refused then is missing. */
   verify(): void;
   /** What a later error means where author code swallowed one before; else the error itself. */
@@ -33,6 +36,9 @@ export interface GuardedDatabase {
   /** After this every use throws. */
   close(): void;
 }
+
+/** Is told the text of a statement and, where that is known, what it writes. */
+export type Ahead = (sql: string, known: KnownUpdate | undefined) => Promise<unknown> | null;
 
 export interface Expectation {
   /** Name of the function that runs, for messages: `update`, `down.update`, `up`. */
@@ -55,6 +61,7 @@ export function guardDatabase(
       get: (target, property) => guard.property(target, property),
     }) as Database,
     written: () => guard.written,
+    ahead: (send) => void (guard.ahead = send),
     explain: (error) => guard.explain(error),
     verify: () => guard.verify(),
     close: () => guard.close(),
@@ -68,6 +75,7 @@ type Phase = 'open' | 'over' | 'failed';
 class Guard {
   readonly knex;
   written: Written = nothingWritten;
+  ahead: Ahead | null = null;
   readonly #session: Session;
   readonly #isTransaction: boolean;
   readonly #isDdlAllowed: boolean;
@@ -199,9 +207,12 @@ class Guard {
     this.#inFlight += 1;
     try {
       const { sql, bindings = [], options = {} } = query;
-      const result = await this.#session.authorQuery(sql, bindings, harmless(options));
       const known = knownUpdate(query);
-      this.written = withStatement(this.written, { sql, bindings: bindings.length, known }, result);
+      const [, result] = await inOrder([
+        this.ahead?.(sql, known) ?? null,
+        this.#session.authorQuery(sql, bindings, harmless(options)),
+      ]);
+      this.written = withStatement(this.written, { bindings: bindings.length, known }, result);
       // An aborted transaction runs nothing: an error before was handled, by going back to a savepoint.
       this.#firstError = null;
       return result;

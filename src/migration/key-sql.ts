@@ -104,7 +104,16 @@ export function within(alias: string, key: readonly KeyColumn[], range: KeyRange
 
 /** Rows whose key is one of `keys`, with its values; the placeholders begin at `first`. */
 export function oneOf(alias: string, key: readonly KeyColumn[], keys: Keys, first: number): Statement {
-  const values = byColumn(keys, key.length);
+  return oneOfLists(alias, key, byColumn(keys, key.length), first);
+}
+
+/** The same for keys by column: of each an array, or the text of one. */
+export function oneOfLists(
+  alias: string,
+  key: readonly KeyColumn[],
+  values: readonly unknown[],
+  first: number,
+): Statement {
   const [single] = key;
   if (key.length === 1 && single !== undefined && !isArrayType(single)) {
     const text = `${compared(alias, single)} ${operator(single, '=')} any ($${first}::${single.type}[])`;
@@ -137,10 +146,18 @@ export function oneOfQuery(
     return [`(${comparedColumns(alias, key)}) ${operator(leading, '=')} any (`, ')'];
   }
   const names = key.map((_, index) => `k${index}`).join(', ');
+  return ['exists (select from (', `) as ${chosen} (${names}) where ${equalToChosen(alias, key)})`];
+}
+
+/** The name of a query that says which rows are meant. */
+export const chosen = '"__umzug_chosen"';
+
+/** Rows whose key stands in the columns `k0`, `k1`, … of `chosen`. */
+export function equalToChosen(alias: string, key: readonly KeyColumn[]): string {
   const equal = key.map(
-    (column, index) => `${compared(alias, column)} ${operator(column, '=')} "__umzug_chosen".k${index}`,
+    (column, index) => `${compared(alias, column)} ${operator(column, '=')} ${chosen}.k${index}`,
   );
-  return ['exists (select from (', `) as "__umzug_chosen" (${names}) where ${equal.join(' and ')})`];
+  return equal.join(' and ');
 }
 
 /**

@@ -1,4 +1,6 @@
+import { isConfined } from './confined.ts';
 import { type NamingClient, databaseName } from './identifier.ts';
+import { chosen } from './key-sql.ts';
 
 /**
  * Statements of which it is known what they write, since that was given to knex's builder or to `updateRows`, and
@@ -12,6 +14,8 @@ export interface KnownUpdate {
   readonly table: string | null;
   /** What it sets, by names in the database. */
   readonly columns: readonly string[];
+  /** It is the update of a set-based chunk itself: each row that it writes is one of the chunk's. */
+  readonly isChunk?: boolean;
 }
 
 export const writesNothing: KnownUpdate = { table: null, columns: [] };
@@ -43,7 +47,9 @@ export function noteBuilder(builder: object, compiled: { readonly sql?: unknown 
   const table = updatedTable.exec(compiled.sql)?.[1];
   const written = Object.keys({ ..._single.update, ..._single.counter });
   if (table === undefined || written.some((name) => name.includes('.'))) return;
+  // Rows of a query beside it may come more than once.
+  if (compiled.sql.includes(chosen)) return;
   const context = (builder as Update).queryContext();
   const columns = written.map((name) => databaseName(client, name, context));
-  noteUpdate(compiled, { table, columns });
+  noteUpdate(compiled, { table, columns, isChunk: isConfined(builder) });
 }

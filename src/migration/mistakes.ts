@@ -63,6 +63,12 @@ export function noStatement(what: string): Error {
   });
 }
 
+export function onlyRead(what: string): Error {
+  return mistake(`${what} has only read: no statement on db wrote a row`, {
+    hint: 'write with chunk.update(…) or db, or set options.allowNoQueries',
+  });
+}
+
 export function openTransaction(what: string): Error {
   return mistake(`${what} left a transaction of db.transaction() open`, {
     hint: 'commit or roll it back, or pass it a function: db.transaction(async (trx) => { … })',

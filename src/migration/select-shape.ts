@@ -55,9 +55,11 @@ interface KnexStatement {
   readonly distinctOn?: unknown;
   readonly joinType?: string;
   readonly table?: unknown;
+  readonly bool?: string;
 }
 
-interface PrivateBuilder {
+/** A query builder with its private fields. */
+export interface PrivateBuilder {
   _single: Record<string, unknown>;
   _statements: KnexStatement[];
   _method: string;
@@ -208,7 +210,8 @@ function baseTable(inner: PrivateBuilder, file: string): SelectedTable | null {
   };
 }
 
-function tableAndAlias(given: unknown): [text: string | null, alias: string | null] {
+/** A table and its alias as they were given to knex; null for what is no table by name. */
+export function tableAndAlias(given: unknown): [text: string | null, alias: string | null] {
   if (typeof given === 'string') {
     const [, text, alias] = /^(.*?) as (.*)$/is.exec(given) ?? [];
     return text === undefined || alias === undefined ? [given, null] : [text, alias];

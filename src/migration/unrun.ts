@@ -1,4 +1,5 @@
 import type { Knex } from 'knex';
+import { confineCopy } from './confined.ts';
 import { noteBuilder } from './known-update.ts';
 
 /**
@@ -52,7 +53,9 @@ export function trackedBuilder(
     }
     override clone(): Knex.QueryBuilder {
       built.used(this);
-      return super.clone();
+      const copy = super.clone();
+      confineCopy(this, copy);
+      return copy;
     }
     override toSQL(...all: []): Knex.Sql {
       const compiled = super.toSQL(...all);

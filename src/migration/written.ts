@@ -2,10 +2,10 @@ import type { KnownUpdate } from './known-update.ts';
 
 /** What the answers to statements say of the rows that they wrote. */
 export interface Written {
-  /** Rows that the largest statement wrote, as far as its answer says. */
-  readonly rows: number;
-  /** False where a statement may have written more than its answer says. */
-  readonly isCertain: boolean;
+  /** Some statement did more than read. */
+  readonly hasWritten: boolean;
+  /** Of the updates of a set-based chunk itself, how many there were, and the rows of the largest. */
+  readonly ofChunk: { readonly updates: number; readonly rows: number };
   /** Rows that all UPDATEs wrote, where of every statement it is known what it writes; else null. */
   readonly updated: number | null;
   /** What those set. */
@@ -17,8 +17,8 @@ export interface Written {
 }
 
 export const nothingWritten: Written = {
-  rows: 0,
-  isCertain: true,
+  hasWritten: false,
+  ofChunk: { updates: 0, rows: 0 },
   updated: 0,
   columns: [],
   tables: [],
@@ -26,9 +26,16 @@ export const nothingWritten: Written = {
 };
 
 const writes: ReadonlySet<string> = new Set(['INSERT', 'UPDATE', 'DELETE', 'MERGE']);
+const neverWrite: ReadonlySet<string> = new Set([
+  'SELECT',
+  'SHOW',
+  'SET',
+  'SAVEPOINT',
+  'RELEASE',
+  'ROLLBACK',
+]);
 
 interface Sent {
-  readonly sql: string;
   readonly bindings: number;
   readonly known: KnownUpdate | undefined;
 }
@@ -39,14 +46,15 @@ interface Sent {
  */
 export function withStatement(
   before: Written,
-  { sql, bindings, known }: Sent,
+  { bindings, known }: Sent,
   answer: { readonly command: string; readonly rowCount: number | null },
 ): Written {
-  const isWrite = writes.has(answer.command);
-  const rows = isWrite ? (answer.rowCount ?? 0) : 0;
+  const rows = writes.has(answer.command) ? (answer.rowCount ?? 0) : 0;
+  const { updates, rows: most } = before.ofChunk;
+  const isChunk = known?.isChunk === true;
   return {
-    rows: Math.max(before.rows, rows),
-    isCertain: before.isCertain && isWrite && !/\bwith\b/i.test(sql),
+    hasWritten: before.hasWritten || !neverWrite.has(answer.command),
+    ofChunk: isChunk ? { updates: updates + 1, rows: Math.max(most, rows) } : before.ofChunk,
     updated: known === undefined || before.updated === null ? null : before.updated + rows,
     columns: union(before.columns, known?.columns ?? []),
     bindings: Math.max(before.bindings, bindings),

@@ -1,4 +1,5 @@
 import { type PlanNode, readPlan } from '../core/query-plan.ts';
+import { keysNoted } from '../migration/set-keys-sql.ts';
 import type { Session } from '../postgres/session.ts';
 import { inSavepoint } from './sample-chunk.ts';
 
@@ -12,12 +13,14 @@ export interface ChunkStatement {
 /** Statements by their text, with the values of the first of each. */
 type Sent = Map<string, { times: number; readonly values: readonly unknown[] }>;
 
+const ofCounting = new RegExp(`pg_stat_get_xact_tuples_updated|pg_stat_xact_user_tables|${keysNoted}`);
+
 /** Notes what is sent from now on, until `session.onStatement` is reset. */
 export function recordStatements(session: Session): Sent {
   const sent: Sent = new Map();
   session.onStatement = (text, values) => {
     // The counts of a set-based chunk are no part of its work.
-    if (text.includes('pg_stat_get_xact_tuples_updated')) return;
+    if (ofCounting.test(text)) return;
     const known = sent.get(text);
     if (known === undefined) sent.set(text, { times: 1, values });
     else known.times += 1;

@@ -28,19 +28,23 @@ export async function countKept(
   written: Written,
 ): Promise<number> {
   if (keys.length === 0) return 0;
-  const columns = base.key.flatMap(({ name, madeFrom = [] }) => [name, ...madeFrom]);
   const isLikely =
     written.updated !== null &&
     written.updated >= keys.length &&
     written.tables.every((table) => names.includes(table)) &&
-    !written.columns.some((name) => columns.includes(name));
+    !setsKey(written, base);
   if (isLikely) {
-    const { updated, deleted, isPlain } = await readTuples(session, base);
+    const { updated, deleted, isCounted, isRewritten } = await readTuples(session, base);
     const isAll = updated - before.updated === written.updated && deleted === before.deleted;
-    if (isPlain && isAll) return keys.length;
+    if (isCounted && !isRewritten && isAll) return keys.length;
   }
   const counting = countKeys(base, keys);
   return Number((await session.query(counting.text, counting.values)).rows[0]?.['count']);
+}
+
+/** Whether a column of the key is among those that are set, or one that it is generated from. */
+export function setsKey({ columns }: Pick<Written, 'columns'>, base: BaseTable): boolean {
+  return base.key.some(({ name, madeFrom = [] }) => [name, ...madeFrom].some((one) => columns.includes(one)));
 }
 
 /** Refuses an `update` after which so many of its rows' keys are not there any more. */

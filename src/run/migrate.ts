@@ -70,11 +70,11 @@ export async function migrate(
       await stopwatch.update(session, () => inOrder([found(end.rows, end.key), ownTable.count(), settle()]));
       await ownTable.check();
     };
+    const { allowDelete = false } = migration.options;
+    const rules = { name: migration.name, what, mayDelete: allowDelete, mayOnlyRead: expect.allowNoQueries };
     const set = await updateSet(
       session,
-      shape,
-      run.plan,
-      guard,
+      { shape, plan: run.plan, guard, rules },
       { ...owned, reach, isGathered },
       { read, call },
     );

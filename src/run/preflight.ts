@@ -1,8 +1,7 @@
 import type { Knex } from 'knex';
 import { type QueryFn, resolveBaseTable } from '../migration/base-table.ts';
 import { relationsSql } from '../migration/catalog-sql.ts';
-import { lockedChunk, pickKeys, rowsByKeys, setBasedChunk } from '../migration/chunk-queries.ts';
-import { guardDatabase } from '../migration/guard.ts';
+import { lockedChunk, pickKeys, rowsByKeys } from '../migration/chunk-queries.ts';
 import type { BaseTable } from '../migration/key.ts';
 import type { Statement } from '../migration/key-sql.ts';
 import { comparisons, maxKey } from '../migration/key-queries.ts';
@@ -11,6 +10,7 @@ import type { RefusedClause } from '../migration/refused-clauses.ts';
 import { type Relation, readAsWhole, refusedAbove, refusedAtTop } from '../migration/select-plan.ts';
 import { type SelectShape, type WholeSelect, clauseRefusal } from '../migration/select-shape.ts';
 import { resolveWholeBase } from '../migration/whole-base.ts';
+import { setBasedChunk } from '../migration/set-chunk.ts';
 import { asSubquery, unended } from '../migration/whole-select.ts';
 import type { Session } from '../postgres/session.ts';
 import { inOrder, setLocal } from '../postgres/transaction.ts';
@@ -88,16 +88,13 @@ export async function tryChunk(author: AuthorSelect, { shape, base }: Understood
 }
 
 function statementOfChunk(
-  { session, env, step }: AuthorSelect,
+  { step }: AuthorSelect,
   shape: SelectShape,
   base: BaseTable,
   upTo: readonly string[],
 ): Statement {
   const range = { after: null, upTo, limit: 1 };
-  if (step.setBased) {
-    const { builder } = guardDatabase(session, env.knexConfig);
-    return native({ builder: setBasedChunk(shape, base, builder, range) });
-  }
+  if (step.setBased) return native({ builder: setBasedChunk(shape, base, range) });
   return shape.plain ? lockedChunk(shape, base, range) : rowsByKeys(shape, base, [upTo]);
 }
 

@@ -1,15 +1,16 @@
-import { fail } from '../errors.ts';
 import type { Key, RunPlan } from '../ledger/rows.ts';
 import type { Reach } from '../core/reach.ts';
-import { pickKeys, setBasedChunk } from '../migration/chunk-queries.ts';
+import { pickKeys } from '../migration/chunk-queries.ts';
 import { nthRow } from '../migration/nth-row.ts';
 import type { GuardedDatabase } from '../migration/guard.ts';
-import { type BaseTable, inSpace } from '../migration/key.ts';
+import { inSpace } from '../migration/key.ts';
 import type { SelectShape } from '../migration/select-shape.ts';
+import { setBasedChunk } from '../migration/set-chunk.ts';
 import type { Session } from '../postgres/session.ts';
 import { inOrder } from '../postgres/transaction.ts';
 import { type Farthest, type RangeLeft, farthest } from './farthest.ts';
 import type { Passed } from './passed.ts';
+import { SetKeys, type SetRules } from './set-keys.ts';
 import { readTuples } from './tuples.ts';
 
 /** Where a set-based chunk ends, the most rows that it can have, and the key of a single one. */
@@ -19,12 +20,18 @@ export interface SetEnd {
   readonly key: Key | null;
 }
 
+/** Whose chunks they are. */
+export interface SetWork {
+  readonly shape: SelectShape;
+  readonly plan: RunPlan;
+  readonly guard: GuardedDatabase;
+  readonly rules: SetRules;
+}
+
 /** Finds where a set-based chunk ends, and has `update` write the rows up to there without reading them. */
 export async function updateSet(
   session: Session,
-  shape: SelectShape,
-  plan: RunPlan,
-  guard: GuardedDatabase,
+  { shape, plan, guard, rules }: SetWork,
   { reach, isGathered, ...left }: RangeLeft & { readonly reach: Reach; readonly isGathered: boolean },
   on: {
     /** Asks for the upper key. */
@@ -40,18 +47,12 @@ export async function updateSet(
   const nothing = { to: upTo, last: isLast, isFull: false, isCut: false, passed: null };
   if (isEmpty || (most === 1 && isLast && left.space === 'keys')) return { ...nothing, rows: 0 };
   const range = { after: left.after, upTo };
-  const chunk = setBasedChunk(shape, inSpace(base, left.space), guard.builder, range, base);
+  const keys = new SetKeys(session, guard, { shape, base, space: left.space, range }, rules, before);
+  const chunk = setBasedChunk(shape, inSpace(base, left.space), range, base);
   const isSingle = most === 1 && left.space === 'keys';
   await on.call(chunk, { upTo, rows: most, key: isSingle ? upTo : null });
-  refuseChangedKeys(chunk, base);
-  const { rows, isCertain } = guard.written();
-  const now = isCertain ? before : await readTuples(session, base);
-  const tuples = now.updated + now.deleted - before.updated - before.deleted;
   const isFull = !isLast && reach.keys === null;
-  const passed = isLast ? null : reach.keys;
-  // How many rows are in so many blocks is an estimate, and up to a milestone.
-  const atMost = left.space === 'keys' && reach.isRough !== true ? most : Infinity;
-  return { ...nothing, rows: Math.min(atMost, Math.max(rows, tuples)), isFull, passed };
+  return { ...nothing, rows: await keys.settled(), isFull, passed: isLast ? null : reach.keys };
 }
 
 /**
@@ -73,24 +74,4 @@ async function upperBound(
   const found = (await session.query(text, values)).rows;
   const nth = found[isGathered ? rows - 1 : 0]?.['key'] as Key | undefined;
   return { upTo: nth ?? left.hi, isLast: nth === undefined, isEmpty: isGathered && found.length === 0 };
-}
-
-/**
- * A set-based update that moves its rows' keys would meet some of them again in the next chunk; its keys are not
- * at hand to be counted again. Sees what the chunk's own query sets.
- */
-function refuseChangedKeys(chunk: object, base: BaseTable): void {
-  const { _single: parts } = chunk as {
-    readonly _single?: { readonly update?: object; readonly counter?: object };
-  };
-  const columns = Object.keys({ ...parts?.update, ...parts?.counter });
-  const changed = base.key.find(({ name, madeFrom = [] }) =>
-    [name, ...madeFrom].some((one) => columns.includes(one)),
-  );
-  if (changed === undefined) return;
-  throw fail('MIGRATION_FAILED', {
-    message: `update changes the key column ${JSON.stringify(changed.name)}`,
-    detail: 'a row with a new key would be met again, or never',
-    hint: 'name a key that update does not change in options.key',
-  });
 }

@@ -9,22 +9,40 @@ import type { Session } from '../postgres/session.ts';
 export interface Tuples {
   readonly updated: number;
   readonly deleted: number;
-  /** False where they are not counted, or where a trigger or a rule may write other columns than it was told. */
-  readonly isPlain: boolean;
+  /** The server counts them. */
+  readonly isCounted: boolean;
+  /** A trigger that runs before an update, or a rule, may write other columns than it was told. */
+  readonly isRewritten: boolean;
+  /** An update fires a trigger of somebody's own, or a rule. */
+  readonly hasTriggers: boolean;
 }
+
+// Of tgtype: 16 for update, 2 for before it.
+const triggers = (kind: number): string =>
+  `pg_catalog.bool_or(c.relhasrules or exists (
+     select from pg_catalog.pg_trigger as t
+     where t.tgrelid operator(pg_catalog.=) c.oid and not t.tgisinternal
+       and (t.tgtype operator(pg_catalog.&) ${kind}::pg_catalog.int2) operator(pg_catalog.=) ${kind}::pg_catalog.int2
+   ))`;
 
 /** Asks for the counters; 0 where `track_counts` is off. */
 export async function readTuples(session: Session, base: BaseTable): Promise<Tuples> {
   const result = await session.query(
-    `select coalesce(sum(pg_catalog.pg_stat_get_xact_tuples_updated(c.oid)), 0)::bigint as updated,
-       coalesce(sum(pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid)), 0)::bigint as deleted,
-       pg_catalog.current_setting('track_counts') = 'on' and not pg_catalog.bool_or(c.relhasrules or exists (
-         -- row triggers that run before an update: 2 and 16 of tgtype
-         select from pg_catalog.pg_trigger as t where t.tgrelid = c.oid and t.tgtype & 18 = 18)) as is_plain
+    `select coalesce(pg_catalog.sum(pg_catalog.pg_stat_get_xact_tuples_updated(c.oid)), 0)::pg_catalog.int8 as updated,
+       coalesce(pg_catalog.sum(pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid)), 0)::pg_catalog.int8 as deleted,
+       pg_catalog.current_setting('track_counts') operator(pg_catalog.=) 'on' as counted,
+       ${triggers(18)} as rewritten, ${triggers(16)} as triggers
      from pg_catalog.pg_class as c
-     where c.oid = $1::oid or c.oid in (select relid from pg_catalog.pg_partition_tree($1::oid))`,
+     where c.oid operator(pg_catalog.=) $1::pg_catalog.oid or c.oid operator(pg_catalog.=) any (
+       select relid::pg_catalog.oid from pg_catalog.pg_partition_tree($1::pg_catalog.oid::pg_catalog.regclass))`,
     [base.oid],
   );
-  const { updated, deleted, is_plain: isPlain } = result.rows[0] ?? {};
-  return { updated: Number(updated), deleted: Number(deleted), isPlain: isPlain === true };
+  const { updated, deleted, counted, rewritten, triggers: fires } = result.rows[0] ?? {};
+  return {
+    updated: Number(updated),
+    deleted: Number(deleted),
+    isCounted: counted === true,
+    isRewritten: rewritten === true,
+    hasTriggers: fires === true,
+  };
 }

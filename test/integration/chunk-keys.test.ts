@@ -1,15 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import {
-  lockKeys,
-  lockedChunk,
-  pickKeys,
-  rowsByKeys,
-  setBasedChunk,
-} from '../../src/migration/chunk-queries.ts';
+import { lockKeys, lockedChunk, pickKeys, rowsByKeys } from '../../src/migration/chunk-queries.ts';
 import { isAtMost } from '../../src/migration/key-sql.ts';
 import { countWritten, keepMatching } from '../../src/migration/drain-queries.ts';
 import { type BaseTable, inSpace } from '../../src/migration/key.ts';
 import type { SelectShape } from '../../src/migration/select-shape.ts';
+import { setBasedChunk } from '../../src/migration/set-chunk.ts';
 import type { Key } from '../../src/ledger/rows.ts';
 import { countKeys, keyAtOffset, layoutBounds, upperKey } from '../../src/migration/key-queries.ts';
 import { type KeyPart, createKeyed, keyTypes, prepareKeyTypes } from '../support/key-types.ts';
@@ -130,7 +125,7 @@ async function visitAll(): Promise<void> {
       { after: null, upTo: middle },
       { after: middle, upTo: stop },
     ]) {
-      const part = setBasedChunk(written, base, db, range).update({ n: db.raw('n + 1') });
+      const part = setBasedChunk(written, base, range).update({ n: db.raw('n + 1') });
       const { sql, bindings } = part.toSQL().toNative();
       await select.run({ text: sql, values: bindings });
     }
@@ -152,7 +147,7 @@ async function writeByBlocks(shape: SelectShape, base: BaseTable, total: number)
     const [matching] = await select.run(kept.keep);
     expect(Number(matching?.['count'])).toBe(total);
   }
-  const part = setBasedChunk(shape, placed, db, all, base).update({ n: db.raw('n + 1') });
+  const part = setBasedChunk(shape, placed, all, base).update({ n: db.raw('n + 1') });
   const { sql, bindings } = part.toSQL().toNative();
   await select.run({ text: sql, values: bindings });
   if (kept !== null) {

@@ -1,15 +1,10 @@
 import knex, { type Knex } from 'knex';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import {
-  lockKeys,
-  lockedChunk,
-  pickKeys,
-  rowsByKeys,
-  setBasedChunk,
-} from '../../src/migration/chunk-queries.ts';
+import { lockKeys, lockedChunk, pickKeys, rowsByKeys } from '../../src/migration/chunk-queries.ts';
 import { countKeys, keyAtOffset, layoutBounds, upperKey } from '../../src/migration/key-queries.ts';
 import { inSpace } from '../../src/migration/key.ts';
 import { compiled } from '../../src/migration/select-identity.ts';
+import { setBasedChunk } from '../../src/migration/set-chunk.ts';
 import { inspectSelect } from '../../src/migration/select-shape.ts';
 import { until } from '../support/cli.ts';
 import { connect } from '../support/database.ts';
@@ -65,10 +60,7 @@ describe('with properties', () => {
     );
     const read = await select.run(lockedChunk(shape, base, { ...range, limit: 5000 }));
     expect(read).toHaveLength(Number(expected.rows[0].count));
-    const { sql, bindings } = setBasedChunk(shape, base, db, range)
-      .update({ kind: 'new' })
-      .toSQL()
-      .toNative();
+    const { sql, bindings } = setBasedChunk(shape, base, range).update({ kind: 'new' }).toSQL().toNative();
     await select.client.query('begin');
     expect((await select.client.query(sql, [...bindings] as unknown[])).rowCount).toBe(read.length);
     await select.client.query('rollback');
@@ -79,7 +71,7 @@ describe('with properties', () => {
       db('properties as p').where('p.n', '<', 900).orWhere('p.n', 1),
     );
     const blocks = { after: ['(1,0)'], upTo: ['(4,0)'] };
-    const update = setBasedChunk(shape, inSpace(base, 'blocks'), db, blocks, base).update({ kind: 'new' });
+    const update = setBasedChunk(shape, inSpace(base, 'blocks'), blocks, base).update({ kind: 'new' });
     const { sql, bindings } = update.toSQL().toNative();
     const here = `ctid > '(1,0)' and ctid <= '(4,0)' and n < 900`;
     const expected = await select.client.query(`select count(*)::int from properties where ${here}`);
@@ -168,7 +160,7 @@ describe('with properties', () => {
         { after: null, upTo: half ?? [] },
         { after: half ?? null, upTo },
       ]) {
-        const { sql, bindings } = setBasedChunk(shape, base, db, range).delete().toSQL().toNative();
+        const { sql, bindings } = setBasedChunk(shape, base, range).delete().toSQL().toNative();
         changed += (await select.client.query(sql, [...bindings] as unknown[])).rowCount ?? 0;
       }
       await select.client.query('rollback');

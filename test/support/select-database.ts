@@ -1,5 +1,6 @@
-import knex, { type Knex } from 'knex';
+import type { Knex } from 'knex';
 import { resolveBaseTable } from '../../src/migration/base-table.ts';
+import { chunkKnex } from '../../src/migration/chunk-client.ts';
 import { lockedChunk } from '../../src/migration/chunk-queries.ts';
 import { ChunkRows } from '../../src/migration/chunk-rows.ts';
 import { maxKey } from '../../src/migration/key-queries.ts';
@@ -11,8 +12,16 @@ import { type TestDatabase, createDatabase } from './database.ts';
 
 export type Key = readonly string[];
 
-/** A knex that only builds. */
-export const db = knex({ client: 'pg' });
+/** A knex that only builds, as a migration gets one. */
+export const db = chunkKnex(
+  { client: 'pg' },
+  {
+    transacting: true,
+    check: () => undefined,
+    run: () => Promise.reject(new Error('it only builds')),
+    refuse: (message) => new Error(message),
+  },
+).builder;
 
 /** A database on which the statements of `chunk-queries` are tried. */
 export class SelectDatabase {
