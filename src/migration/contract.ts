@@ -83,9 +83,9 @@ export interface Options {
    * many times larger than memory, with keys in no such order; `select` must drain, as for `sweep`. Default: `key`.
    */
   readonly order?: 'key' | 'physical';
-  /** Lets `update` delete its rows or change their keys' existence. Default: false. */
+  /** Lets `update` delete its rows or move their keys, by rows and by sets. Default: false. */
   readonly allowDelete?: boolean;
-  /** Lets `update` finish without a statement on `db`. Default: false. */
+  /** Lets `update` finish without a statement on `db` or, set-based, without one that writes. Default: false. */
   readonly allowNoQueries?: boolean;
 }
 

@@ -8,8 +8,9 @@ const mark = Symbol.for('umzug-cluster.setBased');
 export type MarkedUpdate = (...args: any[]) => unknown;
 
 /**
- * Makes a set-based `update`: `update` gets the author's own query restricted to the chunk's key range,
- * ready for `.update({ … })`, and the chunk's database handle. Also for `down.update`.
+ * Makes a set-based `update`: `update` gets the author's own query restricted to the rows of the chunk, with its
+ * columns and joins, and the chunk's database handle. It is ready for `.update({ … })` and `.delete()` of base rows, or
+ * to be a part of another statement. Also for `down.update`.
  */
 export function setBased(update: SetBasedUpdate): MarkedUpdate {
   const marked = (...args: Parameters<SetBasedUpdate>): unknown => update(...args);

@@ -13,7 +13,7 @@ export interface ChunkStatement {
 /** Statements by their text, with the values of the first of each. */
 type Sent = Map<string, { times: number; readonly values: readonly unknown[] }>;
 
-const ofCounting = new RegExp(`pg_stat_get_xact_tuples_updated|pg_stat_xact_user_tables|${keysNoted}`);
+const ofCounting = new RegExp(`pg_stat_get_xact_tuples_|pg_stat_xact_user_tables|${keysNoted}`);
 
 /** Notes what is sent from now on, until `session.onStatement` is reset. */
 export function recordStatements(session: Session): Sent {

@@ -28,7 +28,8 @@ const tables = `
     from generate_series(1, 200) as n;
   create table tags (tag text primary key);
   create table person_tags (person_id bigint references people, tag text references tags, primary key (person_id, tag));
-  create table orders (id int primary key, person int);
+  create table scores (person_id bigint primary key references people, score int);
+  create table orders (id int primary key, person int, person_name text);
   insert into orders select n, n % 9 + 1 from generate_series(1, 50) as n;
   create table log (at timestamptz); insert into log values (now())`;
 
@@ -46,6 +47,8 @@ const effects: Readonly<Record<string, string>> = {
   'score-threefold': `select bool_and(score is not distinct from id * 3) from people`,
   'places-found': 'select count(*) = 200 and max(place) = 200 from people_places',
   places: 'select bool_and(score = 201 - id and score_version = 3) from people',
+  'scores-apart': `select count(*) = 200 and bool_and(score = person_id * 3) from scores`,
+  'order-names': `select bool_and(person_name = 'Ann Other ' || person) from orders`,
   'tags-to-rows': `select count(*) = 200 and count(distinct person_id) = 100 from person_tags`,
 };
 
