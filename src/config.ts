@@ -1,7 +1,7 @@
 import os from 'node:os';
 import path from 'node:path';
 import type { Knex } from 'knex';
-import { readConnection, schemaIn } from './config/database.ts';
+import { readConnection, refuseUnusable, schemaIn } from './config/database.ts';
 import type { DatabaseConfig } from './config/database.ts';
 import { readKnexfile } from './config/knexfile.ts';
 import type { Knexfile } from './config/knexfile.ts';
@@ -86,6 +86,7 @@ export async function loadConfig(input: ConfigInput): Promise<Config> {
     flags,
   };
   const tuning = readTuning(sources);
+  if (input.needs !== 'files') refuseUnusable(knexfile, environment, env);
   const isProduction = environment === 'production' || env['NODE_ENV'] === 'production';
   const database = chooseDatabase(readConnection(knexfile, env), isProduction && input.needs !== 'files');
   const schema = database.kind === 'connection' ? schemaIn(database.connection) : null;

@@ -42,6 +42,32 @@ export function readConnection(knexfile: Knexfile, env: Env): DatabaseConfig | n
   return null;
 }
 
+/**
+ * Refuses what knex would heed and this tool cannot: a connection that is there and undefined, since another database
+ * would be migrated than the one that was meant, and a hook that sets up connections.
+ */
+export function refuseUnusable({ settings, name }: Knexfile, environment: string, env: Env): void {
+  const { connection, pool } = settings;
+  // Of an object, what is left out is filled from PG*; `{}` says nothing at all.
+  const parts = typeof connection === 'object' && connection !== null ? Object.keys(connection) : null;
+  const isFilled =
+    parts !== null && (parts.length === 0 || env['PGHOST'] || env['PGPORT'] || env['PGDATABASE']);
+  if ('connection' in settings && isEmpty(connection) && !isFilled && !env['DATABASE_URL']) {
+    const what = connection === '' ? 'empty' : connection === null ? 'null' : 'undefined';
+    throw fail('CONFIG', {
+      message: `${name}: environment "${environment}" has a connection, and it is ${what}`,
+      hint: 'set the environment variable that it reads, or DATABASE_URL',
+    });
+  }
+  if (typeof pool === 'object' && pool !== null && (pool as { afterCreate?: unknown }).afterCreate) {
+    throw fail('CONFIG', {
+      message: `${name}: pool.afterCreate is not called on the connections of this tool`,
+      detail: 'what it sets for a session would be lost, or meet others, behind a pooler',
+      hint: 'write what it sets as searchPath, or into the URL as ?options=-c%20timezone%3DUTC, and give this tool a knexfile without it: --knexfile PATH',
+    });
+  }
+}
+
 function isEmpty(connection: unknown): boolean {
   if (connection === undefined || connection === null || connection === '') return true;
   return typeof connection === 'object' && Object.values(connection).every((value) => value === undefined);

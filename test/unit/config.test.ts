@@ -214,12 +214,29 @@ describe('database', () => {
 
   it('is the embedded one where nobody said, but never in production', async () => {
     expect((await load()).database).toEqual({ kind: 'embedded' });
-    knexfile(`export default { connection: process.env.NO_SUCH_VARIABLE };`);
-    expect((await load()).database).toEqual({ kind: 'embedded' });
     const error = await refusal({}, { NODE_ENV: 'production' });
     expect(error).toMatchObject({ code: 'CONFIG', hint: 'set DATABASE_URL, or connection in knexfile.ts' });
     const files = await loadConfig({ flags: {}, cwd, env: { NODE_ENV: 'production' }, needs: 'files' });
     expect(files.database.kind).toBe('embedded');
+  });
+
+  it.each(['process.env.NO_SUCH_VARIABLE', 'null', `''`, '{ host: process.env.NO_SUCH_VARIABLE }'])(
+    'is no other than the one that was meant: connection: %s is refused in every environment',
+    async (connection) => {
+      knexfile(
+        `export default { development: { connection: ${connection} }, staging: { connection: ${connection} } };`,
+      );
+      const says = /^knexfile\.ts: environment "staging" has a connection, and it is (undefined|null|empty)$/;
+      expect((await refusal({ env: 'staging' })).message).toMatch(says);
+      expect((await refusal()).message).toContain('environment "development" has a connection');
+      expect((await load({}, { DATABASE_URL: url })).database).toMatchObject({ connection: url });
+      expect((await loadConfig({ flags: {}, cwd, env: {}, needs: 'files' })).database.kind).toBe('embedded');
+    },
+  );
+
+  it('is refused with a hook that would be passed over', async () => {
+    knexfile(`export default { connection: '${url}', pool: { afterCreate: (connection, done) => done() } };`);
+    expect((await refusal()).message).toContain('knexfile.ts: pool.afterCreate is not called');
   });
 
   it('is in the schema that the URL names, as Prisma writes it, before the knexfile’s searchPath', async () => {
