@@ -16,6 +16,7 @@ import {
 } from './migrator/checks.ts';
 import type { Executor, ExecutorInput } from './migrator/execute.ts';
 import { type LedgerState, readState } from './migrator/state.ts';
+import { refuseRecreated } from './run/drift.ts';
 import { Operator } from './migrator/operator.ts';
 import type { PlanReport } from './migrator/plan-report.ts';
 import type { DownOptions, MigrationOutcome, MigrationRef, UpOptions } from './migrator/requests.ts';
@@ -91,6 +92,8 @@ export class Migrator extends EventEmitter<MigratorEvents> {
     await this.#control.requirePrimary();
     const state = await this.#state();
     await warnOfDrift(files, state, options.strict ?? false, this.#logger);
+    // Named ones are asked for: each is looked at when its turn has come.
+    if (options.names === undefined) refuseRecreated(state.recreated);
     const pending = checkOrder(files, state, options);
     if (pending.length === 0 && options.names === undefined) return [];
     if (options.wait === true) {

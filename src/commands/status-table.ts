@@ -72,11 +72,17 @@ function processesOf({ hosts, workers }: Entry): number {
 /** What went wrong is always said; the rest only about the migration that was asked for. */
 function remarks(entry: Entry, details: boolean): readonly string[] {
   const lines: string[] = [];
-  const { name, state, direction, abandonedSeconds, fileMissing } = entry;
+  const { name, state, direction, abandonedSeconds, fileMissing, tableRecreated } = entry;
   const again = direction === 'down' ? `umzug-cluster down --name ${name}` : 'umzug-cluster up';
   if (entry.error) lines.push(`error: ${entry.error}`);
   if (fileMissing && state !== 'missing') {
     lines.push('its file is missing here: put it back; only with it can it be finished or reverted');
+  }
+  if (tableRecreated) {
+    const rerun = `umzug-cluster up --rerun ALLOW --name ${name}`;
+    lines.push(
+      `its table was recreated since: run it again with ${rerun}, or accept it with umzug-cluster repair ${name}`,
+    );
   }
   if (abandonedSeconds !== null) {
     const ago = formatDuration(abandonedSeconds * 1_000);

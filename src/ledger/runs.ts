@@ -76,6 +76,10 @@ const randomStep = (most: number): number => randomInt(1, most);
 const idStep = 2 ** 40;
 const epochStep = 2 ** 32;
 
+/** A plan as the ledger keeps it: with the table of the runs themselves, which a restore makes anew, as all others. */
+const keptPlan = (plan: string, runs: string): string =>
+  `${plan}::jsonb || pg_catalog.jsonb_build_object('ledger', pg_catalog.to_regclass(${runs})::oid::text)`;
+
 /**
  * Inserts a run in state `running`, without ranges; its `start_xid` is the inserting transaction. In this host's turn,
  * or two would take numbers after the same one.
@@ -86,7 +90,7 @@ export async function insertRun(session: Session, names: LedgerNames, run: NewRu
        insert into ${names.runs}
          (id, name, direction, state, reverts, start_xid, plan, file_sha256, plan_sha256, estimated_rows, imports)
        select coalesce(max(id), 0) + $9::bigint, $1, $2, 'running', $3::bigint, pg_catalog.pg_current_xact_id(),
-              $4::jsonb, $5, $6, $7::double precision, $8::jsonb
+              ${keptPlan('$4', '$10')}, $5, $6, $7::double precision, $8::jsonb
        from ${names.runs}
        returning *
      ), controls as (
@@ -103,6 +107,7 @@ export async function insertRun(session: Session, names: LedgerNames, run: NewRu
       run.estimatedRows,
       JSON.stringify(run.imports),
       randomStep(idStep),
+      names.runs,
     ],
   );
   return toRun(result.rows[0] ?? {});
@@ -151,7 +156,7 @@ export async function adopt(
 ): Promise<void> {
   await session.query(
     `update ${names.runs}
-     set file_sha256 = $2, plan_sha256 = $3, plan = coalesce($4::jsonb, plan), imports = $5::jsonb
+     set file_sha256 = $2, plan_sha256 = $3, plan = coalesce(${keptPlan('$4', '$6')}, plan), imports = $5::jsonb
      where id = $1::bigint`,
     [
       id,
@@ -159,6 +164,7 @@ export async function adopt(
       now.planSha256,
       now.plan === undefined ? null : JSON.stringify(now.plan),
       JSON.stringify(now.imports),
+      names.runs,
     ],
   );
 }

@@ -140,7 +140,7 @@ create table ${names.guardOpen} (
 ) with (fillfactor = 50);`;
 }
 
-/** The ledger's version, or null where there is no ledger. Reads only. */
+/** The ledger's version, or null where there is none, or only its empty tables as of a schema-only dump. Reads only. */
 export async function readLedgerVersion(session: Session, schema: string): Promise<number | null> {
   const names = ledgerNames(schema);
   // Not to_regclass: it may answer from this connection's cache, which knows nothing of a ledger that another
@@ -162,6 +162,7 @@ export async function readLedgerVersion(session: Session, schema: string): Promi
   }
   const result = await session.query(`select version from ${names.meta}`);
   const version = result.rows[0]?.version;
+  if (version === undefined && (await areEmpty(session, schema, found.rows))) return null;
   if (version !== ledgerVersion) {
     throw fail('LEDGER_VERSION', {
       message: `the ledger in schema "${schema}" has version ${String(version ?? 'none')}`,
@@ -170,6 +171,18 @@ export async function readLedgerVersion(session: Session, schema: string): Promi
     });
   }
   return ledgerVersion;
+}
+
+async function areEmpty(
+  session: Session,
+  schema: string,
+  tables: readonly Record<string, unknown>[],
+): Promise<boolean> {
+  const rows = tables.map(
+    ({ name }) => `select from ${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(String(name))}`,
+  );
+  const found = await session.query(`select exists (${rows.join(' union all ')}) as is_used`);
+  return found.rows[0]?.is_used === false;
 }
 
 // Without schema.
@@ -192,7 +205,10 @@ export async function ensureLedger(session: Session, schema: string, turn: TurnO
   await takeTurn(session, schema, turn);
   if ((await readLedgerVersion(session, schema)) !== null) return;
   const created = await schemaToCreate(session, schema);
-  await session.query(`${created}${ddl(ledgerNames(schema))}`);
+  const names = ledgerNames(schema);
+  const { schema: _schema, ...tables } = names;
+  // Empty ones may be there, perhaps of another release.
+  await session.query(`${created}drop table if exists ${Object.values(tables).join(', ')};${ddl(names)}`);
 }
 
 /**

@@ -70,8 +70,22 @@ export const columnsSql = `
     case when t.oid = 'pg_catalog.name'::pg_catalog.regtype and not kinds.is_domain then 'text'
          else t.typname::text end as type_name,
     kinds.is_domain::text as is_domain, operators.names::text as operators,
-    a.attcollation::text || coalesce('@' || case when a.attcollation <> 0
-      then pg_catalog.pg_collation_actual_version(a.attcollation) end, '') as collation,
+    -- by name: a restored database gives it another oid; the default one is what the database says
+    coalesce((
+      select pg_catalog.format('%s(%s)%s',
+        case when l.collprovider operator(pg_catalog.=) 'd' then 'default'
+             else pg_catalog.format('%s.%I', l.collnamespace::pg_catalog.regnamespace::text, l.collname) end,
+        case when l.collprovider operator(pg_catalog.=) 'd' then coalesce(
+               pg_catalog.jsonb_extract_path_text(pg_catalog.to_jsonb(d), 'datlocale'),
+               pg_catalog.jsonb_extract_path_text(pg_catalog.to_jsonb(d), 'daticulocale'), d.datcollate::text)
+             else coalesce(
+               pg_catalog.jsonb_extract_path_text(pg_catalog.to_jsonb(l), 'colllocale'),
+               pg_catalog.jsonb_extract_path_text(pg_catalog.to_jsonb(l), 'colliculocale'), l.collcollate::text) end,
+        '@' operator(pg_catalog.||) pg_catalog.pg_collation_actual_version(l.oid))
+      from pg_catalog.pg_collation as l, pg_catalog.pg_database as d
+      where l.oid operator(pg_catalog.=) a.attcollation
+        and d.datname operator(pg_catalog.=) pg_catalog.current_database()
+    ), '0') as collation,
     (select pg_catalog.json_agg(source.attname order by source.attnum)
      from pg_catalog.pg_attrdef as made
      join pg_catalog.pg_depend as d on d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass

@@ -12,7 +12,7 @@ export interface KeyColumn {
   /** The column is of a domain over `type`. */
   readonly isDomain?: true;
   readonly attnum: number;
-  /** Oid and version of the column's collation, `100@2.36`; '0' for none: a changed order is refused. */
+  /** The column's collation by name, locale and version, `default(en_US.UTF-8)@2.36`; '0': none. A changed order is refused. */
   readonly collation: string;
   /** Its comparison operators, qualified, where they are not Postgres's own (citext and other extensions). */
   readonly operators?: Readonly<Record<Comparison, string>>;

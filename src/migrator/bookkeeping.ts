@@ -2,6 +2,7 @@ import { type Control, openControl } from '../cluster/control.ts';
 import type { Config } from '../config.ts';
 import { fail } from '../errors.ts';
 import { acceptFiles, forgetExecuted, recordExecuted } from '../ledger/migrations.ts';
+import { acceptTables, recreatedTables } from '../ledger/recreated.ts';
 import { ensureLedger } from '../ledger/schema.ts';
 import { type TurnOptions, takeTurn } from '../ledger/turn.ts';
 import { type MigrationFile, listMigrations } from '../migration/folder.ts';
@@ -44,19 +45,25 @@ export class Bookkeeping {
     this.#control = control;
   }
 
-  /** Accepts the present files of executed migrations that have changed, or of one; which they were. */
+  /** Accepts files and tables of migrations as they are, where they have changed, or those of one; which they were. */
   async repair(name?: string): Promise<readonly Changed[]> {
     const files = await listMigrations(this.#config.migrationsDir);
     return await this.#inTurn(async ({ session, env, state }) => {
       if (!state.exists) return [];
-      if (name !== undefined) requireExecuted(name, state);
+      if (name !== undefined && !state.live.includes(name)) requireExecuted(name, state);
       const executed = state.executed.filter((one) => name === undefined || one.name === name);
       const changed = await changedSince(files, executed);
+      const recreated = await recreatedTables(session, env.names, name);
+      await acceptTables(
+        session,
+        env.names,
+        recreated.map((one) => one.name),
+      );
       for (const one of changed) {
         const file = files.find((candidate) => candidate.name === one.name);
         if (file !== undefined) await acceptFiles(session, env.names, one.name, await hashesOfFile(file));
       }
-      return changed;
+      return [...changed, ...recreated.map((one) => ({ name: one.name, files: `table ${one.table}` }))];
     });
   }
 

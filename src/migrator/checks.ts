@@ -31,10 +31,8 @@ export function checkOrder(
   if (options.to !== undefined && !pendingNames.includes(options.to)) {
     throw unknownName(options.to, pendingNames, 'pending');
   }
-  const lastExecuted = state.executed
-    .map(({ name }) => name)
-    .filter((name) => allNames.includes(name))
-    .at(-1);
+  const present = new Set(allNames);
+  const lastExecuted = state.executed.findLast(({ name }) => present.has(name))?.name;
   const early = pending.find(
     ({ name }) => lastExecuted !== undefined && name < lastExecuted && !state.live.includes(name),
   );

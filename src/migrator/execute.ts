@@ -213,8 +213,7 @@ export function makeExecutor(input: ExecutorInput): Executor {
       if (migration.kind !== 'data') return null;
       const isBack = await control.use(async (session) => {
         const plan = await planStep(session, env, migration, stepOf(migration, run.direction));
-        const now = { ...migration.hashes, planSha256: plan.sha256 };
-        return await retryQuarantined(session, env, run, now);
+        return await retryQuarantined(session, env, run, { hashes: migration.hashes, plan });
       });
       return isBack ? run.direction : null;
     },

@@ -183,7 +183,7 @@ async function liveRun(
   if (run.state === 'reverting') throw revertingError(migration.name);
   if (isSpent(run, migration.hashes, facts)) return null;
   refuseOtherFile(run, migration.hashes, facts);
-  refuseOtherPlan(run, plan.sha256, plan.base);
+  refuseOtherPlan(run, plan);
   return run;
 }
 

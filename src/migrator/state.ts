@@ -1,5 +1,6 @@
 import { liveStates } from '../core/states.ts';
 import { type ExecutedMigration, listExecuted } from '../ledger/migrations.ts';
+import { type Recreated, recreatedTables } from '../ledger/recreated.ts';
 import { latestRuns } from '../ledger/runs.ts';
 import { ledgerNames, readLedgerVersion } from '../ledger/schema.ts';
 import type { Session } from '../postgres/session.ts';
@@ -11,15 +12,20 @@ export interface LedgerState {
   readonly executed: readonly ExecutedMigration[];
   /** Names of migrations whose run is begun and not ended. */
   readonly live: readonly string[];
+  /** Migrations whose table was recreated since. */
+  readonly recreated: readonly Recreated[];
 }
 
 /** Reads the ledger; a database without one has nothing executed. Writes nothing. */
 export async function readState(session: Session, schema: string): Promise<LedgerState> {
-  if ((await readLedgerVersion(session, schema)) === null) return { exists: false, executed: [], live: [] };
+  if ((await readLedgerVersion(session, schema)) === null)
+    return { exists: false, executed: [], live: [], recreated: [] };
   const names = ledgerNames(schema);
   const executed = await listExecuted(session, names);
   const runs = await latestRuns(session, names);
   const isLive = (state: string): boolean => (liveStates as readonly string[]).includes(state);
   const live = runs.filter(({ state }) => isLive(state)).map(({ name }) => name);
-  return { exists: true, executed: executed.filter(({ name }) => !live.includes(name)), live };
+  const recreated = await recreatedTables(session, names);
+  const begun = new Set(live);
+  return { exists: true, recreated, executed: executed.filter(({ name }) => !begun.has(name)), live };
 }

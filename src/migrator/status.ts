@@ -4,6 +4,7 @@ import type { Config } from '../config.ts';
 import type { Overrides } from '../core/steering.ts';
 import type { ExecutedMigration } from '../ledger/migrations.ts';
 import { listExecuted } from '../ledger/migrations.ts';
+import { recreatedTables } from '../ledger/recreated.ts';
 import type { Run } from '../ledger/rows.ts';
 import { findLiveRun, latestRuns } from '../ledger/runs.ts';
 import { ledgerNames, readLedgerVersion } from '../ledger/schema.ts';
@@ -27,6 +28,8 @@ export interface MigrationStatus extends Attendance {
   readonly fileSha256: string | null;
   /** True where this host has no file of it: nobody can go on with it here. */
   readonly fileMissing: boolean;
+  /** True where its table was dropped and made again since it ran: what it did is gone. */
+  readonly tableRecreated: boolean;
   readonly rows: { readonly done: number; readonly estimated: number; readonly quarantined: number };
   readonly ranges: { readonly done: number; readonly open: number };
   readonly chunks: number;
@@ -105,6 +108,7 @@ async function readAll(
   const names = ledgerNames(schema);
   const executed = new Map((await listExecuted(session, names)).map((row) => [row.name, row]));
   const runs = new Map((await latestRuns(session, names)).map((run) => [run.name, run]));
+  const recreated = new Set((await recreatedTables(session, names)).map(({ name }) => name));
   // Somebody else's file may be missing here: a run that is begun and not ended is shown all the same.
   const begun = [...runs.values()].filter(({ state }) => (liveStates as readonly string[]).includes(state));
   const all = [...new Set([...present, ...executed.keys(), ...begun.map(({ name }) => name)])].sort((a, b) =>
@@ -117,7 +121,11 @@ async function readAll(
     const down = isReverting ? await findLiveRun(session, names, name, 'down') : null;
     const shown = down ?? upRun;
     const read = shown === undefined ? undefined : await readFully(session, names, shown);
-    const base = { present: present.has(name), executed: executed.get(name) };
+    const base = {
+      present: present.has(name),
+      executed: executed.get(name),
+      isRecreated: recreated.has(name),
+    };
     statuses.push(statusOf(name, { ...base, run: upRun, down, read }));
   }
   return statuses;
@@ -125,6 +133,7 @@ async function readAll(
 
 interface Found {
   readonly present: boolean;
+  readonly isRecreated?: boolean;
   readonly executed?: ExecutedMigration | undefined;
   readonly run?: LatestRun | undefined;
   readonly down?: Run | null;
@@ -145,6 +154,7 @@ function statusOf(name: string, found: Found): MigrationStatus {
     direction: isBegun ? (down?.direction ?? run.direction) : null,
     fileSha256: executed?.fileSha256 ?? run?.fileSha256 ?? null,
     fileMissing: !found.present,
+    tableRecreated: found.isRecreated === true,
     rows: {
       done,
       estimated: Math.max(done, Math.round(done + leftOf(state, read))),

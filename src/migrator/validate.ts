@@ -13,7 +13,7 @@ import { loadMigration } from '../migration/loader.ts';
 import { checkOffline } from '../migration/offline.ts';
 import type { Session } from '../postgres/session.ts';
 import { plainSettings, withTransaction } from '../postgres/transaction.ts';
-import { isSpent, refuseOtherFile, revertingError } from '../run/drift.ts';
+import { isSpent, refuseOtherFile, refuseRecreated, revertingError } from '../run/drift.ts';
 import { changedSince, checkOrder, confusableMessage, missingFiles } from './checks.ts';
 import { type LedgerState, readState } from './state.ts';
 
@@ -100,6 +100,7 @@ async function aboutLedger(
     }
   }
   try {
+    refuseRecreated(state.recreated);
     checkOrder(files, state, {});
   } catch (error) {
     findings.push(errorFinding(null, error));

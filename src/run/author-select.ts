@@ -36,7 +36,7 @@ export function selectOfChunk({ step, migration, run }: ChunkWork, db: Knex): Se
   const { base, keyAs = [] } = run.plan;
   const inspected = inspectSelect(step.select(db), migration.path);
   const shape = inspected.kind === 'whole' ? asSubquery(inspected, base, keyAs) : inspected;
-  refuseOtherPlan(run, identityOf(shape, base));
+  refuseOtherPlan(run, { sha256: identityOf(shape, base), base, sql: compiled(shape).sql });
   return shape;
 }
 

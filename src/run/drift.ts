@@ -1,9 +1,10 @@
 import { type FileHashes, changedFiles, namesOf } from '../core/file-drift.ts';
 import { fail } from '../errors.ts';
 import type { FailureFacts } from '../ledger/quarantine.ts';
+import type { Recreated } from '../ledger/recreated.ts';
 import type { Run } from '../ledger/rows.ts';
 import type { BaseTable } from '../migration/key.ts';
-import { resortedColumn } from '../migration/select-identity.ts';
+import { otherTable, resortedColumn } from '../migration/select-identity.ts';
 
 /**
  * Whether a run gives way to a mended file: one that has failed before it changed anything is ended, and a new one
@@ -49,19 +50,54 @@ export function refuseOtherOrder(run: Run, base: BaseTable): void {
   if (column === null) return;
   throw fail('DRIFT', {
     message: `${run.name}: the key column ${JSON.stringify(column.name)} is sorted in another way than when the run began`,
-    detail: `collation ${column.before} then, ${column.now} now (its oid, and the version of its library); nothing was changed`,
+    detail: `collation ${column.before} then, ${column.now} now (with the version of its library); nothing was changed`,
     hint: 'see "What if keys are sorted in another way?" in docs/operating.md',
   });
 }
 
-/** Refuses a plan that is not the one a run began with. `base`: the table and key as this host finds them. */
-export function refuseOtherPlan(run: Run, sha256: string, base: BaseTable = run.plan.base): void {
+/** What a host finds a select to mean. */
+interface Meaning {
+  readonly sha256: string;
+  readonly base: BaseTable;
+  readonly sql: string;
+}
+
+/** Refuses a plan that is not the one a run began with, and names in what it differs. */
+export function refuseOtherPlan(run: Run, { sha256, base, sql }: Meaning): void {
+  const { plan } = run;
   refuseOtherOrder(run, base);
-  if (run.planSha256 === sha256) return;
+  const table = otherTable(plan.base, base);
+  if (run.planSha256 === sha256 && table === null) return;
+  const other = table ?? (plan.sql === sql ? 'its bindings differ' : otherText(plan.sql, sql));
   throw fail('DRIFT', {
     message: `${run.name}: ${run.direction === 'up' ? 'select' : 'down.select'} does not mean what it meant when the run began`,
-    detail: `plan ${run.planSha256} then, ${sha256} now: its SQL, bindings, table or key differ`,
-    hint: 'a select must not depend on the time, on chance or on the host',
+    detail: `${other}; nothing was changed`,
+    hint:
+      table === null
+        ? 'a select must not depend on the time, on chance or on the host'
+        : `undo what changed the table, or see "What if a table was recreated or changed?" in docs/operating.md`,
+  });
+}
+
+const shownText = 60;
+
+function otherText(before: string, now: string): string {
+  const at = [...before].findIndex((sign, index) => sign !== now[index]);
+  const from = Math.max(0, (at === -1 ? before.length : at) - shownText / 2);
+  const part = (sql: string): string => JSON.stringify(sql.slice(from, from + shownText));
+  return `its SQL was …${part(before)}…, and is …${part(now)}…`;
+}
+
+/** Refuses migrations whose tables were dropped and made again: what was done is gone with them. */
+export function refuseRecreated(found: readonly Recreated[]): void {
+  const [first] = found;
+  if (first === undefined) return;
+  const listed = found.map(({ name, table }) => `${table}: ${name}`);
+  const flags = found.map(({ name }) => `--name ${name}`).join(' ');
+  throw fail('DRIFT', {
+    message: `${first.table} was recreated since ${first.name} ran: what it did is gone with the old table`,
+    detail: `${listed.join('\n')}\nnothing was run`,
+    hint: `run again what these tables need with: umzug-cluster up --rerun ALLOW ${flags}; or, if it is in them, accept them with: umzug-cluster repair`,
   });
 }
 

@@ -19,6 +19,7 @@ export interface Plan {
   /** What the ledger keeps of it. */
   readonly stored: RunPlan;
   readonly sha256: string;
+  readonly sql: string;
   readonly warnings: readonly string[];
   /** Its rows could be visited in the order in which they are stored. */
   readonly hasPlaces: boolean;
@@ -58,7 +59,7 @@ export async function planStep(
         ...(keyAs === undefined ? {} : { keyAs }),
       };
       const hasPlaces = whyPlaceless(understood) === null;
-      return { base, stored, sha256: identityOf(shape, base), warnings, hasPlaces };
+      return { base, stored, sha256: identityOf(shape, base), sql, warnings, hasPlaces };
     },
     beginReadOnly,
   );

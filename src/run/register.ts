@@ -7,6 +7,7 @@ import { type FailureFacts, failureFacts } from '../ledger/quarantine.ts';
 import type { Run } from '../ledger/rows.ts';
 import { fail } from '../errors.ts';
 import {
+  adopt,
   changeState,
   findLiveRun,
   insertRun,
@@ -21,6 +22,7 @@ import { ensureLedger } from '../ledger/schema.ts';
 import type { TurnOptions } from '../ledger/turn.ts';
 import type { Session } from '../postgres/session.ts';
 import { inOneTrip, inOrder, plainSettings, withTransaction } from '../postgres/transaction.ts';
+import { isNumberedAlike } from '../migration/select-identity.ts';
 import { isSpent, refuseOtherFile, refuseOtherPlan, revertingError } from './drift.ts';
 import type { RunEnvironment } from './environment.ts';
 import { blockLayout, makeLayout } from './layout.ts';
@@ -64,10 +66,12 @@ export async function registerUp(
     ]);
     // One that is executed may be run once more, and be begun.
     if (!again && live === null && isDone) return null;
-    await inOrder([refuse(session), refuseUnsound(session, env, migration.name)]);
+    await refuse(session);
+    // To be run again: what was done of it is gone with the table.
+    const isGone = await refuseUnsound(session, env, migration.name, again ? 'recreated' : null);
     if (live !== null) {
       const facts = await failureFacts(session, env.names, live.id);
-      if (!isSpent(live, migration.hashes, facts)) {
+      if (!isGone && !isSpent(live, migration.hashes, facts)) {
         return await resume(session, env, live, migration, plan, { ...how, facts });
       }
       await changeState(session, env.names, live.id, 'reverting');
@@ -124,17 +128,25 @@ async function resume(
 ): Promise<Run> {
   if (run.state === 'reverting') throw revertingError(migration.name);
   refuseOtherFile(run, migration.hashes, facts);
-  refuseOtherPlan(run, plan.sha256, plan.base);
+  refuseOtherPlan(run, plan);
   await refuseMisplaced(session, env, run, plan);
   if (run.state === 'running') {
     const isFree = others === 'join' || (await unattendedMs(session, env.names, run.id)) >= unseenMs;
-    if (isFree) return run;
+    if (isFree) return await renumbered(session, env, run, plan);
     throw leftToOthers(run.name, 'another host is at work on it');
   }
   if (run.state === 'cancelled' && !lift) throw cancelledError(run.name);
   await refuseQuarantined(session, env, run);
   await resetRetries(session, env.names, run.id);
+  await renumbered(session, env, run, plan);
   return await changeState(session, env.names, run.id, 'running');
+}
+
+/** A run as it is taken up after a restore, where its table and its columns have other numbers. */
+export async function renumbered(session: Session, env: RunEnvironment, run: Run, plan: Plan): Promise<Run> {
+  if (isNumberedAlike(run.plan.base, plan.base)) return run;
+  await adopt(session, env.names, run.id, { ...run, plan: { ...run.plan, base: plan.base } });
+  return await readRun(session, env.names, run.id);
 }
 
 /** The end of an `up` that is not to join others. Not success: it is not done yet. */

@@ -8,6 +8,7 @@ import type { Session } from '../postgres/session.ts';
 import { withTransaction } from '../postgres/transaction.ts';
 import { refuseOtherFile, refuseOtherPlan } from './drift.ts';
 import type { RunEnvironment } from './environment.ts';
+import type { Plan } from './plan.ts';
 
 /** How many quarantined rows an error or a status names. */
 export const mostListed = 20;
@@ -61,17 +62,17 @@ export async function retryQuarantined(
   session: Session,
   env: RunEnvironment,
   run: Run,
-  now: FileHashes & { readonly planSha256: string },
+  { hashes, plan }: { readonly hashes: FileHashes; readonly plan: Plan },
 ): Promise<boolean> {
   return await withTransaction(session, env.pinned, async () => {
     const { run: locked } = await lockRun(session, env.names, run.id);
     if (locked.state === 'paused' || locked.state === 'cancelled') throw heldError(locked);
     if (locked.state !== 'running' && locked.state !== 'failed') return false;
-    refuseOtherPlan(locked, now.planSha256);
-    if (locked.state === 'running') refuseOtherFile(locked, now);
+    refuseOtherPlan(locked, plan);
+    if (locked.state === 'running') refuseOtherFile(locked, hashes);
     await putBack(session, env.names, run.id);
     if (locked.state === 'running') return true;
-    await adopt(session, env.names, run.id, now);
+    await adopt(session, env.names, run.id, { ...hashes, planSha256: plan.sha256 });
     await resetRetries(session, env.names, run.id);
     await changeState(session, env.names, run.id, 'running');
     return true;

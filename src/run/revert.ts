@@ -3,14 +3,14 @@ import { forgetExecuted } from '../ledger/migrations.ts';
 import type { Run } from '../ledger/rows.ts';
 import { adopt, changeState, findLiveRun, findRunToRevert, insertRun, resetRetries } from '../ledger/runs.ts';
 import { ensureLedger } from '../ledger/schema.ts';
-import { isSameTable } from '../migration/select-identity.ts';
+import { otherTable } from '../migration/select-identity.ts';
 import type { Session } from '../postgres/session.ts';
 import { withTransaction } from '../postgres/transaction.ts';
 import { refuseOtherFile, refuseOtherOrder, refuseOtherPlan } from './drift.ts';
 import type { RunEnvironment } from './environment.ts';
 import type { Plan } from './plan.ts';
 import type { DataMigration } from './step.ts';
-import { type Turn, layOutAtOnce } from './register.ts';
+import { type Turn, layOutAtOnce, renumbered } from './register.ts';
 import { refuseQuarantined } from './retry.ts';
 import { refuseUnsound } from './soundness.ts';
 
@@ -63,8 +63,8 @@ async function resume(
 ): Promise<Run> {
   if (run.state === 'running') {
     refuseOtherFile(run, migration.hashes);
-    refuseOtherPlan(run, plan.sha256, plan.base);
-    return run;
+    refuseOtherPlan(run, plan);
+    return await renumbered(session, env, run, plan);
   }
   await refuseQuarantined(session, env, run);
   refuseOtherTable(migration.name, run, plan);
@@ -80,10 +80,11 @@ async function resume(
 function refuseOtherTable(name: string, earlier: Run, plan: Plan): void {
   const before = earlier.plan.base;
   refuseOtherOrder(earlier, plan.base);
-  if (isSameTable(before, plan.base)) return;
+  const other = otherTable(before, plan.base);
+  if (other === null) return;
   throw fail('NO_DOWN', {
     message: `${name}: down.select reads another table or key than select did`,
-    detail: `select read ${before.schema}.${before.name}, down.select reads ${plan.base.schema}.${plan.base.name}`,
+    detail: other,
     hint: 'down goes back over the ranges that up has done: name the same table and key',
   });
 }

@@ -5,6 +5,7 @@ import { UmzugClusterError, fail } from '../errors.ts';
 import { closeGuard, openGuard } from '../ledger/chunks.ts';
 import { forgetExecuted, isExecuted, recordExecuted } from '../ledger/migrations.ts';
 import type { Direction } from '../ledger/rows.ts';
+import { acceptTables, recreatedTables } from '../ledger/recreated.ts';
 import { ensureLedger } from '../ledger/schema.ts';
 import type { SchemaStep } from '../migration/contract.ts';
 import { type GuardedDatabase, guardDatabase } from '../migration/guard.ts';
@@ -176,6 +177,13 @@ async function record(
 ): Promise<void> {
   if (direction === 'down') return await forgetExecuted(session, env.names, name);
   await recordExecuted(session, env.names, { name, kind: 'schema', runId: null, ...hashes });
+  // Nothing was recreated when `up` began: this step did it, and its author knows of the rows.
+  const recreated = await recreatedTables(session, env.names);
+  await acceptTables(
+    session,
+    env.names,
+    recreated.map((one) => one.name),
+  );
 }
 
 /** How far a try came. */

@@ -1,14 +1,30 @@
 import { fail } from '../errors.ts';
 import type { Run } from '../ledger/rows.ts';
+import { recreatedTables } from '../ledger/recreated.ts';
 import { contradictions, misplacedCursors } from '../ledger/soundness.ts';
 import type { Session } from '../postgres/session.ts';
+import { inOrder } from '../postgres/transaction.ts';
+import { refuseRecreated } from './drift.ts';
 import type { RunEnvironment } from './environment.ts';
 import type { Plan } from './plan.ts';
 
-/** Refuses to work on a migration of which the ledger contradicts itself: what it says is done may not be. */
-export async function refuseUnsound(session: Session, env: RunEnvironment, name: string): Promise<void> {
-  const found = await contradictions(session, env.names, name);
+/**
+ * Refuses to work on a migration of which the ledger contradicts itself, or whose table was recreated: what it says is
+ * done may not be. `allowed`: the latter is returned.
+ */
+export async function refuseUnsound(
+  session: Session,
+  env: RunEnvironment,
+  name: string,
+  allowed: 'recreated' | null = null,
+): Promise<boolean> {
+  const [found, recreated] = await inOrder([
+    contradictions(session, env.names, name),
+    recreatedTables(session, env.names, name),
+  ]);
   if (found.length > 0) throw unsoundError(found);
+  if (allowed === null) refuseRecreated(recreated);
+  return recreated.length > 0;
 }
 
 /** The same for the cursors of a run that is taken up; its plan must be this host's. */

@@ -211,6 +211,165 @@ describe('a file that was mended before anything was changed', () => {
   });
 });
 
+it('a syntax error in the third file leaves the first two pending', async () => {
+  await withDatabase(async ({ url }) => {
+    const files = {
+      '1.ts': schemaStep,
+      '2.ts': importing.replace(/import .*/, 'const add = () => 1;'),
+      '3.ts': 'export const up = (;',
+    };
+    const place = { cwd: makeProject(files).dir, url };
+    const up = await run(['up'], place);
+    expect(up).toMatchObject({ code: 2, stdout: '' });
+    expect(up.stderr).toMatch(/^error: 3\.ts:1:\d+ syntax error/m);
+    expect((await run(['pending'], place)).stdout).toBe('1\n2\n3\n');
+  });
+});
+
+describe('a table', () => {
+  const counting = `
+    export const select = (db) => db('people').select('id');
+    export const update = (db, rows) => {
+      if (process.env.BREAKS && rows.some(({ id }) => id > 100)) return db.raw('select nowhere');
+      return db('people').whereIn('id', rows.map(({ id }) => id)).update({ n: db.raw('n + 1') });
+    };
+    export const down = {
+      select,
+      update: (db, rows) => db('people').whereIn('id', rows.map(({ id }) => id)).update({ n: db.raw('n - 1') }),
+    };`;
+  const recreate = `drop table people; ${table}`;
+  // What the ledger would hold of tables that had other numbers before they were dumped and restored.
+  const restore = `update umzug_cluster.runs
+    set plan = jsonb_set(jsonb_set(plan, '{base,oid}', '"1"'), '{base,key,0,attnum}', '9') || '{"ledger": "2"}'`;
+  const half = ['up', '--workers', '1', '--chunk-size', '50'];
+  const breaks = { BREAKS: '1', UMZUG_CLUSTER_LANES: '1' };
+
+  it('that was recreated since is reported, until the migration has run again or was accepted', async () => {
+    await withDatabase(async ({ url, client }) => {
+      await client.query(table);
+      const place = { cwd: makeProject({ 'a.ts': counting }).dir, url };
+      expect((await run(['up'], place)).code).toBe(0);
+      await client.query(recreate);
+      for (const command of ['up', 'down', 'validate']) {
+        const { code, stdout, stderr } = await run([command], place);
+        expect(code, command).toBe(3);
+        expect(stdout + stderr).toMatch(/^error: public\.people was recreated since a ran/m);
+        expect(stdout + stderr).toContain('umzug-cluster up --rerun ALLOW --name a');
+      }
+      expect((await run(['status'], place)).stdout).toMatch(/its table was recreated since: .* repair a$/m);
+      const json = await run(['status', '--json'], place);
+      expect(JSON.parse(json.stdout)).toMatchObject({ migrations: [{ name: 'a', tableRecreated: true }] });
+      expect((await run(['up', '--rerun', 'ALLOW', '--name', 'a'], place)).code).toBe(0);
+      expect((await client.query('select distinct n from people')).rows).toEqual([{ n: 1 }]);
+      expect((await run(['up'], place)).stdout).toBe('nothing is pending\n');
+      await client.query(recreate);
+      expect((await run(['up'], place)).code).toBe(3);
+      expect((await run(['repair'], place)).stdout).toBe('a: accepted table public.people\n');
+      expect((await run(['up'], place)).stdout).toBe('nothing is pending\n');
+    });
+  });
+
+  it('that was recreated in the middle of a run is refused, and its run begins anew where that is asked for', async () => {
+    await withDatabase(async ({ url, client }) => {
+      await client.query(table);
+      const place = { cwd: makeProject({ 'a.ts': counting }).dir, url };
+      expect((await run(half, { ...place, env: breaks })).code).toBe(1);
+      // The old one is still there: nobody knows whether its rows were copied.
+      await client.query(`alter table people rename to old; ${table}`);
+      const refused = await run(['up'], place);
+      expect(refused.code).toBe(3);
+      expect(refused.stderr).toMatch(/^error: public\.people was recreated since a ran/m);
+      const again = await run(['up', '--rerun', 'ALLOW', '--name', 'a'], place);
+      expect(again.code, again.stderr).toBe(0);
+      expect((await client.query('select distinct n from people')).rows).toEqual([{ n: 1 }]);
+    });
+  });
+
+  it('that a schema migration of the folder puts in the place of another is not reported', async () => {
+    await withDatabase(async ({ url, client }) => {
+      await client.query(table);
+      const project = makeProject({ 'a.ts': counting });
+      const place = { cwd: project.dir, url };
+      expect((await run(['up'], place)).code).toBe(0);
+      project.write(
+        'b.ts',
+        `export const up = (db) => db.raw(\`create table other (like people including all); insert into other select * from people;
+          drop table people; alter table other rename to people\`);`,
+      );
+      expect((await run(['up'], place)).code).toBe(0);
+      expect(await run(['up'], place)).toMatchObject({ code: 0, stdout: 'nothing is pending\n', stderr: '' });
+      expect((await run(['down', '--name', 'a'], place)).code).toBe(0);
+      expect((await client.query('select distinct n from people')).rows).toEqual([{ n: 0 }]);
+    });
+  });
+
+  it('that was dumped and restored goes on in the middle of a run, and back', async () => {
+    await withDatabase(async ({ url, client }) => {
+      await client.query(table);
+      const place = { cwd: makeProject({ 'a.ts': counting }).dir, url };
+      expect((await run(half, { ...place, env: breaks })).code).toBe(1);
+      await client.query(restore);
+      const up = await run(['up'], place);
+      expect(up.code, up.stderr).toBe(0);
+      expect((await client.query('select distinct n from people')).rows).toEqual([{ n: 1 }]);
+      await client.query(restore);
+      expect((await run(['up'], place)).stdout).toBe('nothing is pending\n');
+      const down = await run(['down'], place);
+      expect(down.code, down.stderr).toBe(0);
+      expect((await client.query('select distinct n from people')).rows).toEqual([{ n: 0 }]);
+    });
+  });
+
+  it.each([
+    [
+      'its type',
+      'alter column id type integer',
+      /the key column "id" was of type .*int8.*, and is of type .*int4/,
+    ],
+    [
+      'its key',
+      'drop constraint people_pkey, add column no serial primary key',
+      /the key was \(id\), and is \(no\)/,
+    ],
+    [
+      'its key column',
+      'drop column id, add column id bigserial primary key',
+      /"id" was dropped and added again/,
+    ],
+  ])(
+    'of which %s was changed in the middle of a run is refused with what differs',
+    async (_what, change, says) => {
+      await withDatabase(async ({ url, client }) => {
+        await client.query(table);
+        const place = { cwd: makeProject({ 'a.ts': counting }).dir, url };
+        expect((await run(half, { ...place, env: breaks })).code).toBe(1);
+        await client.query(`alter table people ${change}`);
+        const refused = await run(['up'], place);
+        expect(refused.code, refused.stderr).toBe(3);
+        expect(refused.stderr).toMatch(says);
+      });
+    },
+  );
+
+  it('of a ledger that a schema-only dump has brought along is an empty ledger', async () => {
+    await withDatabase(async ({ url, client }) => {
+      await client.query(table);
+      const place = { cwd: makeProject({ 'a.ts': counting }).dir, url };
+      expect((await run(['up'], place)).code).toBe(0);
+      const { rows } = await client.query(
+        `select string_agg(oid::regclass::text, ', ') as tables from pg_class
+         where relnamespace = 'umzug_cluster'::regnamespace and relkind = 'r'`,
+      );
+      await client.query(
+        `truncate ${String(rows[0]?.tables)}; alter table umzug_cluster.meta drop column only_row`,
+      );
+      expect((await run(['status'], place)).stdout).toMatch(/^a +data +pending/m);
+      expect((await run(['up'], place)).code).toBe(0);
+      expect((await run(['up'], place)).stdout).toBe('nothing is pending\n');
+    });
+  });
+});
+
 it('names that read in another order than they run are said, until both are executed', async () => {
   await withDatabase(async ({ url }) => {
     const place = { cwd: makeProject({ '2-a.ts': schemaStep, '10-b.ts': schemaStep }).dir, url };

@@ -123,6 +123,7 @@ describe('a migration file', () => {
     ],
     ['a slip in down', 'export const up = () => 1, donw = () => 1;', 'message', /did you mean "down"/],
     ['half a down', `${select}${update} export const down = { select };`, 'message', /export down\.update/],
+    ['a helper', 'export const slug = 1;', 'hint', /move it to a subfolder.*\/lib\/0007_x\.ts$/],
     ['a function as down', `${select}${update} export const down = () => 1;`, 'message', /down .*an object/],
   ])('names what was probably meant by %s', async (_what, text, part, expected) => {
     await expect(load(text)).rejects.toMatchObject({ code: 'MIGRATION_FILE', [part]: expected });
