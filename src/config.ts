@@ -86,6 +86,11 @@ export async function loadConfig(input: ConfigInput): Promise<Config> {
     flags,
   };
   const tuning = readTuning(sources);
+  const places = {
+    migrationsDir: findMigrations(knexfile, text(flags.migrations), cwd),
+    ledgerSchema: readLedgerSchema(knexfile),
+    searchPath: readSearchPath(knexfile),
+  };
   if (input.needs !== 'files') refuseUnusable(knexfile, environment, env);
   const isProduction = environment === 'production' || env['NODE_ENV'] === 'production';
   const database = chooseDatabase(readConnection(knexfile, env), isProduction && input.needs !== 'files');
@@ -95,9 +100,8 @@ export async function loadConfig(input: ConfigInput): Promise<Config> {
     knexConfig: authorsKnexConfig(knexfile),
     knexfile: knexfile.path,
     environment,
-    migrationsDir: findMigrations(knexfile, text(flags.migrations), cwd),
-    ledgerSchema: readLedgerSchema(knexfile),
-    searchPath: schema === null ? readSearchPath(knexfile) : Object.freeze([schema]),
+    ...places,
+    ...(schema === null ? {} : { searchPath: Object.freeze([schema]) }),
     tuning,
     areWorkersAsked: isAsked('workers', sources),
     output: readOutput(flags, env, input.isTerminal ?? process.stderr.isTTY === true),
