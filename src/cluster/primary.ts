@@ -3,7 +3,7 @@ import type { Config } from '../config.ts';
 import type { StageTimes } from '../core/profile.ts';
 import type { Progress } from '../core/progress.ts';
 import { steer } from '../core/steering.ts';
-import { type ErrorCode, fail } from '../errors.ts';
+import { type ErrorCode, UmzugClusterError, fail } from '../errors.ts';
 import type { Run, RunTotals } from '../ledger/rows.ts';
 import type { Logger } from '../logger.ts';
 import type { ServerFacts } from '../postgres/transaction.ts';
@@ -23,6 +23,7 @@ import { ProgressMeter } from './progress-meter.ts';
 import { RunLedger } from './run-ledger.ts';
 import { sayAndWaitForOlder } from './older.ts';
 import { Standstill } from './standstill.ts';
+import { sayRewound } from './rewound.ts';
 import { sayEndless, saySweeping } from './sweeping.ts';
 import { type Begun, isTakenAway, stoppedByUser, stoppedElsewhere } from './stopped.ts';
 import { Workers } from './workers.ts';
@@ -73,17 +74,26 @@ export class Primary {
   async execute(migration: DataMigration, begun: Run): Promise<RunTotals> {
     this.#begun = { name: migration.name, direction: begun.direction, hasDown: migration.down !== null };
     this.throwIfStopped(null);
+    const ledger = new RunLedger(this.#input.control, this.#input.env, begun);
+    try {
+      return await this.#workOnRun(migration, begun, ledger);
+    } catch (error) {
+      const isAway = error instanceof UmzugClusterError && error.code === 'DATABASE_UNAVAILABLE';
+      if (this.#stopCode !== null || isAway) throw error;
+      throw (await ledger.rewound()) ?? error;
+    }
+  }
+
+  async #workOnRun(migration: DataMigration, begun: Run, ledger: RunLedger): Promise<RunTotals> {
     const meter = new ProgressMeter(begun, this.#input.onProgress);
     this.#input.control.onTrouble = (trouble) => meter.trouble(trouble);
-    const first = new RunLedger(this.#input.control, this.#input.env, begun);
-    const by = { meter, ledger: first, signal: this.#drain.signal };
+    const by = { meter, ledger, signal: this.#drain.signal };
     const run = await sayAndWaitForOlder(this.#input, begun, by).catch((error: unknown) => {
       this.throwIfStopped(null);
       throw error;
     });
     const job = jobFor(this.#input.config, this.#input.server, migration, run);
     for (let pass = run; ;) {
-      const ledger = pass === run ? first : new RunLedger(this.#input.control, this.#input.env, pass);
       const sums = await this.#workOnPass(migration, pass, { ledger, job, meter });
       const { run: after, isEndless } = await this.#input.env.stopwatch.time('finish', () => ledger.finish());
       if (isEndless) sayEndless(this.#input.logger, after);
@@ -212,7 +222,8 @@ export class Primary {
       // Lanes may settle before a server that is silent is given up.
       const read = await Promise.race([meter.during(ledger.read()).catch(() => null), ended]);
       if (!read) continue;
-      const { sums, reading, others, held } = read;
+      const { sums, reading, others, held, undone } = read;
+      if (undone > 0) sayRewound(logger, run, undone);
       // Lanes find out with their next claim or chunk, and those that wait for something not before.
       if (isTakenAway(reading, run)) halt.abort();
       heard.hear(reading.overrides);

@@ -5,8 +5,9 @@ import { type HostMark, type HostSeen, forgetHost, listHosts, markHost } from '.
 import { listQuarantined } from '../ledger/quarantine.ts';
 import { totals } from '../ledger/ranges.ts';
 import type { Run, RunTotals } from '../ledger/rows.ts';
+import { knowsRun } from '../ledger/runs.ts';
 import type { Session } from '../postgres/session.ts';
-import { inOneTrip } from '../postgres/transaction.ts';
+import { inOneTrip, reading } from '../postgres/transaction.ts';
 import type { RunEnvironment } from '../run/environment.ts';
 import { type Finished, failRun, finish } from '../run/finish.ts';
 import { mostListed, quarantinedError } from '../run/retry.ts';
@@ -14,6 +15,7 @@ import { lookAtChunks } from '../run/chunk-waits.ts';
 import { describeOld } from '../run/register.ts';
 import type { LaneLook } from '../core/lanes.ts';
 import type { Control } from './control.ts';
+import { rewoundError } from './rewound.ts';
 
 // What people look at need not be younger.
 const tellEveryMs = 1_000;
@@ -27,6 +29,8 @@ export interface RunStanding {
   readonly others: readonly HostSeen[];
   /** Which replica holds this host back, or null. */
   readonly held: string | null;
+  /** Rows by which it has less than when it was last looked at: the database went back in time. */
+  readonly undone: number;
 }
 
 /** What a primary asks of the ledger about one run, and writes there. */
@@ -35,6 +39,8 @@ export class RunLedger {
   readonly #env: RunEnvironment;
   readonly #run: Run;
   #toldAt = -Infinity;
+  /** As last read. */
+  #rows = 0;
 
   constructor(control: Control, env: RunEnvironment, run: Run) {
     this.#control = control;
@@ -47,13 +53,16 @@ export class RunLedger {
     const { id } = this.#run;
     const { names, process } = this.#env;
     return this.#single(async (session) => {
-      const [sums, reading, hosts] = await Promise.all([
+      const [sums, now, hosts] = await Promise.all([
         totals(session, names, id),
         readRunning(session, names, id),
         listHosts(session, names, id),
       ]);
       const others = hosts.filter((host) => host.process !== process);
-      return { sums, reading, others, held: this.#env.replicas.reason };
+      const isSame = now.epoch === this.#run.epoch;
+      const undone = isSame ? Math.max(0, this.#rows - sums.rows) : 0;
+      if (isSame) this.#rows = sums.rows;
+      return { sums, reading: now, others, held: this.#env.replicas.reason, undone };
     });
   }
 
@@ -110,6 +119,15 @@ export class RunLedger {
   /** Ends the run where no range is open, or lays out its next sweep; the run as it is afterwards. */
   finish(): Promise<Finished> {
     return this.#control.use((session) => finish(session, this.#env, this.#run.id));
+  }
+
+  /** The end of a run that the ledger does not know any more; null where it does, or where it cannot be asked. */
+  async rewound(): Promise<Error | null> {
+    const { ledgerSchema } = this.#env;
+    const isKnown = await this.#control
+      .use((session) => reading(session, () => knowsRun(session, ledgerSchema, this.#run)))
+      .catch(() => true);
+    return isKnown ? null : rewoundError(this.#run, this.#rows);
   }
 
   /** Best effort: marks the run as failed, where that is what stopped it. */

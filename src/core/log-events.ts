@@ -104,6 +104,11 @@ export const logEvents = {
     when: 'a run with options.sweep goes over its table once more; `rows` is what it has done so far',
     fields: { migration: 'text', sweep: 'number', rows: 'number' },
   },
+  'run.rewound': {
+    level: 'warn',
+    when: 'the database went back in time, as after a failover that lost commits; at least `rows` are migrated again',
+    fields: { migration: 'text', rows: 'number' },
+  },
   'run.endless': {
     level: 'warn',
     when: 'sweeps find as many rows as those before, and the run is ended: the application inserts them as fast',

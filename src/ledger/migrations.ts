@@ -48,8 +48,9 @@ export async function recordExecuted(
   },
 ): Promise<void> {
   await session.query(
-    `insert into ${names.migrations} as m (name, kind, run_id, file_sha256, imports, is_baseline)
-     values ($1, $2, $3::bigint, $4, $5::jsonb, $6)
+    `insert into ${names.migrations} as m (name, kind, run_id, file_sha256, imports, is_baseline, executed_at)
+     values ($1, $2, $3::bigint, $4, $5::jsonb, $6,
+             coalesce((select finished_at from ${names.runs} where id = $3::bigint), clock_timestamp()))
      on conflict (name) do update
      set run_id = excluded.run_id, is_baseline = false, executed_at = clock_timestamp(),
          file_sha256 = excluded.file_sha256, imports = excluded.imports

@@ -76,7 +76,7 @@ export async function claim(
        for update skip locked -- a locked range has a chunk in flight
      ), taken as (
        update ${names.ranges} as r
-       set worker = $2, stalls = r.stalls + 1, touched_at = clock_timestamp()
+       set worker = $2, stalls = r.stalls + 1, touched_at = clock_timestamp(), next_try = '-infinity'
        from free
        where r.run_id = $1::bigint and r.no = free.no
        returning r.no, r.space, r.lo, r.hi, r.cursor, r.max_rows, r.stalls,

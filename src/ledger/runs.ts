@@ -5,7 +5,7 @@ import type { Session } from '../postgres/session.ts';
 import { pg } from '../postgres/pg.ts';
 import { inOrder } from '../postgres/transaction.ts';
 import { type Direction, type Key, type Run, type RunPlan, runColumns, toRun } from './rows.ts';
-import type { LedgerNames } from './schema.ts';
+import { type LedgerNames, ledgerNames, readLedgerVersion } from './schema.ts';
 
 const live = liveStates.map((state) => `'${state}'`).join(', ');
 
@@ -37,7 +37,18 @@ export async function readRun(session: Session, names: LedgerNames, id: string):
   return toRun(result.rows[0] ?? {});
 }
 
-/** The newest run of every migration in the `up` direction, with its times. */
+/** Whether the ledger knows a run at this epoch or a later one: one that went back in time may not. */
+export async function knowsRun(
+  session: Session,
+  schema: string,
+  { id, epoch }: Pick<Run, 'id' | 'epoch'>,
+): Promise<boolean> {
+  if ((await readLedgerVersion(session, schema)) === null) return false;
+  const sql = `select from ${ledgerNames(schema).runs} where id = $1::bigint and epoch >= $2::bigint`;
+  return (await session.query(sql, [id, epoch])).rowCount === 1;
+}
+
+/** The newest run of every migration in the `up` direction that was not reverted, if there is one, with its times. */
 export async function latestRuns(
   session: Session,
   names: LedgerNames,
@@ -47,7 +58,7 @@ export async function latestRuns(
             to_json(finished_at) #>> '{}' as finished,
             extract(epoch from coalesce(finished_at, clock_timestamp()) - started_at) * 1000 as elapsed_ms
      from ${names.runs} where direction = 'up'
-     order by name, ${names.runs}.id desc`,
+     order by name, state = 'reverted', ${names.runs}.id desc`,
   );
   return result.rows.map((row) => ({
     ...toRun(row),
@@ -236,6 +247,17 @@ export async function layOutDone(
      where run_id = $1::bigint and cursor is not null and state <> 'void'`,
     [upRunId, downRunId],
   );
+}
+
+/** The newest `up` run of a migration that is done, or null. */
+export async function findDone(session: Session, names: LedgerNames, name: string): Promise<Run | null> {
+  const result = await session.query(
+    `select ${runColumns} from ${names.runs} as r
+     where name = $1 and direction = 'up' and state = 'done' order by r.id desc limit 1`,
+    [name],
+  );
+  const row = result.rows[0];
+  return row === undefined ? null : toRun(row);
 }
 
 /** The run that `down` goes back over: the newest `up` run that is done or live, locked; or null. */

@@ -23,7 +23,7 @@ const checks = (names: LedgerNames): readonly string[] => [
    from ${names.migrations} as m join ${names.runs} as r on r.id = m.run_id
    where r.name <> m.name or r.direction <> 'up' or r.state <> 'done'`,
   `select name, format('%s was done by run %s, but is not recorded as executed', name, id)
-   from (select distinct on (name) id, name, state from ${names.runs} as r where direction = 'up'
+   from (select distinct on (name) id, name, state from ${names.runs} as r where direction = 'up' and state <> 'reverted'
          order by name, r.id desc) as newest
    where state = 'done' and not exists (select from ${names.migrations} as m where m.name = newest.name)`,
   `select r.name, format('run %s of %s is done, but has %s ranges that are not', r.id, r.name, count(*))

@@ -2,6 +2,7 @@ import type { Control } from '../cluster/control.ts';
 import { workOn } from '../cluster/own-process.ts';
 import type { Primary } from '../cluster/primary.ts';
 import { UmzugClusterError, fail } from '../errors.ts';
+import { isExecuted } from '../ledger/migrations.ts';
 import { totals } from '../ledger/ranges.ts';
 import type { Direction, Run } from '../ledger/rows.ts';
 import type { Logger } from '../logger.ts';
@@ -15,6 +16,7 @@ import { planStep } from '../run/plan.ts';
 import { type DataMigration, stepOf } from '../run/step.ts';
 import { refuseBuiltUpon, refuseWithoutGround } from '../run/order.ts';
 import { type Turn, leftToOthers, registerUp } from '../run/register.ts';
+import type { Session } from '../postgres/session.ts';
 import { inOneTrip, withTransaction } from '../postgres/transaction.ts';
 import { findRetriable, retryQuarantined } from '../run/retry.ts';
 import { registerDown } from '../run/revert.ts';
@@ -153,10 +155,25 @@ export function makeExecutor(input: ExecutorInput): Executor {
     // Of the first lane: the server makes it while the run is planned (bench/README.md).
     env.early.begin(primary.abortSignal);
     try {
-      return await runData(migration, direction);
+      const done = await runData(migration, direction);
+      return direction === 'down' ? await takeAllBack(migration, done) : done;
     } finally {
       await env.early.end();
     }
+  };
+
+  /** One that was run once more is executed still: `down` comes to the run before. */
+  const takeAllBack = async (migration: DataMigration, done: Done): Promise<Done> => {
+    const isLeft = (session: Session): Promise<boolean> =>
+      inOneTrip(session, env.pinned, () => isExecuted(session, env.names, migration.name));
+    if (done === nothingCounted || !(await control.use(isLeft))) return done;
+    const { rows, chunks, retries } = await takeAllBack(migration, await runData(migration, 'down'));
+    return {
+      ...done,
+      rows: done.rows + rows,
+      chunks: done.chunks + chunks,
+      retries: done.retries + retries,
+    };
   };
 
   const runData = async (migration: DataMigration, direction: Direction): Promise<Done> => {
@@ -176,7 +193,7 @@ export function makeExecutor(input: ExecutorInput): Executor {
   };
 
   const register = async (
-    session: Parameters<typeof planStep>[0],
+    session: Session,
     migration: DataMigration,
     direction: Direction,
   ): Promise<{ readonly run: Run; readonly rowsBefore: number } | null> => {

@@ -2,7 +2,7 @@ import { rowsAre } from '../core/numbers.ts';
 import { forgetExecuted, recordExecuted } from '../ledger/migrations.ts';
 import { failureFacts, putBack } from '../ledger/quarantine.ts';
 import type { Run } from '../ledger/rows.ts';
-import { changeState, lockRun, readRun } from '../ledger/runs.ts';
+import { changeState, findDone, lockRun, readRun } from '../ledger/runs.ts';
 import type { Session } from '../postgres/session.ts';
 import { inOrder, withTransaction } from '../postgres/transaction.ts';
 import type { RunEnvironment } from './environment.ts';
@@ -31,15 +31,25 @@ export async function finish(session: Session, env: RunEnvironment, runId: strin
     if (swept === 'sweep') return { run: await readRun(session, env.names, run.id), isEndless: false };
     const [done] = await inOrder([
       changeState(session, env.names, run.id, 'done'),
-      ...(run.reverts === null
-        ? [recordRun(session, env, run)]
-        : [
-            forgetExecuted(session, env.names, run.name),
-            changeState(session, env.names, run.reverts, 'reverted'),
-          ]),
+      run.reverts === null
+        ? recordRun(session, env, run)
+        : recordReverted(session, env, run.name, run.reverts),
     ]);
     return { run: done, isEndless: swept === 'endless' };
   });
+}
+
+/** One that was run more than once is still executed by the run before, to which `down` comes next. */
+async function recordReverted(
+  session: Session,
+  env: RunEnvironment,
+  name: string,
+  id: string,
+): Promise<void> {
+  await changeState(session, env.names, id, 'reverted');
+  const earlier = await findDone(session, env.names, name);
+  if (earlier === null) await forgetExecuted(session, env.names, name);
+  else await recordRun(session, env, earlier);
 }
 
 async function recordRun(session: Session, { names }: RunEnvironment, run: Run): Promise<void> {

@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import { expect, it } from 'vitest';
-import { type Place, childrenOf, rowsDone, run, start, until } from '../support/cli.ts';
+import { type Place, childrenOf, killGroup, rowsDone, run, start, until } from '../support/cli.ts';
 import { withDatabase } from '../support/database.ts';
 import { counterRows, createCounters, hurry, makeProject, rowsMigration } from '../support/project.ts';
 
@@ -52,6 +52,50 @@ it('pause holds a run on all its hosts, from a host without the file, and up goe
     expect(await run(['pause', 'a'], elsewhere)).toMatchObject({ code: 0 });
     hurry(place.cwd);
     expect(await run(args, place)).toMatchObject({ code: 0 });
+    expect(await counts(client)).toEqual(allOnce);
+  });
+});
+
+it('no word waits for a chunk that is under way, of this run or another, and none holds a lock that such a chunk needs', async () => {
+  await withRun(async (client, place) => {
+    const up = start(args, place);
+    await begun(client);
+    await run(['pause', 'a'], place);
+    await up.outcome;
+    // As long chunks do: of all ranges of this run, and past the last check of another run.
+    await client.query(`begin; lock table umzug_cluster.runs in row share mode;
+      select from umzug_cluster.ranges for update`);
+    for (const verb of [
+      ['resume', 'a', '--no-run'],
+      ['pause', 'a'],
+      ['resume', 'a', '--no-run'],
+      ['cancel', 'a'],
+    ]) {
+      const said = await run(verb, place);
+      expect(said.code, said.stderr).toBe(0);
+    }
+    await client.query('rollback');
+    hurry(place.cwd);
+    expect(await run(['resume', 'a'], place)).toMatchObject({ code: 0 });
+    expect(await counts(client)).toEqual(allOnce);
+  });
+});
+
+it('a clock of the server that was set back by a day holds nobody', async () => {
+  await withRun(async (client, place) => {
+    const up = start([...args, '--pace', '1000'], place);
+    await begun(client);
+    killGroup(up.pid);
+    await up.outcome;
+    const later = `clock_timestamp() + interval '1 day'`;
+    await client.query(`
+      update umzug_cluster.ranges set touched_at = ${later}, next_try = ${later};
+      update umzug_cluster.controls set paid_at = ${later}, free_at = ${later} + interval '1 second';
+      update umzug_cluster.hosts set seen_at = ${later};
+      update umzug_cluster.runs set started_at = ${later}`);
+    hurry(place.cwd);
+    const again = await run([...args, '--no-join', '--pace', '1000000'], place);
+    expect(again.code, again.stderr).toBe(0);
     expect(await counts(client)).toEqual(allOnce);
   });
 });
