@@ -44,6 +44,12 @@ export interface PrimaryInput {
   readonly onProgress: (progress: Progress) => void;
 }
 
+/** What the chunks of this host have told: rows that were passed to update, and rows that it changed. */
+export interface Counted {
+  readonly rows: number;
+  readonly changed: number;
+}
+
 /** Supervises runs on this host: works itself, forks while it pays, reports, stops. */
 export class Primary {
   readonly #input: PrimaryInput;
@@ -54,6 +60,7 @@ export class Primary {
   #begun: Begun | null = null;
   #abortedAt = 0;
   readonly #timers: NodeJS.Timeout[] = [];
+  #counted: Counted = { rows: 0, changed: 0 };
 
   constructor(input: PrimaryInput) {
     this.#input = input;
@@ -71,12 +78,17 @@ export class Primary {
   }
 
   /** Works on a registered run until it is done on all hosts. Rejects with what stopped it. */
-  async execute(migration: DataMigration, begun: Run): Promise<RunTotals> {
+  async execute(
+    migration: DataMigration,
+    begun: Run,
+  ): Promise<{ readonly sums: RunTotals; readonly counted: Counted }> {
+    this.#counted = { rows: 0, changed: 0 };
     this.#begun = { name: migration.name, direction: begun.direction, hasDown: migration.down !== null };
     this.throwIfStopped(null);
     const ledger = new RunLedger(this.#input.control, this.#input.env, begun);
     try {
-      return await this.#workOnRun(migration, begun, ledger);
+      const sums = await this.#workOnRun(migration, begun, ledger);
+      return { sums, counted: this.#counted };
     } catch (error) {
       const isAway = error instanceof UmzugClusterError && error.code === 'DATABASE_UNAVAILABLE';
       if (this.#stopCode !== null || isAway) throw error;
@@ -106,6 +118,10 @@ export class Primary {
       if (after.pass > pass.pass) saySweeping(this.#input.logger, after, sums.rows);
       pass = after;
     }
+  }
+
+  #count({ rows, changed }: ChunkReport): void {
+    this.#counted = { rows: this.#counted.rows + rows, changed: this.#counted.changed + changed };
   }
 
   /** Begins no chunk from now on; running chunks are destroyed when the grace is over. */
@@ -171,6 +187,7 @@ export class Primary {
     const events = {
       onChunk: (report: ChunkReport): void => {
         progress.lastAt = performance.now();
+        this.#count(report);
         meter.chunk(report);
       },
       onFailed: (error: { code: ErrorCode; message: string }): void => {
@@ -194,6 +211,7 @@ export class Primary {
       abort: this.#abort.signal,
       onChunk: (report) => {
         this.#workers.progressed();
+        this.#count(report);
         meter.chunk(report);
         forks.chunk(report);
       },

@@ -82,12 +82,13 @@ function leftBehind(name: string, rows: number): string {
 
 /** `2025…dated-to-date-given: 62,000 rows in 31 chunks, 0.6 s, 103,000 rows/s` */
 export function summary(outcome: MigrationOutcome): string {
-  const { name, kind, rows, rowsBefore, chunks, retries, durationMs } = outcome;
+  const { name, kind, rows, rowsBefore, changed, chunks, retries, durationMs } = outcome;
   if (kind === 'schema') return `${name}: done in ${formatDuration(durationMs)}`;
   const now = rows - rowsBefore;
   const rate = durationMs > 0 && now > 0 ? `, ${number((now * 1_000) / durationMs)} rows/s` : '';
   const part = rowsBefore > 0 ? `, ${number(now)} of them now` : '';
   const again = retries > 0 ? `, ${counted(retries, 'retry', 'retries')}` : '';
-  const parts = `${counted(rows, 'row')} in ${counted(chunks, 'chunk')}`;
+  const none = changed === 0 && now > 0 ? ' passed, 0 changed,' : '';
+  const parts = `${counted(rows, 'row')}${none} in ${counted(chunks, 'chunk')}`;
   return `${name}: ${parts}${part}, ${formatDuration(durationMs)}${rate}${again}`;
 }

@@ -119,6 +119,16 @@ export const logEvents = {
     when: 'a run has ended and its select, which drains, or its verify still finds rows',
     fields: { migration: 'text', rows: 'number' },
   },
+  'run.unchanged': {
+    level: 'warn',
+    when: 'a run has passed rows to update, and it has changed no row of any table',
+    fields: { migration: 'text', rows: 'number' },
+  },
+  'update.missing': {
+    level: 'warn',
+    when: 'updateRows has not found all of the rows that it was given, the first time in a process',
+    fields: { migration: 'text', missing: 'number' },
+  },
   'chunk.done': {
     level: 'debug',
     when: 'a chunk of this host is committed; `size` is how many rows it might have had',

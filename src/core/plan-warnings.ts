@@ -1,3 +1,4 @@
+import { counted } from './numbers.ts';
 import { type PlanNode, nodesOf, sorts, wholeScans } from './query-plan.ts';
 
 /** What a sample has shown, as far as it may be a reason to worry. */
@@ -15,6 +16,8 @@ export interface Observed {
   readonly changed: readonly string[];
   /** Rows that were written, in all tables, and updates of the table's rows: all, and those without index entries. */
   readonly written: number;
+  /** Rows that updateRows was given and did not find. */
+  readonly missing: number;
   readonly updated: number;
   readonly hot: number;
   readonly indexes: readonly string[];
@@ -91,7 +94,13 @@ function aboutWriting(seen: Observed): string[] {
     );
   }
   if (seen.written === 0 && seen.changed.length === 0)
-    warnings.push('update has written nothing in this database');
+    warnings.push(
+      `${counted(seen.sampledRows, 'row')} passed to update, 0 changed: it has written nothing in this database`,
+    );
+  if (seen.missing > 0)
+    warnings.push(
+      `updateRows did not find ${counted(seen.missing, 'row')} that it was given: compare the values of its key, or set allowMissing: true`,
+    );
   if (seen.updated > seen.hot && seen.indexes.length > 0) {
     warnings.push(
       `every change makes new entries in all indexes of "${seen.table}" (no HOT update), since ${seen.indexes.join(', ')} ${seen.indexes.length === 1 ? 'holds' : 'hold'} a changed column`,

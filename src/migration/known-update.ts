@@ -16,6 +16,8 @@ export interface KnownUpdate {
   readonly columns: readonly string[];
   /** It is the update of a set-based chunk itself: each row that it writes is one of the chunk's. */
   readonly isChunk?: boolean;
+  /** How many rows it was given, where each of them should be there. */
+  readonly given?: number | undefined;
 }
 
 export const writesNothing: KnownUpdate = { table: null, columns: [] };

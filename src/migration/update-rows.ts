@@ -1,4 +1,5 @@
 import type { Knex } from 'knex';
+import { counted } from '../core/numbers.ts';
 import { didYouMean } from '../core/names.ts';
 import { fail } from '../errors.ts';
 import { type NamingClient, databaseName } from './identifier.ts';
@@ -13,13 +14,16 @@ export interface UpdateRowsColumns {
   readonly key: readonly string[];
   /** Columns that get a new value. */
   readonly set: readonly string[];
+  /** Rows that are not there are passed over without an error or a warning. */
+  readonly allowMissing?: boolean;
 }
 
 /** The new values, column by column, as text. */
 type Texts = readonly (readonly (string | null)[])[];
 
 /**
- * Writes a different value to every row in one statement; returns how many rows it changed. Rows carry the
+ * Writes a different value to every row in one statement; returns how many rows it changed. None is an error, fewer
+ * than were given a warning of the run, unless `allowMissing` is set. Rows carry the
  * key and the new values, under the names that the application has for the columns. Types come from the
  * catalog, so values are stored as a plain UPDATE would store them. A new value may be null, a key may not,
  * and undefined is refused, as is one key twice: MIGRATION_FAILED names column and row number. A value that
@@ -31,7 +35,7 @@ export async function updateRows(
   db: Knex,
   table: string,
   rows: readonly object[],
-  { key, set }: UpdateRowsColumns,
+  { key, set, allowMissing = false }: UpdateRowsColumns,
 ): Promise<number> {
   if (key.length === 0 || set.length === 0) {
     throw mistake(table, 'key and set must name at least one column each');
@@ -54,13 +58,15 @@ export async function updateRows(
   try {
     const statement = db.raw(escapeMarks(sql), texts as never);
     const changes = columns.slice(key.length).map(({ name }) => name);
-    noteUpdate(statement, { table: written, columns: changes });
+    const given = allowMissing ? undefined : rows.length;
+    noteUpdate(statement, { table: written, columns: changes, given });
     result = await statement;
   } catch (error) {
     throw refusedByColumn(error, { table, sql, columns, texts });
   }
   const changed = (result as { rowCount: number | null }).rowCount ?? 0;
   if (changed < rows.length) await refuseEqualKeys(db, table, keys, columns);
+  if (changed === 0 && !allowMissing) throw noneFound(table, rows.length, key);
   return changed;
 }
 
@@ -161,6 +167,15 @@ function refuseTwins(table: string, keys: Texts, count: number): void {
     if (first !== undefined) throw mistake(table, `row ${index + 1} has the key of row ${first}`);
     seen.set(key, index + 1);
   }
+}
+
+function noneFound(table: string, given: number, key: readonly string[]): Error {
+  const names = key.map((name) => `"${name}"`).join(', ');
+  return fail('MIGRATION_FAILED', {
+    message: `updateRows: none of the ${counted(given, 'row')} changed a row of "${table}"`,
+    detail: `no row there has such a value in ${names}, or a trigger returned null for each`,
+    hint: 'compare the values of key with those that are stored; where rows may be missing, set allowMissing: true beside key and set',
+  });
 }
 
 function mistake(table: string, message: string): Error {

@@ -6,6 +6,10 @@ export interface Written {
   readonly hasWritten: boolean;
   /** Of the updates of a set-based chunk itself, how many there were, and the rows of the largest. */
   readonly ofChunk: { readonly updates: number; readonly rows: number };
+  /** Rows that all statements wrote, in any table, as far as their answers say. */
+  readonly changed: number;
+  /** Rows that `updateRows` was given and did not find. */
+  readonly missing: number;
   /** Rows that all UPDATEs wrote, where of every statement it is known what it writes; else null. */
   readonly updated: number | null;
   /** What those set. */
@@ -19,6 +23,8 @@ export interface Written {
 export const nothingWritten: Written = {
   hasWritten: false,
   ofChunk: { updates: 0, rows: 0 },
+  changed: 0,
+  missing: 0,
   updated: 0,
   columns: [],
   tables: [],
@@ -55,6 +61,8 @@ export function withStatement(
   return {
     hasWritten: before.hasWritten || !neverWrite.has(answer.command),
     ofChunk: isChunk ? { updates: updates + 1, rows: Math.max(most, rows) } : before.ofChunk,
+    changed: before.changed + rows,
+    missing: before.missing + Math.max(0, (known?.given ?? rows) - rows),
     updated: known === undefined || before.updated === null ? null : before.updated + rows,
     columns: union(before.columns, known?.columns ?? []),
     bindings: Math.max(before.bindings, bindings),

@@ -1,3 +1,4 @@
+import { counted } from '../core/numbers.ts';
 import type { Control } from '../cluster/control.ts';
 import { workOn } from '../cluster/own-process.ts';
 import type { Primary } from '../cluster/primary.ts';
@@ -52,7 +53,7 @@ export interface ExecutorInput {
 }
 
 /** A migration that is done. */
-interface Done extends Pick<MigrationOutcome, 'rows' | 'rowsBefore' | 'chunks' | 'retries'> {
+interface Done extends Pick<MigrationOutcome, 'rows' | 'rowsBefore' | 'changed' | 'chunks' | 'retries'> {
   /** What it has left behind, which is no part of it. */
   readonly look: () => Promise<MigrationOutcome['left']>;
 }
@@ -60,6 +61,7 @@ interface Done extends Pick<MigrationOutcome, 'rows' | 'rowsBefore' | 'chunks' |
 const nothingCounted: Done = {
   rows: 0,
   rowsBefore: 0,
+  changed: null,
   chunks: 0,
   retries: 0,
   look: () => Promise.resolve(null),
@@ -91,7 +93,7 @@ export function makeExecutor(input: ExecutorInput): Executor {
     if (direction === 'up') found.add(file.name);
     else found.delete(file.name);
     const durationMs = performance.now() - startedAt;
-    const { rows, rowsBefore, chunks, retries, look } = done;
+    const { rows, rowsBefore, changed, chunks, retries, look } = done;
     const fields = {
       migration: file.name,
       direction,
@@ -105,7 +107,7 @@ export function makeExecutor(input: ExecutorInput): Executor {
     const { name } = file;
     const { kind } = migration;
     const hasDown = migration.down !== null;
-    const counts = { rows, rowsBefore, chunks, retries, durationMs };
+    const counts = { rows, rowsBefore, changed, chunks, retries, durationMs };
     outcomes.push({ name, kind, direction, ...counts, hasDown, left });
   };
 
@@ -185,11 +187,17 @@ export function makeExecutor(input: ExecutorInput): Executor {
       });
     if (begun === null) return nothingCounted;
     const { run, rowsBefore } = begun;
-    const { rows, chunks, retries } = await primary.execute(migration, run);
-    const counted: Done = { ...nothingCounted, rows, rowsBefore, chunks, retries };
-    if (direction === 'down') return counted;
+    const { sums, counted: own } = await primary.execute(migration, run);
+    const { rows, chunks, retries } = sums;
+    const changed = own.rows === rows - rowsBefore ? own.changed : null;
+    if (changed === 0 && own.rows > 0) {
+      const told = `${counted(own.rows, 'row')} passed to update, 0 changed in any table`;
+      logger.warn({ event: 'run.unchanged', migration: run.name, rows: own.rows }, `${run.name}: ${told}`);
+    }
+    const counts: Done = { ...nothingCounted, rows, rowsBefore, changed, chunks, retries };
+    if (direction === 'down') return counts;
     const looking = { control, env, logger, signal: primary.drainSignal };
-    return { ...counted, look: () => sayLeft(looking, migration, run, rows) };
+    return { ...counts, look: () => sayLeft(looking, migration, run, rows) };
   };
 
   const register = async (

@@ -137,6 +137,7 @@ export function observed({ base }: Plan, matching: number, { proof, largeTables 
       0,
     ),
     updated: own.reduce((sum, { updated }) => sum + updated, 0),
+    missing: proof.missing,
     hot: own.reduce((sum, { hot }) => sum + hot, 0),
     indexes,
     triggers,

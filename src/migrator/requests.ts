@@ -32,6 +32,11 @@ export interface MigrationOutcome {
   readonly rows: number;
   /** Those of them that were done before this command began: it has resumed or joined a run. */
   readonly rowsBefore: number;
+  /**
+   * Rows that `update` has changed meanwhile, in any table, as its statements say; null: not known, since other hosts
+   * have taken part, or a worker died before it could tell.
+   */
+  readonly changed: number | null;
   readonly chunks: number;
   /** Chunks that were tried again for what passes: lost connections, deadlocks, timeouts. */
   readonly retries: number;

@@ -11,12 +11,16 @@ import type { DataMigration, Step } from './step.ts';
 /** What stands for the id of a run where there is none: `plan` tries a migration. */
 export const sampleRunId = 'plan';
 
-/** What is known of an update's effect on its own base table, so that not every chunk looks again. */
-export interface OwnTableSeen {
+/** What is known of an update's effects, so that not every chunk looks again. */
+export interface EffectsSeen {
   /** What it changes was compared with what select reads of other rows. */
   isCompared: boolean;
   /** By `performance.now()`: until then rows that are inserted are not looked at again. */
   lookAgainAt: number;
+  /** The answers to its statements say that it has changed rows: the server's counters need not be asked. */
+  isReported: boolean;
+  /** It was said that updateRows did not find all of its rows. */
+  isMissingTold: boolean;
 }
 
 /** The work of a run as one lane sees it. */
@@ -28,12 +32,15 @@ export interface ChunkWork {
   readonly logger: Logger;
   /** Learnt from its first chunk. */
   readonly shown: ShownKey;
-  readonly ownTable: OwnTableSeen;
+  readonly effects: EffectsSeen;
 }
 
 /** What a lane's work begins with. */
-export function nothingLearnt(): Pick<ChunkWork, 'shown' | 'ownTable'> {
-  return { shown: { places: null }, ownTable: { isCompared: false, lookAgainAt: 0 } };
+export function nothingLearnt(): Pick<ChunkWork, 'shown' | 'effects'> {
+  return {
+    shown: { places: null },
+    effects: { isCompared: false, lookAgainAt: 0, isReported: false, isMissingTold: false },
+  };
 }
 
 /** What `update` is told about its chunk; the chunk's id is the same on every attempt. */

@@ -57,6 +57,9 @@ export type ChunkOutcome =
   | {
       readonly kind: 'advanced';
       readonly rows: number;
+      /** Rows that it has changed, in any table, and those that updateRows did not find. */
+      readonly changed: number;
+      readonly missing: number;
       /** As asked for, or less. */
       readonly reach: Reach;
       readonly isFull: boolean;
@@ -126,10 +129,12 @@ export async function runChunk(
     await stopwatch.time('commit', () => commit(session));
     const durationMs = performance.now() - startedAt;
     const bytes = session.bytesRead - bytesBefore;
-    const { rows, last, isFull, isCut } = done;
+    const { rows, changed, last, isFull, isCut } = done;
     const times = { readMs, durationMs };
     const { bindings } = done.written;
-    return { kind: 'advanced', rows, reach, isFull, isCut, last, ...times, bytes, bindings, overrides };
+    const { missing } = done.written;
+    const counts = { rows, changed, missing };
+    return { kind: 'advanced', ...counts, reach, isFull, isCut, last, ...times, bytes, bindings, overrides };
   } catch (error) {
     await rollback(session);
     const reason = watch.reason();

@@ -1,3 +1,4 @@
+import { counted } from '../core/numbers.ts';
 import { type Reach, mostRows } from '../core/reach.ts';
 import { nextWaitMs } from '../core/throttle.ts';
 import { hasOrphans } from '../ledger/orphans.ts';
@@ -16,6 +17,8 @@ import { Stride } from './stride.ts';
 /** What a lane tells after each committed chunk. */
 export interface ChunkReport {
   readonly rows: number;
+  /** Rows that it has changed, in any table. */
+  readonly changed: number;
   readonly size: number;
   readonly durationMs: number;
   /** The chunk came back full: there is more to do. */
@@ -179,6 +182,19 @@ class Lane {
     return 'next';
   }
 
+  /** Once in a process: a warning for each chunk would tell nothing more. */
+  #sayMissing(missing: number): void {
+    const { effects, logger, migration } = this.#options.work;
+    if (missing === 0 || effects.isMissingTold) return;
+    effects.isMissingTold = true;
+    const fields = { event: 'update.missing', migration: migration.name, missing } as const;
+    const hint = 'compare the values of its key, or set allowMissing: true where rows may be missing';
+    logger.warn(
+      fields,
+      `${migration.name}: updateRows did not find ${counted(missing, 'row')} of a chunk: ${hint}`,
+    );
+  }
+
   /** Whether a replica is too far behind. A lane has no range while it waits for it, as with a pace. */
   async #isHeld(): Promise<boolean> {
     const { replicas } = this.#options.work.env;
@@ -222,7 +238,8 @@ class Lane {
     this.#pacer.used(rows);
     this.#pacer.learn(outcome.overrides);
     progressed(this.#options.progress, true);
-    onChunk({ rows, size, durationMs, full: !last });
+    this.#sayMissing(outcome.missing);
+    onChunk({ rows, changed: outcome.changed, size, durationMs, full: !last });
     this.#stride.learn(outcome, wanted);
   }
 }

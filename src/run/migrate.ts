@@ -17,13 +17,15 @@ import type { LockedKeys } from './kept-keys.ts';
 import type { Passed } from './passed.ts';
 import { OwnTable } from './own-table.ts';
 import { type SetEnd, updateSet } from './set.ts';
-import { readTuples } from './tuples.ts';
+import { countAllWritten, readTuples } from './tuples.ts';
 
 /** What became of a chunk's rows. */
 export interface Migrated extends Passed {
   /** Keys that must be there still; null: whatever becomes of them. */
   readonly locked: LockedKeys | null;
   readonly written: Written;
+  /** Rows that update has changed, in any table. */
+  readonly changed: number;
 }
 
 /** The rows that a chunk is to take. */
@@ -61,14 +63,17 @@ export async function migrate(
     const read = <T>(asking: () => Promise<T>): Promise<T> => stopwatch.read(session, asking);
     const drain =
       run.plan.sweeps === true ? setDrainCheck(session, migration.name, { shape, base }, owned) : null;
+    let changed = 0;
     const call = async (chunk: object, end: SetEnd): Promise<void> => {
       const settle = (): Promise<unknown> => guard.settle(() => update(chunk, guard.db, context), expect);
       await drain?.before(end.upTo);
       const { space, after } = owned;
       const ownTable = new OwnTable(session, work, shape, { space, after, upTo: end.upTo });
-      await ownTable.look();
-      await stopwatch.update(session, () => inOrder([found(end.rows, end.key), ownTable.count(), settle()]));
-      await ownTable.check();
+      changed = await watched(session, work, guard, {
+        ownTable,
+        found: () => found(end.rows, end.key),
+        settle,
+      });
     };
     const { allowDelete = false } = migration.options;
     const rules = { name: migration.name, what, mayDelete: allowDelete, mayOnlyRead: expect.allowNoQueries };
@@ -79,7 +84,7 @@ export async function migrate(
       { read, call },
     );
     await drain?.after(set.to);
-    return { ...set, locked: null, written: guard.written() };
+    return { ...set, locked: null, written: guard.written(), changed };
   }
   const { sizes = [] } = run.plan;
   const bound = sizes.length === 0 ? null : { sizes, maxBytes: work.env.tuning.maxBytes };
@@ -96,16 +101,13 @@ export async function migrate(
   refuseDuplicates(batch.keys, migration.name);
   // From here on the list is the author's, who may empty it.
   const rows = batch.rows.length;
-  const ownTable = rows === 0 ? null : new OwnTable(session, work, shape, batch.keys);
-  if (ownTable !== null) {
+  let changed = 0;
+  if (rows > 0) {
     const update = step.update as (db: unknown, rows: object[], context: ChunkContext) => unknown;
-    const call = (): unknown => update(guard.db, batch.rows, context);
+    const settle = (): Promise<unknown> => guard.settle(() => update(guard.db, batch.rows, context), expect);
     const single = rows === 1 ? (batch.keys.at(0) ?? null) : null;
-    await ownTable.look();
-    await stopwatch.update(session, () =>
-      inOrder([found(rows, single), ownTable.count(), guard.settle(call, expect)]),
-    );
-    await ownTable.check();
+    const ownTable = new OwnTable(session, work, shape, batch.keys);
+    changed = await watched(session, work, guard, { ownTable, found: () => found(rows, single), settle });
     if (run.plan.sweeps === true) {
       await refuseUndrained(session, migration.name, { shape, base }, { locked: batch.keys });
     }
@@ -124,7 +126,42 @@ export async function migrate(
         ? null
         : { keys: batch.keys, names: namesOf(shape, base), before },
     written: guard.written(),
+    changed,
   };
+}
+
+/** Runs `update`, and looks at what it did: how many rows it has changed, in any table. */
+async function watched(
+  session: Session,
+  work: ChunkWork,
+  guard: GuardedDatabase,
+  on: {
+    readonly ownTable: OwnTable;
+    readonly found: () => Promise<unknown>;
+    readonly settle: () => Promise<unknown>;
+  },
+): Promise<number> {
+  const { effects } = work;
+  await unrecorded(session, () => on.ownTable.look());
+  const counting = (): Promise<number> =>
+    effects.isReported ? Promise.resolve(0) : countAllWritten(session);
+  const [, , before] = await work.env.stopwatch.update(session, () =>
+    inOrder([on.found(), on.ownTable.count(), counting(), on.settle()]),
+  );
+  await unrecorded(session, () => on.ownTable.check());
+  const { changed } = guard.written();
+  const wasReported = effects.isReported;
+  effects.isReported = changed > 0;
+  // What a function writes, or a trigger instead of what it was told, no answer to a statement says.
+  return changed > 0 || wasReported ? changed : (await countAllWritten(session)) - before;
+}
+
+/** What is looked at is no part of a chunk's statements. */
+async function unrecorded(session: Session, look: () => Promise<void>): Promise<void> {
+  const { onStatement } = session;
+  session.onStatement = null;
+  await look();
+  session.onStatement = onStatement;
 }
 
 /** How statements of the chunk name the base table for certain, quoted. */

@@ -46,7 +46,7 @@ export class OwnTable {
   /** Before the first update of a process: notes what select reads of other rows, as these hold it. */
   async look(): Promise<void> {
     const { base } = this.#work.run.plan;
-    if (this.#shape.plain || this.#work.ownTable.isCompared) return;
+    if (this.#shape.plain || this.#work.effects.isCompared) return;
     const { text, values } = keyedRows(this.#shape, base);
     const answer = await this.#session.authorQuery(`explain (verbose, format json) ${text}`, values);
     const plan = readPlan(answer.rows[0]?.['QUERY PLAN']);
@@ -54,7 +54,7 @@ export class OwnTable {
     const names = base.key.map(({ name }) => name);
     const read = plan === null ? [] : readOfOthers(plan, relations, names);
     if (read.length === 0) {
-      this.#work.ownTable.isCompared = true;
+      this.#work.effects.isCompared = true;
       return;
     }
     const columns = (await readableColumns(this.#session, base)).filter(
@@ -82,7 +82,7 @@ export class OwnTable {
     const after = await readImages(this.#session, base, this.#before.columns, keys);
     const changed = changedColumns(this.#before, after).map((name) => `"${name}"`);
     if (changed.length === 0) {
-      this.#work.ownTable.isCompared = true;
+      this.#work.effects.isCompared = true;
       return;
     }
     throw fail('MIGRATION_FAILED', {
@@ -94,14 +94,14 @@ export class OwnTable {
   }
 
   async #refuseInserted(): Promise<void> {
-    const { migration, run, ownTable } = this.#work;
+    const { migration, run, effects } = this.#work;
     const startedAt = performance.now();
-    if (startedAt < ownTable.lookAgainAt) return;
+    if (startedAt < effects.lookAgainAt) return;
     const given = 'space' in this.#given && this.#given.space === 'blocks' ? null : this.#given;
     const { text, values } = countWrittenBeside(this.#shape, run.plan.base, given);
     const count = Number((await this.#session.query(text, values)).rows[0]?.['count']);
     const endedAt = performance.now();
-    ownTable.lookAgainAt = endedAt + restPerLook * (endedAt - startedAt);
+    effects.lookAgainAt = endedAt + restPerLook * (endedAt - startedAt);
     if (count === 0) return;
     throw fail('MIGRATION_FAILED', {
       message: `${migration.name}: update inserts ${counted(count, 'row that matches', 'rows that match')} select into its own table "${run.plan.base.name}"`,

@@ -47,7 +47,7 @@ export async function measurePace(
     if (place === undefined || performance.now() - startedAt > budgetMs) break;
     const limit = size;
     const measure = await rolledBack(session, env, ({ signal }) =>
-      measured(session, () => applied(session, work, place, { limit, signal })),
+      measured(session, () => applied(session, work, place, { limit, signal }).then(({ rows }) => rows)),
     );
     if (measure.rows === 0) continue;
     measures.push(measure);

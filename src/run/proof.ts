@@ -41,6 +41,8 @@ export interface Proof {
   readonly examples: readonly Example[];
   readonly twice: Twice;
   readonly down: Back;
+  /** Rows that updateRows was given and did not find. */
+  readonly missing: number;
   /** Connections of author code to the same server: what it writes there is not seen here. */
   readonly ownConnections: number;
 }
@@ -105,7 +107,11 @@ async function tryOnce(
     const sent = recordStatements(session);
     // As in a run, where it matters to the planner how far the range goes on.
     const first = work.step.setBased ? chunk : place;
-    await applied(session, work, first, { limit: limitFor(work, keys.length), pid, signal });
+    const { missing } = await applied(session, work, first, {
+      limit: limitFor(work, keys.length),
+      pid,
+      signal,
+    });
     session.onStatement = null;
     const writes = writesBetween(writesBefore, await readWrites(session));
     const after = await readImages(session, base, columns, keys);
@@ -127,6 +133,7 @@ async function tryOnce(
       examples: examplesOf(before, after, shownRows),
       twice,
       down: back,
+      missing,
       ownConnections: connectionsBeside(session),
     };
     return { proof, work, keys, before, waiting };

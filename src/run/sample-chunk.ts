@@ -42,7 +42,7 @@ export async function applied(
   work: ChunkWork,
   { after, upTo }: Place,
   { limit, pid, signal }: Applying,
-): Promise<number> {
+): Promise<{ readonly rows: number; readonly missing: number }> {
   const guard = guardDatabase(session, work.env.knexConfig);
   const over = new AbortController();
   try {
@@ -61,7 +61,7 @@ export async function applied(
       const kept = await countKept(session, work.run.plan.base, locked, written);
       refuseMovedKeys(work.migration.name, locked.keys.length - kept);
     }
-    return rows;
+    return { rows, missing: written.missing };
   } catch (error) {
     throw guard.explain(error);
   } finally {

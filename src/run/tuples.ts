@@ -46,3 +46,16 @@ export async function readTuples(session: Session, base: BaseTable): Promise<Tup
     hasTriggers: fires === true,
   };
 }
+
+/** Rows of all tables that this connection has written: take the difference of two readings. */
+export async function countAllWritten(session: Session): Promise<number> {
+  const { rows } = await session.query(
+    `select coalesce(pg_catalog.sum(pg_catalog.pg_stat_get_xact_tuples_inserted(oid)), 0) as inserted,
+       coalesce(pg_catalog.sum(pg_catalog.pg_stat_get_xact_tuples_updated(oid)), 0) as updated,
+       coalesce(pg_catalog.sum(pg_catalog.pg_stat_get_xact_tuples_deleted(oid)), 0) as deleted
+     from pg_catalog.pg_class
+     where relkind operator(pg_catalog.=) 'r' and relpersistence operator(pg_catalog.<>) 't'`,
+  );
+  const { inserted, updated, deleted } = rows[0] ?? {};
+  return Number(inserted) + Number(updated) + Number(deleted);
+}

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { summary } from '../../src/commands/run.ts';
 import { Selects } from '../support/selects.ts';
 
 /** What an update does to its own base table besides changing the rows that it was given. */
@@ -177,5 +178,45 @@ describe('what select reads of other rows', () => {
   ])('may be %s', async (_what, source, rows) => {
     expect(await failure(source)).toBeNull();
     expect(await one('select count(*)::int from items where first')).toBe(rows);
+  });
+});
+
+describe('an update that changes nothing', () => {
+  const lower = `export const update = (db, rows) =>
+    updateRows(db, 'items', rows.map(({ name }) => ({ name: name.toUpperCase(), kind: 'done' })), { key: ['name'], set: ['kind'] });`;
+  const once = `export const select = (db) => db('items').select('id', 'no', 'name').where('no', '<=', 40);`;
+  const keep = `create function copy_item() returns trigger language plpgsql as $$ begin return null; end $$;
+    create trigger keep before update on items for each row execute function copy_item()`;
+
+  it.each([
+    ['values of the key that are not there', lower, ''],
+    ['a trigger that keeps rows as they are', lower.replace('.toUpperCase()', ''), keep],
+  ])('is an error of updateRows: %s', async (_what, update, schema) => {
+    await selects.client.query(schema);
+    expect(await failure(`${once} ${update}`)).toMatch(
+      /updateRows: none of the \d+ rows? changed a row of "items"/,
+    );
+  });
+
+  it('may be expected, and is told with both numbers', async () => {
+    const { outcomes, warnings } = await selects.outcomes([
+      `${head} ${once} ${lower.replace("set: ['kind']", "set: ['kind'], allowMissing: true")}`,
+      `${head} ${once} export const update = setBased((chunk) => chunk.where('no', -1).update({ first: true }));`,
+      `${head} ${once} export const update = (db, rows) => db.raw('select 1');`,
+      `${head} ${once} export const update = (db, rows) => db('items').whereIn('id', rows.map(({ id }) => id)).update({ first: true });`,
+      `${head} ${once} export const update = (db, rows) => db.raw('with w as (update items set first = false where id = any (?) returning 1) select 1', [rows.map(({ id }) => id)]);`,
+    ]);
+    expect(outcomes.map(({ rows, changed }) => [rows, changed])).toEqual([
+      [40, 0],
+      [0, 0],
+      [40, 0],
+      [40, 40],
+      [40, 40],
+    ]);
+    expect(warnings).toEqual([
+      'm0000: 40 rows passed to update, 0 changed in any table',
+      'm0002: 40 rows passed to update, 0 changed in any table',
+    ]);
+    expect(summary(outcomes[0] as never)).toMatch(/^m0000: 40 rows passed, 0 changed, in 1 chunk/);
   });
 });

@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import knexFactory, { type Knex } from 'knex';
 import type pg from 'pg';
-import { createMigrator } from '../../src/index.ts';
+import { type MigrationOutcome, createMigrator } from '../../src/index.ts';
 import type { Logger } from '../../src/logger.ts';
 import { type TestDatabase, createDatabase } from './database.ts';
 import { makeProject } from './project.ts';
@@ -123,17 +123,33 @@ export class Selects {
 
   /** Runs migration files, and returns the warnings about what they select. */
   async run(sources: readonly string[], url = this.#database.url): Promise<readonly string[]> {
+    return (await this.outcomes(sources, url)).plans;
+  }
+
+  /** Runs migration files: what became of each, and all warnings, those about selects by themselves as well. */
+  async outcomes(
+    sources: readonly string[],
+    url = this.#database.url,
+  ): Promise<{
+    readonly outcomes: readonly MigrationOutcome[];
+    readonly plans: readonly string[];
+    readonly warnings: readonly string[];
+  }> {
     const files = sources.map((source, index) => [`m${String(index).padStart(4, '0')}.ts`, source]);
     const { dir } = makeProject(Object.fromEntries(files) as Record<string, string>);
     // One lane: where there are two, one waits for the other's word that the run is over.
     const knexfile = `export default { client: 'pg', migrations: { cluster: { lanes: 1, workers: 1 } } };`;
     writeFileSync(path.join(dir, 'knexfile.ts'), knexfile);
+    const plans: string[] = [];
     const warnings: string[] = [];
     const nothing = (): void => undefined;
     const logger: Logger = {
       debug: nothing,
       info: nothing,
-      warn: (record) => void (record.event === 'plan.warning' && warnings.push(record.warning)),
+      warn: (record, message) => {
+        if (record.event === 'plan.warning') plans.push(record.warning);
+        else warnings.push(message ?? '');
+      },
       error: nothing,
     };
     const migrator = await createMigrator({
@@ -142,8 +158,7 @@ export class Selects {
       logger,
     });
     try {
-      await migrator.up();
-      return warnings;
+      return { outcomes: await migrator.up(), plans, warnings };
     } finally {
       await migrator.close();
     }

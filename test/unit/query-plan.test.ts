@@ -38,6 +38,7 @@ const calm: Observed = {
   ],
   changed: ['n'],
   written: 100,
+  missing: 0,
   updated: 100,
   hot: 100,
   indexes: [],
