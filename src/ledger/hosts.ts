@@ -59,7 +59,7 @@ export async function markHost(
       mark.rowsPerSecond,
       mark.etaSeconds,
       mark.chunkSize,
-      mark.waiting,
+      mark.waiting === null ? null : session.storable(mark.waiting),
       mark.throttled,
     ],
   );

@@ -76,7 +76,7 @@ export async function recordFailure(
     [
       failure.runId,
       failure.no,
-      failure.error,
+      session.storable(failure.error),
       failure.maxRows,
       failure.waitMs,
       failure.transient,
@@ -172,7 +172,7 @@ export async function setAside(
       at.epoch,
       at.token,
       row.key,
-      row.error,
+      session.storable(row.error),
       row.sqlstate,
       row.attempts,
       row.place,

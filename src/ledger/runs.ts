@@ -153,7 +153,7 @@ export async function changeState(
          finished_at = case when $2 in ('done', 'reverted') then clock_timestamp() end
      where id = $1::bigint
      returning ${runColumns}`,
-    [id, state, error, randomStep(epochStep)],
+    [id, state, error === null ? null : session.storable(error), randomStep(epochStep)],
   );
   return toRun(result.rows[0] ?? {});
 }

@@ -13,6 +13,7 @@ import { checkOffline } from '../migration/offline.ts';
 import { sayLeft } from './left.ts';
 import type { MigrationOutcome, UpOptions } from './requests.ts';
 import type { RunEnvironment } from '../run/environment.ts';
+import { codeOf } from '../run/failure.ts';
 import { planStep } from '../run/plan.ts';
 import { type DataMigration, stepOf } from '../run/step.ts';
 import { refuseBuiltUpon, refuseWithoutGround } from '../run/order.ts';
@@ -253,12 +254,25 @@ export function makeExecutor(input: ExecutorInput): Executor {
 
 /** A refusal of a table or a statement does not know whose it is. */
 function about(name: string, error: unknown): unknown {
+  if (codeOf(error) === untranslatable) return unstorable(name, error);
   if (!(error instanceof UmzugClusterError) || !ofOneMigration.has(error.code)) return error;
   // A name may be a word: "a migration must not" does not speak of one that is called a.
   const isNamed = [`${name}:`, `${name},`].some((beginning) => error.message.startsWith(beginning));
   if (isNamed || error.message.includes(`/${name}.`)) return error;
   const { code, message, detail, hint, report } = error;
   return fail(code, { message: `${name}: ${message}`, detail, hint, report, cause: error });
+}
+
+// A character that the encoding of the database does not have.
+const untranslatable = '22P05';
+
+function unstorable(name: string, cause: unknown): Error {
+  return fail('MIGRATION_FILE', {
+    message: `${name}: it has a character that the encoding of the database lacks`,
+    detail: 'in its name, in the name of a file that it imports, or in its select',
+    hint: 'rename the file, or write the character as the database can store it',
+    cause,
+  });
 }
 
 const ofOneMigration: ReadonlySet<string> = new Set(['SELECT_REFUSED', 'PERMISSION', 'MIGRATION_FAILED']);

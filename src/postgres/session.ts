@@ -1,10 +1,13 @@
+import { constants } from 'node:buffer';
 import type * as Pg from 'pg';
+import { UmzugClusterError, fail } from '../errors.ts';
 import { withoutValues } from '../core/server-message.ts';
+import { storable } from '../core/storable.ts';
 import { type SessionOptions, clientConfigs } from './client-config.ts';
 import { ledgerTypes } from './parsers.ts';
 import { pg } from './pg.ts';
 import { type Field, type RowTaker, queryRows } from './row-query.ts';
-import { parametersOf, streamOf } from './stream.ts';
+import { catchTooLong, parametersOf, streamOf } from './stream.ts';
 import { onStandby, requireSupported } from './supported.ts';
 
 export interface Result {
@@ -36,8 +39,12 @@ export class Session {
   busyMs = 0;
   /** Milliseconds in which the driver made objects of what came; 0 where it is not watched. */
   parsedMs = 0;
+  /** Rows that the latest `authorRows` has read so far. */
+  rowsTaken = 0;
   #inFlight = 0;
   #busySince = 0;
+  /** Bytes received before the statements that are on their way. */
+  #bytesBefore = 0;
   /** Why the connection was lost; pg tells it on the `error` event, not on the rejected query. */
   lost: Error | null = null;
 
@@ -90,6 +97,7 @@ export class Session {
       if (needsPrimary && session.#parameters.get('in_hot_standby') === 'on') {
         throw Object.assign(new Error(onStandby), { code: '57P03' });
       }
+      catchTooLong(client, () => session.destroy(tooLong(session.bytesRead - session.#bytesBefore)));
       if (options.isWatched === true) session.#watch();
       return session;
     } catch (error) {
@@ -120,7 +128,15 @@ export class Session {
   /** The same, where columns of the rows are for `taker` and not for the author. */
   async authorRows(text: string, values: readonly unknown[], taker: RowTaker): Promise<Result> {
     this.onStatement?.(text, values);
-    return await this.#counted(text, () => queryRows(this.client, { text, values }, taker));
+    this.rowsTaken = 0;
+    const counting: RowTaker = {
+      columns: (fields) => taker.columns(fields),
+      row: (texts) => {
+        this.rowsTaken += 1;
+        taker.row(texts);
+      },
+    };
+    return await this.#counted(text, () => queryRows(this.client, { text, values }, counting));
   }
 
   /** Of the listeners for what comes, these are the first and the last: between them the driver parses. */
@@ -136,7 +152,10 @@ export class Session {
   }
 
   async #counted(text: string, ask: () => Promise<unknown>): Promise<Result> {
-    if (this.#inFlight === 0) this.#busySince = performance.now();
+    if (this.#inFlight === 0) {
+      this.#busySince = performance.now();
+      this.#bytesBefore = this.bytesRead;
+    }
     this.#inFlight += 1;
     try {
       const result = await ask();
@@ -146,7 +165,7 @@ export class Session {
       hideValues(error, text);
       // pg cuts the connection then, and would tell of that alone.
       if (sayHowLong(error, this.#answerTimeoutMs)) this.lost ??= error;
-      throw error;
+      throw this.lost instanceof UmzugClusterError ? this.lost : error;
     } finally {
       this.#inFlight -= 1;
       if (this.#inFlight === 0) this.busyMs += performance.now() - this.#busySince;
@@ -158,6 +177,11 @@ export class Session {
     if (this.#parameters.get('in_hot_standby') === 'off') return false;
     const { rows } = await this.query('select pg_catalog.pg_is_in_recovery() as standby');
     return rows[0]?.['standby'] === true;
+  }
+
+  /** A message of any language and kind as this database can store it. */
+  storable(message: string): string {
+    return storable(message, this.#parameters.get('server_encoding'));
   }
 
   /** `I` idle, `T` in a transaction, `E` in a failed one; null before the first answer. */
@@ -198,6 +222,14 @@ export class Session {
     await this.client.end().catch(() => undefined);
     clearTimeout(timer);
   }
+}
+
+function tooLong(bytes: number): Error {
+  const [longest, came] = [constants.MAX_STRING_LENGTH, bytes].map((count) => count.toLocaleString('en-US'));
+  return fail('VALUE_REFUSED', {
+    message: `a value that was read is longer than a JavaScript string can be (${longest} characters): ${came} bytes came with it`,
+    hint: 'leave its column out of select, and change it by SQL alone',
+  });
 }
 
 /** Completes pg's own words for a server that did not answer, by which `core/verdict` knows them; false: others. */

@@ -6,7 +6,9 @@ export interface Stream {
   readonly localPort?: number;
   readonly remotePort?: number;
   destroy(): void;
-  on(event: 'data', listener: () => void): void;
+  on(event: 'data', listener: (bytes: unknown) => void): void;
+  off(event: 'data', listener: (bytes: unknown) => void): void;
+  listeners(event: 'data'): ((bytes: unknown) => void)[];
   prependListener(event: 'data', listener: () => void): void;
 }
 
@@ -34,4 +36,23 @@ export function parametersOf(client: Pg.Client): ReadonlyMap<string, string> {
 
 function wireOf(client: Pg.Client): Wire {
   return (client as unknown as { connection: Wire }).connection;
+}
+
+/**
+ * Hands what the driver throws to `unreadable` where a value is longer than any JavaScript string: it throws from an
+ * event of the socket, where nobody could catch it, and the statement would never be answered.
+ */
+export function catchTooLong(client: Pg.Client, unreadable: () => void): void {
+  const stream = streamOf(client);
+  for (const read of stream.listeners('data')) {
+    stream.on('data', (bytes) => {
+      try {
+        read(bytes);
+      } catch (error) {
+        if ((error as { readonly code?: unknown }).code !== 'ERR_STRING_TOO_LONG') throw error;
+        unreadable();
+      }
+    });
+    stream.off('data', read);
+  }
 }

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
 import { type Reach, mostRows, reachAtEnd, searchLimitMs } from '../core/reach.ts';
 import type { Overrides } from '../core/steering.ts';
-import { fail } from '../errors.ts';
+import { UmzugClusterError, fail } from '../errors.ts';
 import { type Owned, advance, own } from '../ledger/chunks.ts';
 import type { Key } from '../ledger/rows.ts';
 import { passGate } from '../ledger/runs.ts';
@@ -43,6 +43,8 @@ export interface FailedChunk {
   readonly isSearching: boolean;
   /** Where it stood and how many rows it had at most; null where it did not get so far. */
   readonly tried: Tried | null;
+  /** So many of its rows could be read, and the next one cannot; null: that is not known. */
+  readonly readable: number | null;
 }
 
 /** What a chunk is about to change. `key`: of its only row, where it is known to have just one. */
@@ -139,7 +141,9 @@ export async function runChunk(
     await rollback(session);
     const reason = watch.reason();
     const exceeded = reason !== null;
-    return { kind: 'failed', error: reason ?? guard.explain(error), exceeded, isSearching, tried };
+    const isUnreadable = isSearching && error instanceof UmzugClusterError && error === session.lost;
+    const readable = isUnreadable ? session.rowsTaken : null;
+    return { kind: 'failed', error: reason ?? guard.explain(error), exceeded, isSearching, tried, readable };
   } finally {
     watch.stop();
     guard.close();

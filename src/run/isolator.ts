@@ -105,20 +105,21 @@ export class Isolator {
   }
 
   /** Tries a failing chunk again with fewer rows, or sets its only row aside (protocol T4). */
-  async #isolate(range: FailedRange, { error, tried }: FailedChunk, isHalved: boolean): Promise<void> {
+  async #isolate(range: FailedRange, failure: FailedChunk, isHalved: boolean): Promise<void> {
+    const { error, tried, readable } = failure;
     const { work } = this.#options;
     const { no } = range;
     if (tried === null) throw stopping(error, work, no);
-    if (tried.rows > 1) {
+    if (tried.rows > 1 && readable !== 0) {
       const facts = await this.#facts();
-      const maxRows = rowsAfterFailure(tried.rows, facts.hasSucceeded || isHalved);
+      const maxRows = readable ?? rowsAfterFailure(tried.rows, facts.hasSucceeded || isHalved);
       await this.#record(range, error, { maxRows, waitMs: 0, transient: false });
       this.#options.progress.lastAt = performance.now();
       return this.#warn('chunk.shrunk', no, error, `is tried again with ${maxRows} of ${tried.rows} rows`);
     }
     const sqlstate = codeOf(error) ?? null;
-    const failure = { error: messageOf(error), sqlstate };
-    await this.#setAside({ no, seen: { cursor: tried.cursor, key: tried.key }, failure }, error);
+    const seen = { cursor: tried.cursor, key: tried.key };
+    await this.#setAside({ no, seen, failure: { error: messageOf(error), sqlstate } }, error);
   }
 
   async #setAside(suspect: Suspect, error: unknown): Promise<void> {

@@ -223,7 +223,7 @@ class Lane {
       return outcome;
     } catch (error) {
       if (abort.aborted) throw error;
-      return { kind: 'failed', error, exceeded: false, isSearching: false, tried: null };
+      return { kind: 'failed', error, exceeded: false, isSearching: false, tried: null, readable: null };
     }
   }
 

@@ -92,3 +92,32 @@ describe('a statement that is too deep for the stack of the server', () => {
     expect(quarantined).toEqual([{ key: '7', error: expect.stringContaining('stack depth limit') }]);
   });
 });
+
+describe('a value that is longer than a JavaScript string can be', () => {
+  it(
+    'is the fault of its row, which is set aside with its size at the second try',
+    { timeout: 300_000 },
+    async () => {
+      await withDatabase(async ({ url, client }) => {
+        await client.query(`
+        create table t (id int primary key, n int not null default 0, doc bytea);
+        insert into t (id) select generate_series(1, ${rows});
+        update t set doc = convert_to(repeat('x', 270000000), 'UTF8') where id = 123;
+        analyze t`);
+        const source = `
+        export const select = (db) => db('t').select('id', 'doc');
+        export const update = (db, rows) =>
+          db('t').whereRaw('id = any (?)', [rows.map(({ id }) => id)]).update({ n: 1 });`;
+        const { dir } = makeProject({ 'a.ts': source });
+        await expect(migrateHere(dir, url)).rejects.toThrow('1 row is quarantined');
+        const { rows: found } = await client.query(
+          `select key, attempts, error, (select sum(n)::int from t) as done from umzug_cluster.quarantine`,
+        );
+        const error = expect.stringMatching(
+          /longer than a JavaScript string.*540,000,\d+ bytes came with it/,
+        );
+        expect(found).toEqual([{ key: ['123'], attempts: expect.any(Number), error, done: rows - 1 }]);
+      });
+    },
+  );
+});
