@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import type { Config, ConfigInput } from './config.ts';
 import { fail } from './errors.ts';
 import type { LogRecord } from './core/log-events.ts';
@@ -34,6 +35,7 @@ const silent: Logger = {
  * migration files import this module too. Throws CONFIG.
  */
 export async function createMigrator(input: CreateMigratorInput = {}): Promise<Migrator> {
+  refuseBundle();
   const { loadConfig } = await import('./config.ts');
   const { openMigrator } = await import('./migrator.ts');
   const flags: ConfigInput['flags'] = {
@@ -55,4 +57,19 @@ export async function createMigrator(input: CreateMigratorInput = {}): Promise<M
     });
   }
   return await openMigrator(config, input.logger ?? silent);
+}
+
+/**
+ * Workers are processes of the package's own files, and migration files import what runs them: neither is there in a
+ * bundle. One of CommonJS does not even know where it is.
+ */
+function refuseBundle(): void {
+  const { url } = import.meta as { readonly url?: string };
+  const isHere = (file: string): boolean => existsSync(new URL(file, url));
+  if (url !== undefined && (isHere('./cluster/worker.js') || isHere('./cluster/worker.ts'))) return;
+  throw fail('CONFIG', {
+    message: 'umzug-cluster was bundled into the application',
+    detail: `it starts processes of its own files, which are not there: ${url ?? 'the place of the bundle is not known'}`,
+    hint: 'mark it as external and install it beside the bundle: external: ["umzug-cluster"] (esbuild, Rollup, Vite), externals (webpack), serverExternalPackages (Next.js)',
+  });
 }

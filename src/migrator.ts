@@ -66,11 +66,12 @@ export class Migrator extends EventEmitter<MigratorEvents> {
   readonly #control: Control;
   readonly #label: string;
   readonly #openedAt = performance.now();
-  /** What it has measured, with the setting `profile`. */
+  /** @internal What it has measured, with the setting `profile`. */
   stopwatch: Stopwatch = unwatched;
   readonly #calls = new Set<Call>();
   #turn: Promise<unknown> = Promise.resolve();
 
+  /** @internal */
   constructor(config: Config, logger: Logger) {
     super();
     this.#config = config;

@@ -37,6 +37,7 @@ export class Operator {
   readonly #config: Config;
   readonly #control: Control;
 
+  /** @internal */
   constructor(config: Config, control: Control) {
     this.#config = config;
     this.#control = control;
