@@ -23,6 +23,7 @@ const order = [
   'migrator.ts',
   'application.ts',
   'index.ts',
+  'index.cts',
   'testing/',
   'testing.ts',
   'commands/',
