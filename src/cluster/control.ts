@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { backoffMs } from '../core/backoff.ts';
 import { missingGrant } from '../core/missing-grant.ts';
 import { connectAdvice } from '../core/connect-advice.ts';
+import type { Trouble } from '../core/progress.ts';
 import { UmzugClusterError, fail, messageOf } from '../errors.ts';
 import type { SessionOptions } from '../postgres/client-config.ts';
 import { Session } from '../postgres/session.ts';
@@ -9,14 +10,6 @@ import { onStandby } from '../postgres/supported.ts';
 import type { Config } from '../config.ts';
 import { sessionOptions } from '../run/environment.ts';
 import { codeOf, judgeError, unavailable } from '../run/failure.ts';
-
-/** A call that fails for what passes, and is made again. */
-export interface Trouble {
-  /** What is done about it, where, and why: `reconnecting to host:5432/name (connect ECONNREFUSED)`. */
-  readonly what: string;
-  /** By `performance.now()`. */
-  readonly givesUpAt: number;
-}
 
 // Who types a command with the wrong host should not wait for as long as a failover may take.
 const firstBudgetMs = 20_000;

@@ -228,7 +228,7 @@ export class Primary {
         advice.end();
       });
     const heard = new Heard(migration.name, logger);
-    const still = new Standstill(ledger, meter);
+    const still = new Standstill(ledger, meter, progress);
     if (job !== null) this.#workers.assign(job, events);
     while (settledAt === 0 || this.#workers.busy > 0) {
       await Promise.race([settledAt > 0 ? sleep(20) : ended, tick(), deaths.next(), forks.news()]);

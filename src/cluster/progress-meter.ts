@@ -1,11 +1,10 @@
 import { EtaMeter } from '../core/eta.ts';
-import type { Progress } from '../core/progress.ts';
+import { type Progress, type Trouble, describeTrouble } from '../core/progress.ts';
 import { RateMeter } from '../core/rate.ts';
 import { paceReason } from '../core/throttle.ts';
 import { type HostMark, type HostSeen, unseenMs } from '../ledger/hosts.ts';
 import type { Run, RunTotals } from '../ledger/rows.ts';
 import type { ChunkReport } from '../run/lane.ts';
-import type { Trouble } from './control.ts';
 
 /** One look at the run: the ledger's sums, and who works on it. */
 export interface MeterReading {
@@ -133,7 +132,8 @@ export class ProgressMeter {
     const seen = others.filter(({ seenAgoMs }) => seenAgoMs < unseenMs);
     const rowsDone = sums?.rows ?? 0;
     const left = sums?.estimatedLeft ?? this.#run.estimatedRows;
-    const waiting = this.#trouble === null ? this.#waiting : describeTrouble(this.#trouble);
+    const waiting =
+      this.#trouble === null ? this.#waiting : describeTrouble(this.#trouble, performance.now());
     return {
       migration: this.#run.name,
       direction: this.#run.direction,
@@ -157,9 +157,4 @@ export class ProgressMeter {
       elapsedMs: performance.now() - this.#startedAt,
     };
   }
-}
-
-function describeTrouble({ what, givesUpAt }: Trouble): string {
-  const seconds = Math.max(0, Math.ceil((givesUpAt - performance.now()) / 1_000));
-  return `${what}, gives up in ${seconds} s`;
 }

@@ -1,3 +1,5 @@
+import { describeTrouble } from '../core/progress.ts';
+import type { LaneProgress } from '../run/isolator.ts';
 import type { ProgressMeter } from './progress-meter.ts';
 import type { RunLedger } from './run-ledger.ts';
 
@@ -8,13 +10,16 @@ const stillMs = 1_000;
 export class Standstill {
   readonly #ledger: RunLedger;
   readonly #meter: ProgressMeter;
+  readonly #progress: Pick<LaneProgress, 'trouble'>;
   #chunks = -1;
   #lookedAt = 0;
   #isSaid = false;
 
-  constructor(ledger: RunLedger, meter: ProgressMeter) {
+  /** `progress`: what the lanes of this process share. */
+  constructor(ledger: RunLedger, meter: ProgressMeter, progress: Pick<LaneProgress, 'trouble'>) {
     this.#ledger = ledger;
     this.#meter = meter;
+    this.#progress = progress;
   }
 
   /** Tells others of this host. `chunks`: how many are committed by now; if none is any more, it looks who holds them up. */
@@ -25,9 +30,15 @@ export class Standstill {
     this.#chunks = chunks;
     if (!hasMoved && now - this.#lookedAt < stillMs) return;
     this.#lookedAt = now;
-    const reason = hasMoved ? null : await this.#ledger.waitOfChunks().catch(() => null);
+    const reason = hasMoved ? null : await this.#reason();
     if (reason === null && !this.#isSaid) return;
     this.#isSaid = reason !== null;
     this.#meter.waiting(reason);
+  }
+
+  async #reason(): Promise<string | null> {
+    const wait = await this.#ledger.waitOfChunks().catch(() => null);
+    const { trouble } = this.#progress;
+    return wait ?? (trouble === null ? null : describeTrouble(trouble, performance.now()));
   }
 }

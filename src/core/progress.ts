@@ -34,3 +34,16 @@ export interface Progress {
   readonly quarantined: number;
   readonly elapsedMs: number;
 }
+
+/** What fails for what passes, and is tried again. */
+export interface Trouble {
+  /** What is done about it, where, and why: `reconnecting to host:5432/name (connect ECONNREFUSED)`. */
+  readonly what: string;
+  /** By `performance.now()`. */
+  readonly givesUpAt: number;
+}
+
+/** `reconnecting to …, gives up in 95 s` */
+export function describeTrouble({ what, givesUpAt }: Trouble, now: number): string {
+  return `${what}, gives up in ${Math.max(0, Math.ceil((givesUpAt - now) / 1_000))} s`;
+}

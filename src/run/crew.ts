@@ -34,7 +34,7 @@ export const nothing: Inheritance = { from: [], lanes: 1 };
 
 /** What the lanes of a process share, as a run begins. */
 export function newProgress(): LaneProgress {
-  return { lastAt: performance.now(), nextReapAt: 0, recent: [] };
+  return { lastAt: performance.now(), nextReapAt: 0, recent: [], trouble: null };
 }
 
 /**

@@ -1,3 +1,4 @@
+import type { Trouble } from '../core/progress.ts';
 import { failureFacts, recordFailure, shrinkRange } from '../ledger/quarantine.ts';
 import type { FailureFacts, RangeFailure } from '../ledger/quarantine.ts';
 import { afterDeaths, reasonToStop, recentResults, rowsAfterFailure } from '../core/isolation.ts';
@@ -20,11 +21,14 @@ export interface LaneProgress {
   nextReapAt: number;
   /** The latest results: true for a committed chunk, false for a row that was set aside. */
   readonly recent: boolean[];
+  /** What a lane has been trying again since then, or null. */
+  trouble: Trouble | null;
 }
 
 /** Notes a committed chunk, or a row that was set aside. */
 export function progressed(progress: LaneProgress, isCommitted: boolean): void {
   progress.lastAt = performance.now();
+  progress.trouble = null;
   progress.recent.push(isCommitted);
   if (progress.recent.length > recentResults) progress.recent.shift();
 }

@@ -1,11 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { backoffMs } from '../core/backoff.ts';
+import type { Trouble } from '../core/progress.ts';
 import { fail } from '../errors.ts';
 import type { Direction } from '../ledger/rows.ts';
 import { Session, withSession } from '../postgres/session.ts';
 import { inOneTrip } from '../postgres/transaction.ts';
 import type { RunEnvironment } from './environment.ts';
-import { codeOf, judgeError, refusedLogin, unavailable } from './failure.ts';
+import { codeOf, judgeError, named, refusedLogin, unavailable } from './failure.ts';
 
 const retryBaseMs = 50;
 const retryCapMs = 2_000;
@@ -18,8 +19,8 @@ export interface SessionLimits {
   readonly drain: AbortSignal;
   /** Aborts when the connection is to be destroyed. */
   readonly abort: AbortSignal;
-  /** Shared by the lanes of a process: when the run last made progress. */
-  readonly progress: { readonly lastAt: number };
+  /** Shared by the lanes of a process: when the run last made progress, and what is tried again since. */
+  readonly progress: { readonly lastAt: number; trouble: Trouble | null };
 }
 
 /** The connection of one lane: opened again when it is lost, and patient within the budget. */
@@ -28,7 +29,7 @@ export class RetryingSession {
   readonly #direction: Direction;
   readonly #drain: AbortSignal;
   readonly #abort: AbortSignal;
-  readonly #progress: { readonly lastAt: number };
+  readonly #progress: SessionLimits['progress'];
   #session: Session | null = null;
   #failures = 0;
   #failingSince = Infinity;
@@ -98,9 +99,12 @@ export class RetryingSession {
     const now = performance.now();
     this.#failingSince = Math.min(this.#failingSince, now);
     const idleMs = now - Math.max(this.#progress.lastAt, this.#failingSince);
-    if (idleMs > this.#env.tuning.retryBudgetMs) {
-      // The cause of a lost connection comes on its `error` event, and the rejected query has no code.
-      const cause = codeOf(error) === undefined ? (this.#session?.lost ?? error) : error;
+    const { retryBudgetMs } = this.#env.tuning;
+    // The cause of a lost connection comes on its `error` event, and the rejected query has no code.
+    const cause = codeOf(error) === undefined ? (this.#session?.lost ?? error) : error;
+    const [why] = named(cause).split('\n');
+    this.#progress.trouble = { what: `trying again: ${why}`, givesUpAt: now - idleMs + retryBudgetMs };
+    if (idleMs > retryBudgetMs) {
       const again = `\`${this.#direction}\``;
       throw unavailable(`no progress for ${Math.round(idleMs / 1_000)} s`, cause, { again });
     }

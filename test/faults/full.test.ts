@@ -78,8 +78,10 @@ describe('where the server raises it', () => {
         'select count(*)::int as left from counters where n = 0',
       );
       expect(rows[0]?.left, 'the other ranges are done').toBeLessThan(counterRows / 4);
+      const up = start([...args, '--log-format', 'json'], place);
+      await up.says(/"waiting":"trying again: .*no more of it, gives up in \d+ s"/);
       await client.query('drop table full_up');
-      expect(await run(args, place)).toMatchObject({ code: 0 });
+      expect(await up.outcome).toMatchObject({ code: 0 });
       expect(await counts(client)).toEqual(eachOnce);
     });
   });
