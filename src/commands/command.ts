@@ -1,5 +1,6 @@
 import type { Argv, CommandModule, Options } from 'yargs';
 import { fail } from '../errors.ts';
+import { nameOfFile } from '../migration/folder.ts';
 import type { Io } from './output.ts';
 
 /** Parsed flags and positionals of one command. */
@@ -44,7 +45,7 @@ export function toYargs(command: Command, globals: Readonly<Record<string, Optio
     builder: (yargs: Argv) => describeTo(yargs, command),
     handler: async (flags) => {
       checkFlags(flags, { ...globals, ...command.options }, command);
-      await command.run(flags, io);
+      await command.run(withNames(flags), io);
     },
   };
 }
@@ -56,6 +57,17 @@ function describeTo(yargs: Argv, command: Command): Argv {
   }
   for (const [line, does] of command.examples) described = described.example(`$0 ${line}`, does);
   return described;
+}
+
+const namesOfMigrations: ReadonlySet<string> = new Set(['migration', 'name', 'to']);
+
+/** Names of migrations in the form in which they are compared, also where a file of that name was typed. */
+function withNames(flags: Arguments): Arguments {
+  const named = (value: unknown): unknown =>
+    Array.isArray(value) ? value.map(named) : typeof value === 'string' ? nameOfFile(value) : value;
+  return Object.fromEntries(
+    Object.entries(flags).map(([flag, value]) => [flag, namesOfMigrations.has(flag) ? named(value) : value]),
+  );
 }
 
 /** The refusal of a flag that is given more than once. */

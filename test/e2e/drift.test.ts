@@ -370,6 +370,16 @@ describe('a table', () => {
   });
 });
 
+it('a name is the same in another Unicode form, and with the extension of its file', async () => {
+  await withDatabase(async ({ url }) => {
+    const place = { cwd: makeProject({ 'u\u0308ber.ts': schemaStep }).dir, url };
+    expect((await run(['up', '--name', '\u00fcber.js'], place)).code).toBe(0);
+    for (const name of ['u\u0308ber', '\u00fcber', '\u00fcber.ts']) {
+      expect((await run(['status', name], place)).stdout, name).toMatch(/\u00fcber +schema +executed/);
+    }
+  });
+});
+
 it('names that read in another order than they run are said, until both are executed', async () => {
   await withDatabase(async ({ url }) => {
     const place = { cwd: makeProject({ '2-a.ts': schemaStep, '10-b.ts': schemaStep }).dir, url };
