@@ -200,12 +200,22 @@ export class Migrator extends EventEmitter<MigratorEvents> {
 
   /** Throws NOT_EXECUTED where this migration is not done: for the start of an application that needs it. */
   async assertExecuted(name: string): Promise<void> {
-    assertExecuted(await this.#files(), await this.#executedNames(), [name]);
+    await this.#assertExecuted([name]);
   }
 
   /** Throws NOT_EXECUTED where any migration of the folder is not done. */
   async assertDone(): Promise<void> {
-    assertExecuted(await this.#files(), await this.#executedNames());
+    await this.#assertExecuted();
+  }
+
+  async #assertExecuted(names?: readonly string[]): Promise<void> {
+    const { executed, recreated } = await this.#state();
+    assertExecuted(
+      await this.#files(),
+      executed.map(({ name }) => name),
+      names,
+    );
+    refuseRecreated(recreated.filter(({ name }) => names?.includes(name) ?? true));
   }
 
   /**

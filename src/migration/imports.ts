@@ -49,10 +49,16 @@ export async function notAsRecorded<T extends FileHashes>(
     if (!known.has(at)) known.set(at, existingHash(at));
     return known.get(at) ?? null;
   };
+  const folders = new Map<string, string>();
+  const realFolder = (at: string): string => {
+    const real = folders.get(at) ?? realpathSync(at);
+    folders.set(at, real);
+    return real;
+  };
   const others: (readonly [MigrationFile, T])[] = [];
   for (const [index, [file, recorded]] of files.entries()) {
     if (index % filesAtOnce === 0) await letOthersRun();
-    const folder = path.dirname(file.path);
+    const folder = realFolder(path.dirname(file.path));
     const isSame =
       hashOf(contentOf(file.path)) === recorded.fileSha256 &&
       Object.entries(recorded.imports).every(

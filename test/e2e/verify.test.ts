@@ -89,14 +89,15 @@ describe('verify', () => {
 });
 
 describe('assertDone and assertExecuted', () => {
-  it('throw until the migration is executed', async () => {
+  it('throw until the migration is executed, and where its table was recreated since', async () => {
     await withDatabase(async ({ url, client }) => {
       await client.query(table);
       const { dir } = makeProject({ 'a.ts': slugs });
       const index = path.join(import.meta.dirname, '../../dist/index.js');
-      const script = `
+      const open = `
         import { createMigrator } from ${JSON.stringify(index)};
-        const migrator = await createMigrator({ databaseUrl: ${JSON.stringify(url)} });
+        const migrator = await createMigrator({ databaseUrl: ${JSON.stringify(url)} });`;
+      const script = `${open}
         const said = (promise) => promise.then(() => 'done', ({ code, message }) => code + ' ' + message);
         const look = async () => [await said(migrator.assertDone()), await said(migrator.assertExecuted('a'))];
         const before = await look();
@@ -114,6 +115,9 @@ describe('assertDone and assertExecuted', () => {
         unknown: 'USAGE no known migration is named "b"',
         migrations: [{ name: 'a', kind: 'data', left: 0 }],
       });
+      await client.query(`drop table people; ${table}`);
+      const later = `${open} await migrator.assertDone().catch(({ code }) => console.log(code)); await migrator.close();`;
+      expect(execFileSync(process.execPath, ['--input-type=module', '-e', later], options)).toBe('DRIFT\n');
     });
   });
 });
