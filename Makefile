@@ -82,7 +82,7 @@ node_modules/.package-lock.json: package-lock.json
 
 dist/.tsbuildinfo: node_modules/.package-lock.json $(SOURCES) tsconfig.json tsconfig.build.json tsconfig.cjs.json scripts/commonjs.mjs
 	@echo "building" >&2
-	@for built in $$(find dist -name '*.js' 2>/dev/null); do \
+	@for built in $$(find dist -name '*.js' -not -path 'dist/cjs/*' 2>/dev/null); do \
 	  source="src/$${built#dist/}"; base="$${built%.js}"; \
 	  [ -f "$${source%.js}.ts" ] || rm -f "$$built" "$$base.d.ts"; \
 	done
