@@ -132,21 +132,23 @@ it(
 );
 
 it(
-  'lets three hosts begin the same `down` at once: all exit with 0, each row is reverted once',
+  'lets three hosts begin the same `down` at once: all exit with 0, each row is reverted as often as it was migrated',
   async () => {
     await withDatabase(async ({ url, client }) => {
       await client.query(createAudited);
       const host = () => ({ cwd: makeProject({ 'a.ts': rowsMigration(0.02) }).dir, url, env: patient });
-      // run twice: a host that comes late must not take the older run for the one to revert
       expectCode(await run(['up'], host()), 0);
-      await client.query('update counters set n = 0; truncate audit');
       expectCode(await run(['up', '--name', 'a', '--rerun', 'ALLOW'], host()), 0);
       await client.query('begin; select from umzug_cluster.runs for update');
       const downs = [1, 2, 3].map(() => start(['down', ...args], host()));
       await until('all three begin', async () => (await waitingSessions(client)) >= 3);
       await client.query('commit');
       for (const { outcome } of downs) expectCode(await outcome, 0);
-      await expectAllBack(client, auditedRows);
+      const { rows } = await client.query(
+        `select (select array_agg(distinct n) from counters) as n,
+                (select count(*)::int from audit where n < was) as back`,
+      );
+      expect(rows).toEqual([{ n: [0], back: 2 * auditedRows }]);
     });
   },
   timeout,
