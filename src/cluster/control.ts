@@ -24,7 +24,7 @@ export class Control {
   readonly #label: string;
   /** The budget until a call has succeeded. */
   readonly #firstMs: number;
-  #hasWorked = false;
+  #hasWorked: boolean;
   /** Is told of each failure that passes, and null when a call is over that had one; unless it is null. */
   onTrouble: ((trouble: Trouble | null) => void) | null = null;
   #cut = new AbortController();
@@ -36,7 +36,8 @@ export class Control {
     this.#options = options;
     this.#budgetMs = budgetMs;
     this.#label = label;
-    this.#firstMs = isFirst ? Math.min(budgetMs, firstBudgetMs) : budgetMs;
+    this.#firstMs = Math.min(budgetMs, firstBudgetMs);
+    this.#hasWorked = !isFirst;
   }
 
   /** Throws DATABASE_READ_ONLY on a standby, before anything else is asked of it. */
