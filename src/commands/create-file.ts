@@ -49,6 +49,7 @@ async function lookUp(
   { config, flags, io }: { readonly config: Config; readonly flags: Arguments; readonly io: Io },
   table: string,
 ): Promise<DescribedTable> {
+  const { catalogOf } = await import('../migration/base-table.ts');
   const { describeTable } = await import('../migration/described-table.ts');
   const { openControl } = await import('../cluster/control.ts');
   const { authorSearchPath, beginReadOnly, plainSettings, withTransaction } =
@@ -63,7 +64,7 @@ async function lookUp(
           plainSettings,
           async () => {
             await connection.query(authorSearchPath(config.searchPath));
-            return await describeTable((text, values) => connection.query(text, values), table);
+            return await describeTable(catalogOf(connection, config.searchPath), table);
           },
           beginReadOnly,
         ),

@@ -1,15 +1,34 @@
 import { fail } from '../errors.ts';
-import { columnsSql, relationSql } from './catalog-sql.ts';
+import type { Session } from '../postgres/session.ts';
+import { authorSearchPath, emptySearchPath, inOrder } from '../postgres/transaction.ts';
+import { columnsSql, nameSql, relationSql } from './catalog-sql.ts';
 import type { BaseTable, KeyColumn } from './key.ts';
 import { type Column, type ReadText, chooseKey } from './key-choice.ts';
 import { quote } from './key-sql.ts';
 import type { SelectedTable } from './select-shape.ts';
 
-/** Runs a statement; every column is text in the SQL, so the type parsers in force do not matter. */
+/**
+ * Runs a statement; every column is text in the SQL, so the type parsers in force do not matter. `under` the author's
+ * search path only where a name is to be looked up in it.
+ */
 export type QueryFn = (
   text: string,
   values?: readonly unknown[],
+  under?: 'author',
 ) => Promise<{ readonly rows: Record<string, unknown>[] }>;
+
+/**
+ * Asks the catalog in a transaction in which the author's search path is in force. Operators, functions and types that
+ * somebody has planted in that are not found, whatever a statement names without its schema.
+ */
+export function catalogOf(session: Session, searchPath: readonly string[] | null): QueryFn {
+  return async (text, values, under) => {
+    if (under === 'author') return await session.query(text, values);
+    const path = authorSearchPath(searchPath);
+    const sent = [session.query(emptySearchPath), session.query(text, values), session.query(path)] as const;
+    return (await inOrder(sent))[1];
+  };
+}
 
 type Row = Readonly<Record<string, string | null>>;
 
@@ -33,17 +52,18 @@ export async function resolveBaseTable(
   table: SelectedTable,
   keyOption: readonly string[] | undefined,
 ): Promise<BaseTable> {
-  const read: ReadText = async (text, values) => (await query(text, values)).rows as Row[];
   const label = [table.schema, table.name].filter((part) => part !== null).join('.');
   const written = [table.schema, table.name]
     .filter((part) => part !== null)
     .map(quote)
     .join('.');
-  const [found] = await read(relationSql, [written]);
+  const read: ReadText = async (text, values) => (await query(text, values)).rows as Row[];
+  const { oid: named, path } = ((await query(nameSql, [written], 'author')).rows[0] ?? {}) as Row;
+  const [found] = named == null ? [] : await read(relationSql, [named]);
   if (found?.['oid'] == null) {
     throw refuse(
       `table "${label}" does not exist`,
-      `search_path is ${found?.['path'] ?? ''}`,
+      `search_path is ${path ?? ''}`,
       'check its name and schema',
     );
   }

@@ -1,6 +1,11 @@
 /** What is asked of Postgres's catalog about the base table; every column is text. */
 
-/** The relation under a written name: one row, of nulls where there is none. */
+/** What a written name means under the author's search path, which alone is to be in force for this. */
+export const nameSql = `
+  select pg_catalog.to_regclass($1)::pg_catalog.oid::pg_catalog.text as oid,
+    pg_catalog.current_setting('search_path') as path`;
+
+/** A relation by oid. */
 export const relationSql = `
   select c.oid::text as oid, n.nspname::text as schema, c.relname::text as name, c.relkind::text as kind,
     c.relpersistence::text as persistence,
@@ -13,7 +18,7 @@ export const relationSql = `
     pg_catalog.has_any_column_privilege(c.oid, 'select')::text as may_select,
     (pg_catalog.has_any_column_privilege(c.oid, 'update')
       or pg_catalog.has_table_privilege(c.oid, 'delete'))::text as may_write,
-    pg_catalog.current_setting('search_path') as path, current_user::text as role,
+    current_user::text as role,
     -- with values that are stored out of line
     (select coalesce(sum(pg_catalog.pg_table_size(leaf.oid)), 0)
      from pg_catalog.pg_class as leaf
@@ -44,9 +49,9 @@ export const relationSql = `
           or c.relkind = 'p' and l.relkind = 'r'
              and l.oid in (select relid from pg_catalog.pg_partition_tree(c.oid) where isleaf)
      ) as p)::text as rows
-  from (select pg_catalog.to_regclass($1) as oid) as wanted
-  left join pg_catalog.pg_class as c on c.oid = wanted.oid
-  left join pg_catalog.pg_namespace as n on n.oid = c.relnamespace`;
+  from pg_catalog.pg_class as c
+  join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+  where c.oid = $1::oid`;
 
 /** The columns of a table by oid. */
 export const columnsSql = `
@@ -143,9 +148,10 @@ export const indexesSql = `
   where i.indrelid = $1::oid and i.indisunique
   order by i.indisprimary desc, c.relname`;
 
-/** A table by oid, with its partitions: what a plan may scan for it. */
+/** A table by oid, with its partitions: what a plan may scan for it. Under any search path. */
 export const relationsSql = `
-  select n.nspname::text as schema, c.relname::text as name
+  select n.nspname::pg_catalog.text as schema, c.relname::pg_catalog.text as name
   from pg_catalog.pg_class as c
-  join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
-  where c.oid = $1::oid or c.oid in (select relid from pg_catalog.pg_partition_tree($1::oid))`;
+  join pg_catalog.pg_namespace as n on n.oid operator(pg_catalog.=) c.relnamespace
+  where c.oid operator(pg_catalog.=) $1::pg_catalog.oid or c.oid operator(pg_catalog.=) any (
+    select relid::pg_catalog.oid from pg_catalog.pg_partition_tree($1::pg_catalog.oid::pg_catalog.regclass))`;

@@ -54,7 +54,7 @@ export function lockedChunk(
   const { alias } = shape.table;
   const query = nextRows(shape, base, range, !isKeyShown || identity !== base);
   // Younger than all that was complete when the statement began. A column of nulls costs next to nothing.
-  const isYoung = `pg_catalog.age(${quote(alias)}.xmin) <= (
+  const isYoung = `pg_catalog.age(${quote(alias)}.xmin) operator(pg_catalog.<=) (
     select pg_catalog.age(pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::pg_catalog.xid))`;
   query.select(raw(query, `case when ${isYoung} then 1 end as ${quote(hidden.moved)}`));
   if (identity !== base && !isKeyShown)

@@ -1,6 +1,7 @@
 import { fail } from '../errors.ts';
 import { nearest } from '../core/names.ts';
 import { type QueryFn, resolveBaseTable } from './base-table.ts';
+import { nameSql } from './catalog-sql.ts';
 
 /** A table as a new migration speaks of it. */
 export interface DescribedTable {
@@ -32,11 +33,11 @@ export async function describeTable(query: QueryFn, written: string): Promise<De
   const table = { schema: parts.length === 2 ? (parts[0] ?? null) : null, name, alias: name, only: false };
   if (parts.length > 2)
     throw fail('USAGE', { message: `"${written}" is no table: give TABLE or SCHEMA.TABLE` });
-  await refuseUnknown(query, written, name);
+  const oid = await oidOf(query, written, name);
   const { base, isKeyNamed } = await resolveBaseTable(query, table, undefined).then(
     (found) => ({ base: found, isKeyNamed: false }),
     async (error: unknown) => {
-      const key = await otherKey(query, written);
+      const key = await otherKey(query, oid);
       if (key === null) throw error;
       return { base: await resolveBaseTable(query, table, key), isKeyNamed: true };
     },
@@ -51,19 +52,21 @@ export async function describeTable(query: QueryFn, written: string): Promise<De
   return { written, columns, key: base.key.map((column) => column.name), isKeyNamed };
 }
 
-async function refuseUnknown(query: QueryFn, written: string, name: string): Promise<void> {
-  const { rows: found } = await query(`select pg_catalog.to_regclass($1)::oid::text as oid`, [
-    written
-      .split('.')
-      .map((part) => `"${part.replaceAll('"', '""')}"`)
-      .join('.'),
-  ]);
-  if (found[0]?.['oid'] != null) return;
+async function oidOf(query: QueryFn, written: string, name: string): Promise<string> {
+  const quotedName = written
+    .split('.')
+    .map((part) => `"${part.replaceAll('"', '""')}"`)
+    .join('.');
+  const { rows: found } = await query(nameSql, [quotedName], 'author');
+  const { oid } = found[0] ?? {};
+  if (typeof oid === 'string') return oid;
   const { rows } = await query(
-    `select c.relname::text as name, pg_catalog.current_setting('search_path') as path
+    `select c.relname::pg_catalog.text as name, pg_catalog.current_setting('search_path') as path
      from pg_catalog.pg_class as c
-     where c.relkind in ('r', 'p') and pg_catalog.pg_table_is_visible(c.oid)
-       and c.relnamespace <> 'pg_catalog'::pg_catalog.regnamespace`,
+     where c.relkind operator(pg_catalog.=) any ('{r,p}'::pg_catalog."char"[]) and pg_catalog.pg_table_is_visible(c.oid)
+       and c.relnamespace operator(pg_catalog.<>) 'pg_catalog'::pg_catalog.regnamespace::pg_catalog.oid`,
+    [],
+    'author',
   );
   const near = nearest(
     name,
@@ -77,25 +80,20 @@ async function refuseUnknown(query: QueryFn, written: string, name: string): Pro
 }
 
 /** The columns of a unique index that could be the key of a table without a primary key. */
-async function otherKey(query: QueryFn, written: string): Promise<readonly string[] | null> {
+async function otherKey(query: QueryFn, oid: string): Promise<readonly string[] | null> {
   const { rows } = await query(
     `select (select pg_catalog.json_agg(a.attname order by k.no)
              from pg_catalog.unnest(i.indkey::int2[]) with ordinality as k (attnum, no)
              join pg_catalog.pg_attribute as a on a.attrelid = i.indrelid and a.attnum = k.attnum
              where k.no <= i.indnkeyatts)::text as columns
      from pg_catalog.pg_index as i
-     where i.indrelid = pg_catalog.to_regclass($1) and i.indisunique and i.indimmediate and i.indisvalid
+     where i.indrelid = $1::oid and i.indisunique and i.indimmediate and i.indisvalid
        and i.indpred is null and i.indexprs is null
        and not exists (select from pg_catalog.pg_attribute as a
                        where a.attrelid = i.indrelid and a.attnum = any (i.indkey::int2[]) and not a.attnotnull)
      order by i.indnkeyatts, i.indexrelid
      limit 1`,
-    [
-      written
-        .split('.')
-        .map((part) => `"${part.replaceAll('"', '""')}"`)
-        .join('.'),
-    ],
+    [oid],
   );
   const columns = rows[0]?.['columns'];
   return typeof columns === 'string' ? (JSON.parse(columns) as readonly string[]) : null;

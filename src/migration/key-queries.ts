@@ -68,11 +68,12 @@ export function sampledKeys(base: BaseTable, percent: number, every: number): St
       from (
         select ${name} as key, pg_catalog.row_number() over (order by ${name}) as n
         from ${tableName(base)} as t tablesample system ($4::pg_catalog.float4)
-        where (select pg_catalog.bool_and(pg_catalog.abs(s.correlation) < ${mostCorrelated})
+        where (select pg_catalog.bool_and(pg_catalog.abs(s.correlation) operator(pg_catalog.<) ${mostCorrelated}::pg_catalog.float4)
                from pg_catalog.pg_stats as s
-               where s.schemaname = $1 and s.tablename = $2 and s.attname = $3)
+               where s.schemaname operator(pg_catalog.=) $1::pg_catalog.name and s.tablename operator(pg_catalog.=) $2::pg_catalog.name
+                 and s.attname operator(pg_catalog.=) $3::pg_catalog.name)
       ) as sampled
-      where sampled.n % $5::pg_catalog.int8 = 0`,
+      where sampled.n operator(pg_catalog.%) $5::pg_catalog.int8 operator(pg_catalog.=) 0`,
     values: [base.schema, base.name, base.key[0]?.name, percent, every],
   };
 }

@@ -46,15 +46,15 @@ export function lastFitting(
     if (size === 'text') return [`coalesce(pg_catalog.octet_length(q.c${index}), 0)`];
     return [
       `coalesce(pg_catalog.pg_column_size(q.c${index})
-        * case when pg_catalog.pg_column_compression(q.c${index}) is null then 1 else ${packing} end, 0)`,
+        operator(pg_catalog.*) case when pg_catalog.pg_column_compression(q.c${index}) is null then 1 else ${packing} end, 0)`,
     ];
   });
   return {
     text: `select sized.key, sized.n as rows
       from (select ${key.list} as key, pg_catalog.row_number() over () as n,
-                   pg_catalog.sum((${bytes.join(' + ')})::pg_catalog.int8) over (rows unbounded preceding) as bytes
+                   pg_catalog.sum((${bytes.join(' operator(pg_catalog.+) ')})::pg_catalog.int8) over (rows unbounded preceding) as bytes
             from (${ordered.text}) as q (${[...names, quote(key.column)].join(', ')})) as sized
-      where sized.n = 1 or sized.bytes <= $${ordered.values.length + 1}::pg_catalog.int8
+      where sized.n operator(pg_catalog.=) 1 or sized.bytes operator(pg_catalog.<=) $${ordered.values.length + 1}::pg_catalog.int8
       order by sized.n desc
       limit 1`,
     values: [...ordered.values, maxBytes],

@@ -48,7 +48,7 @@ export async function updateRows(
     .split('.')
     .map((part) => quote(databaseName(client, part)))
     .join('.');
-  const columns = await targetColumns(db, table, written, [...key, ...set]);
+  const columns = await targetColumns(db, table, written, { key, set });
   const texts = columns.map((column) => rows.map((row, index) => textOf(table, row, index, column)));
   const keys = texts.slice(0, key.length);
   refuseNullKeys(table, keys, key);
@@ -74,26 +74,37 @@ function updateSql(written: string, columns: readonly TargetColumn[], keyLength:
   const value = (column: TargetColumn, index: number): string => `v.c${index}::${column.type}`;
   // Text in, cast per column: an array of arrays would be flattened by unnest.
   const pairs = columns.map((column, index) => `${quote(column.name)} = ${value(column, index)}`);
-  const matches = pairs.slice(0, keyLength).map((pair) => `t.${pair}`);
+  const matches = columns
+    .slice(0, keyLength)
+    .map(
+      (column, index) =>
+        `t.${quote(column.name)} operator(${column.equal ?? 'pg_catalog.='}) ${value(column, index)}`,
+    );
   return `update ${written} as t set ${pairs.slice(keyLength).join(', ')}
-    from unnest(${columns.map(() => '?::text[]').join(', ')}) as v(${columns.map((_column, index) => `c${index}`).join(', ')})
+    from ${lists(columns.length)} as v(${columns.map((_column, index) => `c${index}`).join(', ')})
     where ${matches.join(' and ')}`;
+}
+
+/** Lists side by side. Several in one `unnest` are a form that has no qualified name. */
+function lists(count: number): string {
+  return `rows from (${Array.from({ length: count }, () => 'pg_catalog.unnest(?::pg_catalog.text[])').join(', ')})`;
 }
 
 /** knex reads `?` as a binding; a quoted name may hold one. */
 function escapeMarks(sql: string): string {
-  return sql.replaceAll(/\?(?!::text\[\])/g, '\\?');
+  return sql.replaceAll(/\?(?!::pg_catalog\.text\[\])/g, '\\?');
 }
 
 async function targetColumns(
   db: Knex,
   table: string,
   written: string,
-  wanted: readonly string[],
+  { key, set }: UpdateRowsColumns,
 ): Promise<readonly TargetColumn[]> {
-  const found = await readTarget(db, written);
+  const named = key.map((property) => databaseName(db.client as NamingClient, property));
+  const found = await readTarget(db, written, named);
   if (found.length === 0) throw mistake(table, `table "${table}" does not exist, or has no columns`);
-  return wanted.map((property) => {
+  return [...key, ...set].map((property) => {
     const name = databaseName(db.client as NamingClient, property);
     const column = found.find((one) => one.name === name);
     if (column !== undefined) return { ...column, property };
@@ -147,10 +158,10 @@ async function refuseEqualKeys(
   columns: readonly TargetColumn[],
 ): Promise<void> {
   const casts = keys.map((_texts, index) => `v.c${index}::${columns[index]?.type}`).join(', ');
-  const sql = `select min(v.row)::int as first, max(v.row)::int as last
-    from unnest(${keys.map(() => '?::text[]').join(', ')}) with ordinality
+  const sql = `select pg_catalog.min(v.row)::pg_catalog.int4 as first, pg_catalog.max(v.row)::pg_catalog.int4 as last
+    from ${lists(keys.length)} with ordinality
       as v(${keys.map((_texts, index) => `c${index}`).join(', ')}, row)
-    group by ${casts} having count(*) > 1 order by 2 limit 1`;
+    group by ${casts} having pg_catalog.count(*) operator(pg_catalog.>) 1 order by 2 limit 1`;
   const result: unknown = await db.raw(escapeMarks(sql), keys as never);
   const twin = (result as { rows: { first: number; last: number }[] }).rows[0];
   if (twin === undefined) return;

@@ -35,12 +35,14 @@ export async function readOtherTool(
   const written = wanted.split('.').map(quote).join('.');
   await session.query(authorSearchPath(searchPath));
   const { rows: found } = await session.query(
-    `select pg_catalog.to_regclass($1)::oid::text as oid, pg_catalog.current_setting('search_path') as path,
+    `select pg_catalog.to_regclass($1)::pg_catalog.oid::pg_catalog.text as oid, pg_catalog.current_setting('search_path') as path,
             exists (select from pg_catalog.pg_attribute as a
-                    where a.attrelid = pg_catalog.to_regclass($1) and a.attname = 'name'
+                    where a.attrelid operator(pg_catalog.=) pg_catalog.to_regclass($1)::pg_catalog.oid
+                      and a.attname operator(pg_catalog.=) 'name'::pg_catalog.name
                       and not a.attisdropped) as is_usable,
             exists (select from pg_catalog.pg_attribute as a
-                    where a.attrelid = pg_catalog.to_regclass($1) and a.attname = 'id'
+                    where a.attrelid operator(pg_catalog.=) pg_catalog.to_regclass($1)::pg_catalog.oid
+                      and a.attname operator(pg_catalog.=) 'id'::pg_catalog.name
                       and not a.attisdropped) as has_id`,
     [written],
   );

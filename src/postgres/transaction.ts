@@ -73,7 +73,7 @@ export function pinned(tuning: Tuning, server: ServerFacts, applicationName: str
 
 // With another role for replication no foreign key is checked, the commit guard's neither. Only superusers may
 // set it back; for others this fails, and with it the transaction.
-const triggersOn = `case when pg_catalog.current_setting('session_replication_role') <> 'origin'
+const triggersOn = `case when pg_catalog.current_setting('session_replication_role') operator(pg_catalog.<>) 'origin'
   then pg_catalog.set_config('session_replication_role', 'origin', true) end`;
 
 /**
@@ -157,7 +157,7 @@ export const plainSettings = `${setLocal([
   ['statement_timeout', '30s'],
   ['lock_timeout', '2s'],
   ['idle_in_transaction_session_timeout', '30s'],
-])}, case when pg_catalog.current_setting('transaction_timeout', true) <> '0'
+])}, case when pg_catalog.current_setting('transaction_timeout', true) operator(pg_catalog.<>) '0'
   then pg_catalog.set_config('transaction_timeout', '0', true) end`;
 
 /**

@@ -1,7 +1,7 @@
 import { type PlanNode, readPlan } from '../core/query-plan.ts';
 import { keysNoted } from '../migration/set-keys-sql.ts';
 import type { Session } from '../postgres/session.ts';
-import { inSavepoint } from './sample-chunk.ts';
+import { inSavepoint, underAuthorPath } from './sample-chunk.ts';
 
 /** A statement of a chunk, how often it ran, and its plan where Postgres explains it. */
 export interface ChunkStatement {
@@ -13,7 +13,9 @@ export interface ChunkStatement {
 /** Statements by their text, with the values of the first of each. */
 type Sent = Map<string, { times: number; readonly values: readonly unknown[] }>;
 
-const ofCounting = new RegExp(`pg_stat_get_xact_tuples_|pg_stat_xact_user_tables|${keysNoted}`);
+const ofCounting = new RegExp(
+  `^set local search_path|^select pg_catalog.set_config\\('search_path'|pg_stat_get_xact_tuples_|pg_stat_xact_user_tables|${keysNoted}`,
+);
 
 /** Notes what is sent from now on, until `session.onStatement` is reset. */
 export function recordStatements(session: Session): Sent {
@@ -46,7 +48,7 @@ export async function explainAll(
     };
     const plan =
       isKnown && statements.length < mostExplained
-        ? await inSavepoint(session, searchPath, explain).catch(() => null)
+        ? await inSavepoint(session, () => underAuthorPath(session, searchPath, explain)).catch(() => null)
         : null;
     statements.push({ sql, times, plan });
   }

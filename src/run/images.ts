@@ -28,8 +28,8 @@ const shownCharacters = 60;
 /** The columns of a table that this role may read, in their order. */
 export async function readableColumns(session: Session, base: BaseTable): Promise<readonly string[]> {
   const { rows } = await session.query(
-    `select a.attname::text as name from pg_catalog.pg_attribute as a
-     where a.attrelid = $1::oid and a.attnum > 0 and not a.attisdropped
+    `select a.attname::pg_catalog.text as name from pg_catalog.pg_attribute as a
+     where a.attrelid operator(pg_catalog.=) $1::pg_catalog.oid and a.attnum operator(pg_catalog.>) 0 and not a.attisdropped
        and pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'select')
      order by a.attnum`,
     [base.oid],

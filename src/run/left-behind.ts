@@ -32,7 +32,7 @@ export async function countLeft(
       return await counted(
         session,
         migration,
-        `select count(*)::text as left from (${unended(sql)}) as found`,
+        `select pg_catalog.count(*)::pg_catalog.text as left from (${unended(sql)}) as found`,
         bindings,
       );
     },
@@ -72,7 +72,7 @@ export async function lookForLeft(
     async () => {
       const { sql, bindings } = askedOf(session, env, migration);
       const found = `select from (${unended(sql)}) as found limit ${limit ?? 'all'}`;
-      const text = `select pg_catalog.count(*)::text as left from (${found}) as counted`;
+      const text = `select pg_catalog.count(*)::pg_catalog.text as left from (${found}) as counted`;
       const left = await counted(session, migration, text, bindings);
       return left === limit ? null : left;
     },

@@ -39,8 +39,8 @@ export function whyPlaceless({
 
 async function rowsPerBlock(session: Session, base: BaseTable): Promise<number> {
   const { rows } = await session.query(
-    `select pg_catalog.pg_relation_size($1::oid)::pg_catalog.float8
-            / pg_catalog.current_setting('block_size')::pg_catalog.float8 as blocks`,
+    `select pg_catalog.pg_relation_size($1::pg_catalog.oid::pg_catalog.regclass)::pg_catalog.float8
+            operator(pg_catalog./) pg_catalog.current_setting('block_size')::pg_catalog.float8 as blocks`,
     [base.oid],
   );
   const blocks = Number(rows[0]?.['blocks']);

@@ -1,5 +1,5 @@
 import type { Knex } from 'knex';
-import { type QueryFn, resolveBaseTable } from '../migration/base-table.ts';
+import { type QueryFn, catalogOf, resolveBaseTable } from '../migration/base-table.ts';
 import { relationsSql } from '../migration/catalog-sql.ts';
 import { lockedChunk, pickKeys, rowsByKeys } from '../migration/chunk-queries.ts';
 import type { BaseTable } from '../migration/key.ts';
@@ -33,8 +33,8 @@ export async function understand(
   author: AuthorSelect,
   selected: SelectShape | WholeSelect,
 ): Promise<Understood> {
-  const { session, migration } = author;
-  const query: QueryFn = (text, values) => session.query(text, values);
+  const { session, env, migration } = author;
+  const query = catalogOf(session, env.searchPath);
   if (selected.kind === 'whole') return await understandWhole(author, query, selected);
   const base = await resolveBaseTable(query, selected.table, migration.options.key);
   const plan = await explain(author, native(selected), 'select');

@@ -29,7 +29,7 @@ export async function applyTwice(
 ): Promise<Twice> {
   const { base } = work.run.plan;
   try {
-    return await inSavepoint(session, work.env.searchPath, async (): Promise<Twice> => {
+    return await inSavepoint(session, async (): Promise<Twice> => {
       const matching = (await nextKeys(session, work, place, keys.length)).length;
       if (matching === 0) return { kind: 'drained' };
       await applied(session, work, place, { limit: limitFor(work, keys.length), signal });
@@ -53,7 +53,7 @@ export async function goBack(
   if (down === null) return { kind: 'none' };
   const { base } = down.run.plan;
   try {
-    return await inSavepoint(session, down.env.searchPath, async (): Promise<Back> => {
+    return await inSavepoint(session, async (): Promise<Back> => {
       // It may select more rows of the place than there are keys.
       await applied(session, down, place, { limit: limitFor(down, down.env.tuning.maxRows), signal });
       const back = await readImages(session, base, before.columns, keys);

@@ -1,6 +1,6 @@
 import { forbidCommit } from '../ledger/sample-guard.ts';
 import type { Session } from '../postgres/session.ts';
-import { authorSearchPath, beginWith, rollback } from '../postgres/transaction.ts';
+import { beginWith, rollback } from '../postgres/transaction.ts';
 import type { RunEnvironment } from './environment.ts';
 import { watchChunk } from './watch.ts';
 
@@ -11,8 +11,8 @@ export interface Trial {
 }
 
 /**
- * Begins a transaction as a chunk does, with the author's search path, does `work` in it within a chunk's ceiling,
- * and rolls it back. Nobody can commit it.
+ * Begins a transaction as a chunk does, does `work` in it within a chunk's ceiling, and rolls it back. Nobody can commit
+ * it.
  */
 export async function rolledBack<T>(
   session: Session,
@@ -24,7 +24,6 @@ export async function rolledBack<T>(
     await beginWith(session, env.pinned);
     watch.opened();
     await forbidCommit(session, env.names, env.ledgerSchema);
-    await session.query(authorSearchPath(env.searchPath));
     return await watch.race(work({ signal: watch.signal }));
   } catch (error) {
     throw watch.reason() ?? error;

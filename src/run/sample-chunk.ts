@@ -1,7 +1,7 @@
 import type { Key } from '../ledger/rows.ts';
 import { guardDatabase } from '../migration/guard.ts';
 import type { Session } from '../postgres/session.ts';
-import { authorSearchPath } from '../postgres/transaction.ts';
+import { authorSearchPath, emptySearchPath } from '../postgres/transaction.ts';
 import { selectOfChunk } from './author-select.ts';
 import { type ChunkWork, chunkContext } from './chunk-work.ts';
 import { countKept, refuseMovedKeys } from './kept-keys.ts';
@@ -25,7 +25,21 @@ export async function nextKeys(
   const { base } = work.run.plan;
   const guard = guardDatabase(session, work.env.knexConfig);
   const shape = selectOfChunk(work, guard.builder);
-  return (await lockPicked(session, shape, base, { ...place, limit }, null)).locked;
+  const pick = (): ReturnType<typeof lockPicked> =>
+    lockPicked(session, shape, base, { ...place, limit }, null);
+  return (await underAuthorPath(session, work.env.searchPath, pick)).locked;
+}
+
+/** Does `work` under the author's search path, which is for author's statements and names alone. */
+export async function underAuthorPath<T>(
+  session: Session,
+  searchPath: readonly string[] | null,
+  work: () => Promise<T>,
+): Promise<T> {
+  await session.query(authorSearchPath(searchPath));
+  const value = await work();
+  await session.query(emptySearchPath);
+  return value;
 }
 
 export interface Applying {
@@ -50,7 +64,9 @@ export async function applied(
     const context = chunkContext(work, owned, { cache: new Map(), signal });
     const reach = { rows: limit, keys: work.step.setBased ? limit : null };
     const found = (): Promise<void> => Promise.resolve();
-    const done = migrate(session, work, guard, { context, owned, reach, found });
+    const done = underAuthorPath(session, work.env.searchPath, () =>
+      migrate(session, work, guard, { context, owned, reach, found }),
+    );
     const waits = { name: work.migration.name, signal: over.signal };
     const { locked, written, rows } = await (pid === undefined
       ? done
@@ -78,19 +94,12 @@ export function limitFor(work: ChunkWork, rows: number): number {
 // A set-based chunk counts the rows of the table: more than a place can have.
 const wholePlace = 1e9;
 
-/** Does `work` and takes it back; the author's search path is in force again afterwards. */
-export async function inSavepoint<T>(
-  session: Session,
-  searchPath: readonly string[] | null,
-  work: () => Promise<T>,
-): Promise<T> {
+/** Does `work` and takes it back. */
+export async function inSavepoint<T>(session: Session, work: () => Promise<T>): Promise<T> {
   await session.query('savepoint umzug_cluster_sample');
   try {
     return await work();
   } finally {
-    if (session.usable) {
-      await session.query('rollback to savepoint umzug_cluster_sample');
-      await session.query(authorSearchPath(searchPath));
-    }
+    if (session.usable) await session.query('rollback to savepoint umzug_cluster_sample');
   }
 }

@@ -18,11 +18,14 @@ export interface TableWrites {
 /** What this connection has written so far, by table; take the difference of two readings. */
 export async function readWrites(session: Session): Promise<readonly TableWrites[]> {
   const { rows } = await session.query(
-    `select s.relid::text as oid,
-            array(select relid::pg_catalog.oid::text from pg_catalog.pg_partition_ancestors(s.relid)) as ancestors, s.schemaname || '.' || s.relname as name, s.n_tup_ins as inserted,
+    `select s.relid::pg_catalog.text as oid,
+            array(select relid::pg_catalog.oid::pg_catalog.text
+                  from pg_catalog.pg_partition_ancestors(s.relid)) as ancestors,
+            pg_catalog.concat(s.schemaname, '.', s.relname) as name, s.n_tup_ins as inserted,
             s.n_tup_upd as updated, s.n_tup_hot_upd as hot, s.n_tup_del as deleted
      from pg_catalog.pg_stat_xact_user_tables as s
-     where s.n_tup_ins + s.n_tup_upd + s.n_tup_del > 0 and s.relname <> 'umzug_cluster_guard'
+     where greatest(s.n_tup_ins, s.n_tup_upd, s.n_tup_del) operator(pg_catalog.>) 0
+       and s.relname operator(pg_catalog.<>) 'umzug_cluster_guard'::pg_catalog.name
      order by name`,
   );
   return rows.map((row) => ({

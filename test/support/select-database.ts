@@ -75,7 +75,7 @@ export class SelectDatabase {
     const ask = async (text: string, values?: readonly unknown[]) =>
       await this.run({ text, values: values ?? [] });
     const base = await resolveBaseTable(
-      async (...asked) => ({ rows: await ask(...asked) }),
+      async (text, values) => ({ rows: await ask(text, values) }),
       shape.table,
       undefined,
     );
