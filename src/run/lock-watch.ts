@@ -1,4 +1,5 @@
 import type { Session } from '../postgres/session.ts';
+import { inOneTrip, plainSettings } from '../postgres/transaction.ts';
 import { joinPrepared, toTransaction } from '../ledger/old-transactions.ts';
 import { describeOld } from './register.ts';
 
@@ -22,7 +23,10 @@ export async function watchingLocks<T>(
   const { rows } = await session.query('select pg_catalog.pg_backend_pid() as pid');
   const pid = Number(rows[0]?.['pid']);
   const look = async (): Promise<void> => {
-    for (const reason of (await ask((other) => blockersOf(other, pid))) ?? []) blocked(reason);
+    for (const reason of (await ask((other) =>
+      inOneTrip(other, plainSettings, () => blockersOf(other, pid)),
+    )) ?? [])
+      blocked(reason);
   };
   const timer = setInterval(() => void look(), lookEveryMs);
   try {

@@ -2,6 +2,7 @@ import { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fail } from '../errors.ts';
 import { Session } from '../postgres/session.ts';
+import { inOneTrip, plainSettings } from '../postgres/transaction.ts';
 import type { RunEnvironment } from './environment.ts';
 
 /**
@@ -62,7 +63,7 @@ export async function refuseSelfWait(
   if (looking === null) return await never();
   try {
     do {
-      const waiting = await waitingFor(looking, pid);
+      const waiting = await inOneTrip(looking, plainSettings, () => waitingFor(looking, pid));
       const ports = otherPorts([session, looking]);
       const itself = waiting.find(({ port }) => port !== null && ports.has(port));
       if (itself !== undefined) throw wroteOutside(name, `process ${itself.pid} of the server waits for it`);
