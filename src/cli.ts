@@ -1,50 +1,12 @@
 #!/usr/bin/env node
-import { endedEarly, ownProcess } from './cluster/own-process.ts';
-import { endWithoutAWord, wasBlocked } from './cluster/process-watch.ts';
-import { main } from './commands/main.ts';
-import { lastWords, reportError, takeWarnings, wishesIn } from './commands/report.ts';
-import { fail } from './errors.ts';
-import { reportStray } from './migration/strays.ts';
-
-/** The process of the command line: its exit code, its streams, and what becomes of errors that nobody caught. */
-
-// A finished command whose connection or child lingers must not hold up a deploy.
-const lingerMs = 500;
-
-const args = process.argv.slice(2);
-const wants = wishesIn(args);
-const { env, stdout, stderr } = process;
-
-// The reader of stdout or stderr may go away (`| head`): no reason to stop a run half-way.
-stdout.on('error', () => undefined);
-stderr.on('error', () => undefined);
-ownProcess((error) => lastWords(error, wants));
-takeWarnings({ stderr }, wants);
-let exitCode: number | null = null;
-// The exit code is this file's, also where author code calls `process.exit`.
-process.on('exit', () => {
-  process.exitCode = exitCode ?? reportError({ stdout, stderr }, endedEarly(), wants);
-  if (wasBlocked()) endWithoutAWord();
-});
-process.on('uncaughtException', (error) => {
-  if (reportStray(error)) return;
-  exitCode = reportError({ stdout, stderr }, error, wants);
-  process.exit();
-});
-
-const cwd = workingDirectory();
-exitCode =
-  cwd instanceof Error
-    ? reportError({ stdout, stderr }, cwd, wants)
-    : await main(args, { cwd, env, stdout, stderr });
-setTimeout(() => process.exit(), lingerMs).unref();
-
-/** Whatever asks for the working directory throws where a deploy has removed it: yargs, and Node itself. */
-function workingDirectory(): string | Error {
-  try {
-    return process.cwd();
-  } catch (cause) {
-    const hint = 'change into the folder of the project, and run it again';
-    return fail('CONFIG', { message: 'the working directory is gone', hint, cause });
-  }
+/** The entry of the command. It imports nothing: its own files may be more than the process may open. */
+try {
+  await import('./command-line.ts');
+} catch (error) {
+  const { code } = (error ?? {}) as { readonly code?: unknown };
+  if (code !== 'EMFILE' && code !== 'ENFILE') throw error;
+  process.stderr.write(
+    'error: too many open files: this process cannot even load its own\n  hint: raise the limit, such as with ulimit -n 1024, and run it again\n',
+  );
+  process.exitCode = 2;
 }

@@ -27,6 +27,7 @@ const order = [
   'testing/',
   'testing.ts',
   'commands/',
+  'command-line.ts',
   'cli.ts',
 ] as const;
 
@@ -128,14 +129,18 @@ describe('who may do what', () => {
     expect(readers).toEqual(['application.ts', 'testing/environment.ts']);
   });
 
-  it('lets only cli set the exit code', () => {
+  it('lets only the command line set the exit code', () => {
     // `make clean` runs the other one by itself.
-    expect(where(/process\.exitCode\b/)).toEqual(['cli.ts', 'postgres/embedded/remove.ts']);
+    expect(where(/process\.exitCode\b/)).toEqual([
+      'cli.ts',
+      'command-line.ts',
+      'postgres/embedded/remove.ts',
+    ]);
   });
 
-  it('lets only cli end the process, and a worker its own', () => {
+  it('lets only the command line end the process, and a worker its own', () => {
     const watching = 'cluster/process-watch-thread.ts';
-    expect(where(/process\.exit\(/)).toEqual(['cli.ts', watching, 'cluster/worker.ts']);
+    expect(where(/process\.exit\(/)).toEqual([watching, 'cluster/worker.ts', 'command-line.ts']);
   });
 
   it('lets only errors declare error classes', () => {

@@ -112,6 +112,11 @@ function describe(thrown: unknown): Report {
     };
   }
   const [message = ''] = redact(messageOf(thrown)).split('\n');
+  const { code } = (thrown ?? {}) as { readonly code?: unknown };
+  if (code === 'EMFILE' || code === 'ENFILE') {
+    const hint = 'raise the limit, such as with ulimit -n 1024, and run it again';
+    return { code: 'CONFIG', message: message.replace(/^E[MN]FILE: /, ''), detail: null, hint };
+  }
   return {
     code: 'INTERNAL',
     message: `unexpected error: ${message}`,

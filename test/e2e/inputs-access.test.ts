@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -62,5 +63,17 @@ describe.runIf(canRun)('what the user may not read or write is said, with what t
     expect(stderr).toMatch(
       /^error: cannot make a folder for the embedded Postgres\n.*\n {2}hint: set DATABASE_URL/,
     );
+  });
+});
+
+describe('a process that may open few files', () => {
+  it.each([30, 40])('says so, and what to do, also where it cannot load its own: %i', (files) => {
+    const limited = ['-c', 'ulimit -n "$0" && exec "$@"', String(files), process.execPath, cli, 'status'];
+    const env = { ...process.env, DATABASE_URL: 'postgres://nobody@127.0.0.1:1/none' };
+    const { status, stderr } = spawnSync('/bin/sh', limited, { cwd: project().dir, env, encoding: 'utf8' });
+    expect(stderr).toMatch(
+      /^error: too many open files.*\n {2}hint: raise the limit, such as with ulimit -n 1024/,
+    );
+    expect(status).toBe(2);
   });
 });
