@@ -47,7 +47,7 @@ describe('with two migrations executed', () => {
       said('up --to 1-schema', [/no pending migration is named "1-schema"/]),
       said('up --to 3-dta', /no (pending|known) migration is named "3-dta"/),
       said('up --name 3-dta', [/no known migration is named "3-dta"/, /did you mean "3-data"\?/]),
-      said('up --name 3-data.ts', [/no known migration is named "3-data\.ts"/, /did you mean "3-data"\?/]),
+      said('up --name 3-data.ts', [/3-data is executed already/, /--rerun SKIP or --rerun ALLOW/]),
       said('up --name migrations/3-data.ts', [/no known migration/, /did you mean "3-data"\?/]),
       said('up --name 3-DATA', /did you mean "3-data"\?/),
       said('up --name 3-data', [/3-data is executed already/, /--rerun SKIP or --rerun ALLOW/]),
