@@ -114,20 +114,6 @@ describe('nothing of its chunk is committed where update', () => {
     });
   });
 
-  it.each([
-    ['names it in update', `chunk.update({ id: db.raw('id + 1000') })`],
-    ['increments it', `chunk.increment('id', 1000)`],
-  ])('changes the key by sets: %s', async (_how, change) => {
-    const source = `
-      import { setBased } from 'umzug-cluster';
-      export const select = (db) => db('t');
-      export const update = setBased((chunk, db) => ${change});`;
-    await tryMigration(source, async (outcome, done, client) => {
-      expectRefused(outcome, done, /update changes the key column "id"/, /options\.key/);
-      expect((await client.query('select from t where id > 1000')).rowCount).toBe(0);
-    });
-  });
-
   it('goes on after it has returned: what comes late is not run, and the run stops', async () => {
     const late = `setTimeout(() => db('t').update({ n: 9 }).catch(() => 0), 50);`;
     const source = withMistake(late).replace('await add', `await db.raw('select pg_sleep(0.1)'); await add`);
