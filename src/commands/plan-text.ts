@@ -44,7 +44,7 @@ function rowsOf({ rows: { estimated, table: all } }: Entry): string {
 }
 
 function sampleLines(sample: Sample, key: readonly string[]): readonly string[] {
-  const { statements, rows, rowsPerSecond, walBytesPerRow, chunks } = sample;
+  const { statements, rows, rowsPerSecond, walBytesPerRow, chunks, ownConnections } = sample;
   const lines = [item('statements', `${statements.reduce((sum, { times }) => sum + times, 0)} in a chunk`)];
   for (const { sql, times, plan } of statements.slice(0, mostStatements)) {
     lines.push(item('', `${times === 1 ? '' : `${number(times)} times `}${oneLine(sql)}`));
@@ -53,7 +53,12 @@ function sampleLines(sample: Sample, key: readonly string[]): readonly string[] 
   if (statements.length > mostStatements) {
     lines.push(item('', `… and ${number(statements.length - mostStatements)} more`));
   }
-  lines.push(item('sample', `${counted(rows, 'row')}, rolled back: nothing of it is left`));
+  lines.push(
+    item(
+      'sample',
+      `${counted(rows, 'row')}, rolled back${ownConnections > 0 ? '; what a connection of its own wrote is not' : ': nothing of it is left'}`,
+    ),
+  );
   for (const line of exampleLines(sample, key)) lines.push(item('', line));
   for (const { table: name, inserted, updated, deleted } of sample.writes) {
     lines.push(item('writes', `${name}: ${writesOf({ inserted, updated, deleted })}`));

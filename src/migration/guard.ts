@@ -44,6 +44,8 @@ export interface Expectation {
   /** Name of the function that runs, for messages: `update`, `down.update`, `up`. */
   readonly what: string;
   readonly allowNoQueries: boolean;
+  /** Whether the process has a connection to the same server that is none of ours. */
+  readonly hasOwnConnection?: () => boolean;
 }
 
 type Mode = Readonly<Record<'transaction' | 'ddl', boolean>>;
@@ -126,7 +128,8 @@ class Guard {
     return mistakeBehind(error, this.#what) ?? error;
   }
 
-  async settle(work: () => unknown, { what, allowNoQueries }: Expectation): Promise<unknown> {
+  async settle(work: () => unknown, expect: Expectation): Promise<unknown> {
+    const { what } = expect;
     this.#what = what;
     let goAstray: (error: unknown) => void = () => undefined;
     const stray = new Promise<never>((_resolve, reject) => {
@@ -136,7 +139,7 @@ class Guard {
     const stopListening = listenForStrays((error) => goAstray(error));
     try {
       const value = await Promise.race([this.#call(work), stray]);
-      await Promise.race([this.#inspect(allowNoQueries), stray]);
+      await Promise.race([this.#inspect(expect), stray]);
       this.#phase = 'over';
       return value;
     } catch (error) {
@@ -159,7 +162,7 @@ class Guard {
     }
   }
 
-  async #inspect(allowNoQueries: boolean): Promise<void> {
+  async #inspect({ allowNoQueries, hasOwnConnection }: Expectation): Promise<void> {
     // Work that was started and not awaited shows within two turns of the event loop.
     // A statement in flight now may be answered by then, so it is looked at first.
     const wasRunning = this.#inFlight > 0;
@@ -171,7 +174,9 @@ class Guard {
     const isRunning = wasRunning || this.#inFlight > 0 || this.#statements > before;
     if (isRunning) throw mistakes.stillRunning(this.#what);
     if (this.#isAborted()) throw this.#swallowed();
-    if (this.#statements === 0 && !allowNoQueries) throw mistakes.noStatement(this.#what);
+    if (this.#statements === 0 && !allowNoQueries) {
+      throw mistakes.noStatement(this.#what, hasOwnConnection?.() === true);
+    }
     const forgotten = this.knex.built.forgotten();
     if (forgotten !== null) throw mistakes.neverRun(this.#what, forgotten);
     if (this.knex.hasOpenTransaction()) throw mistakes.openTransaction(this.#what);

@@ -57,9 +57,11 @@ export function neverRun(what: string, method: string): Error {
   );
 }
 
-export function noStatement(what: string): Error {
+export function noStatement(what: string, hasOwnConnection: boolean): Error {
   return mistake(`${what} ran no statement on db: did you forget await or return?`, {
-    hint: 'return the query, or set options.allowNoQueries',
+    hint: hasOwnConnection
+      ? 'return the query; write through the db that update is given, not through a connection of your own'
+      : 'return the query, or set options.allowNoQueries',
   });
 }
 

@@ -54,6 +54,8 @@ export interface SampleReport {
   readonly examples: readonly Example[];
   readonly twice: Twice;
   readonly down: Back;
+  /** Connections of the migration's own to the same server: what it writes there is not rolled back. */
+  readonly ownConnections: number;
   readonly chunks: number;
   readonly rowsPerSecond: number | null;
   readonly walBytesPerRow: number | null;
@@ -93,6 +95,7 @@ export function reportOf({ proof, pace }: Sample): SampleReport {
     examples: proof.examples,
     twice: proof.twice,
     down: proof.down,
+    ownConnections: proof.ownConnections,
     chunks: pace?.chunks ?? 0,
     rowsPerSecond: pace === null ? null : Math.round(pace.rowsPerSecond),
     walBytesPerRow: pace === null ? null : Math.round(pace.walBytesPerRow),

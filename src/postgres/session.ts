@@ -45,6 +45,8 @@ export class Session {
   #busySince = 0;
   /** Bytes received before the statements that are on their way. */
   #bytesBefore = 0;
+  /** Local ports of the connections that are open in this process. */
+  static readonly ports = new Set<number>();
   /** Why the connection was lost; pg tells it on the `error` event, not on the rejected query. */
   lost: Error | null = null;
 
@@ -93,6 +95,7 @@ export class Session {
     signal?.addEventListener('abort', giveUp, { once: true });
     try {
       await client.connect();
+      session.#register();
       requireSupported(session.#parameters);
       if (needsPrimary && session.#parameters.get('in_hot_standby') === 'on') {
         throw Object.assign(new Error(onStandby), { code: '57P03' });
@@ -207,6 +210,23 @@ export class Session {
   /** True while the connection can be used. */
   get usable(): boolean {
     return this.lost === null;
+  }
+
+  #register(): void {
+    const { localPort } = this;
+    if (localPort === undefined) return;
+    Session.ports.add(localPort);
+    this.client.once('end', () => Session.ports.delete(localPort));
+  }
+
+  /** The process of the server that serves it, as it was told when it connected. */
+  get serverPid(): number | null {
+    return (this.client as { readonly processID?: number | null }).processID ?? null;
+  }
+
+  /** No statement is on its way. */
+  get isIdle(): boolean {
+    return this.#inFlight === 0;
   }
 
   /** Cuts the connection at once; the server rolls back what was open. */

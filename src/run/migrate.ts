@@ -1,3 +1,4 @@
+import { UmzugClusterError } from '../errors.ts';
 import type { Reach } from '../core/reach.ts';
 import type { Key } from '../ledger/rows.ts';
 import type { ChunkContext } from '../migration/contract.ts';
@@ -10,11 +11,12 @@ import type { Session } from '../postgres/session.ts';
 import { inOrder } from '../postgres/transaction.ts';
 import { selectOfChunk } from './author-select.ts';
 import { readBatch, refuseDuplicates } from './batch.ts';
-import type { ChunkWork } from './chunk-work.ts';
+import { type ChunkWork, sampleRunId } from './chunk-work.ts';
 import { refuseUndrained, setDrainCheck } from './drains.ts';
 import { type RangeLeft, farthest } from './farthest.ts';
 import type { LockedKeys } from './kept-keys.ts';
 import type { Passed } from './passed.ts';
+import { connectionsBeside, refuseSelfWait, refuseWritesBeside } from './outside.ts';
 import { OwnTable } from './own-table.ts';
 import { type SetEnd, updateSet } from './set.ts';
 import { countAllWritten, readTuples } from './tuples.ts';
@@ -57,7 +59,8 @@ export async function migrate(
   const isGathered = run.pass > 0 && reach.keys === null;
   const shape = stopwatch.measure('prepare', () => selectOfChunk(work, guard.builder));
   const what = run.direction === 'up' ? 'update' : 'down.update';
-  const expect = { what, allowNoQueries: migration.options.allowNoQueries ?? false };
+  const allowNoQueries = migration.options.allowNoQueries ?? false;
+  const expect = { what, allowNoQueries, hasOwnConnection: () => connectionsBeside(session) > 0 };
   if (step.setBased) {
     const update = step.update as (chunk: unknown, db: unknown, context: ChunkContext) => unknown;
     const read = <T>(asking: () => Promise<T>): Promise<T> => stopwatch.read(session, asking);
@@ -145,15 +148,28 @@ async function watched(
   await unrecorded(session, () => on.ownTable.look());
   const counting = (): Promise<number> =>
     effects.isReported ? Promise.resolve(0) : countAllWritten(session);
-  const [, , before] = await work.env.stopwatch.update(session, () =>
+  const { name } = work.migration;
+  const over = new AbortController();
+  const waits = { name, isSample: work.run.id === sampleRunId, signal: over.signal };
+  const updating = work.env.stopwatch.update(session, () =>
     inOrder([on.found(), on.ownTable.count(), counting(), on.settle()]),
   );
+  const [, , before] = await Promise.race([updating, refuseSelfWait(session, work.env, waits)])
+    .catch(async (error: unknown) => {
+      const isMistake = error instanceof UmzugClusterError && session.transactionStatus() === 'T';
+      if (isMistake) await refuseWritesBeside(session, name);
+      throw error;
+    })
+    .finally(() => over.abort());
   await unrecorded(session, () => on.ownTable.check());
   const { changed } = guard.written();
   const wasReported = effects.isReported;
   effects.isReported = changed > 0;
+  if (changed > 0) return changed;
   // What a function writes, or a trigger instead of what it was told, no answer to a statement says.
-  return changed > 0 || wasReported ? changed : (await countAllWritten(session)) - before;
+  const counted = wasReported ? 0 : (await countAllWritten(session)) - before;
+  if (counted === 0) await refuseWritesBeside(session, name);
+  return counted;
 }
 
 /** What is looked at is no part of a chunk's statements. */

@@ -1,7 +1,7 @@
 import { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fail } from '../errors.ts';
-import { Session } from '../postgres/session.ts';
+import { Session, withSession } from '../postgres/session.ts';
 import { inOneTrip, plainSettings } from '../postgres/transaction.ts';
 import type { RunEnvironment } from './environment.ts';
 
@@ -10,19 +10,18 @@ import type { RunEnvironment } from './environment.ts';
  * row that the sample has locked waits for it; any other is seen by its socket.
  */
 
-/** Local ports of this process's connections, without those of `own`. */
-function otherPorts(own: readonly Session[]): ReadonlySet<number> {
-  const known = new Set(own.map(({ localPort }) => localPort));
-  const ports = socketsOf().flatMap(({ localPort }) => (localPort === undefined ? [] : [localPort]));
-  return new Set(ports.filter((port) => !known.has(port)));
+/** The sockets of this process that lead to the server of `session` and are none of ours. */
+function socketsBeside({ remotePort }: Session): readonly Socket[] {
+  if (remotePort === undefined) return [];
+  return socketsOf().filter(
+    (one) =>
+      one.remotePort === remotePort && one.localPort !== undefined && !Session.ports.has(one.localPort),
+  );
 }
 
-/** How many connections of this process, other than `session`, lead to the server of `session`. */
+/** How many connections of this process, other than our own, lead to the server of `session`. */
 export function connectionsBeside(session: Session): number {
-  const { remotePort, localPort } = session;
-  if (remotePort === undefined) return 0;
-  const sockets = socketsOf();
-  return sockets.filter((one) => one.remotePort === remotePort && one.localPort !== localPort).length;
+  return socketsBeside(session).length;
 }
 
 /** Not in Node's documentation, and there since its beginning; without it nothing is seen. */
@@ -47,35 +46,68 @@ export async function waitingFor(
 // An update of a sample is done within this; one that takes longer is looked at.
 const patienceMs = 1_000;
 
+// In a run the other connection may be one of an application around it, which waits for its turn.
+const looksInRun = 4;
+
 /**
- * Rejects when a connection of this process waits for a lock of the process `pid` that serves `session`: update
+ * Rejects when a connection of this process waits for a lock of `session`, which has nothing to do meanwhile: update
  * waits for itself. Never resolves.
  */
 export async function refuseSelfWait(
   session: Session,
   env: RunEnvironment,
-  pid: number,
-  { name, signal }: { readonly name: string; readonly signal: AbortSignal },
+  {
+    name,
+    isSample,
+    signal,
+  }: { readonly name: string; readonly isSample: boolean; readonly signal: AbortSignal },
 ): Promise<never> {
   const pause = (): Promise<boolean> => sleep(patienceMs, true, { signal }).catch(() => false);
-  if (!(await pause())) return await never();
-  const looking = await Session.open(env.session).catch(() => null);
-  if (looking === null) return await never();
-  try {
-    do {
-      const waiting = await inOneTrip(looking, plainSettings, () => waitingFor(looking, pid));
-      const ports = otherPorts([session, looking]);
-      const itself = waiting.find(({ port }) => port !== null && ports.has(port));
-      if (itself !== undefined) throw wroteOutside(name, `process ${itself.pid} of the server waits for it`);
-    } while (await pause());
-  } finally {
-    await looking.end();
+  let looks = 0;
+  while (await pause()) {
+    const own = session.isIdle ? await waitingBeside(session, env) : null;
+    looks = own === null ? 0 : looks + 1;
+    if (own !== null && (isSample || looks === looksInRun)) {
+      throw wroteOutside(
+        name,
+        `process ${own} of the server, a connection of this process, waits for its chunk`,
+      );
+    }
   }
-  return await never();
+  return await new Promise<never>(() => undefined);
 }
 
-async function never(): Promise<never> {
-  return await new Promise<never>(() => undefined);
+/** The server's process of a connection beside `session` that waits for it; null: none does, or nobody knows. */
+async function waitingBeside(session: Session, env: RunEnvironment): Promise<number | null> {
+  const ports = new Set(socketsBeside(session).map(({ localPort }) => localPort ?? null));
+  const pid = session.serverPid;
+  if (ports.size === 0 || pid === null) return null;
+  const waiting = await withSession(env.session, (looking) =>
+    inOneTrip(looking, plainSettings, () => waitingFor(looking, pid)),
+  ).catch(() => []);
+  return waiting.find(({ port }) => port !== null && ports.has(port))?.pid ?? null;
+}
+
+/**
+ * Throws where a connection beside `session` has sent a statement that writes since its transaction began. Says nothing
+ * of what the role may not see, or what goes through a pooler.
+ */
+export async function refuseWritesBeside(session: Session, name: string): Promise<void> {
+  const ports = socketsBeside(session).map(({ localPort }) => localPort);
+  if (ports.length === 0) return;
+  const { rows } = await session.query(
+    `select pid from pg_catalog.pg_stat_activity
+     where client_port operator(pg_catalog.=) any ($1::pg_catalog.int4[])
+       and query_start operator(pg_catalog.>=) pg_catalog.now()
+       and query operator(pg_catalog.~*) '^\\s*(insert|update|delete|merge|copy|with|commit)\\M'`,
+    [ports],
+  );
+  const pid = rows[0]?.['pid'];
+  if (pid === undefined) return;
+  throw wroteOutside(
+    name,
+    `process ${String(pid)} of the server, a connection of this process, wrote meanwhile`,
+  );
 }
 
 /** The refusal of an `update` that does not keep to its transaction. */

@@ -107,11 +107,7 @@ async function tryOnce(
     const sent = recordStatements(session);
     // As in a run, where it matters to the planner how far the range goes on.
     const first = work.step.setBased ? chunk : place;
-    const { missing } = await applied(session, work, first, {
-      limit: limitFor(work, keys.length),
-      pid,
-      signal,
-    });
+    const { missing } = await applied(session, work, first, { limit: limitFor(work, keys.length), signal });
     session.onStatement = null;
     const writes = writesBetween(writesBefore, await readWrites(session));
     const after = await readImages(session, base, columns, keys);

@@ -6,7 +6,6 @@ import { selectOfChunk } from './author-select.ts';
 import { type ChunkWork, chunkContext } from './chunk-work.ts';
 import { countKept, refuseMovedKeys } from './kept-keys.ts';
 import { migrate } from './migrate.ts';
-import { refuseSelfWait } from './outside.ts';
 import { lockPicked } from './pick.ts';
 
 /** A part of the table: the first rows after `after` that match, at most up to `upTo`. */
@@ -46,8 +45,6 @@ export interface Applying {
   /** Most rows; of a set-based chunk, most rows of the table, matching or not. */
   readonly limit: number;
   readonly signal: AbortSignal;
-  /** Process of the server, where its locks are to be watched. */
-  readonly pid?: number;
 }
 
 /** The chunk itself, by the product's own path, with the checks that stand at its end. */
@@ -55,22 +52,17 @@ export async function applied(
   session: Session,
   work: ChunkWork,
   { after, upTo }: Place,
-  { limit, pid, signal }: Applying,
+  { limit, signal }: Applying,
 ): Promise<{ readonly rows: number; readonly missing: number }> {
   const guard = guardDatabase(session, work.env.knexConfig);
-  const over = new AbortController();
   try {
     const owned = { space: 'keys' as const, after, hi: upTo, attempt: 1 };
     const context = chunkContext(work, owned, { cache: new Map(), signal });
     const reach = { rows: limit, keys: work.step.setBased ? limit : null };
     const found = (): Promise<void> => Promise.resolve();
-    const done = underAuthorPath(session, work.env.searchPath, () =>
+    const { locked, written, rows } = await underAuthorPath(session, work.env.searchPath, () =>
       migrate(session, work, guard, { context, owned, reach, found }),
     );
-    const waits = { name: work.migration.name, signal: over.signal };
-    const { locked, written, rows } = await (pid === undefined
-      ? done
-      : Promise.race([done, refuseSelfWait(session, work.env, pid, waits)]));
     session.onStatement = null;
     guard.verify();
     if (locked !== null) {
@@ -81,7 +73,6 @@ export async function applied(
   } catch (error) {
     throw guard.explain(error);
   } finally {
-    over.abort();
     guard.close();
   }
 }

@@ -54,3 +54,43 @@ it('is done at least once: every try of a chunk is given the same name of it, an
     }
   });
 });
+
+const own = `
+  import { createRequire } from 'node:module';
+  const pg = createRequire(${JSON.stringify(import.meta.filename)})('pg');
+  const own = new pg.Client({ connectionString: process.env.DATABASE_URL });
+  let connected;
+  const connection = async () => { await (connected ??= own.connect()); return own; };
+  export const select = (db) => db('t').select('id');`;
+
+it.each([
+  [
+    'a row that its chunk has locked',
+    `export const update = async (db, rows) => {
+       await db.raw('select 1');
+       await (await connection()).query('update t set n = 7 where id = any ($1)', [rows.map(({ id }) => id)]);
+     };`,
+  ],
+  [
+    'another table, and runs no statement on db',
+    `export const update = async () => { await (await connection()).query('insert into seen values (1)'); };`,
+  ],
+  [
+    'another table, which options allow to run no statement on db',
+    `export const options = { allowNoQueries: true };
+     export const update = async () => { await (await connection()).query('insert into seen values (1)'); };`,
+  ],
+])('is a mistake of plan and up where it writes through its own connection: %s', async (_what, update) => {
+  await withDatabase(async ({ url, client }) => {
+    await client.query(`create table t (id int primary key, n int not null default 0); create table seen (n int);
+      insert into t (id) select generate_series(1, 20); analyze t`);
+    const { dir } = makeProject({ 'a.ts': `${own} ${update}` });
+    for (const verb of ['plan', 'up']) {
+      const { code, stderr } = await run([verb, '--log-level', 'warn'], { cwd: dir, url });
+      expect(stderr).toMatch(/error: a.*: update wrote outside its transaction\n/);
+      expect(stderr).toMatch(/hint: write through the db that update is given/);
+      expect(stderr).not.toContain('allowNoQueries');
+      expect(code).toBe(1);
+    }
+  });
+});
