@@ -1,5 +1,6 @@
 import type { Config } from '../config.ts';
 import { shouldFork } from '../core/fork.ts';
+import { leftInDone, standingOf } from '../core/standing.ts';
 import type { Overrides } from '../core/steering.ts';
 import type { Run, RunTotals } from '../ledger/rows.ts';
 import type { ChunkReport } from '../run/lane.ts';
@@ -53,8 +54,7 @@ export class ForkAdvice {
     return shouldFork({
       elapsedMs: first?.durationMs ?? performance.now() - this.#startedAt,
       isFirstChunk: first !== null,
-      rowsDone: sums.passed,
-      rowsEstimated: this.#run.estimatedRows > 0 ? sums.passed + sums.estimatedLeft : null,
+      leftInDone: leftInDone(standingOf(this.#run, sums)),
       openRanges: sums.rangesOpen,
       workers: now.workers,
       isAsked: areWorkersAsked || now.overrides.workers !== undefined,

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../config.ts';
 import type { StageTimes } from '../core/profile.ts';
 import type { Progress } from '../core/progress.ts';
+import { standingOf } from '../core/standing.ts';
 import { steer } from '../core/steering.ts';
 import { type ErrorCode, UmzugClusterError, fail } from '../errors.ts';
 import type { Run, RunTotals } from '../ledger/rows.ts';
@@ -109,11 +110,14 @@ export class Primary {
       const sums = await this.#workOnPass(migration, pass, { ledger, job, meter });
       const { run: after, isEndless } = await this.#input.env.stopwatch.time('finish', () => ledger.finish());
       if (isEndless) sayEndless(this.#input.logger, after);
-      if (after.state === 'done') return sums;
-      this.throwIfStopped(sums, meter);
+      if (after.state === 'done') {
+        meter.finished();
+        return sums;
+      }
+      this.throwIfStopped(sums, pass);
       if (after.state === 'failed') await ledger.throwQuarantined();
       if (after.state !== 'running' || after.epoch !== run.epoch) {
-        throw stoppedElsewhere(migration.name, after, meter.fractionOf(sums));
+        throw stoppedElsewhere(migration.name, after, standingOf(pass, sums).fraction);
       }
       if (after.pass > pass.pass) saySweeping(this.#input.logger, after, sums.rows);
       pass = after;
@@ -147,9 +151,9 @@ export class Primary {
   }
 
   /** Rejects with the way the user stopped this command, if it was. */
-  throwIfStopped(sums: RunTotals | null, meter?: ProgressMeter): void {
+  throwIfStopped(sums: RunTotals | null, run?: Run): void {
     if (this.#stopCode === null) return;
-    throw stoppedByUser(this.#stopCode, sums && meter ? meter.fractionOf(sums) : null, this.#begun);
+    throw stoppedByUser(this.#stopCode, run ? standingOf(run, sums).fraction : null, this.#begun);
   }
 
   /** Works until no range is open, or rejects with what stopped the run. */
@@ -161,7 +165,7 @@ export class Primary {
     try {
       await this.#workTogether(migration, run, { ledger, job, meter });
     } catch (error) {
-      if (this.#stopCode !== null) this.throwIfStopped(await ledger.leave().catch(() => null), meter);
+      if (this.#stopCode !== null) this.throwIfStopped(await ledger.leave().catch(() => null), run);
       await ledger.markFailed(error);
       throw error;
     }

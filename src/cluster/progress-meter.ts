@@ -1,6 +1,7 @@
 import { EtaMeter } from '../core/eta.ts';
 import { type Progress, type Trouble, describeTrouble } from '../core/progress.ts';
 import { RateMeter } from '../core/rate.ts';
+import { secondsLeft, standingOf } from '../core/standing.ts';
 import { paceReason } from '../core/throttle.ts';
 import { type HostMark, type HostSeen, unseenMs } from '../ledger/hosts.ts';
 import type { Run, RunTotals } from '../ledger/rows.ts';
@@ -31,7 +32,7 @@ export class ProgressMeter {
   readonly #emit: (progress: Progress) => void;
   readonly #startedAt = performance.now();
   readonly #rate = new RateMeter();
-  /** Of keys, whether their rows match or not: that is what is left to do. */
+  /** Of rows of the table, whether they match or not. */
   readonly #keys = new RateMeter();
   readonly #eta = new EtaMeter();
   #chunk: ChunkReport | null = null;
@@ -41,6 +42,7 @@ export class ProgressMeter {
   #latest: MeterReading | null = null;
   #readAt: number | null = null;
   #ranMs = 0;
+  #isFinished = false;
 
   constructor(run: Run, emit: (progress: Progress) => void) {
     this.#run = run;
@@ -84,43 +86,32 @@ export class ProgressMeter {
     this.#readAt = now;
     if (sinceMs <= gapMs) this.#ranMs += sinceMs;
     else for (const rate of [this.#rate, this.#keys]) rate.skip();
-    const { rows, passed, estimatedLeft, rangesOpen } = reading.sums;
+    const { rows, passed, rangesOpen } = reading.sums;
     // It may have come to its end before anybody saw that it waits no more.
     if (rangesOpen === 0) this.#waiting = null;
     this.#rate.add(rows, now);
     this.#keys.add(passed, now);
-    if (this.#isEstimated) {
-      const perSecond = this.#keysPerSecond(reading);
-      this.#eta.add({ left: estimatedLeft, perSecond, ranMs: this.#ranMs });
-    }
+    const speed = { rowsPerSecond: this.#rate.perSecond(), keysPerSecond: this.#keys.perSecond() };
+    const standing = standingOf(this.#run, reading.sums);
+    this.#eta.add({
+      now: standing,
+      seconds: secondsLeft(standing, speed, reading.pace),
+      ranMs: this.#ranMs,
+      ...speed,
+    });
     this.#show();
   }
 
-  /** As measured, but no faster than a pace allows, which it will keep to from now on. */
-  #keysPerSecond({ sums: { rows, passed }, pace }: MeterReading): number | null {
-    const measured = this.#keys.perSecond();
-    return measured === null || pace === null || rows === 0
-      ? measured
-      : Math.min(measured, (pace * passed) / rows);
-  }
-
-  /** Share done by keys and estimate, else by ranges; null where nothing is known. */
-  fractionOf(sums: RunTotals): number | null {
-    if (sums.rangesOpen === 0) return 1;
-    if (this.#isEstimated)
-      return Math.min(sums.passed / Math.max(sums.passed + sums.estimatedLeft, 1), 0.999);
-    const ranges = sums.rangesDone + sums.rangesOpen;
-    return ranges > 1 ? sums.rangesDone / ranges : null;
+  /** The run is done. */
+  finished(): void {
+    this.#isFinished = true;
+    this.#show();
   }
 
   /** What this host tells the others. */
   mark(): HostMark {
     const { workers, rowsPerSecond, etaSeconds, chunkSize, waiting, throttled } = this.#progress();
     return { workers, rowsPerSecond, etaSeconds, chunkSize, waiting, throttled };
-  }
-
-  get #isEstimated(): boolean {
-    return this.#run.estimatedRows > 0;
   }
 
   #show(): void {
@@ -130,16 +121,15 @@ export class ProgressMeter {
   #progress(): Progress {
     const { sums = null, workers = 1, pace = null, held = null, others = [] } = this.#latest ?? {};
     const seen = others.filter(({ seenAgoMs }) => seenAgoMs < unseenMs);
-    const rowsDone = sums?.rows ?? 0;
-    const left = sums?.estimatedLeft ?? this.#run.estimatedRows;
+    const { rowsDone, rowsEstimated, fraction } = standingOf(this.#run, sums);
     const waiting =
       this.#trouble === null ? this.#waiting : describeTrouble(this.#trouble, performance.now());
     return {
       migration: this.#run.name,
       direction: this.#run.direction,
       rowsDone,
-      rowsEstimated: this.#isEstimated ? rowsDone + Math.round(left) : null,
-      fraction: sums === null ? null : this.fractionOf(sums),
+      rowsEstimated: this.#isFinished ? rowsDone : rowsEstimated,
+      fraction: this.#isFinished ? 1 : fraction,
       // Both are measured while chunks are done, and say nothing of how long it will wait.
       rowsPerSecond: waiting === null ? this.#rate.perSecond() : null,
       etaSeconds: waiting === null ? this.#eta.seconds() : null,

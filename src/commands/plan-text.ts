@@ -23,7 +23,7 @@ function paragraph(entry: Entry): readonly string[] {
   if (kind === 'schema') lines.push(item('runs', 'once, in its own transaction: nothing to sample'));
   if (entry.table !== null) lines.push(item('table', `${entry.table}, by ${entry.key.join(', ')}`));
   if (blockedBy !== null) lines.push(item('sample', `cannot be planned before ${blockedBy} has run`));
-  else if (entry.rows.estimated !== null) lines.push(item('rows', rowsOf(entry)));
+  else if (entry.rows.estimated !== null || entry.sample !== null) lines.push(item('rows', rowsOf(entry)));
   if (entry.sample !== null) lines.push(...sampleLines(entry.sample, entry.key));
   if (entry.estimate !== null) lines.push(item('whole run', estimateLine(entry.estimate)));
   for (const warning of warnings) lines.push(item('warning', warning));
@@ -40,7 +40,10 @@ function item(label: string, text: string): string {
 
 function rowsOf({ rows: { estimated, table: all } }: Entry): string {
   if (estimated === 0) return 'none match now';
-  return `about ${number(estimated ?? 0)}${all === null ? '' : ` of ${number(all)}`}`;
+  const ofAll = all === null ? '' : ` of ${number(all)}`;
+  return estimated === null
+    ? `not known: a sample of the table has none${ofAll === '' ? '' : `; it has about ${number(all ?? 0)}`}`
+    : `about ${number(estimated)}${ofAll}`;
 }
 
 function sampleLines(sample: Sample, key: readonly string[]): readonly string[] {

@@ -1,6 +1,6 @@
 import { describeOverrides } from '../core/steering.ts';
 import { formatDuration } from '../core/duration.ts';
-import { etaText } from '../core/progress-line.ts';
+import { etaText, percent } from '../core/progress-line.ts';
 import { counted, grouped as number, rowsAre } from '../core/numbers.ts';
 import type { Migrator } from '../migrator.ts';
 import { type Io, printJson, printLine, table } from './output.ts';
@@ -46,17 +46,16 @@ export function statusLine(entry: Entry): string {
 }
 
 function cells(entry: Entry): readonly string[] {
-  const { name, kind, state, rows, rowsPerSecond, etaSeconds } = entry;
+  const { name, kind, state, rows, fraction, rowsPerSecond, etaSeconds } = entry;
   const processes = processesOf(entry);
   const isOpen = state !== 'pending' && state !== 'executed' && state !== 'missing';
   const hasRows = kind === 'data' && (isOpen || rows.done > 0);
-  const share = rows.estimated ? Math.min(100, Math.floor((rows.done / rows.estimated) * 100)) : null;
   return [
     name,
     kind ?? '',
     state,
     hasRows ? number(rows.done) : '',
-    isOpen && share !== null ? `${share}%` : '',
+    isOpen && fraction !== null ? percent(fraction).trim() : '',
     rowsPerSecond ? number(rowsPerSecond) : '',
     etaSeconds ? etaText(etaSeconds) : '',
     processes > 0 ? String(processes) : '',

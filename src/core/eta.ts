@@ -1,10 +1,11 @@
 import { grouped } from './numbers.ts';
+import type { Standing } from './standing.ts';
 
 export interface EtaReading {
-  /** Keys that are left, whether their rows match or not. */
-  readonly left: number;
-  /** Keys per second, smoothed; null until it can be known. */
-  readonly perSecond: number | null;
+  readonly now: Standing;
+  /** The time left at the present rates, in seconds; null until it can be known. */
+  readonly seconds: number | null;
+  readonly rowsPerSecond: number | null;
   /** Running time only, in milliseconds: what passes while the run waits does not count. */
   readonly ranMs: number;
 }
@@ -16,6 +17,9 @@ const knownAfterMs = 1_000;
 const swing = 0.3;
 const swingSeconds = 2;
 
+// An estimate of rows that is corrected by less has not caused it.
+const moreBy = 1.1;
+
 // Long enough to be read.
 const reasonShownMs = 10_000;
 
@@ -26,29 +30,26 @@ const reasonShownMs = 10_000;
 export class EtaMeter {
   #seconds: number | null = null;
   #last: EtaReading | null = null;
-  /** Rate when the time left last was what the rate says. */
-  #steadyRate = 0;
+  /** When the time left last was what the rate says. */
+  #steady: EtaReading | null = null;
   #grown: { readonly why: string; readonly ranMs: number } | null = null;
 
   add(reading: EtaReading): void {
     const last = this.#last;
     this.#last = reading;
-    const { left, perSecond, ranMs } = reading;
-    if (perSecond === null || perSecond <= 0 || ranMs < knownAfterMs) {
-      if (perSecond !== null && left > 0 && this.#seconds === null) return;
-      if (left <= 0) this.#seconds = 0;
-      return;
-    }
-    const found = Math.max(0, left) / perSecond;
+    const { now, seconds: found, ranMs } = reading;
+    if (now.keysLeft === 0) this.#seconds = 0;
+    if (found === null || ranMs < knownAfterMs) return;
     const shown = this.#seconds;
-    if (shown === null) return this.#settle(found, perSecond);
+    if (shown === null) return this.#settle(found, reading);
     const counted = Math.max(0, shown - (last === null ? 0 : (ranMs - last.ranMs) / 1_000));
-    if (found <= counted) return this.#settle(found, perSecond);
+    if (found <= counted) return this.#settle(found, reading);
     if (found - counted <= Math.max(swingSeconds, counted * swing)) return;
-    const hasMore = last !== null && left > last.left;
-    const was = grouped(this.#steadyRate);
-    this.#grown = { why: hasMore ? 'more rows than estimated' : `slower than ${was} keys/s`, ranMs };
-    this.#settle(found, perSecond);
+    const { now: before, rowsPerSecond } = this.#steady ?? reading;
+    const hasMore = (now.rowsEstimated ?? 0) > (before.rowsEstimated ?? Infinity) * moreBy;
+    const was = grouped(rowsPerSecond ?? 0);
+    this.#grown = { why: hasMore ? 'more rows than estimated' : `slower than ${was} rows/s`, ranMs };
+    this.#settle(found, reading);
   }
 
   /** Null until it can be known. */
@@ -62,8 +63,8 @@ export class EtaMeter {
     return this.#grown !== null && ranMs - this.#grown.ranMs <= reasonShownMs ? this.#grown.why : null;
   }
 
-  #settle(seconds: number, perSecond: number): void {
+  #settle(seconds: number, reading: EtaReading): void {
     this.#seconds = seconds;
-    this.#steadyRate = perSecond;
+    this.#steady = reading;
   }
 }

@@ -2,11 +2,10 @@ import { usualLanes } from './lanes.ts';
 
 export interface ForkSituation {
   readonly elapsedMs: number;
-  readonly rowsDone: number;
   /** All that there is to go by is the first chunk. */
   readonly isFirstChunk: boolean;
-  /** Done and left, by the estimate; null: not known. */
-  readonly rowsEstimated: number | null;
+  /** What is left as a multiple of what is done; null: not known. */
+  readonly leftInDone: number | null;
   readonly openRanges: number;
   /** Wanted processes, the primary included. */
   readonly workers: number;
@@ -44,8 +43,7 @@ export function shouldFork(now: ForkSituation): boolean {
   if (now.openRanges === 0 || now.forked >= now.workers - 1) return false;
   const inFlight = (now.forked + 1) * (now.lanes ?? usualLanes);
   if (!now.isAsked && now.loopBusy < busyLoop && inFlight >= now.workers) return false;
-  if (now.rowsEstimated === null) return now.elapsedMs >= unknownMs;
-  if (now.rowsDone === 0) return now.elapsedMs >= unknownMs;
-  const leftMs = ((now.rowsEstimated - now.rowsDone) * now.elapsedMs) / now.rowsDone;
+  if (now.leftInDone === null) return now.elapsedMs >= unknownMs;
+  const leftMs = now.leftInDone * now.elapsedMs;
   return leftMs >= forkCostMs * worthInForks * (now.isFirstChunk ? firstChunkFactor : 1);
 }

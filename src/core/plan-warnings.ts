@@ -3,12 +3,14 @@ import { type PlanNode, nodesOf, sorts, wholeScans } from './query-plan.ts';
 
 /** What a sample has shown, as far as it may be a reason to worry. */
 export interface Observed {
-  /** The table, without its schema, and its rows by the planner's count; -1: never counted. */
+  /** The table, without its schema, and its rows; null: not known. */
   readonly table: string;
-  readonly tableRows: number;
+  readonly tableRows: number | null;
+  /** Columns that the search for rows goes by, of which the planner has no statistics. */
+  readonly unanalyzed: readonly string[];
   readonly key: readonly string[];
-  /** Rows that match, by the planner's estimate. */
-  readonly matching: number;
+  /** Rows that match; 0: none of those that were looked at; null: not known. */
+  readonly matching: number | null;
   readonly largeTables: readonly string[];
   readonly sampledRows: number;
   /** The statements of a chunk; the first finds its rows. */
@@ -48,13 +50,15 @@ export function warningsOf(seen: Observed): readonly string[] {
 // Where fewer rows than this match, most of what a chunk reads is thrown away.
 const sparse = 0.01;
 
-function aboutReading({ statements, table, tableRows, key, matching, largeTables }: Observed): string[] {
+function aboutReading(seen: Observed): string[] {
+  const { statements, table, tableRows, key, matching, largeTables, unanalyzed } = seen;
   const reading = statements[0]?.plan ?? null;
   const order = key.join(', ');
   const warnings: string[] = [];
-  if (tableRows < 0) {
+  if (unanalyzed.length > 0) {
+    const columns = unanalyzed.map((column) => `"${column}"`).join(', ');
     warnings.push(
-      `"${table}" was never analysed: rows and times are guesses, and it is not cut into ranges beforehand; run analyze`,
+      `"${table}" has no statistics of ${columns}, and the planner guesses how its rows are best found: run analyze first`,
     );
   }
   const scanned = statements.flatMap(({ plan }) => (plan === null ? [] : wholeScans(plan)));
@@ -73,10 +77,11 @@ function aboutReading({ statements, table, tableRows, key, matching, largeTables
     );
   }
   const isFiltered = nodesOf(reading).some((node) => node.table === table && node.filters);
+  if (tableRows === null || matching === null || unanalyzed.length > 0) return warnings;
   if (isFiltered && matching < tableRows * sparse) {
-    warnings.push(
-      `few rows match, about ${Math.round(tableRows / Math.max(1, matching))} are read for each; an index on (${order}) with the condition of select spares that`,
-    );
+    const each =
+      matching === 0 ? 'hardly any is found' : `about ${Math.round(tableRows / matching)} are read for each`;
+    warnings.push(`few rows match, ${each}; an index on (${order}) with the condition of select spares that`);
   }
   return warnings;
 }

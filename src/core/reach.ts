@@ -10,6 +10,8 @@ export interface Reach {
   readonly keys: number | null;
   /** About so many keys will do: nobody has said how large a chunk is to be. */
   readonly isRough?: boolean;
+  /** Rows of the table for each that matches, by the chunk before; unset: 1. */
+  readonly keysPerRow?: number;
   /** Fewer rows than these are not worth a chunk of their own when a run ends; unset: as many as ever. */
   readonly leastRows?: number;
 }
@@ -36,9 +38,9 @@ export function leastRowsAtEnd({ rows, durationMs }: { rows: number; durationMs:
  * The reach of a chunk in one of the last ranges, of which so many keys are left by the estimate: half of them at
  * most, so that the others can steal the rest in time. An estimate that is used up says nothing.
  */
-export function reachAtEnd(reach: Reach, keysLeft: number | null, keysPerRow: number): Reach {
+export function reachAtEnd(reach: Reach, keysLeft: number | null): Reach {
   const half = keysLeft === null || reach.isRough !== true ? 0 : keysLeft / 2;
-  const { rows, keys, leastRows = leastAtEnd } = reach;
+  const { rows, keys, leastRows = leastAtEnd, keysPerRow = 1 } = reach;
   if (half < leastRows * keysPerRow) return reach;
   return {
     ...reach,

@@ -1,5 +1,6 @@
 import { type Overrides, parseOverrides } from '../core/steering.ts';
 import type { Space } from '../migration/key.ts';
+import type { Statement } from '../migration/key-sql.ts';
 import type { Session } from '../postgres/session.ts';
 import type { Key } from './rows.ts';
 import type { LedgerNames } from './schema.ts';
@@ -11,8 +12,11 @@ export interface Owned {
   readonly cursor: Key | null;
   readonly hi: Key;
   readonly maxRows: number | null;
-  /** Keys that are left of the range, by the estimate, where no other range waits for somebody; else null. */
-  readonly leftAtEnd: number | null;
+  /** Position of the cursor, in rows of the table, and such rows that are left of the range. */
+  readonly at: number;
+  readonly left: number;
+  /** No other range waits for somebody. */
+  readonly isAtEnd: boolean;
   /** 1 for the first try after the cursor, counted up durably. */
   readonly attempt: number;
   readonly runState: string;
@@ -33,7 +37,7 @@ export async function own(
 ): Promise<Owned | null> {
   const result = await session.query(
     `with own as materialized (
-       select space, lo, cursor, hi, max_rows, estimated, greatest(attempts + stalls, 1) as attempt
+       select space, lo, cursor, hi, max_rows, at, estimated, greatest(attempts + stalls, 1) as attempt
        from ${names.ranges}
        where run_id = $1::bigint and no = $2::integer and state = 'open'
        for update -- the authority over the chunk, held until its transaction ends
@@ -41,9 +45,9 @@ export async function own(
        insert into ${names.guardOpen} (token) select $3::uuid from own
      )
      select own.space, coalesce(own.cursor, own.lo) as after, own.cursor, own.hi, own.max_rows, own.attempt,
-            case when not exists (select from ${names.ranges} as other
-                                  where other.run_id = $1::bigint and other.state = 'open' and other.worker is null)
-                 then own.estimated end as left_at_end,
+            own.at, own.estimated,
+            not exists (select from ${names.ranges} as other
+                        where other.run_id = $1::bigint and other.state = 'open' and other.worker is null) as is_at_end,
             run.state as run_state, run.epoch, c.overrides
      from own cross join ${names.runs} as run left join ${names.controls} as c on c.run_id = run.id
      where run.id = $1::bigint`,
@@ -57,7 +61,9 @@ export async function own(
     cursor: row.cursor as Key | null,
     hi: row.hi as Key,
     maxRows: row.max_rows as number | null,
-    leftAtEnd: row.left_at_end as number | null,
+    at: row.at as number,
+    left: row.estimated as number,
+    isAtEnd: row.is_at_end === true,
     attempt: row.attempt as number,
     runState: row.run_state as string,
     epoch: row.epoch as number,
@@ -87,10 +93,26 @@ export interface Advance {
   /** True at the end of the range. */
   readonly last: boolean;
   readonly rows: number;
-  /** Keys passed, whether their rows match or not, at least by the estimate. */
+  /** Rows of the table passed, whether they match or not, by count. */
   readonly passed: number;
+  /** What a survey says of that: see `Bounds`. */
+  readonly bounds: Bounds | null;
   readonly busyMs: number;
 }
+
+/**
+ * How many rows of the table a cursor has passed at least, and at most, by the keys of a survey that it has passed:
+ * `step` for each of them, less the `offset` at which it began. Counts of rows that match, or by estimate, are held to it.
+ */
+export interface Bounds {
+  /** The number of those keys, as an expression. */
+  readonly count: Statement;
+  readonly step: number;
+  readonly offset: number;
+}
+
+/** Where the placeholders of `Bounds` begin. */
+export const boundsFrom = 11;
 
 /** What `advance` found. The chunk may commit only where all three hold. */
 export interface Advanced {
@@ -98,6 +120,8 @@ export interface Advanced {
   readonly guarded: boolean;
   /** The cursor moved. */
   readonly moved: boolean;
+  /** Rows of the table by which the cursor moved. */
+  readonly passed: number;
   readonly runState: string;
   readonly epoch: number;
 }
@@ -107,30 +131,40 @@ export interface Advanced {
  * then sees their epoch), closes the guard, and moves the cursor.
  */
 export async function advance(session: Session, names: LedgerNames, step: Advance): Promise<Advanced> {
+  const { bounds } = step;
+  const passedKeys = bounds === null ? '' : `${bounds.count.text} * ${bounds.step}::double precision`;
+  const passed =
+    bounds === null
+      ? '$8::double precision'
+      : `(select greatest(least(greatest($8::double precision, floor), floor + ${bounds.step}::double precision), 0)
+          from (select ${passedKeys} - ${bounds.offset}::double precision as floor) as by_keys)`;
   const result = await session.query(
     `with run as materialized (
        select state, epoch from ${names.runs} where id = $1::bigint
        for share -- waits for, and then sees, a new epoch
      ), guard as (
        delete from ${names.guardOpen} where token = $3::uuid returning 1
+     ), step as materialized (
+       select ${passed} as passed
      ), moved as (
        update ${names.ranges} as r
        set cursor = $5::text[], state = case when $6::boolean then 'done' else 'open' end,
            rows = r.rows + $7::bigint, chunks = r.chunks + 1, stalls = 0, attempts = 0,
-           estimated = case when $6::boolean then 0 else greatest(r.estimated - $8::double precision, 0) end,
-           passed = r.passed + case when $6::boolean then greatest(r.estimated, $8::double precision)
-                                    else $8::double precision end,
+           at = r.at + case when $6::boolean then r.estimated else least(step.passed, r.estimated) end,
+           passed = r.passed + case when $6::boolean then r.estimated else least(step.passed, r.estimated) end,
+           estimated = case when $6::boolean then 0 else greatest(r.estimated - step.passed, 0) end,
            busy_ms = r.busy_ms + $9::double precision, touched_at = clock_timestamp(),
            max_rows = case when r.max_rows is null or r.max_rows > 1000000 then null else r.max_rows * 2 end,
            last_error = null
-       from run
+       from run cross join step
        where r.run_id = $1::bigint and r.no = $2::integer and r.state = 'open'
          and r.cursor is not distinct from $10::text[]
          and run.epoch = $4::bigint and run.state = 'running'
          and exists (select from guard)
-       returning 1
+       returning step.passed
      )
-     select exists (select from guard) as guarded, exists (select from moved) as moved, run.state, run.epoch
+     select exists (select from guard) as guarded, exists (select from moved) as moved,
+            (select passed from moved) as passed, run.state, run.epoch
      from run`,
     [
       step.runId,
@@ -143,12 +177,14 @@ export async function advance(session: Session, names: LedgerNames, step: Advanc
       step.passed,
       step.busyMs,
       step.from,
+      ...(bounds?.count.values ?? []),
     ],
   );
   const row = result.rows[0] ?? {};
   return {
     guarded: row.guarded === true,
     moved: row.moved === true,
+    passed: Number(row.passed ?? 0),
     runState: String(row.state),
     epoch: Number(row.epoch),
   };

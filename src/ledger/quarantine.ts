@@ -138,12 +138,12 @@ export async function setAside(
          and run.state = 'running' and run.epoch = $4::bigint and exists (select from guard)
      ), done as (
        insert into ${names.ranges}
-         (run_id, no, pass, space, lo, hi, cursor, state, rows, passed, chunks, busy_ms, retries)
-       select run_id, last_no + 2, pass, space, lo, cursor, cursor, 'done', rows, passed, chunks, busy_ms, retries
+         (run_id, no, pass, space, lo, hi, cursor, state, at, rows, passed, chunks, busy_ms, retries)
+       select run_id, last_no + 2, pass, space, lo, cursor, cursor, 'done', at, rows, passed, chunks, busy_ms, retries
        from before where cursor is not null
      ), aside as (
-       insert into ${names.ranges} (run_id, no, pass, space, lo, hi, state, max_rows, estimated)
-       select run_id, last_no + 1, pass, space, coalesce(cursor, lo), $10::text[], 'void', 1, 1 from before
+       insert into ${names.ranges} (run_id, no, pass, space, lo, hi, state, max_rows, at, estimated)
+       select run_id, last_no + 1, pass, space, coalesce(cursor, lo), $10::text[], 'void', 1, at, 1 from before
        where not ends_with_it
        returning no
      ), listed as (

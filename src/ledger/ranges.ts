@@ -130,9 +130,9 @@ export async function lockLargest(
   names: LedgerNames,
   runId: string,
   minimum: number,
-): Promise<(Range & { readonly estimated: number }) | null> {
+): Promise<(Range & { readonly at: number; readonly estimated: number }) | null> {
   const result = await session.query(
-    `select no, space, lo, hi, cursor, max_rows, stalls, estimated, state
+    `select no, space, lo, hi, cursor, max_rows, stalls, at, estimated, state
      from ${names.ranges}
      where run_id = $1::bigint and state = 'open' and estimated >= $2::double precision
        -- a sweep looks for all that is left in one go: two of them would read the whole table twice
@@ -144,7 +144,7 @@ export async function lockLargest(
   );
   const row = result.rows[0];
   if (row === undefined) return null;
-  return { ...toRange(row), estimated: row.estimated as number };
+  return { ...toRange(row), at: row.at as number, estimated: row.estimated as number };
 }
 
 /** Splits a locked range at `at`: its owner keeps `(cursor, at]`, `worker` gets `(at, hi]`. */
@@ -165,35 +165,40 @@ export async function split(
     `with kept as (
        update ${names.ranges} set hi = $3::text[], estimated = $5::double precision
        where run_id = $1::bigint and no = $2::integer and state = 'open'
-       returning pass, space
+       returning pass, space, at
      )
-     insert into ${names.ranges} (run_id, no, pass, space, lo, hi, estimated, worker, touched_at)
+     insert into ${names.ranges} (run_id, no, pass, space, lo, hi, at, estimated, worker, touched_at)
      select $1::bigint, (select max(no) + 1 from ${names.ranges} where run_id = $1::bigint),
-            pass, space, $3::text[], $4::text[], $6::double precision, $7, clock_timestamp()
+            pass, space, $3::text[], $4::text[], at + $5::double precision, $6::double precision, $7, clock_timestamp()
      from kept`,
     [runId, range.no, at, range.hi, estimates.kept, estimates.taken, worker],
   );
 }
 
-/** Notes that a range is too small to be split: what is left of it was estimated too high. */
+/** Notes that a range is too small to be split: what is left of it was estimated too high, and is `left` at most. */
 export async function markSmall(
   session: Session,
   names: LedgerNames,
   runId: string,
   no: number,
+  left: number,
 ): Promise<void> {
   await session.query(
-    `update ${names.ranges} set estimated = 0 where run_id = $1::bigint and no = $2::integer`,
-    [runId, no],
+    `update ${names.ranges}
+     set estimated = least(estimated, $3::double precision),
+         at = at + greatest(estimated - $3::double precision, 0),
+         passed = passed + greatest(estimated - $3::double precision, 0)
+     where run_id = $1::bigint and no = $2::integer`,
+    [runId, no, left],
   );
 }
 
-/** Where a pass over a table ends, upper bounds of its first ranges, and the rows of each by the estimate. */
+/** Where a pass over a table ends, upper bounds of its first ranges, and the positions of those. */
 export interface Layout {
   readonly space: Space;
   readonly stopKey: Key | null;
   readonly bounds: readonly Key[];
-  readonly estimatedEach: number;
+  readonly ends: readonly number[];
 }
 
 /** Inserts the first ranges of a run's present pass; consecutive bounds make half-open ranges. */
@@ -201,16 +206,18 @@ export async function layOut(
   session: Session,
   names: LedgerNames,
   runId: string,
-  { bounds, space, estimatedEach }: Layout,
+  { bounds, space, ends }: Layout,
 ): Promise<void> {
-  const insert = `insert into ${names.ranges} (run_id, no, pass, space, lo, hi, estimated)
+  const insert = `insert into ${names.ranges} (run_id, no, pass, space, lo, hi, at, estimated)
      select $1::bigint, 1 + coalesce((select max(no) from ${names.ranges} where run_id = $1::bigint), 0),
-            pass, $5, $2::text[], $3::text[], $4::double precision
+            pass, $5, $2::text[], $3::text[], $6::double precision, $4::double precision
      from ${names.runs} where id = $1::bigint`;
   await inOrder(
-    bounds.map((hi, index) =>
-      session.query(insert, [runId, bounds[index - 1] ?? null, hi, estimatedEach, space]),
-    ),
+    bounds.map((hi, index) => {
+      const at = ends[index - 1] ?? 0;
+      const left = Math.max((ends[index] ?? at) - at, 0);
+      return session.query(insert, [runId, bounds[index - 1] ?? null, hi, left, space, at]);
+    }),
   );
 }
 
@@ -222,6 +229,7 @@ export async function totals(session: Session, names: LedgerNames, runId: string
             count(*) filter (where state = 'done') as ranges_done,
             count(*) filter (where state = 'open') as ranges_open,
             coalesce(sum(estimated) filter (where state = 'open'), 0) as estimated_left,
+            coalesce(json_agg(json_build_array(at, estimated)) filter (where state = 'open'), '[]') as open,
             coalesce(sum(busy_ms), 0) as busy_ms,
             (array_agg(last_error order by touched_at desc, no desc) filter (where last_error is not null))[1]
               as last_error,
@@ -242,6 +250,7 @@ export async function totals(session: Session, names: LedgerNames, runId: string
     rangesDone: row.ranges_done as number,
     rangesOpen: row.ranges_open as number,
     estimatedLeft: row.estimated_left as number,
+    open: row.open as RunTotals['open'],
     busyMs: row.busy_ms as number,
     lastError: row.last_error as string | null,
     retries: row.retries as number,

@@ -1,5 +1,6 @@
 import type { FileHashes } from '../core/file-drift.ts';
 import type { RunState } from '../core/states.ts';
+import type { Survey } from '../core/survey.ts';
 import type { BaseTable, Space } from '../migration/key.ts';
 import type { ColumnSize } from '../migration/row-sizes.ts';
 
@@ -16,10 +17,8 @@ export interface RunPlan {
   readonly sizes?: readonly ColumnSize[];
   /** Under which names a select that is taken as it stands returns the key. */
   readonly keyAs?: readonly string[];
-  /** Keys of the table for each row that matches, by the planner's estimate; 1 where it is not known. */
-  readonly keysPerRow?: number;
-  /** So few rows match, by that estimate, that they are found at once rather than key by key. */
-  readonly isSparse?: boolean;
+  /** What a sample of the table's rows told before the run began; without one nothing is known of where they lie. */
+  readonly survey?: Survey;
   /** Its select drains: when it is done it goes over its table again, until nothing is left. */
   readonly sweeps?: boolean;
   /** Its first pass goes over blocks, in each of which about so many rows are. */
@@ -43,6 +42,7 @@ export interface Run extends FileHashes {
   readonly isLaidOut: boolean;
   /** Where this pass ends. */
   readonly stopKey: Key | null;
+  /** Rows that it is expected to pass to `update`; -1: not known. */
   readonly estimatedRows: number;
   readonly error: string | null;
 }
@@ -61,13 +61,15 @@ export interface Range {
 /** Sums over the ranges of a run. */
 export interface RunTotals {
   readonly rows: number;
-  /** Keys behind the cursors of the present pass, whether their rows matched or not, by the estimate. */
+  /** Rows of the table behind the cursors of the present pass, whether they matched or not. */
   readonly passed: number;
   readonly chunks: number;
   readonly rangesDone: number;
   readonly rangesOpen: number;
-  /** Rows left in open ranges, by the estimate. */
+  /** Rows of the table in front of them. */
   readonly estimatedLeft: number;
+  /** Position and length of what is left of each open range. */
+  readonly open: readonly (readonly [at: number, left: number])[];
   readonly busyMs: number;
   readonly lastError: string | null;
   /** Chunks that were tried again for what passes: lost connections, deadlocks, timeouts. */

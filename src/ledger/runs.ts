@@ -241,8 +241,8 @@ export async function layOutDone(
   downRunId: string,
 ): Promise<void> {
   await session.query(
-    `insert into ${names.ranges} (run_id, no, lo, hi, estimated)
-     select $2::bigint, no, lo, cursor, rows
+    `insert into ${names.ranges} (run_id, no, lo, hi, at, estimated)
+     select $2::bigint, no, lo, cursor, at - passed, passed
      from ${names.ranges}
      where run_id = $1::bigint and cursor is not null and state <> 'void'`,
     [upRunId, downRunId],

@@ -114,7 +114,8 @@ create table ${names.ranges} (
   next_try timestamptz not null default '-infinity',
   worker text,
   touched_at timestamptz not null default '-infinity',
-  estimated double precision not null default 0,
+  at double precision not null default 0, -- of the cursor, in rows of the table
+  estimated double precision not null default 0, -- such rows in front of it
   passed double precision not null default 0 check (passed >= 0),
   rows bigint not null default 0 check (rows >= 0),
   chunks bigint not null default 0 check (chunks >= 0),

@@ -79,6 +79,7 @@ export async function resolveBaseTable(
     key: key.map(withoutNull),
     ...(found['kind'] === 'p' ? { isPartitioned: true } : {}),
     ...(found['has_large'] === 'true' ? { hasLargeValues: true } : {}),
+    blocks: Number(found['blocks']),
     estimatedRows: Math.round(Number(found['rows'])),
     rowBytes: Number(found['rows']) > 0 ? Number(found['bytes']) / Number(found['rows']) : 0,
   };

@@ -25,6 +25,12 @@ export const relationSql = `
      where leaf.oid = c.oid and c.relkind = 'r'
         or c.relkind = 'p' and leaf.oid in (select relid from pg_catalog.pg_partition_tree(c.oid) where isleaf)
     )::text as bytes,
+    (select coalesce(sum(pg_catalog.pg_relation_size(leaf.oid)), 0)
+            / pg_catalog.current_setting('block_size')::pg_catalog.int8
+     from pg_catalog.pg_class as leaf
+     where leaf.oid = c.oid and c.relkind = 'r'
+        or c.relkind = 'p' and leaf.oid in (select relid from pg_catalog.pg_partition_tree(c.oid) where isleaf)
+    )::text as blocks,
     (exists (
       select from pg_catalog.pg_class as leaf
       where leaf.reltoastrelid <> 0 and pg_catalog.pg_relation_size(leaf.reltoastrelid) > 0

@@ -40,6 +40,8 @@ export interface BaseTable {
   readonly key: readonly KeyColumn[];
   /** The planner's row count for the table's present size, -1 where the table was never analysed. */
   readonly estimatedRows: number;
+  /** Blocks of the table, or of all its partitions. */
+  readonly blocks: number;
   /** It has no blocks of its own. */
   readonly isPartitioned?: true;
   /** Some values are stored out of line: rows may be of any size. */

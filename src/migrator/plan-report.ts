@@ -22,7 +22,7 @@ export interface MigrationPlan {
   readonly key: readonly string[];
   /** The compiled `select`. */
   readonly select: string | null;
-  /** Rows that match, and rows of the table, by the planner's counts; null: not known. */
+  /** Rows that match, and rows of the table, by a sample of its blocks; null: not known. */
   readonly rows: { readonly estimated: number | null; readonly table: number | null };
   /** The run is begun; what is planned is the rest. */
   readonly isBegun: boolean;
@@ -102,14 +102,14 @@ export function reportOf({ proof, pace }: Sample): SampleReport {
   };
 }
 
-/** What the whole run will take, by its sample; null where no chunk was measured. */
+/** What the whole run will take, by its sample; null where no chunk was measured, or its rows are not known. */
 export function estimateOf(
   { proof, pace }: Sample,
-  rows: number,
+  rows: number | null,
   { tuning }: RunEnvironment,
   rowBytes: number,
 ): Estimate | null {
-  if (pace === null) return null;
+  if (pace === null || rows === null) return null;
   const versions = proof.writes.reduce((sum, { updated }) => sum + updated, 0) / proof.rows;
   return estimateRun({
     rows,
@@ -123,12 +123,17 @@ export function estimateOf(
 }
 
 /** What a sample has shown, as far as it may be a reason for a warning. */
-export function observed({ base }: Plan, matching: number, { proof, largeTables }: Sample): Observed {
+export function observed(
+  { base, stored }: Plan,
+  matching: number | null,
+  { proof, largeTables, unanalyzed }: Sample,
+): Observed {
   const own = proof.writes.filter((one) => isPartOf(one, base));
   const { triggers, foreignKeys, indexes } = proof.consequences;
   return {
     table: base.name,
-    tableRows: base.estimatedRows,
+    tableRows: stored.survey?.rows ?? null,
+    unanalyzed,
     key: base.key.map(({ name }) => name),
     matching,
     largeTables,

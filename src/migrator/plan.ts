@@ -118,32 +118,36 @@ async function planData(
 ): Promise<void> {
   const plan = await control.use((session) => planStep(session, env, migration, migration));
   const { base } = plan;
+  const tableRows = plan.stored.survey?.rows ?? null;
   learn({
     table: `${base.schema}.${base.name}`,
     key: base.key.map(({ name }) => name),
     select: plan.stored.sql,
-    rows: { estimated: null, table: base.estimatedRows < 0 ? null : base.estimatedRows },
+    rows: { estimated: null, table: tableRows },
     warnings: plan.warnings,
   });
   const live = hasLedger ? await liveRun(control, env, migration, plan) : null;
   const back = await planBack(control, env, migration);
-  const outlook = await control.use((session) => lookAhead(session, env, migration, plan, live));
+  const outlook = await control.use((session) => lookAhead(session, env, plan, live));
   const first = [...plan.warnings, ...back.warnings, ...waits(outlook)];
   learn({
-    rows: { estimated: outlook.rows, table: base.estimatedRows < 0 ? null : base.estimatedRows },
+    rows: { estimated: outlook.rows, table: tableRows },
     isBegun: live !== null,
     warnings: first,
   });
   const plans = { up: plan, down: back.plan };
   const sample = await control.use((session) => takeSample(session, env, migration, plans, outlook));
-  if (sample === null) return learn({ rows: { estimated: 0, table: Math.max(0, base.estimatedRows) } });
+  if (sample === null) return learn({ rows: { estimated: 0, table: tableRows } });
   // Where the sample has met them all, they are counted.
   const rows = sample.proof.isAll && outlook.places.length === 1 ? sample.proof.rows : outlook.rows;
   learn({
-    rows: { estimated: rows, table: base.estimatedRows < 0 ? null : base.estimatedRows },
+    rows: { estimated: rows, table: tableRows },
     sample: reportOf(sample),
     estimate: estimateOf(sample, rows, env, base.rowBytes),
-    warnings: [...first, ...warningsOf(observed(plan, rows, sample))],
+    warnings: [
+      ...first,
+      ...warningsOf(observed(plan, rows ?? plan.stored.survey?.found?.at(-1) ?? null, sample)),
+    ],
     advice: live === null ? await adviceOf(control, env, migration, plan, { sample, rows }) : [],
   });
 }
@@ -153,10 +157,10 @@ async function adviceOf(
   env: RunEnvironment,
   { options }: DataMigration,
   { base, hasPlaces }: Plan,
-  { sample, rows }: { readonly sample: Sample; readonly rows: number },
+  { sample, rows }: { readonly sample: Sample; readonly rows: number | null },
 ): Promise<readonly string[]> {
   const drains = sample.proof.twice.kind === 'drained';
-  if (!hasPlaces || !drains || options.order === 'physical') return [];
+  if (!hasPlaces || !drains || rows === null || options.order === 'physical') return [];
   const storage = await control.use((session) =>
     withTransaction(session, env.pinned, () => readStorage(session, base), beginReadOnly),
   );

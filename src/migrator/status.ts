@@ -1,6 +1,7 @@
 import { liveStates } from '../core/states.ts';
 import type { Control } from '../cluster/control.ts';
 import type { Config } from '../config.ts';
+import { type Standing, secondsLeft, standingOf } from '../core/standing.ts';
 import type { Overrides } from '../core/steering.ts';
 import type { ExecutedMigration } from '../ledger/migrations.ts';
 import { listExecuted } from '../ledger/migrations.ts';
@@ -30,7 +31,10 @@ export interface MigrationStatus extends Attendance {
   readonly fileMissing: boolean;
   /** True where its table was dropped and made again since it ran: what it did is gone. */
   readonly tableRecreated: boolean;
-  readonly rows: { readonly done: number; readonly estimated: number; readonly quarantined: number };
+  /** `estimated`: done and left; null: not known. */
+  readonly rows: { readonly done: number; readonly estimated: number | null; readonly quarantined: number };
+  /** Share done, 0 to 1; 1 only when it is done; null: not known. */
+  readonly fraction: number | null;
   readonly ranges: { readonly done: number; readonly open: number };
   readonly chunks: number;
   /** Chunks that were tried again for what passes, such as a deadlock or a lost connection. */
@@ -146,6 +150,10 @@ function statusOf(name: string, found: Found): MigrationStatus {
   const isBegun = run !== undefined && run.state !== 'reverted';
   const read = isBegun ? found.read : undefined;
   const { rows: done = 0, chunks = 0, rangesDone = 0, rangesOpen = 0 } = read?.sums ?? {};
+  const isOpen = state !== 'executed' && state !== 'missing' && state !== 'pending';
+  const now = isOpen && read !== undefined && run !== undefined ? standingOf(down ?? run, read.sums) : null;
+  const ended = { rowsEstimated: done, fraction: state === 'pending' ? null : 1 };
+  const { rowsEstimated, fraction } = now ?? ended;
   const error = run?.error ?? (state === 'failed' ? (read?.sums.lastError ?? null) : null);
   return {
     name,
@@ -157,13 +165,14 @@ function statusOf(name: string, found: Found): MigrationStatus {
     tableRecreated: found.isRecreated === true,
     rows: {
       done,
-      estimated: Math.max(done, Math.round(done + leftOf(state, read))),
+      estimated: rowsEstimated,
       quarantined: read?.quarantine.count ?? 0,
     },
+    fraction,
     ranges: { done: rangesDone, open: rangesOpen },
     chunks,
     retries: read?.sums.retries ?? 0,
-    ...speedOf(state, read, run),
+    ...speedOf(state, read, run, now),
     chunkSize: read?.hosts[0]?.chunkSize || (done > 0 && chunks > 0 ? Math.round(done / chunks) : null),
     ...attendanceOf(read, down),
     settings: state === 'executed' ? {} : (read?.reading.overrides ?? {}),
@@ -179,18 +188,12 @@ function statusOf(name: string, found: Found): MigrationStatus {
   };
 }
 
-/** Rows that are left by the estimate; 0 where there is none. */
-function leftOf(state: MigrationState, read: FullReading | undefined): number {
-  const isOpen = state !== 'executed' && state !== 'missing' && state !== 'pending';
-  const { estimatedLeft = 0 } = read?.sums ?? {};
-  return isOpen && estimatedLeft < 1e9 ? estimatedLeft : 0;
-}
-
 /** As the hosts measure it; where none has told yet, or the run is over, by all of its time. */
 function speedOf(
   state: MigrationState,
   read: FullReading | undefined,
   run: LatestRun | undefined,
+  now: Standing | null,
 ): Pick<MigrationStatus, 'rowsPerSecond' | 'etaSeconds'> {
   const [host] = read?.hosts ?? [];
   if (host !== undefined) {
@@ -204,14 +207,13 @@ function speedOf(
     return { rowsPerSecond: null, etaSeconds: null };
   }
   const perSecond = (count: number): number => (count * 1_000) / run.elapsedMs;
-  // What is left is keys, whether their rows match or not.
-  const keyRate = perSecond(read.sums.passed);
-  const left = leftOf(state, read);
+  const { rows, passed } = read.sums;
+  const speed = { rowsPerSecond: perSecond(rows), keysPerSecond: perSecond(passed) };
   const isUnderWay = state === 'running' || state === 'reverting';
-  const isKnown = isUnderWay && keyRate > 0 && read.sums.estimatedLeft < 1e9;
+  const left = isUnderWay && now !== null ? secondsLeft(now, speed) : null;
   return {
-    rowsPerSecond: Math.round(perSecond(read.sums.rows)),
-    etaSeconds: isKnown ? Math.round(left / keyRate) : null,
+    rowsPerSecond: Math.round(speed.rowsPerSecond),
+    etaSeconds: left === null ? null : Math.round(left),
   };
 }
 

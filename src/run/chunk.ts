@@ -1,10 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
+import { nextBlock } from '../core/places.ts';
 import { type Reach, mostRows, reachAtEnd, searchLimitMs } from '../core/reach.ts';
 import type { Overrides } from '../core/steering.ts';
+import { keysBetween, stepOf } from '../core/survey.ts';
 import { UmzugClusterError, fail } from '../errors.ts';
-import { type Owned, advance, own } from '../ledger/chunks.ts';
-import type { Key } from '../ledger/rows.ts';
+import { type Bounds, type Owned, advance, boundsFrom, own } from '../ledger/chunks.ts';
+import type { Key, RunPlan } from '../ledger/rows.ts';
+import { countUpTo } from '../migration/key-queries.ts';
 import { passGate } from '../ledger/runs.ts';
 import { guardDatabase } from '../migration/guard.ts';
 import type { Session } from '../postgres/session.ts';
@@ -62,6 +65,8 @@ export type ChunkOutcome =
       /** Rows that it has changed, in any table, and those that updateRows did not find. */
       readonly changed: number;
       readonly missing: number;
+      /** Rows of the table behind which the cursor has come, whether they match or not. */
+      readonly passed: number;
       /** As asked for, or less. */
       readonly reach: Reach;
       readonly isFull: boolean;
@@ -108,7 +113,7 @@ export async function runChunk(
       return await giveUp(session, { kind: 'stopped' });
     }
     const { overrides } = owned;
-    const wanted = reachAtEnd(request.reach, owned.leftAtEnd, work.run.plan.keysPerRow ?? 1);
+    const wanted = reachAtEnd(request.reach, owned.isAtEnd ? owned.left : null);
     const reach = within(wanted, work.step, owned);
     tried = { cursor: owned.cursor, rows: mostRows(reach, work.step.setBased), key: null };
     let readMs = 0;
@@ -126,7 +131,7 @@ export async function runChunk(
     const closed = await stopwatch.time('close', () =>
       closeChunk(session, work, { request, owned, token, done, busyMs }),
     );
-    if (closed !== 'commit') return await giveUp(session, { kind: closed });
+    if (closed === 'stopped') return await giveUp(session, { kind: closed });
     guard.verify();
     await stopwatch.time('commit', () => commit(session));
     const durationMs = performance.now() - startedAt;
@@ -135,7 +140,7 @@ export async function runChunk(
     const times = { readMs, durationMs };
     const { bindings } = done.written;
     const { missing } = done.written;
-    const counts = { rows, changed, missing };
+    const counts = { rows, passed: closed, changed, missing };
     return { kind: 'advanced', ...counts, reach, isFull, isCut, last, ...times, bytes, bindings, overrides };
   } catch (error) {
     await rollback(session);
@@ -181,12 +186,12 @@ async function openChunk(
   return owned;
 }
 
-/** Asks for the locked keys, closes the guard, advances the cursor: one round trip, or two. */
+/** Asks for the locked keys, closes the guard, advances the cursor, by how much it returns: one round trip, or two. */
 async function closeChunk(
   session: Session,
   { env, run, migration }: ChunkWork,
   chunk: { request: ChunkRequest; owned: Owned; token: string; done: Migrated; busyMs: number },
-): Promise<'commit' | 'stopped'> {
+): Promise<number | 'stopped'> {
   const { owned, done, request } = chunk;
   const { locked, written } = done;
   const [, kept, advanced] = await inOrder([
@@ -201,7 +206,7 @@ async function closeChunk(
       to: done.to,
       last: done.last,
       rows: done.rows,
-      passed: done.passed ?? done.rows * (run.plan.keysPerRow ?? 1),
+      ...passedBy(run.plan, owned, done),
       busyMs: chunk.busyMs,
     }),
   ]);
@@ -212,12 +217,31 @@ async function closeChunk(
       hint: 'remove COMMIT and ROLLBACK; throw an error to roll the chunk back',
     });
   }
-  if (advanced.moved) return 'commit';
+  if (advanced.moved) return advanced.passed;
   if (advanced.runState !== 'running' || advanced.epoch !== run.epoch) return 'stopped';
   throw fail('LEDGER_DAMAGED', {
     message: `${migration.name}: the cursor of range ${request.no} moved while its row was locked`,
     hint: 'this is a bug: please report it',
   });
+}
+
+/** How far a chunk has gone: over so many blocks, or over so many keys as it counted, within what the survey says. */
+function passedBy(
+  { base, survey, rowsPerBlock = 1 }: RunPlan,
+  { space, after, at, left }: Owned,
+  done: Migrated,
+): { readonly passed: number; readonly bounds: Bounds | null } {
+  if (space === 'blocks') {
+    const blocks = nextBlock(done.to[0] ?? null) - nextBlock(after?.[0] ?? null);
+    return { passed: blocks * rowsPerBlock, bounds: null };
+  }
+  const passed = done.passed ?? done.rows;
+  if (survey === undefined) return { passed, bounds: null };
+  const { first, keys } = keysBetween(survey, at, at + left);
+  if (keys.length === 0) return { passed, bounds: null };
+  const step = stepOf(survey);
+  const count = countUpTo(base, keys, done.to, boundsFrom);
+  return { passed, bounds: { count, step, offset: at - first * step } };
 }
 
 async function giveUp<Outcome>(session: Session, outcome: Outcome): Promise<Outcome> {

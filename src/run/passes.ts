@@ -1,27 +1,27 @@
+import type { Survey } from '../core/survey.ts';
 import { fail } from '../errors.ts';
 import type { RunPlan } from '../ledger/rows.ts';
 import type { BaseTable } from '../migration/key.ts';
 import type { SelectShape } from '../migration/select-shape.ts';
-import type { Session } from '../postgres/session.ts';
 import type { DataMigration, Step } from './step.ts';
 
-// Rows of 160 bytes: where the planner has no count, the first chunks find out.
+// Rows of 160 bytes: where none was drawn, the first chunks find out.
 const usualRowsPerBlock = 50;
 
 /** How the options of a migration have its run go over the table; refuses what cannot be visited so. */
-export async function passesOf(
-  session: Session,
+export function passesOf(
   migration: DataMigration,
   step: Step,
   { shape, base }: { readonly shape: SelectShape; readonly base: BaseTable },
-): Promise<Pick<RunPlan, 'sweeps' | 'rowsPerBlock'>> {
+  survey: Survey | undefined,
+): Pick<RunPlan, 'sweeps' | 'rowsPerBlock'> {
   const { sweep = false, order = 'key' } = migration.options;
   // The way back goes over what is done, by key.
   if (step !== migration) return {};
   if (order === 'key') return sweep ? { sweeps: true } : {};
   const reason = whyPlaceless({ shape, base });
   if (reason !== null) throw refused(migration, reason);
-  return { sweeps: true, rowsPerBlock: await rowsPerBlock(session, base) };
+  return { sweeps: true, rowsPerBlock: rowsPerBlock(base, survey) };
 }
 
 /** Why the rows of a select cannot be visited in the order in which they are stored; null where they can. */
@@ -37,14 +37,9 @@ export function whyPlaceless({
   return null;
 }
 
-async function rowsPerBlock(session: Session, base: BaseTable): Promise<number> {
-  const { rows } = await session.query(
-    `select pg_catalog.pg_relation_size($1::pg_catalog.oid::pg_catalog.regclass)::pg_catalog.float8
-            operator(pg_catalog./) pg_catalog.current_setting('block_size')::pg_catalog.float8 as blocks`,
-    [base.oid],
-  );
-  const blocks = Number(rows[0]?.['blocks']);
-  return base.estimatedRows > 0 && blocks > 0 ? Math.max(1, base.estimatedRows / blocks) : usualRowsPerBlock;
+function rowsPerBlock({ blocks }: BaseTable, survey: Survey | undefined): number {
+  const rows = survey?.rows ?? 0;
+  return rows > 0 && blocks > 0 ? Math.max(1, rows / blocks) : usualRowsPerBlock;
 }
 
 function refused({ name, path }: DataMigration, why: string): Error {

@@ -1,4 +1,3 @@
-import { isSparse, keysPerRow } from '../core/density.ts';
 import type { RunPlan } from '../ledger/rows.ts';
 import { keyWarnings } from '../migration/key-choice.ts';
 import type { BaseTable } from '../migration/key.ts';
@@ -12,6 +11,7 @@ import type { RunEnvironment } from './environment.ts';
 import { passesOf, whyPlaceless } from './passes.ts';
 import { tryChunk, understand } from './preflight.ts';
 import type { DataMigration, Step } from './step.ts';
+import { takeSurvey } from './survey.ts';
 
 /** What `select` means in this database, and a hash by which two hosts compare their understanding. */
 export interface Plan {
@@ -43,19 +43,18 @@ export async function planStep(
     async () => {
       const understood = await understand(author, await stableSelect(author));
       await tryChunk(author, understood);
-      const { shape, base, keyAs, matching } = understood;
+      const { shape, base, keyAs } = understood;
       const warnings = [...understood.warnings, ...keyWarnings(base.key, migration.path)];
       const sizes = step.setBased ? [] : await largeColumns(session, shape, base);
       const { sql } = compiled(shape);
-      const density = { tableRows: base.estimatedRows, matching };
-      const known = { keysPerRow: keysPerRow(density), isSparse: isSparse(density) };
-      const passes = await passesOf(session, migration, step, understood);
+      const survey = await takeSurvey(author, understood);
+      const passes = passesOf(migration, step, understood, survey);
       const stored = {
         base,
         sql,
         sizes,
-        ...known,
         ...passes,
+        ...(survey === undefined ? {} : { survey }),
         ...(keyAs === undefined ? {} : { keyAs }),
       };
       const hasPlaces = whyPlaceless(understood) === null;

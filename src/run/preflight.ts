@@ -23,8 +23,6 @@ export interface Understood {
   readonly base: BaseTable;
   /** Under which names a select that is taken as it stands returns the key. */
   readonly keyAs?: readonly string[];
-  /** Rows that the planner expects. */
-  readonly matching: number;
   readonly warnings: readonly string[];
 }
 
@@ -45,7 +43,7 @@ export async function understand(
   const columns = author.step.setBased ? [] : await fieldsOf(author, native(selected));
   refuseSharedNames(columns, plan, base, migration.path);
   const warnings = [...selected.warnings, ...foreignKeyNames(columns, plan, base, migration.path)];
-  return { shape: selected, base, matching: plan.rows, warnings };
+  return { shape: selected, base, warnings };
 }
 
 async function understandWhole(
@@ -68,7 +66,7 @@ async function understandWhole(
     (name) =>
       `${migration.path}: each chunk reads the CTE "${name}" as a whole: begin with db('${base.name}')`,
   );
-  return { shape, base, keyAs, matching: plan.rows, warnings: [...selected.warnings, ...slow] };
+  return { shape, base, keyAs, warnings: [...selected.warnings, ...slow] };
 }
 
 /**

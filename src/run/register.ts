@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { matchingOf } from '../core/survey.ts';
 import { readRunning } from '../ledger/controls.ts';
 import { unattendedMs, unseenMs } from '../ledger/hosts.ts';
 import { type OldTransaction, olderTransactions } from '../ledger/old-transactions.ts';
@@ -84,7 +85,7 @@ export async function registerUp(
       plan: plan.stored,
       ...migration.hashes,
       planSha256: plan.sha256,
-      estimatedRows: plan.base.estimatedRows,
+      estimatedRows: matchingOf(plan.stored.survey) ?? -1,
     });
     return await layOutAtOnce(session, env, run);
   });
@@ -106,9 +107,7 @@ async function layOutRun(session: Session, env: RunEnvironment, { id }: Run): Pr
   const { run } = await lockRun(session, env.names, id);
   if (run.isLaidOut) return run;
   const up = run.reverts === null ? null : await readRun(session, env.names, run.reverts);
-  // A run of blocks moves its rows, and one that has swept has gone over all keys that there were: so does the way
-  // back, over those that there are now. Else it goes over what has been done, which is final by now.
-  if (up !== null && up.pass === 0 && up.plan.rowsPerBlock === undefined) {
+  if (up !== null && hasKnownRanges(up)) {
     await layOutDone(session, env.names, up.id, id);
     return await markLaidOut(session, env.names, id, up.stopKey);
   }
@@ -116,6 +115,14 @@ async function layOutRun(session: Session, env: RunEnvironment, { id }: Run): Pr
   const layout = await lay(session, run.plan, env.tuning.workers);
   await layOut(session, env.names, id, layout);
   return await markLaidOut(session, env.names, id, layout.stopKey);
+}
+
+/**
+ * Whether the way back of a run goes over what it has done, which is final by now. A run of blocks moves its rows, and
+ * one that has swept has gone over all keys that there were: so does the way back, over those that there are now.
+ */
+export function hasKnownRanges({ pass, plan }: Run): boolean {
+  return pass === 0 && plan.rowsPerBlock === undefined;
 }
 
 async function resume(

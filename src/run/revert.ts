@@ -1,6 +1,8 @@
+import { type Survey, matchingOf } from '../core/survey.ts';
 import { fail } from '../errors.ts';
+import { totals } from '../ledger/ranges.ts';
 import { forgetExecuted } from '../ledger/migrations.ts';
-import type { Run } from '../ledger/rows.ts';
+import type { Run, RunPlan } from '../ledger/rows.ts';
 import { adopt, changeState, findLiveRun, findRunToRevert, insertRun, resetRetries } from '../ledger/runs.ts';
 import { ensureLedger } from '../ledger/schema.ts';
 import { otherTable } from '../migration/select-identity.ts';
@@ -10,7 +12,7 @@ import { refuseOtherFile, refuseOtherOrder, refuseOtherPlan } from './drift.ts';
 import type { RunEnvironment } from './environment.ts';
 import type { Plan } from './plan.ts';
 import type { DataMigration } from './step.ts';
-import { type Turn, layOutAtOnce, renumbered } from './register.ts';
+import { type Turn, hasKnownRanges, layOutAtOnce, renumbered } from './register.ts';
 import { refuseQuarantined } from './retry.ts';
 import { refuseUnsound } from './soundness.ts';
 
@@ -39,15 +41,16 @@ export async function registerDown(
     refuseOtherTable(migration.name, upRun, plan);
     await changeState(session, env.names, upRun.id, 'reverting');
     await forgetExecuted(session, env.names, migration.name);
+    const { rows } = await totals(session, env.names, upRun.id);
+    const matching = matchingOf(plan.stored.survey) ?? -1;
     const run = await insertRun(session, env.names, {
       name: migration.name,
       direction: 'down',
       reverts: upRun.id,
-      // Its ranges are what `up` has done: all that they count matches.
-      plan: { ...plan.stored, keysPerRow: 1, isSparse: false },
+      plan: hasKnownRanges(upRun) ? wayBack(plan, upRun.plan.survey) : plan.stored,
       ...migration.hashes,
       planSha256: plan.sha256,
-      estimatedRows: upRun.estimatedRows,
+      estimatedRows: hasKnownRanges(upRun) ? rows : matching,
     });
     return await layOutAtOnce(session, env, run);
   });
@@ -71,10 +74,16 @@ async function resume(
   await adopt(session, env.names, run.id, {
     ...migration.hashes,
     planSha256: plan.sha256,
-    plan: plan.stored,
+    plan: wayBack(plan, run.plan.survey),
   });
   await resetRetries(session, env.names, run.id);
   return await changeState(session, env.names, run.id, 'running');
+}
+
+/** Its ranges are what `up` has done: where its rows lie is said by what was drawn for `up`. */
+function wayBack({ stored }: Plan, survey: Survey | undefined): RunPlan {
+  const { survey: _own, ...plan } = stored;
+  return survey === undefined ? plan : { ...plan, survey };
 }
 
 function refuseOtherTable(name: string, earlier: Run, plan: Plan): void {

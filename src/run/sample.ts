@@ -1,12 +1,13 @@
-import { type PlanNode, nodesOf, readPlan } from '../core/query-plan.ts';
+import { nodesOf } from '../core/query-plan.ts';
+import { standingOf } from '../core/standing.ts';
+import { matchingOf } from '../core/survey.ts';
 import { openParts } from '../ledger/open-ranges.ts';
 import { totals } from '../ledger/ranges.ts';
 import type { Direction, Run } from '../ledger/rows.ts';
-import { guardDatabase } from '../migration/guard.ts';
-import { inspectSelect } from '../migration/select-shape.ts';
+import type { BaseTable } from '../migration/key.ts';
 import { olderTransactions } from '../ledger/old-transactions.ts';
 import type { Session } from '../postgres/session.ts';
-import { authorSearchPath, beginReadOnly, withTransaction } from '../postgres/transaction.ts';
+import { beginReadOnly, inOrder, withTransaction } from '../postgres/transaction.ts';
 import { type ChunkWork, nothingLearnt, sampleRunId } from './chunk-work.ts';
 import type { RunEnvironment } from './environment.ts';
 import { makeLayout } from './layout.ts';
@@ -19,8 +20,8 @@ import { type DataMigration, stepOf } from './step.ts';
 
 /** What is known of a run before any of its chunks is tried. */
 export interface Outlook {
-  /** Rows that it will pass to `update`, by the planner's estimate, or what a half-done run has left. */
-  readonly rows: number;
+  /** Rows that it will pass to `update`, of a half-done run the rest; null: not known. */
+  readonly rows: number | null;
   /** Parts of the table to try chunks in; none where nothing is left or the table is empty. */
   readonly places: readonly Place[];
   /** Who holds or wants a lock for which chunks would wait. */
@@ -35,6 +36,8 @@ export interface Sample {
   readonly pace: Pace | null;
   /** Tables of its statements that a scan from beginning to end takes long. */
   readonly largeTables: readonly string[];
+  /** Columns by which its rows are searched for, of which the planner has no statistics though there are many rows. */
+  readonly unanalyzed: readonly string[];
 }
 
 // One at the beginning of the table, the others further on: rows differ with their age.
@@ -47,7 +50,6 @@ const provenRows = 100;
 export async function lookAhead(
   session: Session,
   env: RunEnvironment,
-  migration: DataMigration,
   plan: Plan,
   live: Run | null,
 ): Promise<Outlook> {
@@ -62,11 +64,14 @@ export async function lookAhead(
         'select pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text as xid',
       );
       const older = await olderTransactions(session, String(now[0]?.['xid']));
-      const left = live === null ? null : (await totals(session, env.names, live.id)).estimatedLeft;
-      await session.query(authorSearchPath(env.searchPath));
-      const root = await explainSelect(session, env, migration);
-      const matching = root?.rows ?? base.estimatedRows;
-      return { rows: Math.round(Math.min(left ?? matching, matching)), places, locks, older };
+      const sums = live === null ? null : await totals(session, env.names, live.id);
+      const known = live ?? {
+        pass: 0,
+        estimatedRows: matchingOf(plan.stored.survey) ?? -1,
+        plan: plan.stored,
+      };
+      const { rowsLeft } = standingOf(known, sums);
+      return { rows: rowsLeft === null ? null : Math.round(rowsLeft), places, locks, older };
     },
     beginReadOnly,
   );
@@ -89,19 +94,6 @@ async function placesOf(
     .map((after) => ({ after, upTo: stopKey }));
 }
 
-async function explainSelect(
-  session: Session,
-  env: RunEnvironment,
-  migration: DataMigration,
-): Promise<PlanNode | null> {
-  const { builder } = guardDatabase(session, env.knexConfig);
-  const { sql, bindings } = inspectSelect(migration.select(builder), migration.path)
-    .builder.toSQL()
-    .toNative();
-  const answer = await session.authorQuery(`explain (verbose, format json) ${sql}`, bindings);
-  return readPlan(answer.rows[0]?.['QUERY PLAN']);
-}
-
 // A table of fewer rows is read from beginning to end faster than through an index.
 const largeTableRows = 10_000;
 
@@ -111,6 +103,21 @@ async function largeOf(session: Session, names: readonly string[]): Promise<read
     `select distinct c.relname::text as name from pg_catalog.pg_class as c
      where c.relname = any ($1::text[]) and c.relkind = 'r' and c.reltuples >= $2::float8`,
     [names, largeTableRows],
+  );
+  return rows.map((row) => String(row['name']));
+}
+
+/** The columns of the table that were never analysed, neither in it nor in its partitions. */
+async function unanalyzedOf(session: Session, { oid }: BaseTable): Promise<readonly string[]> {
+  const { rows } = await session.query(
+    `select a.attname::text as name from pg_catalog.pg_attribute as a
+     where a.attrelid = $1::oid and a.attnum > 0 and not a.attisdropped and not exists (
+       select from pg_catalog.pg_class as c
+       join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+       join pg_catalog.pg_stats as s
+         on s.schemaname = n.nspname and s.tablename = c.relname and s.attname = a.attname
+       where c.oid = a.attrelid or c.oid in (select relid from pg_catalog.pg_partition_tree(a.attrelid)))`,
+    [oid],
   );
   return rows.map((row) => String(row['name']));
 }
@@ -131,16 +138,24 @@ export async function takeSample(
   for (const place of places) {
     const proof = await proveChunk(session, work, down, place, limit);
     if (proof === null) continue;
-    const pace = await measurePace(session, work, places, rows);
+    const pace = await measurePace(session, work, places, rows ?? 0);
     const nodes = proof.statements.flatMap(({ plan }) => (plan === null ? [] : nodesOf(plan)));
     const tables = nodes.flatMap(({ table }) => (table === null ? [] : [table]));
-    const largeTables = await withTransaction(
+    const { base, survey } = plans.up.stored;
+    const isLarge = (survey?.rows ?? 0) >= largeTableRows;
+    const conditions = proof.statements[0]?.plan
+      ? nodesOf(proof.statements[0].plan).flatMap((node) => node.conditions)
+      : [];
+    const [large, columns] = await withTransaction(
       session,
       env.pinned,
-      () => largeOf(session, tables),
+      () => inOrder([largeOf(session, tables), isLarge ? unanalyzedOf(session, base) : []]),
       beginReadOnly,
     );
-    return { proof, pace, largeTables };
+    const largeTables = isLarge ? [...large, base.name] : large;
+    const isAsked = (column: string): boolean =>
+      conditions.some((text) => text.split(/[^\w$]+/).includes(column));
+    return { proof, pace, largeTables, unanalyzed: columns.filter(isAsked) };
   }
   return null;
 }
@@ -173,7 +188,7 @@ function workFor(env: RunEnvironment, migration: DataMigration, direction: Direc
       pass: 0,
       isLaidOut: true,
       stopKey: null,
-      estimatedRows: plan.base.estimatedRows,
+      estimatedRows: -1,
       error: null,
     },
   };

@@ -1,10 +1,9 @@
 import { middlePlace } from '../core/places.ts';
 import { worthStealing } from '../core/reach.ts';
+import { keysBetween, stepOf } from '../core/survey.ts';
 import { lockLargest, markSmall, split } from '../ledger/ranges.ts';
-import type { Key, Range, Run } from '../ledger/rows.ts';
-import { keyAtOffset, middleKey } from '../migration/key-queries.ts';
-import type { BaseTable } from '../migration/key.ts';
-import type { Statement } from '../migration/key-sql.ts';
+import type { Key, Range, Run, RunPlan } from '../ledger/rows.ts';
+import { keyAtOffset, nthOfKeys } from '../migration/key-queries.ts';
 import type { Session } from '../postgres/session.ts';
 import { withTransaction } from '../postgres/transaction.ts';
 import type { RunEnvironment } from './environment.ts';
@@ -14,6 +13,9 @@ const waitedInVain = new Set(['55P03', '57014']);
 
 // Bounds the index entries read under the victim's lock: 50,000 are read in 5 to 20 ms.
 const longestProbe = 50_000;
+
+// From one key of the survey to the next it cannot tell.
+const leastSteps = 4;
 
 /** Keys that a chunk of the thief passes, and those that it passes at least when a run ends. */
 export interface ChunkKeys {
@@ -36,10 +38,10 @@ export async function steal(
     const least = worthStealing(keysEach, leastKeys);
     const victim = await lockLargest(session, env.names, run.id, least);
     if (victim === null) return false;
-    const { at, kept } = await cut(session, run.plan.base, victim, { keysEach, leastKept: least / 2 });
+    const { at, kept } = await cut(session, run.plan, victim, least / 2);
     const isSmaller = at !== null && JSON.stringify(at) !== JSON.stringify(victim.hi);
     if (!isSmaller) {
-      await markSmall(session, env.names, run.id, victim.no);
+      await markSmall(session, env.names, run.id, victim.no, least / 2);
       return true;
     }
     const estimates = { kept, taken: Math.max(victim.estimated - kept, 0) };
@@ -56,9 +58,9 @@ export async function steal(
 /** Where a range is cut, and the keys that its owner keeps by the estimate; null: nowhere. */
 async function cut(
   session: Session,
-  base: BaseTable,
-  { space, cursor, lo, hi, estimated }: Range & { readonly estimated: number },
-  { keysEach, leastKept }: { readonly keysEach: number; readonly leastKept: number },
+  { base, survey }: RunPlan,
+  { space, cursor, lo, hi, at, estimated }: Range & { readonly at: number; readonly estimated: number },
+  leastKept: number,
 ): Promise<{ readonly at: Key | null; readonly kept: number }> {
   const half = Math.floor(estimated / 2);
   const from = cursor ?? lo;
@@ -66,13 +68,16 @@ async function cut(
     const place = middlePlace(from?.[0] ?? null, hi[0] ?? '');
     return { at: place === null ? null : [place], kept: half };
   }
-  const first = async ({ text, values }: Statement): Promise<Key | null> =>
-    ((await session.query(text, values)).rows[0]?.['key'] as Key | undefined) ?? null;
-  // What the probe would leave its owner is soon done where a chunk passes many keys: it would steal it back.
-  if (half > longestProbe && keysEach * 2 > longestProbe) {
-    const at = await first(middleKey(base, from, hi));
-    if (at !== null) return { at, kept: half };
+  const kept = Math.max(half, Math.ceil(leastKept));
+  if (survey !== undefined && kept >= leastSteps * stepOf(survey)) {
+    const { first, keys } = keysBetween(survey, at + kept, at + estimated);
+    const nth = nthOfKeys(base, keys, { after: from, upTo: hi }, 1);
+    const [row] = (await session.query(nth.text, nth.values)).rows;
+    const position = (first + Number(row?.['no'])) * stepOf(survey);
+    if (row !== undefined) return { at: row['key'] as Key, kept: Math.max(position - at, 0) };
   }
-  const kept = Math.min(Math.max(half, Math.ceil(leastKept)), longestProbe);
-  return { at: await first(keyAtOffset(base, from, hi, kept)), kept };
+  const counted = Math.min(kept, longestProbe);
+  const probe = keyAtOffset(base, from, hi, counted);
+  const [row] = (await session.query(probe.text, probe.values)).rows;
+  return { at: (row?.['key'] as Key | undefined) ?? null, kept: counted };
 }

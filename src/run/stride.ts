@@ -1,5 +1,6 @@
 import { firstChunkSize } from '../core/chunk-size.ts';
 import { type Reach, leastRowsAtEnd, mostRows, narrower, nextReach, nextSetReach } from '../core/reach.ts';
+import { isSparse, keysPerRow } from '../core/survey.ts';
 import type { Run } from '../ledger/rows.ts';
 import { rowsWithinBindings } from '../core/statement-limits.ts';
 import type { ChunkOutcome } from './chunk.ts';
@@ -19,6 +20,8 @@ export class Stride {
   #adapting: Reach;
   /** Rows that are worth a chunk when a run ends. */
   #leastRows = leastRowsAtEnd({ rows: 0, durationMs: 0 });
+  /** Rows of the table for each that matches, by the chunk before. */
+  #keysPerRow: number;
 
   constructor(work: ChunkWork, pacer: Pacer) {
     const { env, run, step } = work;
@@ -27,9 +30,13 @@ export class Stride {
     const rows = firstChunkSize(run.plan.base.rowBytes, env.tuning.maxBytes);
     // The rows of a set-based chunk are not counted before they are written, so it goes by keys; where few rows
     // match at all, these few are one chunk.
-    const isSparse = run.plan.isSparse === true || run.pass > 0;
+    const { survey } = run.plan;
+    this.#keysPerRow = keysPerRow(survey);
     this.#byKeys = step.setBased || isInBlocks(run);
-    this.#adapting = { rows, keys: isInBlocks(run) || (step.setBased && !isSparse) ? rows : null };
+    this.#adapting = {
+      rows,
+      keys: isInBlocks(run) || (step.setBased && !isSparse(survey) && run.pass === 0) ? rows : null,
+    };
   }
 
   /** Of the next chunk. */
@@ -42,6 +49,7 @@ export class Stride {
       rows: this.#pacer.size(rows),
       keys: isKeys ? this.#pacer.size(keys) : keys,
       isRough,
+      keysPerRow: this.#keysPerRow,
       leastRows: this.#leastRows,
     };
   }
@@ -54,8 +62,7 @@ export class Stride {
   /** Keys that a chunk passes, by the estimate. */
   get chunkKeys(): ChunkKeys {
     const { rows, keys } = this.reach;
-    const { keysPerRow = 1 } = this.#work.run.plan;
-    return { keysEach: keys ?? rows * keysPerRow, leastKeys: this.#leastRows * keysPerRow };
+    return { keysEach: keys ?? rows * this.#keysPerRow, leastKeys: this.#leastRows * this.#keysPerRow };
   }
 
   /** Takes the measure of a chunk that was committed; `wanted`: what it was asked for. */
@@ -63,6 +70,7 @@ export class Stride {
     const { env, step } = this.#work;
     const { last, isCut, isFull, reach } = chunk;
     this.#leastRows = leastRowsAtEnd(chunk);
+    if (chunk.rows > 0) this.#keysPerRow = Math.max(1, chunk.passed / chunk.rows);
     const isHeld = mostRows(reach, this.#byKeys) < mostRows(wanted, this.#byKeys);
     // A chunk that was held small says nothing about a large one.
     if (!last && isHeld && !isCut) return;

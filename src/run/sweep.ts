@@ -18,7 +18,7 @@ export async function sweepAgain(session: Session, env: RunEnvironment, run: Run
   if (run.plan.sweeps !== true) return 'done';
   const next = afterPasses(await rowsByPass(session, env.names, run.id));
   if (next !== 'sweep') return next;
-  const layout = await makeLayout(session, { ...run.plan, isSparse: true }, env.tuning.workers);
+  const layout = await makeLayout(session, run.plan, 0);
   await beginPass(session, env.names, run.id, layout.stopKey);
   await layOut(session, env.names, run.id, layout);
   return 'sweep';

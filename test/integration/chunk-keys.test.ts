@@ -6,7 +6,8 @@ import { type BaseTable, inSpace } from '../../src/migration/key.ts';
 import type { SelectShape } from '../../src/migration/select-shape.ts';
 import { setBasedChunk } from '../../src/migration/set-chunk.ts';
 import type { Key } from '../../src/ledger/rows.ts';
-import { countKeys, keyAtOffset, layoutBounds, upperKey } from '../../src/migration/key-queries.ts';
+import { countKeys, countUpTo, keyAtOffset, nthOfKeys, upperKey } from '../../src/migration/key-queries.ts';
+import { surveyQuery } from '../../src/migration/survey-query.ts';
 import { type KeyPart, createKeyed, keyTypes, prepareKeyTypes } from '../support/key-types.ts';
 import { SelectDatabase, db } from '../support/select-database.ts';
 
@@ -102,11 +103,16 @@ async function visitAll(): Promise<void> {
   expect(await select.keysOf(lockKeys(base, visited.toReversed()))).toEqual(visited);
   expect((await select.read(rowsByKeys(shape, base, visited), base)).keys).toEqual(visited);
   expect(await select.run(rowsByKeys(shape, base, []))).toEqual([]);
-  const bounds = await select.keysOf(layoutBounds(base, stop, 7));
-  const order = visited.map((one) => JSON.stringify(one));
-  const places = bounds.map((bound) => order.indexOf(JSON.stringify(bound)));
-  expect(places).toEqual([...new Set(places)].toSorted((one, other) => one - other));
-  expect(places).not.toContain(-1);
+  // All of a small table is drawn, in the order of the keys, and each row of it is found.
+  const drawn = await select.run(surveyQuery(base, shape));
+  expect(drawn.map((row) => row['key'])).toEqual(visited);
+  expect(drawn.map((row) => Number(row['found']))).toEqual(visited.map((_, index) => index + 1));
+  const third = visited.slice(0, 3).at(-1) ?? [];
+  const upTo = countUpTo(base, visited, third, 1);
+  const [below] = await select.run({ ...upTo, text: `select ${upTo.text} as count` });
+  expect(Number(below?.['count'])).toBe(Math.min(3, total));
+  const inside = nthOfKeys(base, visited, { after: third, upTo: stop }, 2);
+  expect(await select.keysOf(inside)).toEqual(visited.slice(4, -1).slice(0, 1));
   // The planner can walk the index of the key: no sort of what is left for each chunk.
   const chunk = lockedChunk(shape, base, { after: visited[0] ?? null, upTo: stop, limit });
   await client.query('set enable_sort to off; set enable_seqscan to off; set enable_bitmapscan to off');

@@ -1,8 +1,9 @@
 import knex, { type Knex } from 'knex';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { lockKeys, lockedChunk, pickKeys, rowsByKeys } from '../../src/migration/chunk-queries.ts';
-import { countKeys, keyAtOffset, layoutBounds, upperKey } from '../../src/migration/key-queries.ts';
+import { keyAtOffset, upperKey } from '../../src/migration/key-queries.ts';
 import { inSpace } from '../../src/migration/key.ts';
+import { surveyQuery } from '../../src/migration/survey-query.ts';
 import { compiled } from '../../src/migration/select-identity.ts';
 import { setBasedChunk } from '../../src/migration/set-chunk.ts';
 import { inspectSelect } from '../../src/migration/select-shape.ts';
@@ -192,22 +193,27 @@ describe('with properties', () => {
     expect(base.estimatedRows).toBe(20_000);
   });
 
-  it('lays out bounds that exist, increase, and stay below the stop key', async () => {
-    for (const table of ['properties', 'Other.Things']) {
-      const { base } = await select.prepare(db(table));
-      const stop = await select.stopKey(base);
-      await select.client.query(`set search_path to ''`);
-      const bounds = await select.keysOf(layoutBounds(base, stop, 31));
-      const [counted] = await select.run(countKeys(base, [...bounds, stop]));
-      await select.client.query('reset search_path');
-      expect(bounds.length).toBeLessThanOrEqual(31);
-      expect(Number(counted?.['count'])).toBe(bounds.length + 1);
-      expect(new Set([...bounds, stop].map(String)).size).toBe(bounds.length + 1);
-      for (const [index, bound] of bounds.entries()) {
-        const between = keyAtOffset(base, bound, bounds[index + 1] ?? stop, 0);
-        expect(await select.keysOf(between)).toHaveLength(1);
-      }
-      if (table === 'properties') expect(bounds).toHaveLength(31);
+  it('draws keys that exist and increase, and counts what a select finds among them', async () => {
+    const joined = db('properties as p')
+      .join('tags as t', 't.uuid', 'p.uuid')
+      .where('t.tag', 'tag1')
+      .orWhere('p.n', 2);
+    const cases: readonly (readonly [query: ReturnType<typeof db>, matching: number])[] = [
+      [db('properties').where('kind', 'dated'), 62_000 / 3],
+      [db('properties as p').where('p.kind', 'dated').orWhere('p.kind', 'given'), 62_000],
+      [db('Other.Things').where('a', 3), 30],
+      [joined, Number((await select.client.query(joined.clone().count('* as n').toQuery())).rows[0].n)],
+    ];
+    for (const [query, matching] of cases) {
+      const { shape, base } = await select.prepare(query);
+      const asked = surveyQuery(base, shape);
+      const drawn = await select.run(asked);
+      const found = Number(drawn.at(-1)?.['found']) * asked.foundEach;
+      expect(found, query.toQuery()).toBeGreaterThan(matching * 0.8 - 100);
+      expect(found, query.toQuery()).toBeLessThan(matching * 1.2 + 100);
+      const all = drawn.map((row) => row['key'] as Key);
+      expect(all.length).toBeLessThanOrEqual(1_000);
+      expect(await select.keysOf(lockKeys(base, all)), 'in the order of the keys').toEqual(all);
     }
   });
 

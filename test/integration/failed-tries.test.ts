@@ -13,7 +13,7 @@ import { migrateHere } from '../support/small-run.ts';
 /** What the ledger keeps of a try that failed, also where another worker was quicker than the word of it. */
 
 const names = ledgerNames('umzug_cluster');
-const base = { oid: '0', schema: 'public', name: 't', key: [], estimatedRows: 100, rowBytes: 0 };
+const base = { oid: '0', schema: 'public', name: 't', key: [], blocks: 1, estimatedRows: 100, rowBytes: 0 };
 
 let database: TestDatabase;
 let session: Session;
@@ -50,7 +50,7 @@ async function twiceTaken(name: string): Promise<string> {
     space: 'keys',
     stopKey: ['100'],
     bounds: [['100']],
-    estimatedEach: 100,
+    ends: [100],
   });
   for (const worker of ['a', 'b']) {
     // As if the one before had been at it for longer than a range stays its own.
@@ -87,7 +87,7 @@ it('is nothing any more where the other one has made progress', async () => {
   await session.query('begin');
   await own(session, names, runId, 1, token);
   const step = { runId, no: 1, token, epoch: 1, from: null, to: ['50'], last: false };
-  await advance(session, names, { ...step, rows: 50, passed: 50, busyMs: 1 });
+  await advance(session, names, { ...step, rows: 50, passed: 50, bounds: null, busyMs: 1 });
   await session.query('commit');
   await recordFailure(session, names, { ...failure, runId, worker: 'a', from: null });
   expect(await rangeOf(runId)).toEqual({ worker: 'b', stalls: 0, attempts: 0, max_rows: null });

@@ -1,8 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import type { RunPlan } from '../../src/ledger/rows.ts';
-import type { KeyColumn } from '../../src/migration/key.ts';
+import type { BaseTable } from '../../src/migration/key.ts';
 import { Session } from '../../src/postgres/session.ts';
-import { milestone } from '../../src/run/milestones.ts';
+import { farthest } from '../../src/run/farthest.ts';
 import { type TestDatabase, withDatabase } from '../support/database.ts';
 import { runHere, visits } from '../support/visits.ts';
 
@@ -31,18 +30,6 @@ async function create(client: TestDatabase['client'], kind: string): Promise<voi
   await client.query('vacuum analyze t');
 }
 
-const planOf = (type: string, more: Partial<KeyColumn> = {}): RunPlan => ({
-  base: {
-    oid: '0',
-    schema: 'public',
-    name: 't',
-    key: [{ name: 'id', type: `"pg_catalog"."${type}"`, attnum: 1, collation: '0', ...more }],
-    estimatedRows: rows,
-    rowBytes: 0,
-  },
-  sql: '',
-});
-
 describe('a set-based migration of chunks that end at milestones', () => {
   it.each(Object.keys(keys))('has each row once, on two hosts and after interruptions: %s', async (kind) => {
     await withDatabase(async ({ url, client }) => {
@@ -61,35 +48,37 @@ describe('a set-based migration of chunks that end at milestones', () => {
   });
 });
 
-describe('a milestone', () => {
-  it('is a key about so many keys further, and none where the rest is shorter', async () => {
+describe('a chunk of about so many keys', () => {
+  it('ends at a key of the survey, and at one that is counted where rows lie in the order of their keys', async () => {
     await withDatabase(async ({ url, client }) => {
       await create(client, 'random uuids');
+      const { rows: drawn } = await client.query<{ id: string }>(
+        `select id::text from (select id, row_number() over (order by id) as n from t) as s where n % 40 = 0 order by id`,
+      );
+      const base: BaseTable = {
+        oid: '0',
+        schema: 'public',
+        name: 't',
+        key: [{ name: 'id', type: '"pg_catalog"."uuid"', attnum: 1, collation: '0' }],
+        blocks: 1,
+        estimatedRows: -1,
+        rowBytes: 0,
+      };
+      const listed = drawn.map(({ id }) => [id]);
+      const survey = { rows, keys: listed, found: null, each: 1, isShuffled: true };
       const session = await Session.open({ connection: url, connectTimeoutMs: 5_000, answerTimeoutMs: 0 });
-      const plan = planOf('uuid');
-      const to = ['ffffffff-ffff-ffff-ffff-ffffffffffff'];
-      const from = ['40000000-0000-0000-0000-000000000000'];
-      const found = await milestone(session, plan, { from, to, keys: 8_000 });
-      const between = 'select count(*)::int as count from t where id > $1 and id <= $2';
-      const { rows: counted } = await client.query<{ count: number }>(between, [from[0], found?.[0]]);
-      expect(counted[0]?.count).toBeGreaterThan(4_000);
-      expect(counted[0]?.count).toBeLessThan(16_000);
-      expect(
-        await milestone(session, plan, { from: found as readonly string[], to: from, keys: 8_000 }),
-      ).toBe('last');
-      expect(await milestone(session, plan, { from: null, to, keys: 2 * rows })).toBe('last');
-      expect(await milestone(session, plan, { from: null, to, keys: 500 })).toBeNull();
-      await session.end();
-    });
-  });
-
-  it('is not looked for where rows lie in the order of their keys, or the key has an order of its own', async () => {
-    await withDatabase(async ({ url, client }) => {
-      await create(client, 'numbers in their order');
-      const session = await Session.open({ connection: url, connectTimeoutMs: 5_000, answerTimeoutMs: 0 });
-      const range = { from: null, to: ['40000'], keys: 8_000 };
-      expect(await milestone(session, planOf('int8'), range)).toBeNull();
-      expect(await milestone(session, planOf('text', { collation: '100@2.36' }), range)).toBeNull();
+      const hi = ['ffffffff-ffff-ffff-ffff-ffffffffffff'];
+      const left = { space: 'keys' as const, after: listed[99] ?? null, hi, at: 4_000, left: rows - 4_000 };
+      const end = (keys: number, isShuffled = true): ReturnType<typeof farthest> =>
+        farthest(session, { base, sql: '', survey: { ...survey, isShuffled } }, left, keys, true);
+      expect(await end(8_000)).toEqual({ upTo: listed[299], isLast: false });
+      expect(await end(8_010)).toEqual({ upTo: listed[299], isLast: false });
+      expect(await end(8_010, false)).not.toEqual({ upTo: listed[299], isLast: false });
+      expect(await end(60), 'too few for the survey to tell').not.toEqual({
+        upTo: listed[101],
+        isLast: false,
+      });
+      expect(await end(2 * rows)).toEqual({ upTo: hi, isLast: true });
       await session.end();
     });
   });

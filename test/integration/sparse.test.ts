@@ -59,6 +59,9 @@ const styles = [
 const mixed = [styles[0], styles[3]] as const;
 
 const few = rows / 100_000;
+// The sample before the run: its blocks are read for the keys and for the matches, however large the table is.
+const drawn = 2 * 330;
+const rowsInPage = 65;
 // Tried before the run begins, looked for, and for a set-based chunk then written.
 const scans = 4;
 
@@ -90,8 +93,8 @@ describe.each(Object.keys(keys) as Kind[])('one row of 100,000 matching, %s', (k
         await client.query('create index on t (kind) where kind is null; analyze t');
         const { outcome, read } = await upMeasured(url, client, { table: 't', source });
         expect(outcome.rows).toBe(few);
-        expect(read.rows).toBeLessThan(rows / 100);
-        expect(read.pages).toBeLessThan(pages / 10);
+        expect(read.rows).toBeLessThan(rows / 100 + drawn * rowsInPage);
+        expect(read.pages).toBeLessThan(pages / 10 + drawn);
       });
     },
     timeout,

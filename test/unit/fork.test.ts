@@ -3,9 +3,8 @@ import { shouldFork } from '../../src/core/fork.ts';
 
 const running = {
   elapsedMs: 500,
-  rowsDone: 10_000,
   isFirstChunk: false,
-  rowsEstimated: 1_000_000,
+  leftInDone: 99,
   openRanges: 8,
   workers: 2,
   isAsked: true,
@@ -17,24 +16,23 @@ const running = {
 describe('forking a worker', () => {
   it('pays while seconds of work are left', () => {
     expect(shouldFork(running)).toBe(true);
-    expect(shouldFork({ ...running, rowsEstimated: 50_000 })).toBe(true);
+    expect(shouldFork({ ...running, leftInDone: 4 })).toBe(true);
   });
 
   it('does not pay for what is done before a worker is ready', () => {
-    expect(shouldFork({ ...running, rowsEstimated: 20_000 })).toBe(false);
+    expect(shouldFork({ ...running, leftInDone: 1 })).toBe(false);
   });
 
   it('pays by the first chunk alone only while three times as long is left', () => {
-    const first = { ...running, rowsDone: 1_000, elapsedMs: 40, isFirstChunk: true };
-    expect(shouldFork({ ...first, rowsEstimated: 62_000 })).toBe(false);
-    expect(shouldFork({ ...first, rowsEstimated: 120_000 })).toBe(true);
-    expect(shouldFork({ ...first, rowsEstimated: 62_000, elapsedMs: 300 })).toBe(true);
+    const first = { ...running, elapsedMs: 40, isFirstChunk: true };
+    expect(shouldFork({ ...first, leftInDone: 61 })).toBe(false);
+    expect(shouldFork({ ...first, leftInDone: 119 })).toBe(true);
+    expect(shouldFork({ ...first, leftInDone: 61, elapsedMs: 300 })).toBe(true);
   });
 
   it('waits a second where nobody knows how much is left', () => {
-    expect(shouldFork({ ...running, rowsEstimated: null })).toBe(false);
-    expect(shouldFork({ ...running, rowsEstimated: null, elapsedMs: 1_000 })).toBe(true);
-    expect(shouldFork({ ...running, rowsDone: 0, elapsedMs: 1_000 })).toBe(true);
+    expect(shouldFork({ ...running, leftInDone: null })).toBe(false);
+    expect(shouldFork({ ...running, leftInDone: null, elapsedMs: 1_000 })).toBe(true);
   });
 
   it('does not pay where nobody has asked for it, the database is what waits, and each core has a chunk', () => {

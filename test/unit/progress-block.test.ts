@@ -113,7 +113,16 @@ describe('the terminal of up', () => {
 
 describe('the time left', () => {
   const second = (meter: EtaMeter, at: number, left: number, perSecond: number): number | null => {
-    meter.add({ left, perSecond, ranMs: at * 1_000 });
+    const shown = {
+      fraction: null,
+      rowsDone: 0,
+      keysPassed: 0,
+      rowsEstimated: left,
+      rowsLeft: left,
+      keysLeft: left,
+    };
+    const seconds = perSecond === 0 ? null : left / perSecond;
+    meter.add({ now: shown, seconds, rowsPerSecond: perSecond, ranMs: at * 1_000 });
     return meter.seconds();
   };
 
@@ -141,7 +150,7 @@ describe('the time left', () => {
     const meter = new EtaMeter();
     second(meter, 1, 1_000, 100);
     expect(second(meter, 2, 950, 10)).toBe(95);
-    expect(meter.reason()).toBe('slower than 100 keys/s');
+    expect(meter.reason()).toBe('slower than 100 rows/s');
     second(meter, 13, 840, 10);
     expect(meter.reason()).toBeNull();
   });

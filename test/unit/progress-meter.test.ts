@@ -5,9 +5,14 @@ import type { Progress } from '../../src/core/progress.ts';
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
-const run = { name: 'a', direction: 'up', estimatedRows: 1_000 } as ConstructorParameters<
-  typeof ProgressMeter
->[0];
+const survey = { rows: 60_000, keys: [['1']], found: [6_000], each: 1, isShuffled: false };
+const run = {
+  name: 'a',
+  direction: 'up',
+  estimatedRows: 6_000,
+  pass: 0,
+  plan: { survey },
+} as unknown as ConstructorParameters<typeof ProgressMeter>[0];
 
 const uncounted = { busyMs: 0, lastError: null, retries: 0, quarantined: 0, workers: [] };
 
@@ -53,6 +58,7 @@ it('reckons with a pace from the moment at which it is set, not only when it has
       rangesDone: 0,
       rangesOpen: 1,
       estimatedLeft: 60_000 - rows * 10,
+      open: [[rows * 10, 60_000 - rows * 10]] as [number, number][],
     };
     meter.update({ sums: { ...sums, ...uncounted }, workers: 1, pace, held: null, others: [] });
     vi.advanceTimersByTime(1_000);

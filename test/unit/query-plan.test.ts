@@ -28,6 +28,7 @@ describe('a plan of Postgres', () => {
 const calm: Observed = {
   table: 't',
   tableRows: 1_000_000,
+  unanalyzed: [],
   key: ['id'],
   matching: 900_000,
   largeTables: ['t'],
@@ -80,7 +81,11 @@ describe('warnings of a plan', () => {
       { matching: 500, statements: [{ times: 1, plan: readPlan(limited({ ...index, Filter: 'n' })) }] },
       /about 2000 are read for each/,
     ],
-    ['a table that was never analysed', { tableRows: -1 }, /run analyze/],
+    [
+      'columns without statistics',
+      { unanalyzed: ['slug'], matching: 500 },
+      /no statistics of "slug".*run analyze first/,
+    ],
     ['a statement a row', { statements: [...calm.statements, { times: 100, plan: null }] }, /updateRows/],
     ['a changed column with an index', { hot: 0, indexes: ['t_n'] }, /no HOT update\), since t_n holds/],
     ['triggers', { triggers: ['x on t (after update, each row)'] }, /trigger x on t/],

@@ -77,14 +77,14 @@ describe('how far a chunk goes', () => {
 
   it('takes half of what is left where no other range waits, so that the others can steal the rest', () => {
     const reach = { rows: 10_000, keys: null, isRough: true };
-    expect(reachAtEnd(reach, null, 1)).toEqual(reach);
-    expect(reachAtEnd(reach, 60_000, 1)).toEqual(reach);
-    expect(reachAtEnd(reach, 12_000, 1)).toEqual({ ...reach, rows: 6_000 });
-    expect(reachAtEnd(reach, 120_000, 10).rows).toBe(6_000);
-    expect(reachAtEnd({ ...reach, keys: 40_000 }, 12_000, 1)).toEqual({ ...reach, rows: 6_000, keys: 6_000 });
+    expect(reachAtEnd(reach, null)).toEqual(reach);
+    expect(reachAtEnd(reach, 60_000)).toEqual(reach);
+    expect(reachAtEnd(reach, 12_000)).toEqual({ ...reach, rows: 6_000 });
+    expect(reachAtEnd({ ...reach, keysPerRow: 10 }, 120_000).rows).toBe(6_000);
+    expect(reachAtEnd({ ...reach, keys: 40_000 }, 12_000)).toEqual({ ...reach, rows: 6_000, keys: 6_000 });
     // a small rest, or an estimate that is used up; a size that somebody asked for
-    expect(reachAtEnd(reach, 1_500, 1)).toEqual(reach);
-    expect(reachAtEnd({ ...reach, isRough: false }, 12_000, 1).rows).toBe(10_000);
+    expect(reachAtEnd(reach, 1_500)).toEqual(reach);
+    expect(reachAtEnd({ ...reach, isRough: false }, 12_000).rows).toBe(10_000);
   });
 
   it('halves the rest further where its rows take long, down to a tenth of a second', () => {
@@ -93,9 +93,9 @@ describe('how far a chunk goes', () => {
     expect(leastRowsAtEnd({ rows: 1, durationMs: 60_000 })).toBe(1);
     expect(leastRowsAtEnd({ rows: 0, durationMs: 60_000 }), 'nothing is known').toBe(1_000);
     const reach = { rows: 1_500, keys: null, isRough: true, leastRows: 300 };
-    expect(reachAtEnd(reach, 1_000, 1).rows).toBe(500);
-    expect(reachAtEnd(reach, 500, 1).rows).toBe(1_500);
-    expect(reachAtEnd(reach, 10_000, 10).rows).toBe(500);
+    expect(reachAtEnd(reach, 1_000).rows).toBe(500);
+    expect(reachAtEnd(reach, 500).rows).toBe(1_500);
+    expect(reachAtEnd({ ...reach, keysPerRow: 10 }, 10_000).rows).toBe(500);
   });
 
   it('has lanes steal a few chunks, or what would be some when a run ends', () => {
