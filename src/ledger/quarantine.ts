@@ -49,6 +49,49 @@ export interface RangeFailure {
    * meanwhile, and then waits for that one's chunk.
    */
   readonly from?: Key | null;
+  /** `accountFor` has counted it. */
+  readonly isAccounted?: boolean;
+}
+
+/**
+ * Accounts for the claim of a try that failed: it is no stall any more, and the range stays with its worker for as long
+ * as after any touch. Goes to the server together with the rollback: a process that is busy may be late with the
+ * rest, and whoever takes the range up meanwhile must not count a death. False where another worker was quicker even so.
+ */
+export async function accountFor(
+  session: Session,
+  names: LedgerNames,
+  { runId, no, cursor }: { readonly runId: string; readonly no: number; readonly cursor: Key | null },
+): Promise<boolean> {
+  const { rowCount } = await session.query(
+    `with tried as materialized (
+       select no from ${names.ranges}
+       where run_id = $1::bigint and no = $2::integer and state = 'open' and cursor is not distinct from $3::text[]
+       for update skip locked -- who has it now works on it
+     )
+     update ${names.ranges} as r
+     set stalls = greatest(stalls - 1, 0), attempts = attempts + 1, touched_at = clock_timestamp()
+     from tried where r.run_id = $1::bigint and r.no = tried.no`,
+    [runId, no, cursor],
+  );
+  return rowCount === 1;
+}
+
+/**
+ * Claims of a range without progress, this one included, after all those who wait for its lock to account for a failed
+ * try.
+ */
+export async function stallsOf(
+  session: Session,
+  names: LedgerNames,
+  runId: string,
+  no: number,
+): Promise<number> {
+  const { rows } = await session.query(
+    `select stalls from ${names.ranges} where run_id = $1::bigint and no = $2::integer and state = 'open' for update`,
+    [runId, no],
+  );
+  return (rows[0]?.['stalls'] as number | undefined) ?? 0;
 }
 
 /**
@@ -62,10 +105,11 @@ export async function recordFailure(
   failure: RangeFailure,
 ): Promise<void> {
   const { from } = failure;
-  const isSame = from === undefined ? 'false' : 'cursor is not distinct from $8::text[]';
+  const isSame = from === undefined ? 'false' : 'cursor is not distinct from $9::text[]';
   await session.query(
     `update ${names.ranges}
-     set last_error = $3, touched_at = clock_timestamp(), stalls = greatest(stalls - 1, 0), attempts = attempts + 1,
+     set last_error = $3, touched_at = clock_timestamp(), stalls = greatest(stalls - $8::integer, 0),
+         attempts = attempts + $8::integer,
          max_rows = coalesce(case when worker = $7 then $4::integer else least($4::integer, max_rows) end, max_rows),
          retries = retries + case when $6::boolean then 1 else 0 end,
          next_try = case when worker = $7
@@ -81,6 +125,7 @@ export async function recordFailure(
       failure.waitMs,
       failure.transient,
       failure.worker,
+      failure.isAccounted === true ? 0 : 1,
       ...(from === undefined ? [] : [from]),
     ],
   );

@@ -134,12 +134,19 @@ export async function commit(session: Session): Promise<void> {
 // A rollback is answered at once, unless the connection or the server is in trouble.
 const rollbackAnswerMs = 2_000;
 
-/** Rolls back; a connection that does not answer quickly is destroyed. Never rejects. */
-export async function rollback(session: Session): Promise<void> {
+/**
+ * Rolls back; a connection that does not answer quickly is destroyed. Never rejects. What `next` sends goes in the same
+ * trip, so that little can come between, and nothing that this process does; it is best effort.
+ */
+export async function rollback(session: Session, next?: () => Promise<unknown>): Promise<void> {
   if (!session.usable) return;
   const timer = setTimeout(() => session.destroy(), rollbackAnswerMs);
   try {
-    await session.query('rollback');
+    const rolledBack = session.query('rollback');
+    const done = next?.().catch(() => undefined);
+    await rolledBack;
+    clearTimeout(timer);
+    await done;
     if (session.transactionStatus() !== 'I') session.destroy();
   } catch (error) {
     session.destroy(new Error(messageOf(error)));

@@ -21,6 +21,8 @@ export interface EffectsSeen {
   isReported: boolean;
   /** It was said that updateRows did not find all of its rows. */
   isMissingTold: boolean;
+  /** It was said that a statement was larger than a limit of the protocol, and that its chunk has fewer rows. */
+  isLimitTold: boolean;
 }
 
 /** The work of a run as one lane sees it. */
@@ -39,7 +41,13 @@ export interface ChunkWork {
 export function nothingLearnt(): Pick<ChunkWork, 'shown' | 'effects'> {
   return {
     shown: { places: null },
-    effects: { isCompared: false, lookAgainAt: 0, isReported: false, isMissingTold: false },
+    effects: {
+      isCompared: false,
+      lookAgainAt: 0,
+      isReported: false,
+      isMissingTold: false,
+      isLimitTold: false,
+    },
   };
 }
 

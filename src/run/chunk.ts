@@ -6,6 +6,7 @@ import type { Overrides } from '../core/steering.ts';
 import { keysBetween, stepOf } from '../core/survey.ts';
 import { UmzugClusterError, fail } from '../errors.ts';
 import { type Bounds, type Owned, advance, boundsFrom, own } from '../ledger/chunks.ts';
+import { accountFor } from '../ledger/quarantine.ts';
 import type { Key, RunPlan } from '../ledger/rows.ts';
 import { countUpTo } from '../migration/key-queries.ts';
 import { passGate } from '../ledger/runs.ts';
@@ -16,6 +17,7 @@ import {
   beginWith,
   commit,
   emptySearchPath,
+  inOneTrip,
   inOrder,
   rollback,
   setLocal,
@@ -48,6 +50,8 @@ export interface FailedChunk {
   readonly tried: Tried | null;
   /** So many of its rows could be read, and the next one cannot; null: that is not known. */
   readonly readable: number | null;
+  /** Its claim is accounted for in the ledger: whoever takes the range up next counts no death. */
+  readonly isAccounted: boolean;
 }
 
 /** What a chunk is about to change. `key`: of its only row, where it is known to have just one. */
@@ -143,12 +147,13 @@ export async function runChunk(
     const counts = { rows, passed: closed, changed, missing };
     return { kind: 'advanced', ...counts, reach, isFull, isCut, last, ...times, bytes, bindings, overrides };
   } catch (error) {
-    await rollback(session);
+    const isAccounted = await rollbackTry(session, work, request.no, tried);
     const reason = watch.reason();
     const exceeded = reason !== null;
     const isUnreadable = isSearching && error instanceof UmzugClusterError && error === session.lost;
     const readable = isUnreadable ? session.rowsTaken : null;
-    return { kind: 'failed', error: reason ?? guard.explain(error), exceeded, isSearching, tried, readable };
+    const cause = reason ?? guard.explain(error);
+    return { kind: 'failed', error: cause, exceeded, isSearching, tried, readable, isAccounted };
   } finally {
     watch.stop();
     guard.close();
@@ -242,6 +247,23 @@ function passedBy(
   const step = stepOf(survey);
   const count = countUpTo(base, keys, done.to, boundsFrom);
   return { passed, bounds: { count, step, offset: at - first * step } };
+}
+
+/** Rolls a failed try back, and accounts for its claim in the same trip; whether it is accounted for. */
+async function rollbackTry(
+  session: Session,
+  { env, run }: ChunkWork,
+  no: number,
+  tried: Tried | null,
+): Promise<boolean> {
+  let isAccounted = false;
+  const account = async (cursor: Key | null): Promise<void> => {
+    isAccounted = await inOneTrip(session, env.pinned, () =>
+      accountFor(session, env.names, { runId: run.id, no, cursor }),
+    );
+  };
+  await rollback(session, tried === null ? undefined : () => account(tried.cursor));
+  return isAccounted;
 }
 
 async function giveUp<Outcome>(session: Session, outcome: Outcome): Promise<Outcome> {

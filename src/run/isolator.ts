@@ -1,5 +1,5 @@
 import type { Trouble } from '../core/progress.ts';
-import { failureFacts, recordFailure, shrinkRange } from '../ledger/quarantine.ts';
+import { failureFacts, recordFailure, shrinkRange, stallsOf } from '../ledger/quarantine.ts';
 import type { FailureFacts, RangeFailure } from '../ledger/quarantine.ts';
 import { afterDeaths, reasonToStop, recentResults, rowsAfterFailure } from '../core/isolation.ts';
 import { messageOf } from '../errors.ts';
@@ -37,10 +37,12 @@ export function progressed(progress: LaneProgress, isCommitted: boolean): void {
 export interface FailedRange {
   readonly no: number;
   readonly from: Key | null | undefined;
+  /** Its claim was accounted for as it was rolled back. */
+  readonly isAccounted?: boolean;
 }
 
-function asTried({ no, from }: FailedRange, { tried }: FailedChunk): FailedRange {
-  return { no, from: tried === null ? from : tried.cursor };
+function asTried({ no, from }: FailedRange, { tried, isAccounted }: FailedChunk): FailedRange {
+  return { no, from: tried === null ? from : tried.cursor, isAccounted };
 }
 
 /** What is written down of a failure: rows of the next try at most, and when it may begin. */
@@ -112,6 +114,7 @@ export class Isolator {
   async #isolate(range: FailedRange, failure: FailedChunk, isHalved: boolean): Promise<void> {
     const { error, tried, readable } = failure;
     const { work } = this.#options;
+    const { effects } = work;
     const { no } = range;
     if (tried === null) throw stopping(error, work, no);
     if (tried.rows > 1 && readable !== 0) {
@@ -119,20 +122,24 @@ export class Isolator {
       const maxRows = readable ?? rowsAfterFailure(tried.rows, facts.hasSucceeded || isHalved);
       await this.#record(range, error, { maxRows, waitMs: 0, transient: false });
       this.#options.progress.lastAt = performance.now();
+      // Each row with too many bindings is found by many halvings, and all of them say the same.
+      if (isHalved && effects.isLimitTold) return;
+      effects.isLimitTold ||= isHalved;
       return this.#warn('chunk.shrunk', no, error, `is tried again with ${maxRows} of ${tried.rows} rows`);
     }
     const sqlstate = codeOf(error) ?? null;
     const seen = { cursor: tried.cursor, key: tried.key };
-    await this.#setAside({ no, seen, failure: { error: messageOf(error), sqlstate } }, error);
+    const suspect = { no, seen, failure: { error: messageOf(error), sqlstate } };
+    await this.#setAside(suspect, error, range.isAccounted);
   }
 
-  async #setAside(suspect: Suspect, error: unknown): Promise<void> {
+  async #setAside(suspect: Suspect, error: unknown, isAccounted = false): Promise<void> {
     const { work, progress } = this.#options;
     const { maxQuarantined } = work.env.tuning;
     const { no, seen } = suspect;
     const key = await this.#options.session.use((session) => quarantineNext(session, work, suspect));
     if (key === null) {
-      const range = { no, from: seen.cursor };
+      const range = { no, from: seen.cursor, isAccounted };
       return await this.#record(range, error, { maxRows: null, waitMs: 0, transient: true });
     }
     progressed(progress, false);
@@ -145,8 +152,12 @@ export class Isolator {
   /** Takes care of a range whose workers died without progress. True where it is to be claimed anew. */
   async isKilling(range: ClaimedRange, size: number): Promise<boolean> {
     const { work } = this.#options;
-    const { no, stalls, cursor } = range;
-    const next = afterDeaths(stalls, Math.min(size, range.maxRows ?? size));
+    const { no, cursor } = range;
+    const rows = Math.min(size, range.maxRows ?? size);
+    if (afterDeaths(range.stalls, rows).kind === 'go') return false;
+    const { names } = work.env;
+    const stalls = await this.#options.session.single((session) => stallsOf(session, names, work.run.id, no));
+    const next = afterDeaths(stalls, rows);
     if (next.kind === 'go') return false;
     const error = new Error(`the process died ${stalls - 1} times while it worked on this row`);
     if (next.kind === 'set-aside') {
@@ -154,9 +165,7 @@ export class Isolator {
       await this.#setAside({ no, seen: { cursor, key: null }, failure }, error);
       return true;
     }
-    await this.#options.session.single((session) =>
-      shrinkRange(session, work.env.names, work.run.id, no, next.rows),
-    );
+    await this.#options.session.single((session) => shrinkRange(session, names, work.run.id, no, next.rows));
     const deaths = `${stalls - 1} processes died in it without progress`;
     this.#warn('chunk.shrunk', no, new Error(deaths), `is tried again with ${next.rows} rows`);
     return false;
@@ -206,10 +215,11 @@ export class Isolator {
     await this.#options.session.lastWord(write).catch(() => undefined);
   }
 
-  #recording({ no, from }: FailedRange, error: unknown, how: Recording): (session: Session) => Promise<void> {
+  #recording(range: FailedRange, error: unknown, how: Recording): (session: Session) => Promise<void> {
     const { work, worker } = this.#options;
+    const { no, from, isAccounted = false } = range;
     const cursor = from === undefined ? {} : { from };
-    const failure = { runId: work.run.id, no, worker, error: named(error), ...how, ...cursor };
+    const failure = { runId: work.run.id, no, worker, error: named(error), isAccounted, ...how, ...cursor };
     return (session) => recordFailure(session, work.env.names, failure);
   }
 }

@@ -223,7 +223,8 @@ class Lane {
       return outcome;
     } catch (error) {
       if (abort.aborted) throw error;
-      return { kind: 'failed', error, exceeded: false, isSearching: false, tried: null, readable: null };
+      const nothing = { exceeded: false, isSearching: false, tried: null, readable: null };
+      return { kind: 'failed', error, ...nothing, isAccounted: false };
     }
   }
 

@@ -1,11 +1,13 @@
 import { afterAll, afterEach, beforeAll, expect, it, vi } from 'vitest';
 import { advance, own } from '../../src/ledger/chunks.ts';
-import { recordFailure } from '../../src/ledger/quarantine.ts';
+import { accountFor, recordFailure, stallsOf } from '../../src/ledger/quarantine.ts';
 import { claim, layOut, totals } from '../../src/ledger/ranges.ts';
 import { insertRun } from '../../src/ledger/runs.ts';
 import { ensureLedger, ledgerNames } from '../../src/ledger/schema.ts';
 import { Session } from '../../src/postgres/session.ts';
 import { createMigrator } from '../../src/application.ts';
+import { waitingSessions } from '../support/audit.ts';
+import { until } from '../support/cli.ts';
 import { type TestDatabase, createDatabase, withDatabase } from '../support/database.ts';
 import { makeProject } from '../support/project.ts';
 import { migrateHere } from '../support/small-run.ts';
@@ -20,7 +22,7 @@ let session: Session;
 
 beforeAll(async () => {
   database = await createDatabase();
-  session = await Session.open({ connection: database.url, connectTimeoutMs: 5_000, answerTimeoutMs: 0 });
+  session = await openSession();
   await session.query('begin');
   const signal = AbortSignal.timeout(60_000);
   await ensureLedger(session, 'umzug_cluster', { waiting: () => undefined, signal });
@@ -33,6 +35,10 @@ afterAll(async () => {
 });
 
 afterEach(() => void vi.unstubAllEnvs());
+
+async function openSession(): Promise<Session> {
+  return await Session.open({ connection: database.url, connectTimeoutMs: 5_000, answerTimeoutMs: 0 });
+}
 
 /** A run with one range, which worker `a` has taken up, and then worker `b`. */
 async function twiceTaken(name: string): Promise<string> {
@@ -79,6 +85,36 @@ it('is accounted for, with fewer rows, while it stays with the worker that was q
   expect(await rangeOf(runId), 'fewer rows are known to be too many').toMatchObject({ max_rows: 25 });
   await recordFailure(session, names, { ...failure, runId, worker: 'b', maxRows: 12, from: null });
   expect(await rangeOf(runId)).toEqual({ worker: null, stalls: 0, attempts: 3, max_rows: 12 });
+});
+
+it('is counted once, by the word that goes with its rollback', async () => {
+  const runId = await twiceTaken('accounted');
+  const at = { runId, no: 1, cursor: null };
+  expect(await accountFor(session, names, at)).toBe(true);
+  expect(await rangeOf(runId)).toEqual({ worker: 'b', stalls: 1, attempts: 1, max_rows: null });
+  await recordFailure(session, names, { ...failure, runId, worker: 'a', from: null, isAccounted: true });
+  expect(await rangeOf(runId)).toEqual({ worker: 'b', stalls: 1, attempts: 1, max_rows: 25 });
+  expect(await accountFor(session, names, { ...at, cursor: ['50'] }), 'from another cursor').toBe(false);
+});
+
+it('is no death to whoever takes its range up while the word of it waits for the range', async () => {
+  const runId = await twiceTaken('waiting');
+  const opened = await Promise.all([openSession(), openSession()]);
+  const [other, third] = opened;
+  try {
+    await session.query('begin');
+    await own(session, names, runId, 1, '00000000-0000-0000-0000-000000000002');
+    expect(await accountFor(other, names, { runId, no: 1, cursor: null }), 'b has it').toBe(false);
+    const told = recordFailure(other, names, { ...failure, runId, worker: 'a', from: null });
+    await until('the word of it waits', async () => (await waitingSessions(session.client)) === 1);
+    const counted = stallsOf(third, names, runId, 1);
+    await until('the count waits, too', async () => (await waitingSessions(session.client)) === 2);
+    await session.query('rollback');
+    expect(await counted).toBe(1);
+    await told;
+  } finally {
+    await Promise.all(opened.map((one) => one.end()));
+  }
 });
 
 it('is nothing any more where the other one has made progress', async () => {
@@ -146,6 +182,35 @@ it('of the last row of a range leaves no empty range behind it, however often it
     } finally {
       await migrator.close();
     }
+  });
+});
+
+it('is accounted for as it is rolled back, however busy its process is', async () => {
+  await withDatabase(async ({ url, client }) => {
+    await client.query(`
+      create table t (id int primary key, n int not null default 0);
+      create table seen (stalls int, attempts int);
+      insert into t (id) select generate_series(1, 9);
+      analyze t`);
+    // What another process would find, while nothing moves in this one.
+    const look = `
+      import pg from 'pg';
+      const client = new pg.Client(${JSON.stringify(url)});
+      await client.connect();
+      await client.query('insert into seen select stalls, attempts from umzug_cluster.ranges');
+      await client.end();`;
+    const source = `
+      import { execFileSync } from 'node:child_process';
+      export const select = (db) => db('t').select('id');
+      export const update = async (db, rows, { attempt }) => {
+        await db('t').whereRaw('id = any (?)', [rows.map(({ id }) => id)]).update({ n: 1 });
+        if (attempt > 1 || rows[0].id !== 1) return;
+        setImmediate(() => execFileSync(process.execPath, ['--input-type=module', '-e', ${JSON.stringify(look)}]));
+        throw new Error('x');
+      };`;
+    await migrateHere(makeProject({ 'a.ts': source }).dir, url);
+    const { rows } = await client.query('select * from seen');
+    expect(rows).toEqual([{ stalls: 0, attempts: 1 }]);
   });
 });
 

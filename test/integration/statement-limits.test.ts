@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { Logger } from '../../src/logger.ts';
 import { withDatabase } from '../support/database.ts';
 import { makeProject } from '../support/project.ts';
 import { migrateHere } from '../support/small-run.ts';
@@ -26,32 +27,51 @@ interface Outcome {
   readonly done: number;
   readonly chunks: number | null;
   readonly quarantined: readonly { readonly key: string; readonly error: string }[];
+  /** What was logged of chunks that have fewer rows now. */
+  readonly shrunk: readonly (string | undefined)[];
 }
 
 async function outcomeOf(source: string): Promise<Outcome> {
   return await withDatabase(async ({ url, client }) => {
     await client.query(table);
-    const error = await migrateHere(makeProject({ 'a.ts': source }).dir, url).then(
+    const shrunk: (string | undefined)[] = [];
+    const unread = (): void => undefined;
+    const logger: Logger = {
+      debug: unread,
+      info: unread,
+      error: unread,
+      warn: ({ event }, message) => void (event === 'chunk.shrunk' && shrunk.push(message)),
+    };
+    const error = await migrateHere(makeProject({ 'a.ts': source }).dir, url, logger).then(
       () => null,
       (thrown: unknown) => String(thrown),
     );
-    const { rows: found } = await client.query<Omit<Outcome, 'error'>>(
+    const { rows: found } = await client.query<Omit<Outcome, 'error' | 'shrunk'>>(
       `select (select sum(n)::int from t) as done, (select sum(chunks)::int from umzug_cluster.ranges) as chunks,
               (select coalesce(json_agg(json_build_object('key', key[1], 'error', error)), '[]')
                from umzug_cluster.quarantine) as quarantined`,
     );
-    return { done: -1, chunks: -1, quarantined: [], ...found[0], error };
+    return { done: -1, chunks: -1, quarantined: [], ...found[0], error, shrunk };
   });
 }
 
 describe('a statement with more bindings than the protocol counts', () => {
-  it('is not sent: the chunk is halved until it fits, and nothing is quarantined', async () => {
-    expect(await outcomeOf(binding('300'))).toMatchObject({ error: null, done: rows, quarantined: [] });
+  it('is not sent: the chunk is halved until it fits, which is logged once, and nothing is quarantined', async () => {
+    expect(await outcomeOf(binding('600'))).toMatchObject({
+      error: null,
+      done: rows,
+      quarantined: [],
+      shrunk: [
+        expect.stringMatching(
+          /is tried again with 200 of 400 rows: update: a statement has 240,000 bindings/,
+        ),
+      ],
+    });
   });
 
   it('is sent with all that the protocol counts', async () => {
     const most = binding('id === 1 ? 65_535 - 399 : 1');
-    expect(await outcomeOf(most)).toEqual({ error: null, done: rows, chunks: 1, quarantined: [] });
+    expect(await outcomeOf(most)).toMatchObject({ error: null, done: rows, chunks: 1, quarantined: [] });
   });
 
   it('is the fault of a row that has them all by itself, which is set aside with their number', async () => {

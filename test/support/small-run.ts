@@ -1,5 +1,6 @@
 import type pg from 'pg';
 import { createMigrator } from '../../src/application.ts';
+import type { Logger } from '../../src/logger.ts';
 
 /** A run of three chunks in this process, for faults that are tried at each of its messages. */
 
@@ -34,8 +35,8 @@ export const smallPhysical = `
   ${smallMigration.replace(".select('id')", ".select('id').where('n', 0)")}`;
 
 /** Runs what is pending in a project, in this process alone. */
-export async function migrateHere(cwd: string, databaseUrl: string): Promise<void> {
-  const migrator = await createMigrator({ cwd, databaseUrl, workers: 1 });
+export async function migrateHere(cwd: string, databaseUrl: string, logger?: Logger): Promise<void> {
+  const migrator = await createMigrator({ cwd, databaseUrl, workers: 1, ...(logger && { logger }) });
   try {
     await migrator.up();
   } finally {
