@@ -185,6 +185,18 @@ export async function inOneTrip<T>(
   return done;
 }
 
+/** Does `work` under the author's search path, which is for author's statements and names alone. */
+export async function underAuthorPath<T>(
+  session: Session,
+  searchPath: readonly string[] | null,
+  work: () => Promise<T>,
+): Promise<T> {
+  await session.query(authorSearchPath(searchPath));
+  const value = await work();
+  await session.query(emptySearchPath);
+  return value;
+}
+
 /**
  * The answers to statements that were sent together. Rejects with the error of the first that failed: those
  * behind it only say that the transaction is aborted, and their word may come first, since a promise that

@@ -1,7 +1,8 @@
 import { type PlanNode, readPlan } from '../core/query-plan.ts';
 import { keysNoted } from '../migration/set-keys-sql.ts';
 import type { Session } from '../postgres/session.ts';
-import { inSavepoint, underAuthorPath } from './sample-chunk.ts';
+import { emptySearchPath, underAuthorPath } from '../postgres/transaction.ts';
+import { inSavepoint } from './sample-chunk.ts';
 
 /** A statement of a chunk, how often it ran, and its plan where Postgres explains it. */
 export interface ChunkStatement {
@@ -22,7 +23,7 @@ export function recordStatements(session: Session): Sent {
   const sent: Sent = new Map();
   session.onStatement = (text, values) => {
     // The counts of a set-based chunk are no part of its work.
-    if (ofCounting.test(text)) return;
+    if (text === emptySearchPath || ofCounting.test(text)) return;
     const known = sent.get(text);
     if (known === undefined) sent.set(text, { times: 1, values });
     else known.times += 1;

@@ -23,9 +23,9 @@ import {
   setLocal,
 } from '../postgres/transaction.ts';
 import { type ChunkWork, chunkContext } from './chunk-work.ts';
-import { countKept, refuseMovedKeys } from './kept-keys.ts';
 import { type Migrated, migrate } from './migrate.ts';
 import type { Step } from './step.ts';
+import { readTuples } from './tuples.ts';
 import { watchChunk } from './watch.ts';
 
 export interface ChunkRequest {
@@ -191,17 +191,20 @@ async function openChunk(
   return owned;
 }
 
-/** Asks for the locked keys, closes the guard, advances the cursor, by how much it returns: one round trip, or two. */
+/** Asks what `update` did to its table, closes the guard, advances the cursor, by how much it returns: one round trip, or two. */
 async function closeChunk(
   session: Session,
   { env, run, migration }: ChunkWork,
   chunk: { request: ChunkRequest; owned: Owned; token: string; done: Migrated; busyMs: number },
 ): Promise<number | 'stopped'> {
   const { owned, done, request } = chunk;
-  const { locked, written } = done;
-  const [, kept, advanced] = await inOrder([
-    session.query(`${emptySearchPath}, ${passGate(env.names, run.id)}`),
-    locked === null ? null : countKept(session, run.plan.base, locked, written),
+  const { check } = done;
+  const closing = session.query(`${emptySearchPath}, ${passGate(env.names, run.id)}`);
+  const counters = check === null ? null : readTuples(session, run.plan.base);
+  const [, , , advanced] = await inOrder([
+    closing,
+    counters,
+    counters === null ? null : check?.(counters),
     advance(session, env.names, {
       runId: run.id,
       no: request.no,
@@ -215,7 +218,6 @@ async function closeChunk(
       busyMs: chunk.busyMs,
     }),
   ]);
-  refuseMovedKeys(migration.name, (locked?.keys.length ?? 0) - (kept ?? 0));
   if (!advanced.guarded) {
     throw fail('MIGRATION_FAILED', {
       message: `${migration.name}: update ended the transaction of its chunk`,

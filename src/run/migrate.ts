@@ -14,17 +14,20 @@ import { readBatch, refuseDuplicates } from './batch.ts';
 import { type ChunkWork, sampleRunId } from './chunk-work.ts';
 import { refuseUndrained, setDrainCheck } from './drains.ts';
 import { type RangeLeft, farthest } from './farthest.ts';
-import type { LockedKeys } from './kept-keys.ts';
+import { countKept, refuseMovedKeys } from './kept-keys.ts';
 import type { Passed } from './passed.ts';
 import { connectionsBeside, refuseSelfWait, refuseWritesBeside } from './outside.ts';
 import { OwnTable } from './own-table.ts';
-import { type SetEnd, updateSet } from './set.ts';
-import { countAllWritten, readTuples } from './tuples.ts';
+import { type SetCall, updateSet } from './set.ts';
+import { type Tuples, countAllWritten, readTuples } from './tuples.ts';
 
 /** What became of a chunk's rows. */
 export interface Migrated extends Passed {
-  /** Keys that must be there still; null: whatever becomes of them. */
-  readonly locked: LockedKeys | null;
+  /**
+   * Refuses what `update` must not have done to its own table, by the counters as they are after it; its questions are
+   * sent behind theirs. Null where it was not called.
+   */
+  readonly check: ((counters: Promise<Tuples>) => Promise<void>) | null;
   readonly written: Written;
   /** Rows that update has changed, in any table. */
   readonly changed: number;
@@ -67,7 +70,8 @@ export async function migrate(
     const drain =
       run.plan.sweeps === true ? setDrainCheck(session, migration.name, { shape, base }, owned) : null;
     let changed = 0;
-    const call = async (chunk: object, end: SetEnd): Promise<void> => {
+    let check: Migrated['check'] = null;
+    const call = async (chunk: object, { end, keys, before }: SetCall): Promise<void> => {
       const settle = (): Promise<unknown> => guard.settle(() => update(chunk, guard.db, context), expect);
       await drain?.before(end.upTo);
       const { space, after } = owned;
@@ -77,6 +81,10 @@ export async function migrate(
         found: () => found(end.rows, end.key),
         settle,
       });
+      check = async (counters) => {
+        await keys.refuseMoved(counters);
+        await refuseInserted(ownTable, before, counters);
+      };
     };
     const { allowDelete = false } = migration.options;
     const rules = { name: migration.name, what, mayDelete: allowDelete, mayOnlyRead: expect.allowNoQueries };
@@ -87,7 +95,7 @@ export async function migrate(
       { read, call },
     );
     await drain?.after(set.to);
-    return { ...set, locked: null, written: guard.written(), changed };
+    return { ...set, check, written: guard.written(), changed };
   }
   const { sizes = [] } = run.plan;
   const bound = sizes.length === 0 ? null : { sizes, maxBytes: work.env.tuning.maxBytes };
@@ -105,12 +113,21 @@ export async function migrate(
   // From here on the list is the author's, who may empty it.
   const rows = batch.rows.length;
   let changed = 0;
+  let check: Migrated['check'] = null;
   if (rows > 0) {
     const update = step.update as (db: unknown, rows: object[], context: ChunkContext) => unknown;
     const settle = (): Promise<unknown> => guard.settle(() => update(guard.db, batch.rows, context), expect);
     const single = rows === 1 ? (batch.keys.at(0) ?? null) : null;
     const ownTable = new OwnTable(session, work, shape, batch.keys);
     changed = await watched(session, work, guard, { ownTable, found: () => found(rows, single), settle });
+    check = async (counters) => {
+      if (migration.options.allowDelete !== true) {
+        const locked = { keys: batch.keys, names: namesOf(shape, base), before };
+        const kept = await countKept(session, base, locked, { written: guard.written(), counters });
+        refuseMovedKeys(migration.name, batch.keys.length - kept);
+      }
+      await refuseInserted(ownTable, before, counters);
+    };
     if (run.plan.sweeps === true) {
       await refuseUndrained(session, migration.name, { shape, base }, { locked: batch.keys });
     }
@@ -124,10 +141,7 @@ export async function migrate(
     isFull,
     isCut,
     passed: isToEnd && !end.isLast ? reach.keys : null,
-    locked:
-      migration.options.allowDelete === true
-        ? null
-        : { keys: batch.keys, names: namesOf(shape, base), before },
+    check,
     written: guard.written(),
     changed,
   };
@@ -151,17 +165,15 @@ async function watched(
   const { name } = work.migration;
   const over = new AbortController();
   const waits = { name, isSample: work.run.id === sampleRunId, signal: over.signal };
-  const updating = work.env.stopwatch.update(session, () =>
-    inOrder([on.found(), on.ownTable.count(), counting(), on.settle()]),
-  );
-  const [, , before] = await Promise.race([updating, refuseSelfWait(session, work.env, waits)])
+  const updating = work.env.stopwatch.update(session, () => inOrder([on.found(), counting(), on.settle()]));
+  const [, before] = await Promise.race([updating, refuseSelfWait(session, work.env, waits)])
     .catch(async (error: unknown) => {
       const isMistake = error instanceof UmzugClusterError && session.transactionStatus() === 'T';
       if (isMistake) await refuseWritesBeside(session, name);
       throw error;
     })
     .finally(() => over.abort());
-  await unrecorded(session, () => on.ownTable.check());
+  await unrecorded(session, () => on.ownTable.compare());
   const { changed } = guard.written();
   const wasReported = effects.isReported;
   effects.isReported = changed > 0;
@@ -170,6 +182,10 @@ async function watched(
   const counted = wasReported ? 0 : (await countAllWritten(session)) - before;
   if (counted === 0) await refuseWritesBeside(session, name);
   return counted;
+}
+
+async function refuseInserted(ownTable: OwnTable, before: Tuples, counters: Promise<Tuples>): Promise<void> {
+  if ((await counters).inserted > before.inserted) await ownTable.refuseInserted();
 }
 
 /** What is looked at is no part of a chunk's statements. */

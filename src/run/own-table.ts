@@ -10,6 +10,7 @@ import type { Space } from '../migration/key.ts';
 import { readOfOthers } from '../migration/other-rows.ts';
 import type { SelectShape } from '../migration/select-shape.ts';
 import type { Session } from '../postgres/session.ts';
+import { underAuthorPath } from '../postgres/transaction.ts';
 import type { ChunkWork } from './chunk-work.ts';
 import { type Images, changedColumns, readImages, readableColumns } from './images.ts';
 import { relationsOf } from './preflight.ts';
@@ -34,7 +35,6 @@ export class OwnTable {
   readonly #shape: SelectShape;
   readonly #given: Given;
   #before: Images | null = null;
-  #inserted = 0;
 
   constructor(session: Session, work: ChunkWork, shape: SelectShape, given: Given) {
     this.#session = session;
@@ -64,18 +64,8 @@ export class OwnTable {
     if (keys.length > 0) this.#before = await readImages(this.#session, base, columns, keys);
   }
 
-  /** Before update: asks for the counter whose difference is what it has inserted. */
-  async count(): Promise<void> {
-    this.#inserted = await this.#readInserted();
-  }
-
-  /** Throws MIGRATION_FAILED where update has inserted rows that match, or changed what select reads of other rows. */
-  async check(): Promise<void> {
-    await this.#compare();
-    if ((await this.#readInserted()) > this.#inserted) await this.#refuseInserted();
-  }
-
-  async #compare(): Promise<void> {
+  /** After update: throws MIGRATION_FAILED where it has changed what select reads of other rows. */
+  async compare(): Promise<void> {
     if (this.#before === null) return;
     const { base } = this.#work.run.plan;
     const keys = [...this.#before.rows.keys()].map((id) => JSON.parse(id) as Key);
@@ -93,13 +83,17 @@ export class OwnTable {
     });
   }
 
-  async #refuseInserted(): Promise<void> {
-    const { migration, run, effects } = this.#work;
+  /** Throws MIGRATION_FAILED where rows that update has inserted match; it has inserted some, as the server counts. */
+  async refuseInserted(): Promise<void> {
+    const { migration, run, effects, env } = this.#work;
     const startedAt = performance.now();
     if (startedAt < effects.lookAgainAt) return;
     const given = 'space' in this.#given && this.#given.space === 'blocks' ? null : this.#given;
     const { text, values } = countWrittenBeside(this.#shape, run.plan.base, given);
-    const count = Number((await this.#session.query(text, values)).rows[0]?.['count']);
+    const found = await underAuthorPath(this.#session, env.searchPath, () =>
+      this.#session.query(text, values),
+    );
+    const count = Number(found.rows[0]?.['count']);
     const endedAt = performance.now();
     effects.lookAgainAt = endedAt + restPerLook * (endedAt - startedAt);
     if (count === 0) return;
@@ -108,17 +102,6 @@ export class OwnTable {
       detail: 'those with a key that is still to come would be passed to update as well, and so on',
       hint: 'select by something that the new rows do not have, such as a column that update sets in both',
     });
-  }
-
-  /** Of the base table and its partitions; 0 where the server does not count. */
-  async #readInserted(): Promise<number> {
-    const { rows } = await this.#session.query(
-      `select pg_catalog.sum(pg_catalog.pg_stat_get_xact_tuples_inserted(relid)) as inserted
-       from (select $1::pg_catalog.oid as relid
-             union select relid::pg_catalog.oid from pg_catalog.pg_partition_tree($1::pg_catalog.oid::pg_catalog.regclass)) as t`,
-      [this.#work.run.plan.base.oid],
-    );
-    return Number(rows[0]?.['inserted'] ?? 0);
   }
 
   async #someKeys(): Promise<readonly Key[]> {

@@ -1,12 +1,12 @@
 import type { Key } from '../ledger/rows.ts';
 import { guardDatabase } from '../migration/guard.ts';
 import type { Session } from '../postgres/session.ts';
-import { authorSearchPath, emptySearchPath } from '../postgres/transaction.ts';
+import { inOrder, underAuthorPath } from '../postgres/transaction.ts';
 import { selectOfChunk } from './author-select.ts';
 import { type ChunkWork, chunkContext } from './chunk-work.ts';
-import { countKept, refuseMovedKeys } from './kept-keys.ts';
 import { migrate } from './migrate.ts';
 import { lockPicked } from './pick.ts';
+import { readTuples } from './tuples.ts';
 
 /** A part of the table: the first rows after `after` that match, at most up to `upTo`. */
 export interface Place {
@@ -29,18 +29,6 @@ export async function nextKeys(
   return (await underAuthorPath(session, work.env.searchPath, pick)).locked;
 }
 
-/** Does `work` under the author's search path, which is for author's statements and names alone. */
-export async function underAuthorPath<T>(
-  session: Session,
-  searchPath: readonly string[] | null,
-  work: () => Promise<T>,
-): Promise<T> {
-  await session.query(authorSearchPath(searchPath));
-  const value = await work();
-  await session.query(emptySearchPath);
-  return value;
-}
-
 export interface Applying {
   /** Most rows; of a set-based chunk, most rows of the table, matching or not. */
   readonly limit: number;
@@ -60,15 +48,13 @@ export async function applied(
     const context = chunkContext(work, owned, { cache: new Map(), signal });
     const reach = { rows: limit, keys: work.step.setBased ? limit : null };
     const found = (): Promise<void> => Promise.resolve();
-    const { locked, written, rows } = await underAuthorPath(session, work.env.searchPath, () =>
+    const { check, written, rows } = await underAuthorPath(session, work.env.searchPath, () =>
       migrate(session, work, guard, { context, owned, reach, found }),
     );
     session.onStatement = null;
     guard.verify();
-    if (locked !== null) {
-      const kept = await countKept(session, work.run.plan.base, locked, written);
-      refuseMovedKeys(work.migration.name, locked.keys.length - kept);
-    }
+    const counters = readTuples(session, work.run.plan.base);
+    await inOrder([counters, check?.(counters)]);
     return { rows, missing: written.missing };
   } catch (error) {
     throw guard.explain(error);

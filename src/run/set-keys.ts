@@ -12,7 +12,7 @@ import { inOrder } from '../postgres/transaction.ts';
 import type { RangeLeft } from './farthest.ts';
 import { refuseMovedKeys, setsKey } from './kept-keys.ts';
 import { readWrites, writesBetween } from './side-effects.ts';
-import { type Tuples, readTuples } from './tuples.ts';
+import type { Tuples } from './tuples.ts';
 
 /** The rows of a set-based chunk. */
 export interface SetRows {
@@ -93,19 +93,22 @@ export class SetKeys {
     };
   }
 
-  /** How many rows the chunk had. Throws where `update` has moved or deleted their keys, or has only read. */
-  async settled(): Promise<number> {
-    const { base, space } = this.#rows;
+  /** How many rows the chunk had. Throws where `update` has only read. */
+  async count(): Promise<number> {
     const { updates, rows } = this.#guard.written().ofChunk;
-    const [noted, now] = await inOrder([this.#noting, readTuples(this.#session, base)]);
+    const noted = await this.#noting;
     if (noted !== null) {
       this.#refuseTwins(noted);
-      await this.#refuseReading(noted, now);
+      await this.#refuseReading(noted);
+      return Math.max(noted.keys, rows);
     }
-    const moved = this.#rules.mayDelete ? 0 : await this.#moved(noted, now);
-    refuseMovedKeys(this.#rules.name, moved);
-    const ofChunk = updates > 1 && noted === null && space === 'keys' ? await this.#own() : rows;
-    return Math.max(noted?.keys ?? 0, ofChunk);
+    return updates > 1 && this.#rows.space === 'keys' ? await this.#own() : rows;
+  }
+
+  /** Throws where `update` has moved or deleted the rows' keys, by the counters as they are after it. */
+  async refuseMoved(counters: Promise<Tuples>): Promise<void> {
+    if (this.#rules.mayDelete) return;
+    refuseMovedKeys(this.#rules.name, await this.#moved(await this.#noting, await counters));
   }
 
   /** How many of the chunk's keys are not there any more, and by our doing. */
@@ -145,10 +148,8 @@ export class SetKeys {
     });
   }
 
-  async #refuseReading({ keys, writes }: Noted, now: Tuples): Promise<void> {
-    const { updated, deleted } = this.#since(now);
-    const isSeen = this.#guard.written().hasWritten || updated + deleted > 0;
-    if (isSeen || keys === 0 || writes === null || this.#rules.mayOnlyRead) return;
+  async #refuseReading({ keys, writes }: Noted): Promise<void> {
+    if (keys === 0 || writes === null || this.#rules.mayOnlyRead || this.#guard.written().hasWritten) return;
     if (writesBetween(writes, await readWrites(this.#session)).length === 0) throw onlyRead(this.#rules.what);
   }
 }

@@ -11,13 +11,20 @@ import { inOrder } from '../postgres/transaction.ts';
 import { type Farthest, type RangeLeft, farthest } from './farthest.ts';
 import type { Passed } from './passed.ts';
 import { SetKeys, type SetRules } from './set-keys.ts';
-import { readTuples } from './tuples.ts';
+import { type Tuples, readTuples } from './tuples.ts';
 
 /** Where a set-based chunk ends, the most rows that it can have, and the key of a single one. */
 export interface SetEnd {
   readonly upTo: Key;
   readonly rows: number;
   readonly key: Key | null;
+}
+
+/** What `update` is called with: what becomes of the chunk's rows, and the counters before it. */
+export interface SetCall {
+  readonly end: SetEnd;
+  readonly keys: SetKeys;
+  readonly before: Tuples;
 }
 
 /** Whose chunks they are. */
@@ -36,7 +43,7 @@ export async function updateSet(
   on: {
     /** Asks for the upper key. */
     readonly read: <T>(asking: () => Promise<T>) => Promise<T>;
-    readonly call: (chunk: object, end: SetEnd) => Promise<unknown>;
+    readonly call: (chunk: object, on: SetCall) => Promise<unknown>;
   },
 ): Promise<Passed> {
   const { base } = plan;
@@ -50,9 +57,10 @@ export async function updateSet(
   const keys = new SetKeys(session, guard, { shape, base, space: left.space, range }, rules, before);
   const chunk = setBasedChunk(shape, inSpace(base, left.space), range, base);
   const isSingle = most === 1 && left.space === 'keys';
-  await on.call(chunk, { upTo, rows: most, key: isSingle ? upTo : null });
+  const end = { upTo, rows: most, key: isSingle ? upTo : null };
+  await on.call(chunk, { end, keys, before });
   const isFull = !isLast && reach.keys === null;
-  return { ...nothing, rows: await keys.settled(), isFull, passed: isLast ? null : reach.keys };
+  return { ...nothing, rows: await keys.count(), isFull, passed: isLast ? null : reach.keys };
 }
 
 /**

@@ -7,6 +7,7 @@ import type { Session } from '../postgres/session.ts';
  * to the next, so only a difference means something.
  */
 export interface Tuples {
+  readonly inserted: number;
   readonly updated: number;
   readonly deleted: number;
   /** The server counts them. */
@@ -28,7 +29,8 @@ const triggers = (kind: number): string =>
 /** Asks for the counters; 0 where `track_counts` is off. */
 export async function readTuples(session: Session, base: BaseTable): Promise<Tuples> {
   const result = await session.query(
-    `select coalesce(pg_catalog.sum(pg_catalog.pg_stat_get_xact_tuples_updated(c.oid)), 0)::pg_catalog.int8 as updated,
+    `select coalesce(pg_catalog.sum(pg_catalog.pg_stat_get_xact_tuples_inserted(c.oid)), 0)::pg_catalog.int8 as inserted,
+       coalesce(pg_catalog.sum(pg_catalog.pg_stat_get_xact_tuples_updated(c.oid)), 0)::pg_catalog.int8 as updated,
        coalesce(pg_catalog.sum(pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid)), 0)::pg_catalog.int8 as deleted,
        pg_catalog.current_setting('track_counts') operator(pg_catalog.=) 'on' as counted,
        ${triggers(18)} as rewritten, ${triggers(16)} as triggers
@@ -37,8 +39,9 @@ export async function readTuples(session: Session, base: BaseTable): Promise<Tup
        select relid::pg_catalog.oid from pg_catalog.pg_partition_tree($1::pg_catalog.oid::pg_catalog.regclass))`,
     [base.oid],
   );
-  const { updated, deleted, counted, rewritten, triggers: fires } = result.rows[0] ?? {};
+  const { inserted, updated, deleted, counted, rewritten, triggers: fires } = result.rows[0] ?? {};
   return {
+    inserted: Number(inserted),
     updated: Number(updated),
     deleted: Number(deleted),
     isCounted: counted === true,

@@ -40,7 +40,7 @@ export function appDatabase(): AppDatabase {
   });
   beforeEach(async () => {
     await database().client.query(`
-      drop schema if exists app cascade; create schema app; set search_path = app, public`);
+      drop schema if exists app, umzug_cluster cascade; create schema app; set search_path = app, public`);
   });
   return {
     get client() {
