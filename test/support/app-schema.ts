@@ -16,7 +16,7 @@ export function filled(key: string): string {
   return `insert into t select ${key}, no from generate_series(1, ${rows}) as no`;
 }
 
-/** A database of the test file whose schema `app` is new for each test, and first in the search path. */
+/** A database of the test file whose schema `app` is new for each test, as is the ledger, and first in the search path. */
 export interface AppDatabase extends Pick<TestDatabase, 'client' | 'url'> {
   /** Of the server, as in `180004`. */
   readonly version: number;
