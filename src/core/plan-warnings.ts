@@ -27,11 +27,14 @@ export interface Observed {
   readonly foreignKeys: readonly string[];
   readonly locks: readonly string[];
   readonly ownConnections: number;
+  /** Columns that are not the same after two chunks as after one; empty: other rows are left; null: all is the same. */
+  readonly parted: readonly string[] | null;
 }
 
 /** Reasons to think twice, in words. */
 export function warningsOf(seen: Observed): readonly string[] {
   return [
+    ...aboutHalves(seen),
     ...aboutReading(seen),
     ...aboutWriting(seen),
     ...seen.triggers.map((trigger) => `trigger ${trigger} fires in every chunk`),
@@ -44,6 +47,17 @@ export function warningsOf(seen: Observed): readonly string[] {
       : [
           'the migration has a connection of its own to this server: what it writes there is not in the chunk’s transaction',
         ]),
+  ];
+}
+
+function aboutHalves({ parted, table }: Observed): string[] {
+  if (parted === null) return [];
+  const what =
+    parted.length === 0
+      ? `rows that are left in "${table}"`
+      : `${parted.length === 1 ? 'column' : 'columns'} ${parted.map((column) => `"${column}"`).join(', ')}`;
+  return [
+    `the same rows give another result in two chunks than in one: ${what}; select or update reads rows that update changes, or update counts within its chunk: see "Numbers and ranks" in docs/writing-migrations.md`,
   ];
 }
 

@@ -126,7 +126,7 @@ export function estimateOf(
 export function observed(
   { base, stored }: Plan,
   matching: number | null,
-  { proof, largeTables, unanalyzed }: Sample,
+  { proof, halves, largeTables, unanalyzed }: Sample,
 ): Observed {
   const own = proof.writes.filter((one) => isPartOf(one, base));
   const { triggers, foreignKeys, indexes } = proof.consequences;
@@ -152,5 +152,6 @@ export function observed(
     foreignKeys,
     locks: proof.locks,
     ownConnections: proof.ownConnections,
+    parted: halves.kind === 'same' ? null : halves.columns,
   };
 }

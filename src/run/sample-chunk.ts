@@ -33,6 +33,8 @@ export interface Applying {
   /** Most rows; of a set-based chunk, most rows of the table, matching or not. */
   readonly limit: number;
   readonly signal: AbortSignal;
+  /** The cursor by which `update` knows the chunk, where that is not its own. */
+  readonly named?: Key | null;
 }
 
 /** The chunk itself, by the product's own path, with the checks that stand at its end. */
@@ -40,12 +42,12 @@ export async function applied(
   session: Session,
   work: ChunkWork,
   { after, upTo }: Place,
-  { limit, signal }: Applying,
+  { limit, signal, named = after }: Applying,
 ): Promise<{ readonly rows: number; readonly missing: number }> {
   const guard = guardDatabase(session, work.env.knexConfig);
   try {
     const owned = { space: 'keys' as const, after, hi: upTo, attempt: 1 };
-    const context = chunkContext(work, owned, { cache: new Map(), signal });
+    const context = chunkContext(work, { ...owned, after: named }, { cache: new Map(), signal });
     const reach = { rows: limit, keys: work.step.setBased ? limit : null };
     const found = (): Promise<void> => Promise.resolve();
     const { check, written, rows } = await underAuthorPath(session, work.env.searchPath, () =>

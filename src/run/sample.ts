@@ -13,6 +13,7 @@ import type { RunEnvironment } from './environment.ts';
 import { makeLayout } from './layout.ts';
 import { type Pace, measurePace } from './pace.ts';
 import type { Plan } from './plan.ts';
+import { type Halves, compareHalves } from './halves.ts';
 import { type Proof, proveChunk } from './proof.ts';
 import type { Place } from './sample-chunk.ts';
 import { foreignLocks } from './side-effects.ts';
@@ -33,6 +34,7 @@ export interface Outlook {
 /** A chunk that was run and rolled back, and the pace of a few more. */
 export interface Sample {
   readonly proof: Proof;
+  readonly halves: Halves;
   readonly pace: Pace | null;
   /** Tables of its statements that a scan from beginning to end takes long. */
   readonly largeTables: readonly string[];
@@ -138,6 +140,7 @@ export async function takeSample(
   for (const place of places) {
     const proof = await proveChunk(session, work, down, place, limit);
     if (proof === null) continue;
+    const halves = await compareHalves(session, work, place, limit);
     const pace = await measurePace(session, work, places, rows ?? 0);
     const nodes = proof.statements.flatMap(({ plan }) => (plan === null ? [] : nodesOf(plan)));
     const tables = nodes.flatMap(({ table }) => (table === null ? [] : [table]));
@@ -155,7 +158,7 @@ export async function takeSample(
     const largeTables = isLarge ? [...large, base.name] : large;
     const isAsked = (column: string): boolean =>
       conditions.some((text) => text.split(/[^\w$]+/).includes(column));
-    return { proof, pace, largeTables, unanalyzed: columns.filter(isAsked) };
+    return { proof, halves, pace, largeTables, unanalyzed: columns.filter(isAsked) };
   }
   return null;
 }

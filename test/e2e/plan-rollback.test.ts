@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { run } from '../support/cli.ts';
 import { withDatabase } from '../support/database.ts';
+import { runInProcess } from '../support/in-process.ts';
 import { plansOf, slugs, tables } from '../support/planned.ts';
 import { makeProject } from '../support/project.ts';
 
@@ -34,6 +35,51 @@ describe('plan', () => {
         expect(stderr).toMatch(/^error: a: update wrote outside its transaction\n/);
         expect(code).toBe(1);
       }
+    });
+  });
+
+  it('tells of an update whose result depends on where chunks end, by rows and by sets, and of no other', async () => {
+    await withDatabase(async ({ url, client }) => {
+      await client.query(`${tables};
+        update people set score = 10000 - id;
+        create table places (id bigint primary key, place int not null);
+        insert into places select id, id from people;
+        create function rank_of(int) returns bigint stable language sql as
+          'select 1 + count(*) from public.people as p where p.score > $1';
+        create function is_first(bigint) returns boolean stable language sql as
+          'select not exists (select from public.places as p where p.id < $1 and p.place = 0)';
+        create sequence steps`);
+      const head = `import { setBased, updateRows } from 'umzug-cluster';`;
+      const project = makeProject({
+        'a.ts': `${head}
+          export const select = (db) => db('people').select('id', db.raw('rank_of(score)::int as score'));
+          export const update = (db, rows) => updateRows(db, 'people', rows, { key: ['id'], set: ['score'] });`,
+        'b.ts': `${head}
+          export const select = (db) => db('people');
+          export const update = setBased((chunk, db) => chunk.update({ score: db.raw('rank_of(score)') }));`,
+        'c.ts': `${head}
+          export const select = (db) => db('people').select('id').whereRaw('is_first(people.id)');
+          export const update = async (db, rows) => {
+            const ids = rows.map(({ id }) => id);
+            await db('places').whereIn('id', ids).update({ place: 0 });
+            await db('people').whereIn('id', ids).update({ slug: 'first' });
+          };`,
+        'd.ts': `${head}
+          export const select = (db) => db('people').select('id');
+          export const update = (db, rows, { chunk }) => db('people').whereIn('id', rows.map(({ id }) => id)).update({
+            slug: db.raw("concat(clock_timestamp(), random(), nextval('steps'))"), note: chunk, score: db.raw('score + 1') });`,
+        'e.ts': `${head}
+          export const select = (db) => db('people');
+          export const update = setBased((chunk, db) => chunk.update({ note: db.raw('now()'), score: db.raw('(random() * 2)::int') }));`,
+      });
+      const { code, stdout, stderr } = await runInProcess(['plan', '--json'], project.dir, {
+        DATABASE_URL: url,
+      });
+      expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+      const told = plansOf(stdout).map(({ warnings }) =>
+        warnings.flatMap((text) => /two chunks than in one: (.*?);/.exec(text)?.slice(1) ?? []),
+      );
+      expect(told).toEqual([['column "score"'], ['column "score"'], ['column "slug"'], [], []]);
     });
   });
 

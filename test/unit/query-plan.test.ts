@@ -47,6 +47,7 @@ const calm: Observed = {
   foreignKeys: [],
   locks: [],
   ownConnections: 0,
+  parted: null,
 };
 
 describe('warnings of a plan', () => {
@@ -92,6 +93,12 @@ describe('warnings of a plan', () => {
     ['foreign keys', { foreignKeys: ['t_fkey'] }, /t_fkey/],
     ['locks', { locks: ['ShareLock on public.t'] }, /update takes ShareLock on public\.t/],
     ['a connection of its own', { ownConnections: 1 }, /a connection of its own/],
+    [
+      'another result in two chunks',
+      { parted: ['n'] },
+      /in two chunks than in one: column "n"; .*"Numbers and ranks"/,
+    ],
+    ['other rows that two chunks leave', { parted: [] }, /than in one: rows that are left in "t"/],
     ['nothing written', { written: 0, changed: [], updated: 0, hot: 0 }, /has written nothing/],
   ])('tell of %s', (_what, observed, expected) => {
     expect(warningsOf({ ...calm, ...observed })).toEqual([expect.stringMatching(expected)]);
