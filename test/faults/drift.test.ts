@@ -149,7 +149,7 @@ it(
           isDeployed = true;
           appendFileSync('migrations/a.ts', '// deployed');
         };
-        ${rowsMigration(0.3).replace(`(db) => db('counters')`, `(db) => deploy() ?? db('counters')`)}`;
+        ${rowsMigration(0.3).replace('async (db, rows) => {', 'async (db, rows) => { deploy();')}`;
       const { dir } = makeProject({ 'a.ts': source });
       const up = start(['up', '--workers', '2', '--chunk-size', '50'], {
         cwd: dir,

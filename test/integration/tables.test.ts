@@ -158,7 +158,7 @@ describe('a constraint that is checked at COMMIT', () => {
     const { client, url } = database;
     for (const style of styles) {
       await client.query(`drop table if exists t, others cascade; drop function if exists refuse;
-        create table t (id int primary key, ${columns}); ${filled('no')}; ${sql}`);
+        drop schema if exists umzug_cluster cascade; create table t (id int primary key, ${columns}); ${filled('no')}; ${sql}`);
       const written = `n = n + 1, ${set}`;
       const update =
         style === 'sets'
