@@ -39,9 +39,10 @@ export async function makeChecks(stage: Stage): Promise<MigrationTestReport> {
     return { migration: name, rows, chunkSize, crashes: 0, idempotent: null, checks };
   }
   const result = await stage.look(url);
+  const checked = checkError(stage, url);
   const [calm, interrupted] = await Promise.all([
-    calmChecks(stage, { url, described, result }),
-    interruptedChecks(stage, { rows, chunkSize, described, result }),
+    calmChecks(stage, { url, described, result, checked }),
+    interruptedChecks(stage, { rows, chunkSize, described, result, checked }),
   ]);
   const checks = [passed('up'), ...calm.checks, ...interrupted.checks];
   return {
@@ -74,16 +75,21 @@ interface Done {
   readonly url: string;
   readonly described: Described;
   readonly result: Snapshot;
+  readonly checked: Promise<string | null>;
+}
+
+/** What the test's own check says of it; on a copy: what it writes is nothing that the migration did. */
+async function checkError({ request, hands, copy }: Stage, url: string): Promise<string | null> {
+  return request.check === null ? null : await hands.call(request.check, await copy(url));
 }
 
 /** What is asked of a database on which nothing went wrong. */
 async function calmChecks(
   stage: Stage,
-  { url, described, result }: Done,
+  { url, described, result, checked }: Done,
 ): Promise<{ readonly idempotent: boolean | null; readonly checks: readonly CheckResult[] }> {
-  const { request, name, place, hands } = stage;
-  // On a copy: what it writes is nothing that the migration did.
-  const error = request.check === null ? null : await hands.call(request.check, await stage.copy(url));
+  const { request, name, place } = stage;
+  const error = await checked;
   const own = error === null ? passed('check') : failed('check', error);
   const check = request.check === null ? skipped('check', 'no check is given') : own;
   const verify = described.hasVerify

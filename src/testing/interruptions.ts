@@ -13,6 +13,8 @@ export interface Undisturbed {
   readonly described: Described;
   /** What a run in large chunks made of the seed. */
   readonly result: Snapshot;
+  /** What the test's own check says of that; null: nothing is wrong. */
+  readonly checked: Promise<string | null>;
 }
 
 interface Interrupted {
@@ -123,7 +125,8 @@ async function rollbackCheck(
     remembered,
   );
   const { check } = stage.request;
-  if (compared.outcome !== 'passed' || check === null) return compared;
+  // A check that throws without a rollback says nothing of one.
+  if (compared.outcome !== 'passed' || check === null || (await run.checked) !== null) return compared;
   const error = await stage.hands.call(check, url);
   return error === null ? compared : ofDifference('rollback', `check throws: ${error}`, remembered);
 }

@@ -109,7 +109,7 @@ describe('what is wrong with a migration is found and named', () => {
        export const update = (db, rows) =>
          db('people').whereIn('id', rows.map(({ id }) => id)).update({ score: db.raw('score * 3') });
        export const down = {
-         select,
+         select: (db) => select(db).whereNot('name', '${secret}'),
          update: async (db, rows) => {
            await db('people').whereIn('id', rows.map(({ id }) => id)).update({ name: '${secret}' });
            await db('people').insert({ name: '${secret}' });
