@@ -84,9 +84,10 @@ describe('a signal', () => {
   it('is not needed where --max-time ends the run, with exit code 5', async () => {
     await withDatabase(async ({ url, client }) => {
       await client.query(table);
-      await client.query('insert into t select generate_series(1, 5000)');
+      await client.query('insert into t select generate_series(1, 50000)');
       const { dir } = makeProject({ 'a.ts': slow });
-      const outcome = await run([...args, '--max-time', '1s'], { cwd: dir, url });
+      // A busy machine takes a second or two until the run has begun.
+      const outcome = await run([...args, '--max-time', '5s'], { cwd: dir, url });
       expect(outcome.code, outcome.stderr).toBe(5);
       expect(outcome.stderr).toMatch(/go on with: umzug-cluster up$/m);
     });
@@ -96,8 +97,8 @@ describe('a signal', () => {
     await withDatabase(async ({ url, client }) => {
       // Inside of a chunk, and between a claim and its first chunk: several times, since the moment is chance.
       for (let time = 1; time <= 4; time += 1) {
-        await client.query(`drop table if exists t;
-          create table t (id int primary key, no int not null, n int not null default 0);
+        await client.query(`create table if not exists t (id int primary key, no int not null, n int not null default 0);
+          truncate t;
           insert into t select i, i from generate_series(1, 6) as i; analyze t`);
         const abortedAfter = [3, 2, 1, 1];
         await visitAll(url, { table: 't', written: 't', style: 'rows', chunkSize: 1, abortedAfter });
