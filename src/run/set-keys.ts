@@ -108,24 +108,30 @@ export class SetKeys {
   /** Throws where `update` has moved or deleted the rows' keys, by the counters as they are after it. */
   async refuseMoved(counters: Promise<Tuples>): Promise<void> {
     if (this.#rules.mayDelete) return;
-    refuseMovedKeys(this.#rules.name, await this.#moved(await this.#noting, await counters));
+    const noted = await this.#noting;
+    const [left, now] = await inOrder([noted === null ? null : this.#left(noted), counters]);
+    const gone = noted === null || left === null ? null : noted.keys - left;
+    refuseMovedKeys(this.#rules.name, await this.#moved(gone, now));
   }
 
-  /** How many of the chunk's keys are not there any more, and by our doing. */
-  async #moved(noted: Noted | null, now: Tuples): Promise<number> {
+  /** How many of the chunk's keys are not there any more by our doing. `gone`: by anybody's; null: they were not noted. */
+  async #moved(gone: number | null, now: Tuples): Promise<number> {
     const { updated: known, ofChunk } = this.#guard.written();
     const { updated, deleted } = this.#since(now);
     const isInKeys = this.#rows.space === 'keys';
-    if (noted === null) {
+    if (gone === null) {
       const isSure = deleted === 0 && updated === known;
       return isSure || !now.isCounted || !isInKeys ? 0 : Math.max(0, ofChunk.rows - (await this.#own()));
     }
-    const { text, values } = countNoted(this.#rows.base, noted.lists);
-    const gone = noted.keys - Number((await this.#session.query(text, values)).rows[0]?.['count']);
     if (gone <= 0 || (now.isCounted && updated + deleted === 0)) return 0;
     // The application may have deleted some meanwhile; all that were written here have stayed.
     const isOthers = isInKeys && now.isCounted && deleted === 0 && updated === (await this.#own());
     return isOthers ? 0 : gone;
+  }
+
+  async #left({ lists }: Noted): Promise<number> {
+    const { text, values } = countNoted(this.#rows.base, lists);
+    return Number((await this.#session.query(text, values)).rows[0]?.['count']);
   }
 
   #since(now: Tuples): { readonly updated: number; readonly deleted: number } {
