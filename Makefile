@@ -80,7 +80,7 @@ node_modules/.package-lock.json: package-lock.json
 	@npm ci --no-audit --no-fund --loglevel=error >&2
 	@touch $@
 
-dist/.tsbuildinfo: node_modules/.package-lock.json $(SOURCES) tsconfig.json tsconfig.build.json tsconfig.cjs.json scripts/commonjs.mjs
+dist/.tsbuildinfo: node_modules/.package-lock.json $(SOURCES) tsconfig.json tsconfig.build.json tsconfig.cjs.json scripts/finish-build.mjs
 	@echo "building" >&2
 	@for built in $$(find dist -name '*.js' -not -path 'dist/cjs/*' 2>/dev/null); do \
 	  source="src/$${built#dist/}"; base="$${built%.js}"; \

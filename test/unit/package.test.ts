@@ -45,10 +45,12 @@ describe('the package', () => {
     expect(running.length).toBeLessThanOrEqual(8);
   });
 
-  it('depends on whatever its declarations name', () => {
+  it('declares itself for every target, and depends on whatever its declarations name', () => {
     const declarations = readdirSync(path.join(root, 'dist'), { recursive: true, encoding: 'utf8' }).filter(
       (file) => /\.d\.c?ts$/.test(file),
     );
+    // TypeScript 5 takes no private name without a target of 2015 or newer.
+    expect(declarations.filter((file) => read(`dist/${file}`).includes('#private'))).toEqual([]);
     const named = declarations.flatMap((file) =>
       [...read(`dist/${file}`).matchAll(/(?:from|import\() ?['"]([^.'"][^'"\n]*)['"]/g)].map(
         ([, name = '']) => name,
