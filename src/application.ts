@@ -64,7 +64,8 @@ export async function createMigrator(input: CreateMigratorInput = {}): Promise<M
  * bundle. One of CommonJS does not even know where it is.
  */
 function refuseBundle(): void {
-  const { url } = import.meta as { readonly url?: string };
+  // In full: the loader of CommonJS migrations, which load this file too, knows it in no other form.
+  const url = import.meta.url as string | undefined;
   const isHere = (file: string): boolean => existsSync(new URL(file, url));
   if (url !== undefined && (isHere('./cluster/worker.js') || isHere('./cluster/worker.ts'))) return;
   throw fail('CONFIG', {

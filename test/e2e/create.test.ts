@@ -104,7 +104,8 @@ describe('create --table', () => {
     ): Promise<string> => {
       const project = makeProject(files);
       writeFileSync(path.join(project.dir, 'package.json'), JSON.stringify(manifest));
-      const place = { cwd: project.dir, url: null };
+      // In a process of its own, which loads modules as Node does.
+      const place = { cwd: project.dir, url: null, env: {} };
       const { code, stdout } = await run(
         ['create', '--name', 'z', '--prefix', 'NONE', '--kind', 'set'],
         place,

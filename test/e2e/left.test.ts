@@ -1,3 +1,4 @@
+import { createRequire } from 'node:module';
 import { describe, expect, it } from 'vitest';
 import { run } from '../support/cli.ts';
 import { withDatabase } from '../support/database.ts';
@@ -18,11 +19,18 @@ const drains = `export const select = (db) => db('t').select('id').whereNull('ve
 const matchesAll = `export const select = (db) => db('t').select('id');`;
 const change = `db('t').whereIn('id', rows.map(({ id }) => id)).update({ version: 2 })`;
 const update = `export const update = (db, rows) => ${change};`;
-/** For every chunk the application inserts a row. */
+/** For every chunk the application inserts a row, in a transaction of its own. */
 const updateWhileInserted = `
+  import pg from ${JSON.stringify(createRequire(import.meta.url).resolve('pg'))};
+  const insert = async () => {
+    const application = new pg.Client(process.env.DATABASE_URL);
+    await application.connect();
+    await application.query("insert into t (id) select nextval('late')");
+    await application.end();
+  };
   export const update = async (db, rows) => {
     await ${change};
-    await db.raw("insert into t (id) select nextval('late')");
+    await insert();
   };`;
 
 const flags = ['up', '--workers', '1', '--chunk-size', '100', '--log-format', 'json'];
