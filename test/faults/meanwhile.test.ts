@@ -22,6 +22,18 @@ const holdOnLoad = (source: string): string => `
   }
   ${source}`;
 
+/** Holds that host when a run of this file is done and recorded, before the next migration begins. */
+const holdWhenDone = `
+  import { existsSync, writeFileSync } from 'node:fs';
+  export const verify = (db) => {
+    if (process.env.HOLD) {
+      writeFileSync('loading', '');
+      const nobody = new Int32Array(new SharedArrayBuffer(4));
+      while (!existsSync('go')) Atomics.wait(nobody, 0, 0, 5);
+    }
+    return db('counters').where('n', '<', 0);
+  };`;
+
 const createTables = `${createAudited}; create table others (like counters including all)`;
 const others = rowsMigration().replaceAll('counters', 'others');
 const schemaStep = `export const up = (db) => db.raw('create table extra ()');
@@ -47,7 +59,8 @@ it.each([
   async (_kind, second) => {
     await withDatabase(async ({ url, client }) => {
       await client.query(createTables);
-      const files = { 'a.ts': rowsMigration(), 'b.ts': holdOnLoad(second) };
+      const first = rowsMigration().replace(/^.*existsSync as isThere.*$/m, '') + holdWhenDone;
+      const files = { 'a.ts': first, 'b.ts': second };
       const { running, letGo } = await startHeld(['up'], files, url);
       expect(await rowsUp(client), 'a is done').toBe(auditedRows);
       expectCode(await run(['down'], { cwd: makeProject(files).dir, url, env }), 0);
