@@ -150,7 +150,9 @@ export async function runChunk(
     const isAccounted = await rollbackTry(session, work, request.no, tried);
     const reason = watch.reason();
     const exceeded = reason !== null;
-    const isUnreadable = isSearching && error instanceof UmzugClusterError && error === session.lost;
+    // A connection that was destroyed because the chunk took too long says nothing of its rows.
+    const isUnreadable =
+      !exceeded && isSearching && error instanceof UmzugClusterError && error === session.lost;
     const readable = isUnreadable ? session.rowsTaken : null;
     const cause = reason ?? guard.explain(error);
     return { kind: 'failed', error: cause, exceeded, isSearching, tried, readable, isAccounted };
