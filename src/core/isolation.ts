@@ -2,7 +2,8 @@ import { rowsAre } from './numbers.ts';
 
 /**
  * How bad rows are isolated: a failing chunk is tried again with fewer rows, down to one, which is then set
- * aside; and when a run is not worth going on with. Each row fails at most log2(chunk size) + 3 times.
+ * aside; and when a run is not worth going on with. At one cursor at most log2(chunk size) + 3 tries fail; a part that
+ * succeeds lets the chunk grow again, so a bad row is part of more of them.
  */
 
 /** Rows of the next try of a failed chunk of `tried` rows, at least 1. */

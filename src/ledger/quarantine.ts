@@ -56,7 +56,8 @@ export interface RangeFailure {
 /**
  * Accounts for the claim of a try that failed: it is no stall any more, and the range stays with its worker for as long
  * as after any touch. Goes to the server together with the rollback: a process that is busy may be late with the
- * rest, and whoever takes the range up meanwhile must not count a death. False where another worker was quicker even so.
+ * rest, and whoever takes the range up meanwhile must not count a death. It waits for a claim that was quicker, and
+ * from then on `stallsOf` waits for it. False where the range is not as it was.
  */
 export async function accountFor(
   session: Session,
@@ -64,14 +65,9 @@ export async function accountFor(
   { runId, no, cursor }: { readonly runId: string; readonly no: number; readonly cursor: Key | null },
 ): Promise<boolean> {
   const { rowCount } = await session.query(
-    `with tried as materialized (
-       select no from ${names.ranges}
-       where run_id = $1::bigint and no = $2::integer and state = 'open' and cursor is not distinct from $3::text[]
-       for update skip locked -- who has it now works on it
-     )
-     update ${names.ranges} as r
+    `update ${names.ranges}
      set stalls = greatest(stalls - 1, 0), attempts = attempts + 1, touched_at = clock_timestamp()
-     from tried where r.run_id = $1::bigint and r.no = tried.no`,
+     where run_id = $1::bigint and no = $2::integer and state = 'open' and cursor is not distinct from $3::text[]`,
     [runId, no, cursor],
   );
   return rowCount === 1;

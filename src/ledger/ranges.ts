@@ -109,17 +109,17 @@ function payTurn(names: LedgerNames, { rows, pace }: PacedTurn, freeAt: string):
           where run_id = $1::bigint and exists (select from taken)`;
 }
 
-/** Gives a claimed range back untried: its claim is no stall. */
+/** Gives a claimed range back untried: its claim is no stall. `no` is null where the answer to the claim was lost. */
 export async function giveBack(
   session: Session,
   names: LedgerNames,
   runId: string,
-  no: number,
+  no: number | null,
   worker: string,
 ): Promise<void> {
   await session.query(
     `update ${names.ranges} set worker = null, stalls = greatest(stalls - 1, 0)
-     where run_id = $1::bigint and no = $2::integer and state = 'open' and worker = $3`,
+     where run_id = $1::bigint and no = coalesce($2::integer, no) and state = 'open' and worker = $3`,
     [runId, no, worker],
   );
 }

@@ -159,15 +159,16 @@ export class Isolator {
     const stalls = await this.#options.session.single((session) => stallsOf(session, names, work.run.id, no));
     const next = afterDeaths(stalls, rows);
     if (next.kind === 'go') return false;
-    const error = new Error(`the process died ${stalls - 1} times while it worked on this row`);
+    // From here the end of a process looks like that of its network, for as long as it lasts.
+    const deaths = `${stalls - 1} processes died, or lost the database for good,`;
+    const error = new Error(`${deaths} while they worked on this row`);
     if (next.kind === 'set-aside') {
       const failure = { error: error.message, sqlstate: null };
       await this.#setAside({ no, seen: { cursor, key: null }, failure }, error);
       return true;
     }
     await this.#options.session.single((session) => shrinkRange(session, names, work.run.id, no, next.rows));
-    const deaths = `${stalls - 1} processes died in it without progress`;
-    this.#warn('chunk.shrunk', no, new Error(deaths), `is tried again with ${next.rows} rows`);
+    this.#warn('chunk.shrunk', no, new Error(`${deaths} in it`), `is tried again with ${next.rows} rows`);
     return false;
   }
 

@@ -71,6 +71,8 @@ class Lane {
   readonly #heirUntil: number;
   /** What author code keeps from one chunk to the next; nothing of it may come from one that was rolled back. */
   readonly #cache = new Map<unknown, unknown>();
+  /** It may hold a range without knowing it: a claim is under way, or its answer was lost. */
+  #isUnanswered = false;
   /** How often in a row it has found nothing to do. */
   #polls = 0;
 
@@ -144,7 +146,12 @@ class Lane {
     const { work, worker } = this.#options;
     const { names, pinned } = work.env;
     const turn = await this.#pacer.turn(session, this.#stride.adaptingRows);
+    if (this.#isUnanswered) {
+      await inOneTrip(session, pinned, () => giveBack(session, names, work.run.id, null, worker));
+    }
+    this.#isUnanswered = true;
     const found = await inOneTrip(session, pinned, () => claim(session, names, work.run, worker, turn, dead));
+    this.#isUnanswered = false;
     if (found.kind === 'stopped') return 'finished';
     this.#pacer.learn(found.overrides);
     if (found.kind === 'paced') return nextWaitMs(found.waitMs);

@@ -1,4 +1,4 @@
-import { counted, rowsAre } from '../core/numbers.ts';
+import { rowsAre } from '../core/numbers.ts';
 import { fail } from '../errors.ts';
 import type { FileHashes } from '../core/file-drift.ts';
 import { type QuarantinedRow, listQuarantined, putBack } from '../ledger/quarantine.ts';
@@ -19,9 +19,9 @@ export function quarantinedError(
   found: { readonly count: number; readonly rows: readonly QuarantinedRow[] },
 ): Error {
   const { count, rows } = found;
-  const listed = rows.map(({ key, error, sqlstate, attempts }) => {
+  const listed = rows.map(({ key, error, sqlstate }) => {
     const code = sqlstate === null ? '' : ` (SQLSTATE ${sqlstate})`;
-    return `row ${key.join(', ')}: ${error}${code}, ${counted(attempts, 'attempt')}`;
+    return `row ${key.join(', ')}: ${error}${code}`;
   });
   const rest =
     count > rows.length ? [`and ${count - rows.length} more: umzug-cluster status ${run.name}`] : [];

@@ -44,7 +44,7 @@ describe('bad rows', () => {
       expect(failed.code, failed.stderr).toBe(1);
       expect(failed.stderr).toMatch(/^error: a, up: 5 rows are quarantined/m);
       for (const id of bad)
-        expect(failed.stderr).toMatch(new RegExp(`^ {2}row ${id}: .*not_bad.*23514`, 'm'));
+        expect(failed.stderr).toMatch(new RegExp(`^ {2}row ${id}: .*not_bad.*23514\\)$`, 'm'));
       expect(failed.stderr).toContain('umzug-cluster retry a');
       const migrated = [
         { n: 0, rows: bad.length },
@@ -110,7 +110,7 @@ describe('bad rows', () => {
       expect(failed.code, failed.stderr).toBe(1);
       expect(failed.stderr).toMatch(/^error: a, down: 5 rows are quarantined/m);
       for (const id of bad)
-        expect(failed.stderr).toMatch(new RegExp(`^ {2}row ${id}: .*not_bad.*23514`, 'm'));
+        expect(failed.stderr).toMatch(new RegExp(`^ {2}row ${id}: .*not_bad.*23514\\)$`, 'm'));
       const half = [
         { n: 0, rows: counterRows - bad.length },
         { n: 1, rows: bad.length },

@@ -99,10 +99,41 @@ describe(`is exactly once though it is cut at ${isLong ? 'any' : 'every seventh'
   );
 });
 
-describe('a commit', () => {
-  const isCommit = ({ type, body }: ClientMessage): boolean =>
-    type === 'Q' && body.toString('latin1', 5).toLowerCase().startsWith('commit');
+const isCommit = ({ type, body }: ClientMessage): boolean =>
+  type === 'Q' && body.toString('latin1', 5).toLowerCase().startsWith('commit');
 
+it(
+  'takes a claim whose answer is lost for no try, and for no death',
+  async () => {
+    await withDatabase(async (db) => {
+      await db.client.query(
+        'create table t (id int primary key, n int not null default 0); insert into t values (1)',
+      );
+      let lost = 0;
+      let isClaim = false;
+      const proxy = await startProxy(db.url, (message) => {
+        isClaim ||= message.type === 'P' && message.body.includes('is_mine');
+        if (!isClaim || !isCommit(message) || lost === 3) return 'pass';
+        isClaim = false;
+        lost += 1;
+        return 'cut-after';
+      });
+      try {
+        const source = smallMigration
+          .replace('(db, rows)', '(db, rows, { attempt })')
+          .replace("db.raw('n + 1')", 'attempt');
+        await migrateHere(makeProject({ 'a.ts': source }).dir, proxy.url(db.url));
+      } finally {
+        await proxy.close();
+      }
+      expect(lost).toBe(3);
+      expect((await db.client.query('select n from t')).rows).toEqual([{ n: 1 }]);
+    });
+  },
+  timeout,
+);
+
+describe('a commit', () => {
   it.each([
     ['cut-after', 'by key', smallMigration],
     ['cut-before', 'by key', smallMigration],
