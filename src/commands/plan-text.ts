@@ -23,7 +23,7 @@ function paragraph(entry: Entry): readonly string[] {
   if (kind === 'schema') lines.push(item('runs', 'once, in its own transaction: nothing to sample'));
   if (entry.table !== null) lines.push(item('table', `${entry.table}, by ${entry.key.join(', ')}`));
   if (blockedBy !== null) lines.push(item('sample', `cannot be planned before ${blockedBy} has run`));
-  else if (entry.rows.estimated !== null || entry.sample !== null) lines.push(item('rows', rowsOf(entry)));
+  else if (entry.rows.estimated !== null || entry.rows.why !== null) lines.push(item('rows', rowsOf(entry)));
   if (entry.sample !== null) lines.push(...sampleLines(entry.sample, entry.key));
   if (entry.estimate !== null) lines.push(item('whole run', estimateLine(entry.estimate)));
   for (const warning of warnings) lines.push(item('warning', warning));
@@ -38,12 +38,12 @@ function item(label: string, text: string): string {
   return `  ${label.padEnd(labelColumns)}${text}`;
 }
 
-function rowsOf({ rows: { estimated, table: all } }: Entry): string {
-  if (estimated === 0) return 'none match now';
-  const ofAll = all === null ? '' : ` of ${number(all)}`;
-  return estimated === null
-    ? `not known: a sample of the table has none${ofAll === '' ? '' : `; it has about ${number(all ?? 0)}`}`
-    : `about ${number(estimated)}${ofAll}`;
+function rowsOf({ rows: { estimated, table: all, isCounted, isTableCounted, why } }: Entry): string {
+  if (estimated === null) return `not known: ${why}`;
+  if (estimated === 0) return isCounted ? 'none match now' : 'hardly any match';
+  const about = isCounted ? '' : 'about ';
+  const ofAll = all === null ? '' : ` of ${isCounted && !isTableCounted ? 'about ' : ''}${number(all)}`;
+  return `${about}${number(estimated)}${ofAll}`;
 }
 
 function sampleLines(sample: Sample, key: readonly string[]): readonly string[] {
@@ -147,5 +147,7 @@ function estimateLine({
   const [most, least] = [formatDuration(secondsAtMost * 1_000), formatDuration(secondsAtLeast * 1_000)];
   const time = most === least ? most : `${least} to ${most}`;
   const wal = walBytes === null ? '' : `, ${formatBytes(walBytes)} of WAL`;
-  return `${time}${wal}; the table grows by up to ${formatBytes(tableBytes)} until vacuum`;
+  const growth =
+    tableBytes === null ? '' : `; the table grows by up to ${formatBytes(tableBytes)} until vacuum`;
+  return `${time}${wal}${growth}`;
 }

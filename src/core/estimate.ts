@@ -6,16 +6,16 @@ export interface Estimate {
   readonly secondsAtLeast: number;
   /** Bytes of write-ahead log; null where it was not measured. */
   readonly walBytes: number | null;
-  /** Bytes by which the table grows until vacuum has made room: one more version of every row. */
-  readonly tableBytes: number;
+  /** Bytes by which the table grows at most until vacuum has made room: one more version of every row; null: not known. */
+  readonly tableBytes: number | null;
 }
 
 export interface Measured {
-  /** Rows that the run will write, by the planner's estimate. */
+  /** Rows that the run will write. */
   readonly rows: number;
   readonly rowsPerSecond: number;
   readonly walBytesPerRow: number | null;
-  /** Bytes that one row takes in its table; 0: not known. */
+  /** Bytes that one row takes in its table, at most; 0: not known. */
   readonly rowBytes: number;
   /** Row versions that a row's update writes: 0 where it only inserts elsewhere, 1 as a rule. */
   readonly versionsPerRow: number;
@@ -31,7 +31,7 @@ export function estimateRun(measured: Measured): Estimate {
     secondsAtMost: seconds,
     secondsAtLeast: seconds / Math.max(1, lanes),
     walBytes: walBytesPerRow === null ? null : Math.round(rows * walBytesPerRow),
-    tableBytes: Math.round(rows * rowBytes * versionsPerRow),
+    tableBytes: rowBytes > 0 ? Math.round(rows * rowBytes * versionsPerRow) : null,
   };
 }
 

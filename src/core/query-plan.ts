@@ -79,6 +79,27 @@ export function equalities(condition: string): readonly string[] {
   return [...plain.matchAll(/\(([^()]+ = [^()]+)\)/g)].map(([, pair = '']) => pair);
 }
 
+const qualified = /("(?:[^"]|"")+"|[\w$]+)\.("(?:[^"]|"")+"|[\w$]+)/g;
+
+/** The columns of these tables that the conditions of a plan ask for. */
+export function columnsAsked(
+  root: PlanNode,
+  tables: readonly { readonly schema: string; readonly name: string }[],
+): readonly string[] {
+  const nodes = nodesOf(root);
+  const isOne = ({ schema, table }: PlanNode): boolean =>
+    tables.some((one) => one.schema === schema && one.name === table);
+  const aliases = new Set(nodes.filter(isOne).map(({ alias }) => alias));
+  const bare = (name: string): string =>
+    name.startsWith('"') ? name.slice(1, -1).replaceAll('""', '"') : name;
+  const asked = nodes
+    .flatMap(({ conditions }) => conditions)
+    .flatMap((condition) => [...condition.matchAll(qualified)])
+    .filter(([, alias = '']) => aliases.has(bare(alias)))
+    .map(([, , column = '']) => bare(column));
+  return [...new Set(asked)];
+}
+
 /** A node with all below it, from above. */
 export function nodesOf(node: PlanNode): readonly PlanNode[] {
   return [node, ...node.children.flatMap(nodesOf)];

@@ -1,3 +1,5 @@
+import { counted } from './numbers.ts';
+
 /**
  * A bounded sample of a table's rows, drawn once before a run: what lies where, and how much of it `select` finds,
  * without any statistics of the planner. A position is a number of rows of the table, in the order of the key.
@@ -5,6 +7,8 @@
 export interface Survey {
   /** Rows of the table, by what was drawn. */
   readonly rows: number;
+  /** They are counted. */
+  readonly isCounted?: true;
   /** Keys of rows, in their order and about equally far apart; the last one is the largest that was drawn. */
   readonly keys: readonly (readonly string[])[];
   /** Rows up to each of `keys` that `select` finds; null: there was no time to tell. */
@@ -22,6 +26,25 @@ export const fewRows = 10_000;
 export function matchingOf(survey: Survey | undefined): number | null {
   const matching = survey?.found?.at(-1) ?? null;
   return matching === 0 && survey?.each !== 1 ? null : matching;
+}
+
+/** Why it is not known how many rows `select` finds; null: it is. */
+export function whyUnknown(survey: Survey | undefined): string | null {
+  if (matchingOf(survey) !== null) return null;
+  if (survey === undefined) return 'a sample of the table has no rows, or took too long';
+  const has = `it has ${survey.isCounted ? '' : 'about '}${counted(survey.rows, 'row')}`;
+  return survey.found === null
+    ? `select took too long on a sample of the table; ${has}`
+    : `a sample of the table has none; ${has}`;
+}
+
+/** Bytes that a row takes on disk, on average; 0: not known. `bytes` and `estimatedRows`: of the table. */
+export function rowBytesOf(
+  { bytes = 0, estimatedRows }: { readonly bytes?: number; readonly estimatedRows: number },
+  survey: Survey | undefined,
+): number {
+  const rows = survey?.rows ?? estimatedRows;
+  return rows > 0 ? bytes / rows : 0;
 }
 
 /** Whether few rows match, of many. */

@@ -81,7 +81,7 @@ export async function resolveBaseTable(
     ...(found['has_large'] === 'true' ? { hasLargeValues: true } : {}),
     blocks: Number(found['blocks']),
     estimatedRows: Math.round(Number(found['rows'])),
-    rowBytes: Number(found['rows']) > 0 ? Number(found['bytes']) / Number(found['rows']) : 0,
+    bytes: Number(found['bytes']),
   };
 }
 

@@ -46,6 +46,6 @@ export interface BaseTable {
   readonly isPartitioned?: true;
   /** Some values are stored out of line: rows may be of any size. */
   readonly hasLargeValues?: true;
-  /** Bytes that a row takes on disk, on average; 0: not known. */
-  readonly rowBytes: number;
+  /** Bytes on disk, with values that are stored out of line. Ledgers of earlier versions lack it. */
+  readonly bytes?: number;
 }

@@ -24,12 +24,15 @@ const mostLookedUp = 1_000;
 export interface SurveyQuery extends Statement {
   readonly each: number;
   readonly foundEach: number;
+  /** All blocks are drawn. */
+  readonly isWhole: boolean;
 }
 
 /**
  * Draws blocks of the table, puts their rows in the order of the key, and says which of them `shape` finds: rows of
  * `key text[]`, `found` up to it, the number `drawn` in all, and its `correlation` with the order in which the rows are
- * stored. `shape` null: asks for no more than the keys. Runs under the author's search path.
+ * stored. Where all blocks are drawn and only a part of their rows is put in order, all are counted: `counted`, and by a
+ * plain select `matching`. `shape` null: asks for no more than the keys. Runs under the author's search path.
  */
 export function surveyQuery(base: BaseTable, shape: SelectShape | null): SurveyQuery {
   const percent = Math.min(100, (mostBlocks * 100) / Math.max(base.blocks, 1));
@@ -45,8 +48,15 @@ export function surveyQuery(base: BaseTable, shape: SelectShape | null): SurveyQ
   const columns = base.key.map((column, index) => `${orderBy('t', [column])} as k${index}`);
   const found = shape === null ? null : foundQuery(base, shape, { percent, every, lookedUp });
   const each = (every * 100) / percent;
+  const isWhole = percent === 100;
+  const all = !isWhole || every === 1 ? 'null' : `(select pg_catalog.count(*) from ${tableName(base)})`;
+  const matching =
+    !isWhole || every === 1 || shape?.plain !== true
+      ? 'null'
+      : `(select pg_catalog.count(*) from (${foundQuery(base, shape, { percent, every: 1, lookedUp }).text}) as m)`;
   return {
     each,
+    isWhole,
     foundEach: each * lookedUp,
     text: `with ${drawn} as materialized (
         select ${columns.join(', ')}, pg_catalog.row_number() over () as n from ${from} where ${partOfRows('t', every)}
@@ -59,7 +69,7 @@ export function surveyQuery(base: BaseTable, shape: SelectShape | null): SurveyQ
                pg_catalog.corr(place, n) over () as correlation
         from counted where n is not null
       )
-      select ${asText('kept', placed)} as key, found, drawn, correlation from kept
+      select ${asText('kept', placed)} as key, found, drawn, correlation, ${all} as counted, ${matching} as matching from kept
       where (place operator(pg_catalog.*) ${mostKeys}::pg_catalog.int8) operator(pg_catalog.%) drawn
             operator(pg_catalog.<) ${mostKeys}::pg_catalog.int8
       order by place`,

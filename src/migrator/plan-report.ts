@@ -3,12 +3,25 @@ import { type Estimate, estimateRun } from '../core/estimate.ts';
 import { usualLanes } from '../core/lanes.ts';
 import type { Observed } from '../core/plan-warnings.ts';
 import { planLines } from '../core/query-plan.ts';
+import { rowBytesOf } from '../core/survey.ts';
 import type { RunEnvironment } from '../run/environment.ts';
 import type { Example } from '../run/images.ts';
 import type { Plan } from '../run/plan.ts';
 import type { Back, Twice } from '../run/repeats.ts';
 import type { Outlook, Sample } from '../run/sample.ts';
 import { type TableWrites, isPartOf } from '../run/side-effects.ts';
+
+/** Rows that match, and rows of the table, by a sample of its blocks. */
+export interface PlannedRows {
+  /** Null: not known. */
+  readonly estimated: number | null;
+  readonly table: number | null;
+  /** The sample was the whole of them: they are counted. */
+  readonly isCounted: boolean;
+  readonly isTableCounted: boolean;
+  /** Why the rows that match are not known, or null. */
+  readonly why: string | null;
+}
 
 /** What `up` would do with one pending migration, as `plan --json` prints it. */
 export interface MigrationPlan {
@@ -22,8 +35,7 @@ export interface MigrationPlan {
   readonly key: readonly string[];
   /** The compiled `select`. */
   readonly select: string | null;
-  /** Rows that match, and rows of the table, by a sample of its blocks; null: not known. */
-  readonly rows: { readonly estimated: number | null; readonly table: number | null };
+  readonly rows: PlannedRows;
   /** The run is begun; what is planned is the rest. */
   readonly isBegun: boolean;
   readonly sample: SampleReport | null;
@@ -102,21 +114,28 @@ export function reportOf({ proof, pace }: Sample): SampleReport {
   };
 }
 
+// As Postgres is built.
+const blockBytes = 8_192;
+
 /** What the whole run will take, by its sample; null where no chunk was measured, or its rows are not known. */
 export function estimateOf(
   { proof, pace }: Sample,
   rows: number | null,
   { tuning }: RunEnvironment,
-  rowBytes: number,
+  { base, stored }: Plan,
 ): Estimate | null {
   if (pace === null || rows === null) return null;
-  const versions = proof.writes.reduce((sum, { updated }) => sum + updated, 0) / proof.rows;
+  const own = proof.writes.filter((one) => isPartOf(one, base));
+  const versions = own.reduce((sum, { inserted, updated }) => sum + inserted + updated, 0);
+  // What is stored out of line is written again only where it changes, and then stands in the log.
+  const inLine = rowBytesOf({ ...base, bytes: base.blocks * blockBytes }, stored.survey);
+  const most = rowBytesOf(base, stored.survey);
   return estimateRun({
     rows,
     rowsPerSecond: pace.rowsPerSecond,
     walBytesPerRow: pace.walBytesPerRow,
-    rowBytes,
-    versionsPerRow: Math.min(1, versions),
+    rowBytes: Math.min(most, inLine + pace.walBytesPerRow),
+    versionsPerRow: versions / proof.rows,
     // More chunks at once than this only wait for each other.
     lanes: Math.min(tuning.workers * (tuning.lanes ?? usualLanes), 2 * os.availableParallelism()),
   });

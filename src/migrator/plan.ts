@@ -19,7 +19,15 @@ import { readStorage } from '../run/storage.ts';
 import { type DataMigration, stepOf } from '../run/step.ts';
 import { checkOrder } from './checks.ts';
 import { explained, isAboutWhatIsMissing } from './plan-errors.ts';
-import { type MigrationPlan, type PlanReport, estimateOf, observed, reportOf, waits } from './plan-report.ts';
+import {
+  type MigrationPlan,
+  type PlanReport,
+  type PlannedRows,
+  estimateOf,
+  observed,
+  reportOf,
+  waits,
+} from './plan-report.ts';
 import type { LedgerState } from './state.ts';
 import { unknownName } from './umzug.ts';
 
@@ -100,7 +108,7 @@ const nothingKnown: Omit<MigrationPlan, 'name'> = {
   table: null,
   key: [],
   select: null,
-  rows: { estimated: null, table: null },
+  rows: { estimated: null, table: null, isCounted: false, isTableCounted: false, why: null },
   isBegun: false,
   sample: null,
   estimate: null,
@@ -118,36 +126,40 @@ async function planData(
 ): Promise<void> {
   const plan = await control.use((session) => planStep(session, env, migration, migration));
   const { base } = plan;
-  const tableRows = plan.stored.survey?.rows ?? null;
+  const { survey } = plan.stored;
+  const ofTable = { table: survey?.rows ?? null, isTableCounted: survey?.isCounted === true };
+  const rowsOf = (estimated: number | null, isCounted: boolean, why: string | null = null): PlannedRows => ({
+    ...ofTable,
+    estimated,
+    isCounted,
+    why,
+  });
   learn({
     table: `${base.schema}.${base.name}`,
     key: base.key.map(({ name }) => name),
     select: plan.stored.sql,
-    rows: { estimated: null, table: tableRows },
+    rows: rowsOf(null, false),
     warnings: plan.warnings,
   });
   const live = hasLedger ? await liveRun(control, env, migration, plan) : null;
   const back = await planBack(control, env, migration);
   const outlook = await control.use((session) => lookAhead(session, env, plan, live));
   const first = [...plan.warnings, ...back.warnings, ...waits(outlook)];
-  learn({
-    rows: { estimated: outlook.rows, table: tableRows },
-    isBegun: live !== null,
-    warnings: first,
-  });
+  const expected = rowsOf(outlook.rows, outlook.isCounted, outlook.why);
+  learn({ rows: expected, isBegun: live !== null, warnings: first });
   const plans = { up: plan, down: back.plan };
   const sample = await control.use((session) => takeSample(session, env, migration, plans, outlook));
-  if (sample === null) return learn({ rows: { estimated: 0, table: tableRows } });
+  // From the beginning of the table to its end, none was found; of a half-done run not all parts were searched.
+  const isSearched = live === null || outlook.places.length === 1;
+  if (sample === null) return learn(isSearched ? { rows: rowsOf(0, true) } : {});
   // Where the sample has met them all, they are counted.
-  const rows = sample.proof.isAll && outlook.places.length === 1 ? sample.proof.rows : outlook.rows;
+  const isAll = sample.proof.isAll && isSearched;
+  const rows = isAll ? sample.proof.rows : outlook.rows;
   learn({
-    rows: { estimated: rows, table: tableRows },
+    rows: isAll ? rowsOf(rows, true) : expected,
     sample: reportOf(sample),
-    estimate: estimateOf(sample, rows, env, base.rowBytes),
-    warnings: [
-      ...first,
-      ...warningsOf(observed(plan, rows ?? plan.stored.survey?.found?.at(-1) ?? null, sample)),
-    ],
+    estimate: estimateOf(sample, rows, env, plan),
+    warnings: [...first, ...warningsOf(observed(plan, rows ?? survey?.found?.at(-1) ?? null, sample))],
     advice: live === null ? await adviceOf(control, env, migration, plan, { sample, rows }) : [],
   });
 }

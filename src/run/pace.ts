@@ -1,4 +1,5 @@
 import { firstChunkSize, nextChunkSize } from '../core/chunk-size.ts';
+import { rowBytesOf } from '../core/survey.ts';
 import type { Session } from '../postgres/session.ts';
 import type { ChunkWork } from './chunk-work.ts';
 import { rolledBack } from './rolled-back.ts';
@@ -38,7 +39,7 @@ export async function measurePace(
 ): Promise<Pace | null> {
   const { env, migration, run } = work;
   const fixed = migration.options.chunkSize ?? env.tuning.chunkSize;
-  let size = fixed ?? firstChunkSize(run.plan.base.rowBytes, env.tuning.maxBytes);
+  let size = fixed ?? firstChunkSize(rowBytesOf(run.plan.base, run.plan.survey), env.tuning.maxBytes);
   const measures: Measure[] = [];
   let tried = 0;
   const startedAt = performance.now();

@@ -21,6 +21,8 @@ export interface Plan {
   readonly sha256: string;
   readonly sql: string;
   readonly warnings: readonly string[];
+  /** Columns of the table that the condition of `select` asks for. */
+  readonly asked: readonly string[];
   /** Its rows could be visited in the order in which they are stored. */
   readonly hasPlaces: boolean;
 }
@@ -58,7 +60,8 @@ export async function planStep(
         ...(keyAs === undefined ? {} : { keyAs }),
       };
       const hasPlaces = whyPlaceless(understood) === null;
-      return { base, stored, sha256: identityOf(shape, base), sql, warnings, hasPlaces };
+      const { asked } = understood;
+      return { base, stored, sha256: identityOf(shape, base), sql, warnings, asked, hasPlaces };
     },
     beginReadOnly,
   );

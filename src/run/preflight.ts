@@ -1,4 +1,5 @@
 import type { Knex } from 'knex';
+import { columnsAsked } from '../core/query-plan.ts';
 import { type QueryFn, catalogOf, resolveBaseTable } from '../migration/base-table.ts';
 import { relationsSql } from '../migration/catalog-sql.ts';
 import { lockedChunk, pickKeys, rowsByKeys } from '../migration/chunk-queries.ts';
@@ -24,6 +25,8 @@ export interface Understood {
   /** Under which names a select that is taken as it stands returns the key. */
   readonly keyAs?: readonly string[];
   readonly warnings: readonly string[];
+  /** Columns of the base table that its condition asks for. */
+  readonly asked: readonly string[];
 }
 
 /** Finds the base table and key of a select, has Postgres plan it, and refuses what stands between the two. */
@@ -43,7 +46,7 @@ export async function understand(
   const columns = author.step.setBased ? [] : await fieldsOf(author, native(selected));
   refuseSharedNames(columns, plan, base, migration.path);
   const warnings = [...selected.warnings, ...foreignKeyNames(columns, plan, base, migration.path)];
-  return { shape: selected, base, warnings };
+  return { shape: selected, base, warnings, asked: columnsAsked(plan, relations) };
 }
 
 async function understandWhole(
@@ -66,7 +69,8 @@ async function understandWhole(
     (name) =>
       `${migration.path}: each chunk reads the CTE "${name}" as a whole: begin with db('${base.name}')`,
   );
-  return { shape, base, keyAs, warnings: [...selected.warnings, ...slow] };
+  const asked = columnsAsked(plan, planned.relations);
+  return { shape, base, keyAs, warnings: [...selected.warnings, ...slow], asked };
 }
 
 /**

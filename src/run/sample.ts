@@ -1,6 +1,6 @@
 import { nodesOf } from '../core/query-plan.ts';
 import { standingOf } from '../core/standing.ts';
-import { matchingOf } from '../core/survey.ts';
+import { matchingOf, rowBytesOf, whyUnknown } from '../core/survey.ts';
 import { openParts } from '../ledger/open-ranges.ts';
 import { totals } from '../ledger/ranges.ts';
 import type { Direction, Run } from '../ledger/rows.ts';
@@ -23,6 +23,10 @@ import { type DataMigration, stepOf } from './step.ts';
 export interface Outlook {
   /** Rows that it will pass to `update`, of a half-done run the rest; null: not known. */
   readonly rows: number | null;
+  /** They are counted. */
+  readonly isCounted: boolean;
+  /** Why they are not known, or null. */
+  readonly why: string | null;
   /** Parts of the table to try chunks in; none where nothing is left or the table is empty. */
   readonly places: readonly Place[];
   /** Who holds or wants a lock for which chunks would wait. */
@@ -38,7 +42,7 @@ export interface Sample {
   readonly pace: Pace | null;
   /** Tables of its statements that a scan from beginning to end takes long. */
   readonly largeTables: readonly string[];
-  /** Columns by which its rows are searched for, of which the planner has no statistics though there are many rows. */
+  /** Columns of its condition of which the planner has no statistics though there are many rows. */
   readonly unanalyzed: readonly string[];
 }
 
@@ -73,7 +77,15 @@ export async function lookAhead(
         plan: plan.stored,
       };
       const { rowsLeft } = standingOf(known, sums);
-      return { rows: rowsLeft === null ? null : Math.round(rowsLeft), places, locks, older };
+      const { survey } = known.plan;
+      return {
+        rows: rowsLeft === null ? null : Math.round(rowsLeft),
+        isCounted: live === null && survey?.each === 1,
+        why: rowsLeft === null ? whyUnknown(survey) : null,
+        places,
+        locks,
+        older,
+      };
     },
     beginReadOnly,
   );
@@ -134,21 +146,18 @@ export async function takeSample(
 ): Promise<Sample | null> {
   const work = workFor(env, migration, 'up', plans.up);
   const down = plans.down === null ? null : workFor(env, migration, 'down', plans.down);
-  const { rowBytes } = plans.up.base;
+  const rowBytes = rowBytesOf(plans.up.base, plans.up.stored.survey);
   const most = rowBytes > 0 ? Math.floor(env.tuning.maxBytes / rowBytes) : provenRows;
   const limit = Math.max(1, Math.min(provenRows, migration.options.chunkSize ?? provenRows, most));
   for (const place of places) {
     const proof = await proveChunk(session, work, down, place, limit);
     if (proof === null) continue;
-    const halves = await compareHalves(session, work, place, limit);
+    const halves = await compareHalves(session, work, place, proof.rows);
     const pace = await measurePace(session, work, places, rows ?? 0);
     const nodes = proof.statements.flatMap(({ plan }) => (plan === null ? [] : nodesOf(plan)));
     const tables = nodes.flatMap(({ table }) => (table === null ? [] : [table]));
     const { base, survey } = plans.up.stored;
     const isLarge = (survey?.rows ?? 0) >= largeTableRows;
-    const conditions = proof.statements[0]?.plan
-      ? nodesOf(proof.statements[0].plan).flatMap((node) => node.conditions)
-      : [];
     const [large, columns] = await withTransaction(
       session,
       env.pinned,
@@ -156,9 +165,8 @@ export async function takeSample(
       beginReadOnly,
     );
     const largeTables = isLarge ? [...large, base.name] : large;
-    const isAsked = (column: string): boolean =>
-      conditions.some((text) => text.split(/[^\w$]+/).includes(column));
-    return { proof, halves, pace, largeTables, unanalyzed: columns.filter(isAsked) };
+    const unanalyzed = columns.filter((column) => plans.up.asked.includes(column));
+    return { proof, halves, pace, largeTables, unanalyzed };
   }
   return null;
 }

@@ -1,6 +1,6 @@
 import { firstChunkSize } from '../core/chunk-size.ts';
 import { type Reach, leastRowsAtEnd, mostRows, narrower, nextReach, nextSetReach } from '../core/reach.ts';
-import { isSparse, keysPerRow } from '../core/survey.ts';
+import { isSparse, keysPerRow, rowBytesOf } from '../core/survey.ts';
 import type { Run } from '../ledger/rows.ts';
 import { rowsWithinBindings } from '../core/statement-limits.ts';
 import type { ChunkOutcome } from './chunk.ts';
@@ -27,7 +27,7 @@ export class Stride {
     const { env, run, step } = work;
     this.#work = work;
     this.#pacer = pacer;
-    const rows = firstChunkSize(run.plan.base.rowBytes, env.tuning.maxBytes);
+    const rows = firstChunkSize(rowBytesOf(run.plan.base, run.plan.survey), env.tuning.maxBytes);
     // The rows of a set-based chunk are not counted before they are written, so it goes by keys; where few rows
     // match at all, these few are one chunk.
     const { survey } = run.plan;

@@ -1,7 +1,7 @@
 import type { Survey } from '../core/survey.ts';
 import type { BaseTable } from '../migration/key.ts';
 import type { SelectShape } from '../migration/select-shape.ts';
-import { surveyQuery } from '../migration/survey-query.ts';
+import { type SurveyQuery, surveyQuery } from '../migration/survey-query.ts';
 import { inOrder, setLocal } from '../postgres/transaction.ts';
 import type { AuthorSelect } from './author-select.ts';
 
@@ -27,16 +27,16 @@ async function drawn(
   base: BaseTable,
   shape: SelectShape | null,
 ): Promise<Survey | null> {
-  const { text, values, each, foundEach } = surveyQuery(base, shape);
+  const query = surveyQuery(base, shape);
   const timeoutMs = Math.min(surveyMs, env.tuning.statementTimeoutMs);
   let survey: Survey | null = null;
   try {
     const [, , { rows }] = await inOrder([
       session.query('savepoint survey'),
       session.query(setLocal([['statement_timeout', `${timeoutMs}ms`]])),
-      session.authorQuery(text, values),
+      session.authorQuery(query.text, query.values),
     ]);
-    survey = surveyOf(rows, each, shape === null ? null : foundEach);
+    survey = surveyOf(rows, query, shape !== null);
   } catch (error) {
     // What is wrong with `select` has been said by now, or the chunks will tell.
     if (!session.usable) throw error;
@@ -47,21 +47,28 @@ async function drawn(
 
 function surveyOf(
   rows: readonly Record<string, unknown>[],
-  each: number,
-  foundEach: number | null,
+  { each, foundEach, isWhole }: SurveyQuery,
+  isAsked: boolean,
 ): Survey | null {
   if (rows.length === 0) {
-    return each === 1 ? { rows: 0, keys: [], found: [0], each, isShuffled: false } : null;
+    if (!isWhole) return null;
+    return { rows: 0, isCounted: true, keys: [], found: [0], each: 1, isShuffled: false };
   }
   let kept = rows;
   while (JSON.stringify(kept.map(({ key }) => key)).length > mostBytes && kept.length > 1) {
     kept = kept.filter((_, index) => (kept.length - 1 - index) % 2 === 0);
   }
+  const { drawn, counted, matching } = rows[0] ?? {};
+  const last = Number(rows.at(-1)?.['found']);
+  const all = matching == null ? last * foundEach : Number(matching);
+  const upTo = ({ found }: Record<string, unknown>, index: number): number =>
+    Math.round(last > 0 ? (Number(found) * all) / last : (all * (index + 1)) / kept.length);
   return {
-    rows: Math.round(Number(rows[0]?.['drawn']) * each),
+    rows: Math.round(counted == null ? Number(drawn) * each : Number(counted)),
+    ...(isWhole ? { isCounted: true } : {}),
     keys: kept.map(({ key }) => key as readonly string[]),
-    found: foundEach === null ? null : kept.map(({ found }) => Math.round(Number(found) * foundEach)),
-    each: foundEach ?? each,
+    found: isAsked ? kept.map(upTo) : null,
+    each: matching == null ? foundEach : 1,
     isShuffled: Math.abs(Number(rows[0]?.['correlation'] ?? 1)) < mostCorrelated,
   };
 }

@@ -15,7 +15,7 @@ import { migrateHere } from '../support/small-run.ts';
 /** What the ledger keeps of a try that failed, also where another worker was quicker than the word of it. */
 
 const names = ledgerNames('umzug_cluster');
-const base = { oid: '0', schema: 'public', name: 't', key: [], blocks: 1, estimatedRows: 100, rowBytes: 0 };
+const base = { oid: '0', schema: 'public', name: 't', key: [], blocks: 1, estimatedRows: 100 };
 
 let database: TestDatabase;
 let session: Session;

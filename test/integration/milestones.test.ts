@@ -62,7 +62,6 @@ describe('a chunk of about so many keys', () => {
         key: [{ name: 'id', type: '"pg_catalog"."uuid"', attnum: 1, collation: '0' }],
         blocks: 1,
         estimatedRows: -1,
-        rowBytes: 0,
       };
       const listed = drawn.map(({ id }) => [id]);
       const survey = { rows, keys: listed, found: null, each: 1, isShuffled: true };
