@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { readdir, rm, stat } from 'node:fs/promises';
 import { createRequire } from 'node:module';
@@ -14,9 +15,13 @@ import { decoratedFields } from './decorated-fields.ts';
  */
 export function typescriptLoader(folder: string, options: JitiOptions): Jiti {
   // Required, not imported: see `postgres/pg`.
-  const { createJiti } = createRequire(import.meta.url)('jiti') as typeof import('jiti');
-  const cache = cacheFolder(folder);
-  if (cache !== null) tidyOnce(cache);
+  const require = createRequire(import.meta.url);
+  const { createJiti } = require('jiti') as typeof import('jiti');
+  const { version } = require('../../package.json') as { version: string };
+  const caches = cacheFolder(folder);
+  if (caches !== null) tidyOnce(caches);
+  // The translator's own key is the file's text: what another version or plugin has made of it must not be taken.
+  const cache = caches === null ? null : path.join(caches, `${version}-${hashOf(String(decoratedFields))}`);
   const make = (tsconfigPaths: string | false): Jiti =>
     createJiti(import.meta.url, {
       fsCache: cache ?? false,
@@ -31,6 +36,10 @@ export function typescriptLoader(folder: string, options: JitiOptions): Jiti {
     // not found, and named; all others do without it.
     return make(false);
   }
+}
+
+function hashOf(text: string): string {
+  return createHash('sha256').update(text).digest('hex').slice(0, 8);
 }
 
 function tsconfigAbove(folder: string): string | false {
@@ -57,11 +66,12 @@ function tidyOnce(cache: string): void {
 
 /** Deletes the translations that were used least lately, where there are more than `mostCached` of them. */
 async function tidyCache(cache: string): Promise<void> {
-  const names = await readdir(cache);
-  if (names.length <= mostCached) return;
+  const entries = await readdir(cache, { recursive: true, withFileTypes: true });
+  const found = entries.filter((entry) => entry.isFile());
+  if (found.length <= mostCached) return;
   const files = await Promise.all(
-    names.map(async (name) => {
-      const file = path.join(cache, name);
+    found.map(async ({ name, parentPath }) => {
+      const file = path.join(parentPath, name);
       const { atimeMs, mtimeMs } = await stat(file);
       return { file, usedMs: Math.max(atimeMs, mtimeMs) };
     }),

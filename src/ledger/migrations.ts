@@ -33,6 +33,25 @@ export async function isExecuted(session: Session, names: LedgerNames, name: str
   return result.rowCount === 1;
 }
 
+/** Records migrations as executed that were not run here; those that are recorded stay as they are. */
+export async function recordBaseline(
+  session: Session,
+  names: LedgerNames,
+  migrations: readonly (FileHashes & { readonly name: string; readonly kind: 'data' | 'schema' })[],
+): Promise<void> {
+  await session.query(
+    `insert into ${names.migrations} (name, kind, file_sha256, imports, is_baseline, executed_at)
+     select m.name, m.kind, m."fileSha256", m.imports, true, clock_timestamp()
+     from json_to_recordset($1::json) as m (name text, kind text, "fileSha256" text, imports jsonb)
+     on conflict (name) do nothing`,
+    [
+      JSON.stringify(
+        migrations.map(({ name, kind, fileSha256, imports }) => ({ name, kind, fileSha256, imports })),
+      ),
+    ],
+  );
+}
+
 /**
  * Records a migration as executed; recording it twice changes nothing, but one that was only marked as executed
  * has been run now.
@@ -44,24 +63,22 @@ export async function recordExecuted(
     readonly name: string;
     readonly kind: 'data' | 'schema';
     readonly runId: string | null;
-    readonly isBaseline?: boolean;
   },
 ): Promise<void> {
   await session.query(
     `insert into ${names.migrations} as m (name, kind, run_id, file_sha256, imports, is_baseline, executed_at)
-     values ($1, $2, $3::bigint, $4, $5::jsonb, $6,
+     values ($1, $2, $3::bigint, $4, $5::jsonb, false,
              coalesce((select finished_at from ${names.runs} where id = $3::bigint), clock_timestamp()))
      on conflict (name) do update
      set run_id = excluded.run_id, is_baseline = false, executed_at = clock_timestamp(),
          file_sha256 = excluded.file_sha256, imports = excluded.imports
-     where m.is_baseline and not excluded.is_baseline`,
+     where m.is_baseline`,
     [
       migration.name,
       migration.kind,
       migration.runId,
       migration.fileSha256,
       JSON.stringify(migration.imports),
-      migration.isBaseline ?? false,
     ],
   );
 }

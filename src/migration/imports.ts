@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import type { Jiti } from 'jiti';
 import type { FileHashes } from '../core/file-drift.ts';
 import { type MigrationFile, unreadable } from './folder.ts';
+import { mayImport } from './plain-text.ts';
 import { migrationLoader } from './translator.ts';
 
 /**
@@ -80,7 +81,8 @@ function existingHash(file: string): string | null {
   }
 }
 
-function contentOf(file: string): Buffer {
+/** What is in the file of a migration. Throws MIGRATION_FILE where it cannot be read. */
+export function contentOf(file: string): Buffer {
   try {
     return readFileSync(file);
   } catch (error) {
@@ -127,6 +129,7 @@ function importsOf(file: string, loader: Jiti): ReadonlyMap<string, string> {
 function specifiersIn(filename: string, source: string, loader: Jiti): readonly string[] {
   if (filename.endsWith('.json')) return [];
   const isTypeScript = /\.[cm]?tsx?$/.test(filename);
+  if (!mayImport(source)) return [];
   // As the loader asks for it: it is translated once.
   const code = isTypeScript ? loader.transform({ filename, source, ts: true, async: true }) : source;
   const found = code.matchAll(isTypeScript ? inTranslation : inJavaScript);

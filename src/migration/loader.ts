@@ -6,8 +6,9 @@ import { nearest } from '../core/names.ts';
 import type { Options, SchemaStep, Select, Verify } from './contract.ts';
 import type { FileHashes } from '../core/file-drift.ts';
 import type { MigrationFile } from './folder.ts';
-import { hashesOfFile } from './imports.ts';
+import { contentOf, hashesOfFile } from './imports.ts';
 import { readOptions } from './options.ts';
+import { plainKind } from './plain-text.ts';
 import { type MarkedUpdate, isSetBased } from './set-based.ts';
 import { migrationLoader } from './translator.ts';
 
@@ -66,6 +67,11 @@ export async function loadMigration(file: MigrationFile): Promise<LoadedMigratio
   const down =
     exports['down'] === undefined ? null : dataStep(label, downOf(label, exports['down']), 'down.');
   return { kind: 'data', ...common, ...step, down, options: readOptions(label, 'data', exports['options']) };
+}
+
+/** The kind of a migration: by its text where that says it plainly, else as `loadMigration` finds and refuses it. */
+export async function kindOf(file: MigrationFile): Promise<LoadedMigration['kind']> {
+  return plainKind(contentOf(file.path).toString('utf8')) ?? (await loadMigration(file)).kind;
 }
 
 function schemaMigration(common: Loaded, label: string, exports: Exports): LoadedMigration {

@@ -1,15 +1,16 @@
 import { type Control, openControl } from '../cluster/control.ts';
 import type { Config } from '../config.ts';
+import type { FileHashes } from '../core/file-drift.ts';
 import { fail } from '../errors.ts';
-import { acceptFiles, forgetExecuted, recordExecuted } from '../ledger/migrations.ts';
+import { acceptFiles, forgetExecuted, recordBaseline } from '../ledger/migrations.ts';
 import { acceptTables, recreatedTables } from '../ledger/recreated.ts';
 import { ensureLedger } from '../ledger/schema.ts';
 import { type TurnOptions, takeTurn } from '../ledger/turn.ts';
 import { type MigrationFile, listMigrations } from '../migration/folder.ts';
 import { hashesOfFile } from '../migration/imports.ts';
-import { loadMigration } from '../migration/loader.ts';
+import { kindOf } from '../migration/loader.ts';
 import type { Session } from '../postgres/session.ts';
-import { withTransaction } from '../postgres/transaction.ts';
+import { reading, withTransaction } from '../postgres/transaction.ts';
 import { type RunEnvironment, makeEnvironment, readServer } from '../run/environment.ts';
 import { type Changed, changedSince } from './checks.ts';
 import { type OtherTool, readOtherTool } from './other-tools.ts';
@@ -70,22 +71,29 @@ export class Bookkeeping {
   /** Marks migrations as executed without running them. Throws RUNNING where one of them is under way. */
   async baseline(request: BaselineRequest): Promise<BaselineReport> {
     const files = await listMigrations(this.#config.migrationsDir);
+    const [wanted, before] = await this.#control.use((session) =>
+      reading(session, async () => [
+        await this.#wanted(session, files, request),
+        await readState(session, this.#config.ledgerSchema),
+      ]),
+    );
+    const asked = new Set(wanted);
+    const unmarked = ({ executed }: LedgerState): readonly MigrationFile[] => {
+      const done = new Set(executed.map(({ name }) => name));
+      return files.filter(({ name }) => asked.has(name) && !done.has(name));
+    };
+    refuseLive(unmarked(before), before);
+    // Before the turn, in which others wait.
+    const read = new Map<string, FileFacts>();
+    for (const file of unmarked(before)) read.set(file.name, await factsOf(file, request));
     return await this.#inTurn(async ({ session, env, turn, state }) => {
-      const wanted = await this.#wanted(session, files, request);
       const executed = new Set(state.executed.map(({ name }) => name));
-      const marked = files.filter(({ name }) => wanted.includes(name) && !executed.has(name));
+      const marked = unmarked(state);
       refuseLive(marked, state);
-      if (marked.length > 0) await ensureLedger(session, env.ledgerSchema, turn);
-      for (const file of marked) {
-        const kind = await kindOf(file, request);
-        const hashes = await hashesOfFile(file);
-        await recordExecuted(session, env.names, {
-          name: file.name,
-          kind,
-          runId: null,
-          isBaseline: true,
-          ...hashes,
-        });
+      if (marked.length > 0) {
+        await ensureLedger(session, env.ledgerSchema, turn);
+        const facts = marked.map(async (file) => read.get(file.name) ?? (await factsOf(file, request)));
+        await recordBaseline(session, env.names, await Promise.all(facts));
       }
       const present = new Set(files.map(({ name }) => name));
       return {
@@ -160,10 +168,13 @@ interface OwnTurn {
 }
 
 /** Legacy files need not be what this tool runs: what another tool has executed was a schema migration. */
-async function kindOf(file: MigrationFile, { kind }: BaselineRequest): Promise<'data' | 'schema'> {
-  const loading = loadMigration(file).then((loaded) => loaded.kind);
-  return kind === 'from' ? await loading.catch(() => 'schema' as const) : await loading;
+async function factsOf(file: MigrationFile, { kind: from }: BaselineRequest): Promise<FileFacts> {
+  const found = kindOf(file);
+  const kind = await (from === 'from' ? found.catch(() => 'schema' as const) : found);
+  return { name: file.name, kind, ...(await hashesOfFile(file)) };
 }
+
+type FileFacts = FileHashes & { readonly name: string; readonly kind: 'data' | 'schema' };
 
 function requireExecuted(name: string, { executed }: LedgerState): void {
   const names = executed.map((one) => one.name);

@@ -10,7 +10,7 @@ import type { Run } from '../ledger/rows.ts';
 import { findLiveRun, latestRuns } from '../ledger/runs.ts';
 import { ledgerNames, readLedgerVersion } from '../ledger/schema.ts';
 import type { MigrationFile } from '../migration/folder.ts';
-import { loadMigration } from '../migration/loader.ts';
+import { kindOf } from '../migration/loader.ts';
 import type { Session } from '../postgres/session.ts';
 import { reading } from '../postgres/transaction.ts';
 import { type Attendance, attendanceOf } from './attendance.ts';
@@ -92,11 +92,11 @@ export async function statusReport(
 
 /** The kind of what never ran stands in its file; a file that does not load has none. */
 async function addKinds(statuses: MigrationStatus[], files: readonly MigrationFile[]): Promise<void> {
+  const byName = new Map(files.map((file) => [file.name, file]));
   for (const [index, status] of statuses.entries()) {
-    const file = files.find(({ name }) => name === status.name);
+    const file = byName.get(status.name);
     if (status.kind !== null || file === undefined) continue;
-    const loaded = await loadMigration(file).catch(() => null);
-    statuses[index] = { ...status, kind: loaded?.kind ?? null };
+    statuses[index] = { ...status, kind: await kindOf(file).catch(() => null) };
   }
 }
 

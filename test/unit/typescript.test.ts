@@ -1,4 +1,12 @@
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -17,7 +25,7 @@ afterEach(() => {
 async function load(): Promise<unknown> {
   const file = path.join(folder, 'a.ts');
   writeFileSync(file, 'export const a: number = 1;');
-  return await typescriptLoader(folder, {}).import(file);
+  return await typescriptLoader(folder, { moduleCache: false }).import(file);
 }
 
 describe('what was translated', () => {
@@ -38,6 +46,26 @@ describe('what was translated', () => {
     expect(readdirSync(path.join(folder, '.cache/umzug-cluster'))).toHaveLength(1);
   });
 
+  it('is not taken from another version of the product, nor of its own translation', async () => {
+    const cache = path.join(folder, 'node_modules/.cache/umzug-cluster');
+    mkdirSync(cache, { recursive: true });
+    await load();
+    const [own = ''] = readdirSync(cache);
+    expect(own).toMatch(/^\d+\.\d+\.\d+.*-[\da-f]{8}$/);
+    const [file = ''] = readdirSync(path.join(cache, own));
+    const made = path.join(cache, own, file);
+    const spoilt = readFileSync(made, 'utf8').replace('= 1', '= 2');
+    rmSync(path.join(cache, own), { recursive: true });
+    // As earlier versions kept it, and as another one keeps it.
+    for (const place of ['.', own.replace(/^\d+/, '99')]) {
+      mkdirSync(path.join(cache, place), { recursive: true });
+      writeFileSync(path.join(cache, place, file), spoilt);
+    }
+    expect(await load()).toMatchObject({ a: 1 });
+    writeFileSync(made, spoilt);
+    expect(await load()).toMatchObject({ a: 2 });
+  });
+
   it('does not grow for ever: what was used least lately is deleted', async () => {
     const cache = path.join(folder, 'node_modules/.cache/umzug-cluster');
     mkdirSync(cache, { recursive: true });
@@ -47,8 +75,12 @@ describe('what was translated', () => {
       utimesSync(file, no, no);
     }
     await load();
-    await until('it is tidied', () => readdirSync(cache).length <= 2_502);
-    const left = readdirSync(cache);
+    const filesIn = (): readonly string[] =>
+      readdirSync(cache, { recursive: true, withFileTypes: true })
+        .filter((entry) => entry.isFile())
+        .map(({ name }) => name);
+    await until('it is tidied', () => filesIn().length <= 2_502);
+    const left = filesIn();
     expect(left).toContain('5100.mjs');
     expect(left).not.toContain('2600.mjs');
     expect(
