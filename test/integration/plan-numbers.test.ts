@@ -20,7 +20,8 @@ async function planOf(
       alter table t alter pad set storage external; ${seed}`);
     const { dir } = makeProject({ 'a.ts': migration(select, options) });
     const migrator = await createMigrator({ cwd: dir, databaseUrl: url });
-    const { report } = await migrator.plan().finally(() => migrator.close());
+    const { report } = await migrator.plan();
+    await migrator.close();
     const [plan] = report.migrations;
     if (plan === undefined) throw new Error('nothing was planned');
     // The connection of this test is one of this process.
