@@ -14,7 +14,7 @@ import {
   setMigration,
 } from '../support/project.ts';
 
-// 60 kills, of which a worker's takes its whole group afterwards; FAULTS_LONG=1: 1,020.
+// 60 kills, of which a worker's takes its whole group afterwards; FAULTS_LONG=1: 1,020, and 200 in one run.
 const isLong = process.env['FAULTS_LONG'] === '1';
 const rounds = 30;
 const tables = isLong ? 17 : 1;
@@ -121,6 +121,45 @@ it(
     });
   },
   timeout,
+);
+
+// Sixteen without progress end a run.
+const deaths = 200;
+
+it.runIf(isLong)(
+  `bears ${deaths} killed workers in one run, each of which has committed a chunk`,
+  async () => {
+    await withDatabase(async ({ url, client }) => {
+      await client.query(`${createCounters}; create table given (pid int)`);
+      const source = rowsMigration(0.1).replace(
+        'await db(',
+        "await db('given').insert({ pid: process.pid }); await db(",
+      );
+      const { dir } = makeProject({ 'a.ts': source });
+      const env = { UMZUG_CLUSTER_LANES: '1' };
+      const running = start(['up', '--workers', '2', '--chunk-size', '2'], { cwd: dir, url, env });
+      const dead: number[] = [];
+      while (dead.length < deaths) {
+        const victim = await until('another worker has committed a chunk', async () => {
+          const pids = childrenOf(running.pid).filter((pid) => !dead.includes(pid));
+          const { rows } = await client.query<{ pid: number }>(
+            'select pid from given where pid = any ($1) limit 1',
+            [pids],
+          );
+          return rows[0]?.pid;
+        });
+        kill(victim);
+        dead.push(victim);
+      }
+      hurry(dir);
+      const { code, stderr } = await running.outcome;
+      expect(code, stderr).toBe(0);
+      expect(stderr.match(/worker \d+ died/g)).toHaveLength(deaths);
+      await allGone(running);
+      expect(await counts(client)).toEqual({ n: [1], writes: counterRows, ids: counterRows });
+    });
+  },
+  3_600_000,
 );
 
 it.each([

@@ -7,7 +7,9 @@ import { inspectSelect } from '../../src/migration/select-shape.ts';
 import { createMigrator } from '../../src/index.ts';
 import { asSubquery } from '../../src/migration/whole-select.ts';
 import { documented } from '../support/documented.ts';
+import { withDatabase } from '../support/database.ts';
 import { makeProject } from '../support/project.ts';
+import { migrateHere } from '../support/small-run.ts';
 import { type Query, alike, built, whole } from '../support/queries.ts';
 import { Selects } from '../support/selects.ts';
 
@@ -111,4 +113,28 @@ it.each([
     export const select = (db) => ${select};
     export const update = () => undefined;`;
   expect(await selects.run([source])).toEqual([expect.stringMatching(said)]);
+});
+
+it('is checked and hashed no more often for ten chunks than for one, with 20,000 values in it', async () => {
+  await withDatabase(async ({ url, client }) => {
+    await client.query(`create table t (id int primary key, hashed int);
+      insert into t (id) select generate_series(1, 100); analyze t`);
+    // Each check and each hash makes a text of every value.
+    const source = `
+      let texts = 0;
+      const id = (no) => ({ toPostgres: () => no, toJSON: () => ((texts += 1), no) });
+      const ids = Array.from({ length: 20_000 }, (_, index) => id(index + 1));
+      export const options = { chunkSize: 10 };
+      export const select = (db) => db('t').select('id').whereIn('id', ids);
+      export const update = (db, rows) =>
+        db('t').whereRaw('id = any (?)', [rows.map(({ id }) => id)]).update({ hashed: texts });`;
+    await migrateHere(makeProject({ 'a.ts': source }).dir, url);
+    const { rows } = await client.query<{ hashed: number[]; chunks: number }>(
+      `select (select array_agg(distinct hashed) from t) as hashed,
+              (select sum(chunks)::int from umzug_cluster.ranges) as chunks`,
+    );
+    expect(rows[0]?.chunks).toBeGreaterThanOrEqual(10);
+    expect(rows[0]?.hashed, 'the same at the first chunk and at the last').toEqual([expect.any(Number)]);
+    expect(rows[0]?.hashed[0]).toBeGreaterThan(0);
+  });
 });
