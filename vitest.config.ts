@@ -6,7 +6,10 @@ export default defineConfig({
     alias: [
       { find: /^umzug-cluster$/, replacement: path.resolve(import.meta.dirname, 'src/index.ts') },
       // It starts processes of its own, which need the build.
-      { find: /^umzug-cluster\/testing$/, replacement: path.resolve(import.meta.dirname, 'dist/testing.js') },
+      {
+        find: /^umzug-cluster\/testing$/,
+        replacement: path.resolve(import.meta.dirname, 'dist/testing/index.js'),
+      },
     ],
   },
   test: {

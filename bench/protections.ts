@@ -53,8 +53,8 @@ export const protections: readonly Protection[] = [
       },
       {
         file: 'run/tuples.js',
-        from: 'export async function readTuples(session, base) {',
-        to: 'export async function readTuples() { return { updated: 0, deleted: 0, isPlain: true };',
+        from: 'export async function readWriteCounters(session, base) {',
+        to: 'export async function readWriteCounters() { return { updated: 0, deleted: 0, isPlain: true };',
       },
     ],
   },

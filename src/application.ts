@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs';
-import type { Config, ConfigInput } from './config.ts';
+import type { Config, ConfigInput } from './config/config.ts';
 import { fail } from './errors.ts';
-import type { LogRecord } from './core/log-events.ts';
+import type { LogRecord } from './core/config/log-events.ts';
 import type { Logger } from './logger.ts';
-import type { Migrator } from './migrator.ts';
+import type { Migrator } from './migrator/migrator.ts';
 
 /** How an application that migrates at its start says what to run, and where. */
 export interface CreateMigratorInput {
@@ -36,8 +36,8 @@ const silent: Logger = {
  */
 export async function createMigrator(input: CreateMigratorInput = {}): Promise<Migrator> {
   refuseBundle();
-  const { loadConfig } = await import('./config.ts');
-  const { openMigrator } = await import('./migrator.ts');
+  const { loadConfig } = await import('./config/config.ts');
+  const { openMigrator } = await import('./migrator/migrator.ts');
   const flags: ConfigInput['flags'] = {
     knexfile: input.knexfile,
     env: input.env,
@@ -67,7 +67,8 @@ function refuseBundle(): void {
   // In full: the loader of CommonJS migrations, which load this file too, knows it in no other form.
   const url = import.meta.url as string | undefined;
   const isHere = (file: string): boolean => existsSync(new URL(file, url));
-  if (url !== undefined && (isHere('./cluster/worker.js') || isHere('./cluster/worker.ts'))) return;
+  if (url !== undefined && (isHere('./cluster/worker/worker.js') || isHere('./cluster/worker/worker.ts')))
+    return;
   throw fail('CONFIG', {
     message: 'umzug-cluster was bundled into the application',
     detail: `it starts processes of its own files, which are not there: ${url ?? 'the place of the bundle is not known'}`,

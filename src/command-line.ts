@@ -1,9 +1,9 @@
-import { endedEarly, ownProcess } from './cluster/own-process.ts';
-import { endWithoutAWord, wasBlocked } from './cluster/process-watch.ts';
+import { endedEarly, ownProcess } from './cluster/process/own-process.ts';
+import { endWithoutAWord, wasBlocked } from './cluster/process/process-watch.ts';
 import { main } from './commands/main.ts';
-import { lastWords, reportError, takeWarnings, wishesIn } from './commands/report.ts';
+import { lastWords, reportError, takeWarnings, earlyFlags } from './commands/frame/report.ts';
 import { fail } from './errors.ts';
-import { reportStray } from './migration/strays.ts';
+import { reportUnhandled } from './migration/handle/unhandled-errors.ts';
 
 /** The process of the command line: its exit code, its streams, and what becomes of errors that nobody caught. */
 
@@ -11,7 +11,7 @@ import { reportStray } from './migration/strays.ts';
 const lingerMs = 500;
 
 const args = process.argv.slice(2);
-const wants = wishesIn(args);
+const wants = earlyFlags(args);
 const { env, stdout, stderr } = process;
 
 // The reader of stdout or stderr may go away (`| head`): no reason to stop a run half-way.
@@ -26,7 +26,7 @@ process.on('exit', () => {
   if (wasBlocked()) endWithoutAWord();
 });
 process.on('uncaughtException', (error) => {
-  if (reportStray(error)) return;
+  if (reportUnhandled(error)) return;
   exitCode = reportError({ stdout, stderr }, error, wants);
   process.exit();
 });

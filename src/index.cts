@@ -4,8 +4,11 @@ import type * as esm from './index.ts' with { 'resolution-mode': 'import' };
  * What CommonJS requires where it cannot require an ES module, as under jest: copies of what migration files use, made
  * by a second compilation. Node itself never comes here: it takes `index.js` for both.
  */
-const { setBased } = require('./cjs/migration/set-based.js') as Pick<typeof esm, 'setBased'>;
-const { updateRows } = require('./cjs/migration/update-rows.js') as Pick<typeof esm, 'updateRows'>;
+const { setBased } = require('./cjs/migration/contract/set-based.js') as Pick<typeof esm, 'setBased'>;
+const { updateRows } = require('./cjs/migration/update-rows/update-rows.js') as Pick<
+  typeof esm,
+  'updateRows'
+>;
 const { UmzugClusterError } = require('./cjs/errors.js') as Pick<typeof esm, 'UmzugClusterError'>;
 
 const createMigrator: typeof esm.createMigrator = async (input) => {

@@ -11,9 +11,9 @@ export type {
   SetBasedUpdate,
   Update,
   Verify,
-} from './migration/contract.ts';
-export { setBased } from './migration/set-based.ts';
-export { updateRows } from './migration/update-rows.ts';
+} from './migration/contract/contract.ts';
+export { setBased } from './migration/contract/set-based.ts';
+export { updateRows } from './migration/update-rows/update-rows.ts';
 export { createMigrator } from './application.ts';
 export type { CreateMigratorInput } from './application.ts';
 export type {
@@ -28,7 +28,7 @@ export type {
   StatusReport,
   UpOptions,
   VerifyReport,
-} from './migrator.ts';
-export type { Progress } from './core/progress.ts';
+} from './migrator/migrator.ts';
+export type { Progress } from './core/progress/progress.ts';
 export { UmzugClusterError } from './errors.ts';
 export type { ErrorCode } from './errors.ts';

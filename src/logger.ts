@@ -1,9 +1,9 @@
 import { createRequire } from 'node:module';
 import type { DestinationStream, Logger as Pino } from 'pino';
-import type { LogLevel, Output } from './config.ts';
-import type { LogRecord } from './core/log-events.ts';
-import { loggable } from './core/loggable.ts';
-import { redact } from './core/redact.ts';
+import type { LogLevel, Output } from './config/config.ts';
+import type { LogRecord } from './core/config/log-events.ts';
+import { loggable } from './core/errors/loggable.ts';
+import { redact } from './core/errors/redact.ts';
 
 /** Writes the records of `core/log-events` to stderr. */
 export interface Logger {

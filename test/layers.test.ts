@@ -1,50 +1,89 @@
-import { readFileSync, readdirSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 
 /**
- * Every file of `src/`, lowest first: a file imports only from files before it. It is also the order in
- * which to read the code. A name that ends with a slash stands for the files of a folder that may import
- * each other, without a cycle.
+ * The rooms of `src/`, lowest first, which is also the order in which to read them. A file imports only from its own
+ * room and from rooms above it in this table, types included; the files of a room may import each other, without a
+ * cycle. A name with a slash at its end is a folder, without those below it.
  */
 const order = [
+  // What is true without a database: numbers, words, decisions.
+  'core/values/',
+  'core/config/',
+  'core/errors/',
   'errors.ts',
-  'core/',
+  'core/plan/',
+  'core/size/',
+  'core/progress/',
+  // Where to connect and what to say.
   'config/',
-  'config.ts',
   'logger.ts',
   'postgres/',
   'postgres/embedded/',
-  'migration/',
+  // What an author writes, and what it means to Postgres.
+  'migration/contract/',
+  'migration/sql/',
+  'migration/key/',
+  'migration/handle/',
+  'migration/update-rows/',
+  'migration/select/',
+  'migration/chunk/',
+  'migration/table/',
+  'migration/file/',
+  'migration/create/',
+  // What is kept in the database.
   'ledger/',
-  'run/',
-  'cluster/',
+  'ledger/run/',
+  'ledger/look/',
+  // The life of a run, from its plan to its end.
+  'run/checks/',
+  'run/context/',
+  'run/analyze/',
+  'run/chunk/',
+  'run/lane/',
+  'run/lifecycle/',
+  'run/schema/',
+  'run/dry-run/',
+  // The processes that share it.
+  'cluster/process/',
+  'cluster/worker/',
+  'cluster/primary/',
+  // Which migrations are run, in which order, by whom.
+  'migrator/pending/',
+  'migrator/plan/',
+  'migrator/status/',
   'migrator/',
-  'migrator.ts',
+  // What applications, authors and people at a terminal call.
   'application.ts',
   'index.ts',
   'index.cts',
+  'testing/command/',
+  'testing/contract/',
+  'testing/database/',
+  'testing/checks/',
   'testing/',
-  'testing.ts',
+  'commands/frame/',
+  'commands/run/',
+  'commands/control/',
+  'commands/look/',
+  'commands/ledger/',
+  'commands/project/',
   'commands/',
   'command-line.ts',
   'cli.ts',
 ] as const;
 
-/**
- * Files that may import a type from above, which leaves nothing at run time: the parts of the migrator
- * speak of what its front declares.
- */
-const typesFromAbove: Readonly<Record<string, string>> = { 'migrator/': 'migrator.ts' };
-
 const root = path.join(import.meta.dirname, '..');
 const mostLines = 400;
+const mostFiles = 15;
+const mostFilesWithoutReadme = 6;
 
 interface Source {
   readonly file: string;
   readonly text: string;
-  /** Files below `src/` that it imports; `typeOnly` leaves nothing at run time. */
-  readonly imports: readonly { readonly file: string; readonly typeOnly: boolean }[];
+  /** Files below `src/` that it imports, types included. */
+  readonly imports: readonly string[];
 }
 
 function filesBelow(folder: string): string[] {
@@ -56,18 +95,11 @@ function filesBelow(folder: string): string[] {
 const sources: readonly Source[] = filesBelow('src').map((file) => {
   const text = readFileSync(path.join(root, 'src', file), 'utf8');
   const found = text.matchAll(
-    /(?:^|\n)(?:import|export)\s+(type\s+)?(?:[^;'"]*?\sfrom\s+)?'(\.[^']+)'|\bimport\(\s*'(\.[^']+)'\s*\)/g,
+    /(?:^|\n)(?:import|export)\s+(?:type\s+)?(?:[^;'"]*?\sfrom\s+)?'(\.[^']+)'|\bimport\(\s*'(\.[^']+)'\s*\)/g,
   );
-  const imports = [...found].map(([, type, from, lazily]) => ({
-    file: path.join(path.dirname(file), from ?? lazily ?? ''),
-    typeOnly: type !== undefined,
-  }));
+  const imports = [...found].map(([, from, lazily]) => path.join(path.dirname(file), from ?? lazily ?? ''));
   return { file, text, imports };
 });
-
-function isTypeFromAbove(file: string, target: Source['imports'][number]): boolean {
-  return target.typeOnly && typesFromAbove[`${path.dirname(file)}/`] === target.file;
-}
 
 function layerOf(file: string): number {
   const folder = `${path.dirname(file)}/`;
@@ -80,22 +112,17 @@ describe('layers', () => {
     expect(unknown).toEqual([]);
   });
 
-  it('lets a file import only what stands below it', () => {
+  it('lets a file import only from its own room and those before it', () => {
     const upward = sources.flatMap(({ file, imports }) =>
       imports
-        .filter((target) => layerOf(target.file) > layerOf(file) && !isTypeFromAbove(file, target))
-        .map((target) => `${file} imports ${target.file}`),
+        .filter((target) => layerOf(target) > layerOf(file))
+        .map((target) => `${file} imports ${target}`),
     );
     expect(upward).toEqual([]);
   });
 
   it('has no import cycle', () => {
-    const graph = new Map(
-      sources.map(({ file, imports }) => [
-        file,
-        imports.filter((target) => !isTypeFromAbove(file, target)).map((target) => target.file),
-      ]),
-    );
+    const graph = new Map(sources.map(({ file, imports }) => [file, imports]));
     const done = new Set<string>();
     const visit = (file: string, above: readonly string[]): string[] => {
       if (above.includes(file)) return [[...above.slice(above.indexOf(file)), file].join(' -> ')];
@@ -124,9 +151,9 @@ describe('who may do what', () => {
     sources.filter(({ text }) => pattern.test(withoutComments(text))).map(({ file }) => file);
 
   it('lets only config read the environment', () => {
-    const readers = where(/process\.env\b/).filter((file) => !/^config(\.ts|\/)/.test(file));
+    const readers = where(/process\.env\b/).filter((file) => !/^config\//.test(file));
     // An application and the kit pass a database URL on through the environment that config reads.
-    expect(readers).toEqual(['application.ts', 'testing/environment.ts']);
+    expect(readers).toEqual(['application.ts', 'testing/command/environment.ts']);
   });
 
   it('lets only the command line set the exit code', () => {
@@ -139,8 +166,8 @@ describe('who may do what', () => {
   });
 
   it('lets only the command line end the process, and a worker its own', () => {
-    const watching = 'cluster/process-watch-thread.ts';
-    expect(where(/process\.exit\(/)).toEqual([watching, 'cluster/worker.ts', 'command-line.ts']);
+    const watching = 'cluster/process/process-watch-thread.ts';
+    expect(where(/process\.exit\(/)).toEqual([watching, 'cluster/worker/worker.ts', 'command-line.ts']);
   });
 
   it('lets only errors declare error classes', () => {
@@ -154,6 +181,16 @@ describe('who may do what', () => {
 });
 
 describe('size', () => {
+  it(`keeps every room within ${mostFiles} files, and explains the larger ones`, () => {
+    const rooms = [...new Set(sources.map(({ file }) => path.dirname(file)))].filter((room) => room !== '.');
+    for (const room of rooms) {
+      const { length } = sources.filter(({ file }) => path.dirname(file) === room);
+      expect(length, room).toBeLessThanOrEqual(mostFiles);
+      const isExplained = existsSync(path.join(root, 'src', room, 'README.md'));
+      if (length > mostFilesWithoutReadme) expect(isExplained, room).toBe(true);
+    }
+  });
+
   it(`keeps every file within ${mostLines} lines`, () => {
     const files = [
       ...filesBelow('src').map((file) => `src/${file}`),

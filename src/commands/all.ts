@@ -1,21 +1,21 @@
-import type { Command } from './command.ts';
-import { baseline } from './baseline.ts';
-import { cancel } from './cancel.ts';
-import { create } from './create.ts';
-import { down } from './down.ts';
-import { executed } from './executed.ts';
-import { init } from './init.ts';
-import { pause } from './pause.ts';
-import { pending } from './pending.ts';
-import { plan } from './plan.ts';
-import { repair } from './repair.ts';
-import { resume } from './resume.ts';
-import { retry } from './retry.ts';
-import { set } from './set.ts';
-import { status } from './status.ts';
-import { up } from './up.ts';
-import { validate } from './validate.ts';
-import { verify } from './verify.ts';
+import type { Command } from './frame/command.ts';
+import { baseline } from './ledger/baseline.ts';
+import { cancel } from './control/cancel.ts';
+import { create } from './project/create.ts';
+import { down } from './run/down.ts';
+import { executed } from './look/executed.ts';
+import { init } from './project/init.ts';
+import { pause } from './control/pause.ts';
+import { pending } from './look/pending.ts';
+import { plan } from './look/plan.ts';
+import { repair } from './ledger/repair.ts';
+import { resume } from './control/resume.ts';
+import { retry } from './run/retry.ts';
+import { set } from './control/set.ts';
+import { status } from './look/status.ts';
+import { up } from './run/up.ts';
+import { validate } from './look/validate.ts';
+import { verify } from './look/verify.ts';
 
 /** Every command, in the order in which `--help` lists them. */
 export const commands: readonly Command[] = [

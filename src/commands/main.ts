@@ -2,11 +2,11 @@ import { createRequire } from 'node:module';
 import type makeParser from 'yargs';
 import { exitMeanings } from '../errors.ts';
 import { commands } from './all.ts';
-import { toYargs } from './command.ts';
-import { globalOptions } from './globals.ts';
-import type { Io } from './output.ts';
-import { reportError, wishesIn } from './report.ts';
-import { drawHelpOnDemand, refuseWhatYargsPassesOver, usageError } from './usage.ts';
+import { toYargs } from './frame/command.ts';
+import { globalOptions } from './frame/globals.ts';
+import type { Io } from './frame/output.ts';
+import { reportError, earlyFlags } from './frame/report.ts';
+import { drawHelpOnDemand, refuseWhatYargsPassesOver, usageError } from './frame/usage.ts';
 
 const require = createRequire(import.meta.url);
 
@@ -21,7 +21,7 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
     await parse(argv, io);
     return 0;
   } catch (error) {
-    return reportError(io, error, wishesIn(argv));
+    return reportError(io, error, earlyFlags(argv));
   }
 }
 

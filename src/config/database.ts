@@ -1,4 +1,4 @@
-import { redact } from '../core/redact.ts';
+import { redact } from '../core/errors/redact.ts';
 import { fail } from '../errors.ts';
 import type { Knexfile } from './knexfile.ts';
 import { checkUrl, hostsOf, isPort, isPostgresUrl, parameterOf, parseUrl } from './url.ts';

@@ -1,7 +1,7 @@
 import { lstatSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { type UmzugClusterError, fail } from '../errors.ts';
-import { didYouMean, nearest } from '../core/names.ts';
+import { didYouMean, nearest } from '../core/values/names.ts';
 import { loaded } from './load-error.ts';
 import { typescriptLoader } from './typescript.ts';
 

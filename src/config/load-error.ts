@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { redact } from '../core/redact.ts';
+import { redact } from '../core/errors/redact.ts';
 import { type ErrorCode, UmzugClusterError, accessHint, fail, messageOf } from '../errors.ts';
 
 // Nothing that a migration is made of takes so long to load; what does waits for something that never comes.

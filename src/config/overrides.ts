@@ -1,7 +1,7 @@
-import { didYouMean } from '../core/names.ts';
-import { stripControls } from '../core/redact.ts';
-import { type Setting, type Tuning, settings } from '../core/settings.ts';
-import { type Overrides, type Steerable, steerable } from '../core/steering.ts';
+import { didYouMean } from '../core/values/names.ts';
+import { stripControls } from '../core/errors/redact.ts';
+import { type Setting, type Tuning, settings } from '../core/config/settings.ts';
+import { type Overrides, type Steerable, steerable } from '../core/config/steering.ts';
 import { fail } from '../errors.ts';
 import type { UmzugClusterError } from '../errors.ts';
 import { readSetting } from './tuning.ts';

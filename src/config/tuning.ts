@@ -1,10 +1,10 @@
-import { durationExamples, formatDuration, parseDuration } from '../core/duration.ts';
-import { defaultTuning, settings } from '../core/settings.ts';
-import type { NumberSetting, Setting, Tuning } from '../core/settings.ts';
-import { stripControls } from '../core/redact.ts';
+import { durationExamples, formatDuration, parseDuration } from '../core/config/duration.ts';
+import { defaultTuning, settings } from '../core/config/settings.ts';
+import type { NumberSetting, Setting, Tuning } from '../core/config/settings.ts';
+import { stripControls } from '../core/errors/redact.ts';
 import { fail } from '../errors.ts';
 import type { UmzugClusterError } from '../errors.ts';
-import { didYouMean } from '../core/names.ts';
+import { didYouMean } from '../core/values/names.ts';
 
 /** Where a value was written: its name in messages, and the code of the error about it. */
 interface Place {

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
-import { didYouMean } from '../core/names.ts';
-import { stripControls } from '../core/redact.ts';
+import { didYouMean } from '../core/values/names.ts';
+import { stripControls } from '../core/errors/redact.ts';
 import { type UmzugClusterError, fail, messageOf } from '../errors.ts';
 
 const example = 'postgres://user@host:5432/database';

@@ -1,4 +1,4 @@
-import type { FileHashes } from '../core/file-drift.ts';
+import type { FileHashes } from '../core/values/file-drift.ts';
 import type { Session } from '../postgres/session.ts';
 import type { LedgerNames } from './schema.ts';
 

@@ -1,4 +1,4 @@
-import { liveStates, runStates } from '../core/states.ts';
+import { liveStates, runStates } from '../core/config/states.ts';
 import { pg } from '../postgres/pg.ts';
 import { fail } from '../errors.ts';
 import type { Session } from '../postgres/session.ts';

@@ -1,28 +1,28 @@
-import { counted } from '../core/numbers.ts';
-import type { Control } from '../cluster/control.ts';
-import { workOn } from '../cluster/own-process.ts';
-import type { Primary } from '../cluster/primary.ts';
+import { counted } from '../core/values/numbers.ts';
+import type { Control } from '../cluster/worker/control.ts';
+import { workOn } from '../cluster/process/own-process.ts';
+import type { Primary } from '../cluster/primary/primary.ts';
 import { UmzugClusterError, fail } from '../errors.ts';
 import { isExecuted } from '../ledger/migrations.ts';
-import { totals } from '../ledger/ranges.ts';
-import type { Direction, Run } from '../ledger/rows.ts';
+import { totals } from '../ledger/run/ranges.ts';
+import type { Direction, Run } from '../ledger/run/rows.ts';
 import type { Logger } from '../logger.ts';
-import type { MigrationFile } from '../migration/folder.ts';
-import { type LoadedMigration, loadMigration } from '../migration/loader.ts';
-import { checkOffline } from '../migration/offline.ts';
+import type { MigrationFile } from '../migration/file/folder.ts';
+import { type LoadedMigration, loadMigration } from '../migration/file/loader.ts';
+import { checkOffline } from '../migration/file/offline.ts';
 import { sayLeft } from './left.ts';
-import type { MigrationOutcome, UpOptions } from './requests.ts';
-import type { RunEnvironment } from '../run/environment.ts';
-import { codeOf } from '../run/failure.ts';
-import { planStep } from '../run/plan.ts';
-import { type DataMigration, stepOf } from '../run/step.ts';
-import { refuseBuiltUpon, refuseWithoutGround } from '../run/order.ts';
-import { type Turn, leftToOthers, registerUp } from '../run/register.ts';
+import type { MigrationOutcome, UpOptions } from './pending/requests.ts';
+import type { RunEnvironment } from '../run/context/environment.ts';
+import { codeOf } from '../run/lane/failure.ts';
+import { planStep } from '../run/analyze/plan.ts';
+import { type DataMigration, stepOf } from '../run/context/step.ts';
+import { refuseBuiltUpon, refuseWithoutGround } from '../run/checks/order.ts';
+import { type Turn, leftToOthers, registerUp } from '../run/lifecycle/register.ts';
 import type { Session } from '../postgres/session.ts';
 import { inOneTrip, withTransaction } from '../postgres/transaction.ts';
-import { findRetriable, retryQuarantined } from '../run/retry.ts';
-import { registerDown } from '../run/revert.ts';
-import { type SchemaMigration, runSchemaStep } from '../run/schema-step.ts';
+import { findRetriable, retryQuarantined } from '../run/lifecycle/retry.ts';
+import { registerDown } from '../run/lifecycle/revert.ts';
+import { type SchemaMigration, runSchemaStep } from '../run/schema/schema-step.ts';
 
 /** What Umzug calls for each migration. */
 export interface Executor {

@@ -1,10 +1,10 @@
-import type { Control } from '../cluster/control.ts';
-import { rowsLeft } from '../core/numbers.ts';
-import type { Run } from '../ledger/rows.ts';
+import type { Control } from '../cluster/worker/control.ts';
+import { rowsLeft } from '../core/values/numbers.ts';
+import type { Run } from '../ledger/run/rows.ts';
 import type { Logger } from '../logger.ts';
-import type { RunEnvironment } from '../run/environment.ts';
-import { lookForLeft, lookMs } from '../run/left-behind.ts';
-import type { DataMigration } from '../run/step.ts';
+import type { RunEnvironment } from '../run/context/environment.ts';
+import { lookForLeft, lookMs } from '../run/lifecycle/left-behind.ts';
+import type { DataMigration } from '../run/context/step.ts';
 
 // The server stops by itself; a network that is dead does not.
 const answerMs = lookMs + 500;

@@ -1,16 +1,16 @@
-import type { Control } from '../cluster/control.ts';
-import type { Config } from '../config.ts';
-import type { Verb } from '../core/operate.ts';
-import type { Overrides } from '../core/steering.ts';
-import type { Direction } from '../ledger/rows.ts';
-import { listMigrations } from '../migration/folder.ts';
+import type { Control } from '../cluster/worker/control.ts';
+import type { Config } from '../config/config.ts';
+import type { Verb } from '../core/config/operate.ts';
+import type { Overrides } from '../core/config/steering.ts';
+import type { Direction } from '../ledger/run/rows.ts';
+import { listMigrations } from '../migration/file/folder.ts';
 import type { Session } from '../postgres/session.ts';
 import { reading, withTransaction } from '../postgres/transaction.ts';
-import { makeEnvironment, readServer } from '../run/environment.ts';
-import type { RunEnvironment } from '../run/environment.ts';
-import { adjust, foresee, operate } from '../run/operate.ts';
-import { readState } from './state.ts';
-import { unknownName } from './umzug.ts';
+import { makeEnvironment, readServer } from '../run/context/environment.ts';
+import type { RunEnvironment } from '../run/context/environment.ts';
+import { adjust, foresee, operate } from '../run/lifecycle/operate.ts';
+import { readState } from './pending/state.ts';
+import { unknownName } from './pending/umzug.ts';
 
 /** How a run stands after an operator's word, as `--json` prints it. */
 export interface OperatedRun {

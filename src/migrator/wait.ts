@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Progress } from '../core/progress.ts';
+import type { Progress } from '../core/progress/progress.ts';
 import { fail } from '../errors.ts';
 import type { Logger } from '../logger.ts';
-import { revertingError } from '../run/drift.ts';
-import type { MigrationFile } from '../migration/folder.ts';
-import type { Migrator } from '../migrator.ts';
-import { chosen } from './checks.ts';
-import type { UpOptions } from './requests.ts';
-import type { MigrationStatus } from './status.ts';
+import { revertingError } from '../run/checks/drift.ts';
+import type { MigrationFile } from '../migration/file/folder.ts';
+import type { EventEmitter } from 'node:events';
+import { chosen } from './pending/checks.ts';
+import type { MigratorEvents, UpOptions } from './pending/requests.ts';
+import type { MigrationStatus, StatusReport } from './status/status.ts';
 
 const everyMs = 1_000;
 
@@ -17,7 +17,7 @@ const everyMs = 1_000;
  * which then rejects with its reason.
  */
 export async function waitForOthers(
-  migrator: Migrator,
+  migrator: EventEmitter<MigratorEvents> & { status(): Promise<StatusReport> },
   what: { readonly pending: readonly MigrationFile[]; readonly options: UpOptions },
   logger: Logger,
   signal: AbortSignal,

@@ -1,8 +1,8 @@
 import { constants } from 'node:buffer';
 import type * as Pg from 'pg';
 import { UmzugClusterError, fail } from '../errors.ts';
-import { withoutValues } from '../core/server-message.ts';
-import { storable } from '../core/storable.ts';
+import { withoutValues } from '../core/errors/server-message.ts';
+import { storable } from '../core/values/storable.ts';
 import { type SessionOptions, clientConfigs } from './client-config.ts';
 import { ledgerTypes } from './parsers.ts';
 import { pg } from './pg.ts';

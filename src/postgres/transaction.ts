@@ -1,5 +1,5 @@
 import { pg } from './pg.ts';
-import type { Tuning } from '../core/settings.ts';
+import type { Tuning } from '../core/config/settings.ts';
 import { messageOf } from '../errors.ts';
 import type { Result, Session } from './session.ts';
 import { onStandby } from './supported.ts';

@@ -1,8 +1,13 @@
 import type { Knex } from 'knex';
-import type { MigrationTest, MigrationTestError, MigrationTestReport, Seed } from './contract.ts' with {
+import type {
+  MigrationTest,
+  MigrationTestError,
+  MigrationTestReport,
+  Seed,
+} from './contract/contract.ts' with {
   'resolution-mode': 'import',
 };
-import type { FromConductor, SeedStep, TestRequest, ToConductor } from './messages.ts' with {
+import type { FromConductor, SeedStep, TestRequest, ToConductor } from './contract/messages.ts' with {
   'resolution-mode': 'import',
 };
 
@@ -104,7 +109,7 @@ function converse(
   call: (no: number, databaseUrl: string) => Promise<string | null>,
 ): Promise<Extract<FromConductor, { type: 'report' | 'refused' }>> {
   return new Promise((resolve, reject) => {
-    const conductor = childProcess.fork(path.join(__dirname, 'conductor.js'), [], {
+    const conductor = childProcess.fork(path.join(__dirname, 'test-process.js'), [], {
       cwd: request.cwd ?? process.cwd(),
       // Not those of the test runner, which would load its hooks.
       execArgv: [],

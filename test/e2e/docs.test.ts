@@ -4,11 +4,11 @@ import os from 'node:os';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { commands } from '../../src/commands/all.ts';
-import { globalOptions } from '../../src/commands/globals.ts';
-import { formatBlock } from '../../src/core/progress-block.ts';
-import type { Progress } from '../../src/core/progress.ts';
+import { globalOptions } from '../../src/commands/frame/globals.ts';
+import { formatBlock } from '../../src/core/progress/progress-block.ts';
+import type { Progress } from '../../src/core/progress/progress.ts';
 import { exitCodes } from '../../src/errors.ts';
-import { loadMigration } from '../../src/migration/loader.ts';
+import { loadMigration } from '../../src/migration/file/loader.ts';
 import { renderReference } from '../support/reference.ts';
 import { running } from '../support/running.ts';
 
@@ -136,7 +136,7 @@ describe('the documents', () => {
     const folder = path.join(root, 'src/config');
     const code = [
       ...readdirSync(folder).map((file) => read(`src/config/${file}`)),
-      read('src/config.ts'),
+      read('src/config/config.ts'),
     ].join();
     const variables = new Set([...code.matchAll(/env\['([A-Z_]+)'\]/g)].map(([, name]) => name ?? ''));
     expect(variables.size).toBeGreaterThan(8);

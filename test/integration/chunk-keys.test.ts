@@ -1,13 +1,13 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { lockKeys, lockedChunk, pickKeys, rowsByKeys } from '../../src/migration/chunk-queries.ts';
-import { isAtMost } from '../../src/migration/key-sql.ts';
-import { countWritten, keepMatching } from '../../src/migration/drain-queries.ts';
-import { type BaseTable, inSpace } from '../../src/migration/key.ts';
-import type { SelectShape } from '../../src/migration/select-shape.ts';
-import { setBasedChunk } from '../../src/migration/set-chunk.ts';
-import type { Key } from '../../src/ledger/rows.ts';
-import { countKeys, countUpTo, keyAtOffset, nthOfKeys, upperKey } from '../../src/migration/key-queries.ts';
-import { surveyQuery } from '../../src/migration/survey-query.ts';
+import { lockKeys, lockedChunk, pickKeys, rowsByKeys } from '../../src/migration/chunk/queries.ts';
+import { isAtMost } from '../../src/migration/key/sql.ts';
+import { countWritten, keepMatching } from '../../src/migration/chunk/still-matches.ts';
+import { type BaseTable, inSpace } from '../../src/migration/key/key.ts';
+import type { SelectShape } from '../../src/migration/select/shape.ts';
+import { setBasedChunk } from '../../src/migration/chunk/set-chunk.ts';
+import type { Key } from '../../src/ledger/run/rows.ts';
+import { countKeys, countUpTo, keyAtOffset, nthOfKeys, upperKey } from '../../src/migration/key/queries.ts';
+import { surveyQuery } from '../../src/migration/table/survey-query.ts';
 import { type KeyPart, createKeyed, keyTypes, prepareKeyTypes } from '../support/key-types.ts';
 import { SelectDatabase, db } from '../support/select-database.ts';
 

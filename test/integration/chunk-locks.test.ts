@@ -1,6 +1,6 @@
 import pg from 'pg';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { lockKeys, lockedChunk, pickKeys } from '../../src/migration/chunk-queries.ts';
+import { lockKeys, lockedChunk, pickKeys } from '../../src/migration/chunk/queries.ts';
 import { SelectDatabase, db } from '../support/select-database.ts';
 
 let select: SelectDatabase;

@@ -1,11 +1,11 @@
 import type { Knex } from 'knex';
 import pg from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { lockedChunk } from '../../src/migration/chunk-queries.ts';
-import { ChunkRows, type ShownKey } from '../../src/migration/chunk-rows.ts';
-import { inSpace } from '../../src/migration/key.ts';
+import { lockedChunk } from '../../src/migration/chunk/queries.ts';
+import { ChunkRows, type ShownKey } from '../../src/migration/chunk/rows.ts';
+import { inSpace } from '../../src/migration/key/key.ts';
 import { queryRows } from '../../src/postgres/row-query.ts';
-import { readBatch } from '../../src/run/batch.ts';
+import { readBatch } from '../../src/run/chunk/batch.ts';
 import { Session } from '../../src/postgres/session.ts';
 import { SelectDatabase, db } from '../support/select-database.ts';
 

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { Control } from '../../src/cluster/control.ts';
+import { Control } from '../../src/cluster/worker/control.ts';
 import { withDatabase } from '../support/database.ts';
 
 it('tries a statement that was cancelled once more, and then says so: it is no bug', async () => {

@@ -4,8 +4,8 @@ import {
   countWritten,
   keepMatching,
   matchingKeys,
-} from '../../src/migration/drain-queries.ts';
-import { inSpace } from '../../src/migration/key.ts';
+} from '../../src/migration/chunk/still-matches.ts';
+import { inSpace } from '../../src/migration/key/key.ts';
 import { connect } from '../support/database.ts';
 import { SelectDatabase, db } from '../support/select-database.ts';
 

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { expect, it } from 'vitest';
-import { storable } from '../../src/core/storable.ts';
+import { storable } from '../../src/core/values/storable.ts';
 import { connect, onServer, urlOfDatabase } from '../support/database.ts';
 import { makeProject } from '../support/project.ts';
 import { migrateHere } from '../support/small-run.ts';

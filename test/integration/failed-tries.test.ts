@@ -1,8 +1,8 @@
 import { afterAll, afterEach, beforeAll, expect, it, vi } from 'vitest';
-import { advance, own } from '../../src/ledger/chunks.ts';
-import { accountFor, recordFailure, stallsOf } from '../../src/ledger/quarantine.ts';
-import { claim, layOut, totals } from '../../src/ledger/ranges.ts';
-import { insertRun } from '../../src/ledger/runs.ts';
+import { advance, own } from '../../src/ledger/run/chunks.ts';
+import { accountFor, recordFailure, stallsOf } from '../../src/ledger/run/quarantine.ts';
+import { claim, layOut, totals } from '../../src/ledger/run/ranges.ts';
+import { insertRun } from '../../src/ledger/run/runs.ts';
 import { ensureLedger, ledgerNames } from '../../src/ledger/schema.ts';
 import { Session } from '../../src/postgres/session.ts';
 import { createMigrator } from '../../src/application.ts';

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { pickKeys } from '../../src/migration/chunk-queries.ts';
-import { keyAtOffset } from '../../src/migration/key-queries.ts';
+import { pickKeys } from '../../src/migration/chunk/queries.ts';
+import { keyAtOffset } from '../../src/migration/key/queries.ts';
 import { SelectDatabase, db } from '../support/select-database.ts';
 
 /** How a sweep looks for what is left: all of it in one search, of which it takes the first rows. */

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import type { BaseTable } from '../../src/migration/key.ts';
+import type { BaseTable } from '../../src/migration/key/key.ts';
 import { Session } from '../../src/postgres/session.ts';
-import { farthest } from '../../src/run/farthest.ts';
+import { chunkEnd } from '../../src/run/chunk/chunk-end.ts';
 import { type TestDatabase, withDatabase } from '../support/database.ts';
 import { runHere, visits } from '../support/visits.ts';
 
@@ -68,8 +68,8 @@ describe('a chunk of about so many keys', () => {
       const session = await Session.open({ connection: url, connectTimeoutMs: 5_000, answerTimeoutMs: 0 });
       const hi = ['ffffffff-ffff-ffff-ffff-ffffffffffff'];
       const left = { space: 'keys' as const, after: listed[99] ?? null, hi, at: 4_000, left: rows - 4_000 };
-      const end = (keys: number, isShuffled = true): ReturnType<typeof farthest> =>
-        farthest(session, { base, sql: '', survey: { ...survey, isShuffled } }, left, keys, true);
+      const end = (keys: number, isShuffled = true): ReturnType<typeof chunkEnd> =>
+        chunkEnd(session, { base, sql: '', survey: { ...survey, isShuffled } }, left, keys, true);
       expect(await end(8_000)).toEqual({ upTo: listed[299], isLast: false });
       expect(await end(8_010)).toEqual({ upTo: listed[299], isLast: false });
       expect(await end(8_010, false)).not.toEqual({ upTo: listed[299], isLast: false });

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { chunkBlockers } from '../../src/ledger/blockers.ts';
-import { olderTransactions } from '../../src/ledger/old-transactions.ts';
+import { chunkBlockers } from '../../src/ledger/look/blockers.ts';
+import { olderTransactions } from '../../src/ledger/look/old-transactions.ts';
 import { ensureLedger, ledgerNames } from '../../src/ledger/schema.ts';
 import { Session } from '../../src/postgres/session.ts';
-import { describeOld } from '../../src/run/register.ts';
+import { describeOld } from '../../src/run/lifecycle/register.ts';
 import { somebodyWaits } from '../support/application.ts';
 import { type TestDatabase, connect, createDatabase } from '../support/database.ts';
 

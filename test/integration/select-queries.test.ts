@@ -1,11 +1,11 @@
 import knex from 'knex';
 import type pg from 'pg';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { resolveBaseTable } from '../../src/migration/base-table.ts';
-import { pickKeys, rowsByKeys } from '../../src/migration/chunk-queries.ts';
-import { inspectSelect } from '../../src/migration/select-shape.ts';
+import { resolveBaseTable } from '../../src/migration/table/base-table.ts';
+import { pickKeys, rowsByKeys } from '../../src/migration/chunk/queries.ts';
+import { inspectSelect } from '../../src/migration/select/shape.ts';
 import { createMigrator } from '../../src/index.ts';
-import { asSubquery } from '../../src/migration/whole-select.ts';
+import { asSubquery } from '../../src/migration/select/raw.ts';
 import { documented } from '../support/documented.ts';
 import { withDatabase } from '../support/database.ts';
 import { makeProject } from '../support/project.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { statementsOf } from '../../src/migration/statements.ts';
+import { statementsOf } from '../../src/migration/sql/statements.ts';
 import { withDatabase } from '../support/database.ts';
 import { makeProject } from '../support/project.ts';
 import { migrateHere } from '../support/small-run.ts';

@@ -1,11 +1,11 @@
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { standingOf } from '../../src/core/standing.ts';
+import { standingOf } from '../../src/core/progress/standing.ts';
 import { type Migrator, createMigrator } from '../../src/index.ts';
-import { totals } from '../../src/ledger/ranges.ts';
-import type { Direction } from '../../src/ledger/rows.ts';
-import { findLiveRun } from '../../src/ledger/runs.ts';
+import { totals } from '../../src/ledger/run/ranges.ts';
+import type { Direction } from '../../src/ledger/run/rows.ts';
+import { findLiveRun } from '../../src/ledger/run/runs.ts';
 import { ledgerNames } from '../../src/ledger/schema.ts';
 import { Session } from '../../src/postgres/session.ts';
 import { type TestDatabase, withDatabase } from '../support/database.ts';

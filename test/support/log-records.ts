@@ -1,5 +1,10 @@
 import { expect } from 'vitest';
-import { type EventFields, type FieldKind, type LogEvent, logEvents } from '../../src/core/log-events.ts';
+import {
+  type EventFields,
+  type FieldKind,
+  type LogEvent,
+  logEvents,
+} from '../../src/core/config/log-events.ts';
 
 /** A line that `--log-format json` has written, with all that the table of events says of it. */
 export type WrittenRecord = {

@@ -1,11 +1,11 @@
 import type { Options } from 'yargs';
 import * as prettier from 'prettier';
 import { commands } from '../../src/commands/all.ts';
-import type { Command } from '../../src/commands/command.ts';
-import { globalOptions } from '../../src/commands/globals.ts';
-import { formatDuration } from '../../src/core/duration.ts';
-import { type FieldKind, logEvents } from '../../src/core/log-events.ts';
-import { type Setting, settings } from '../../src/core/settings.ts';
+import type { Command } from '../../src/commands/frame/command.ts';
+import { globalOptions } from '../../src/commands/frame/globals.ts';
+import { formatDuration } from '../../src/core/config/duration.ts';
+import { type FieldKind, logEvents } from '../../src/core/config/log-events.ts';
+import { type Setting, settings } from '../../src/core/config/settings.ts';
 import { exitCodes, exitMeanings } from '../../src/errors.ts';
 
 /** What of `docs/reference.md` is told by the code, by the name of its place there. */

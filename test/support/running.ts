@@ -1,4 +1,4 @@
-import type { Progress } from '../../src/core/progress.ts';
+import type { Progress } from '../../src/core/progress/progress.ts';
 
 /** A migration in the middle of its run, as `docs/operating.md` shows it. */
 export const running: Progress = {

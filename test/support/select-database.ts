@@ -1,12 +1,12 @@
 import type { Knex } from 'knex';
-import { resolveBaseTable } from '../../src/migration/base-table.ts';
-import { chunkKnex } from '../../src/migration/chunk-client.ts';
-import { lockedChunk } from '../../src/migration/chunk-queries.ts';
-import { ChunkRows } from '../../src/migration/chunk-rows.ts';
-import { maxKey } from '../../src/migration/key-queries.ts';
-import type { BaseTable } from '../../src/migration/key.ts';
-import type { Statement } from '../../src/migration/key-sql.ts';
-import { type SelectShape, inspectSelect } from '../../src/migration/select-shape.ts';
+import { resolveBaseTable } from '../../src/migration/table/base-table.ts';
+import { chunkKnex } from '../../src/migration/handle/chunk-client.ts';
+import { lockedChunk } from '../../src/migration/chunk/queries.ts';
+import { ChunkRows } from '../../src/migration/chunk/rows.ts';
+import { maxKey } from '../../src/migration/key/queries.ts';
+import type { BaseTable } from '../../src/migration/key/key.ts';
+import type { Statement } from '../../src/migration/key/sql.ts';
+import { type SelectShape, inspectSelect } from '../../src/migration/select/shape.ts';
 import { queryRows } from '../../src/postgres/row-query.ts';
 import { type TestDatabase, createDatabase } from './database.ts';
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { backoffMs } from '../../src/core/backoff.ts';
+import { backoffMs } from '../../src/core/values/backoff.ts';
 
 describe('backoff', () => {
   it('has a ceiling that doubles with each attempt, up to the cap', () => {

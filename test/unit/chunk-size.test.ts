@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { firstChunkSize, initialChunkSize, nextChunkSize } from '../../src/core/chunk-size.ts';
+import { firstChunkSize, initialChunkSize, nextChunkSize } from '../../src/core/size/chunk-size.ts';
 
 const measure = fc.record({
   current: fc.integer({ min: 1, max: 100_000 }),

@@ -2,8 +2,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { loadConfig } from '../../src/config.ts';
-import type { Config, ConfigInput } from '../../src/config.ts';
+import { loadConfig } from '../../src/config/config.ts';
+import type { Config, ConfigInput } from '../../src/config/config.ts';
 
 let cwd = '';
 beforeEach(() => {

@@ -2,8 +2,8 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type Config, type ConfigInput, loadConfig } from '../../src/config.ts';
-import { defaultTuning, settings } from '../../src/core/settings.ts';
+import { type Config, type ConfigInput, loadConfig } from '../../src/config/config.ts';
+import { defaultTuning, settings } from '../../src/core/config/settings.ts';
 import { UmzugClusterError } from '../../src/errors.ts';
 
 let cwd = '';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { alikeInCase, confusablePairs } from '../../src/core/confusable.ts';
+import { alikeInCase, confusablePairs } from '../../src/core/values/confusable.ts';
 
 describe('names that a person reads in another order than they run', () => {
   it.each([

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { connectAdvice } from '../../src/core/connect-advice.ts';
+import { connectAdvice } from '../../src/core/errors/connect-advice.ts';
 
 it.each([
   [

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { DeathTally } from '../../src/core/death-tally.ts';
+import { DeathTally } from '../../src/core/progress/death-tally.ts';
 
 it('gives a run up after 16 deaths without progress', () => {
   const deaths = new DeathTally();

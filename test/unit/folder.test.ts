@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { listMigrations } from '../../src/migration/folder.ts';
+import { listMigrations } from '../../src/migration/file/folder.ts';
 
 let folder = '';
 beforeEach(async () => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { forbiddenIn } from '../../src/migration/forbidden.ts';
-import { normalized } from '../../src/migration/sql-words.ts';
+import { forbiddenIn } from '../../src/migration/handle/forbidden.ts';
+import { normalized } from '../../src/migration/sql/sql-words.ts';
 import { isLinear } from '../support/linear.ts';
 
 const refusal = (sql: string, ddl = false): string | null => forbiddenIn(sql, { ddl })?.message ?? null;

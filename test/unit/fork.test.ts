@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { shouldFork } from '../../src/core/fork.ts';
+import { shouldFork } from '../../src/core/size/fork.ts';
 
 const running = {
   elapsedMs: 500,

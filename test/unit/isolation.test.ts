@@ -1,6 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { afterDeaths, reasonToStop, recentResults, rowsAfterFailure } from '../../src/core/isolation.ts';
+import {
+  afterDeaths,
+  reasonToStop,
+  recentResults,
+  rowsAfterFailure,
+} from '../../src/core/errors/isolation.ts';
 
 describe('rowsAfterFailure', () => {
   it('reaches one row within log2(n) + 1 tries', () => {

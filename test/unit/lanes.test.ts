@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { LaneWatch, lanesFor, mostLanes, usualLanes } from '../../src/core/lanes.ts';
+import { LaneWatch, lanesFor, mostLanes, usualLanes } from '../../src/core/size/lanes.ts';
 
 /** A server and its client: chunks use a core, wait for the disk, then for the network, again and again. */
 interface Machine {

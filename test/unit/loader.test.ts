@@ -3,11 +3,11 @@ import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { Database } from '../../src/migration/contract.ts';
-import { changedFiles } from '../../src/core/file-drift.ts';
-import { hashesOfFile } from '../../src/migration/imports.ts';
-import { loadMigration } from '../../src/migration/loader.ts';
-import type { LoadedMigration } from '../../src/migration/loader.ts';
+import type { Database } from '../../src/migration/contract/contract.ts';
+import { changedFiles } from '../../src/core/values/file-drift.ts';
+import { hashesOfFile } from '../../src/migration/file/imports.ts';
+import { loadMigration } from '../../src/migration/file/loader.ts';
+import type { LoadedMigration } from '../../src/migration/file/loader.ts';
 
 let folder = '';
 beforeEach(async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { endAfter, endOfBlock, middlePlace, nextBlock, parsePlace } from '../../src/core/places.ts';
+import { endAfter, endOfBlock, middlePlace, nextBlock, parsePlace } from '../../src/core/size/places.ts';
 
 describe('places in a table', () => {
   it('are read as Postgres writes them', () => {

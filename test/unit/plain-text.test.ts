@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { mayImport, plainKind } from '../../src/migration/plain-text.ts';
+import { mayImport, plainKind } from '../../src/migration/file/plain-text.ts';
 
 describe('a source', () => {
   it.each([

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type StageTimes, addTimes, profileCells, profileOf } from '../../src/core/profile.ts';
+import { type StageTimes, addTimes, profileCells, profileOf } from '../../src/core/plan/profile.ts';
 
 const primary: StageTimes = { start: { times: 1, ms: 100 }, commit: { times: 2, ms: 30 } };
 const worker: StageTimes = { commit: { times: 3, ms: 20 }, read: { times: 3, ms: 50 } };

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { VirtualScreen } from '../../scripts/virtual-screen.ts';
-import { openTerminal } from '../../src/commands/terminal.ts';
-import { EtaMeter } from '../../src/core/eta.ts';
-import { formatBlock } from '../../src/core/progress-block.ts';
-import { nothingDrawn, redraw } from '../../src/core/redraw.ts';
+import { openTerminal } from '../../src/commands/frame/terminal.ts';
+import { EtaMeter } from '../../src/core/progress/eta.ts';
+import { formatBlock } from '../../src/core/progress/progress-block.ts';
+import { nothingDrawn, redraw } from '../../src/core/progress/redraw.ts';
 import { running } from '../support/running.ts';
 
 describe('the block of a running migration', () => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { formatProgress, shortName } from '../../src/core/progress-line.ts';
-import type { Progress } from '../../src/core/progress.ts';
+import { formatProgress, shortName } from '../../src/core/progress/progress-line.ts';
+import type { Progress } from '../../src/core/progress/progress.ts';
 import { running as example } from '../support/running.ts';
 
 const running: Progress = { ...example, etaSeconds: 1.7, otherWorkers: 0, otherHosts: 0, retries: 0 };

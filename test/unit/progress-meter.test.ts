@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
-import { ProgressMeter } from '../../src/cluster/progress-meter.ts';
-import type { Progress } from '../../src/core/progress.ts';
+import { ProgressMeter } from '../../src/cluster/primary/progress-meter.ts';
+import type { Progress } from '../../src/core/progress/progress.ts';
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());

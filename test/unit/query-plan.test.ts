@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { estimateRun, formatBytes } from '../../src/core/estimate.ts';
-import { type Observed, warningsOf } from '../../src/core/plan-warnings.ts';
-import { planLines, readPlan, sorts, wholeScans } from '../../src/core/query-plan.ts';
+import { estimateRun, formatBytes } from '../../src/core/plan/estimate.ts';
+import { type Observed, warningsOf } from '../../src/core/plan/plan-warnings.ts';
+import { planLines, readPlan, sorts, wholeScans } from '../../src/core/plan/query-plan.ts';
 
 const scan = { 'Node Type': 'Seq Scan', 'Relation Name': 't', Schema: 'public', 'Plan Rows': 9 };
 const index = { ...scan, 'Node Type': 'Index Scan', 'Index Name': 't_pkey' };

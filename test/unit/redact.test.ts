@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { redact, stripControls } from '../../src/core/redact.ts';
+import { redact, stripControls } from '../../src/core/errors/redact.ts';
 import { isLinear } from '../support/linear.ts';
 
 describe('redact', () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { lagReason } from '../../src/core/replica-lag.ts';
+import { lagReason } from '../../src/core/size/replica-lag.ts';
 
 describe('what is said of replicas', () => {
   it('is nothing where there is none, or all are as near as they may be', () => {

@@ -1,7 +1,7 @@
 import knex, { type Knex } from 'knex';
 import { describe, expect, it } from 'vitest';
 import { UmzugClusterError } from '../../src/errors.ts';
-import { type SelectShape, groupWhere, hasColumns, inspectSelect } from '../../src/migration/select-shape.ts';
+import { type SelectShape, groupWhere, hasColumns, inspectSelect } from '../../src/migration/select/shape.ts';
 
 const db = knex({ client: 'pg' });
 const inspect = (query: unknown) => inspectSelect(query, '0001_x.ts');

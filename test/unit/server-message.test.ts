@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { withoutLiterals, withoutValues } from '../../src/core/server-message.ts';
+import { withoutLiterals, withoutValues } from '../../src/core/errors/server-message.ts';
 
 const shown = (code: string, message: string, routine?: string): string =>
   withoutValues({ code, message, routine, position: code === '42601' ? '1' : undefined });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { shortageOf } from '../../src/core/shortage.ts';
+import { shortageOf } from '../../src/core/errors/shortage.ts';
 
 const named = (code: string, message = 'x', hint?: string): string | undefined =>
   shortageOf({ code, message, hint })?.what;

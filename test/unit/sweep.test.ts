@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { afterPasses, mostSweeps } from '../../src/core/sweep.ts';
+import { afterPasses, mostSweeps } from '../../src/core/size/sweep.ts';
 
 describe('after a pass over the table', () => {
   it('comes a sweep, whatever the first pass has found', () => {

@@ -4,11 +4,11 @@ import os from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { loadMigration } from '../../src/migration/loader.ts';
-import type { DescribedTable } from '../../src/migration/described-table.ts';
-import type { Language } from '../../src/migration/language.ts';
-import { migrationName } from '../../src/migration/new-name.ts';
-import { renderMigration } from '../../src/migration/template.ts';
+import { loadMigration } from '../../src/migration/file/loader.ts';
+import type { DescribedTable } from '../../src/migration/table/described-table.ts';
+import type { Language } from '../../src/migration/create/language.ts';
+import { migrationName } from '../../src/migration/create/new-name.ts';
+import { renderMigration } from '../../src/migration/create/template.ts';
 
 let folder = '';
 beforeEach(async () => {

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { type Situation, decide } from '../../src/core/operate.ts';
-import { type RunState, runStates } from '../../src/core/states.ts';
-import { parseOverrides, steer } from '../../src/core/steering.ts';
-import { mostPacedRows, nextWaitMs, paceReason } from '../../src/core/throttle.ts';
+import { type Situation, decide } from '../../src/core/config/operate.ts';
+import { type RunState, runStates } from '../../src/core/config/states.ts';
+import { parseOverrides, steer } from '../../src/core/config/steering.ts';
+import { mostPacedRows, nextWaitMs, paceReason } from '../../src/core/size/throttle.ts';
 
 describe('a pace', () => {
   it('bounds a chunk by the rows of its target time, at least one', () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { judge } from '../../src/core/verdict.ts';
+import { judge } from '../../src/core/errors/verdict.ts';
 
 const withCode = (code: string, message = 'x'): string => judge({ code, message, isDatabase: true });
 const withMessage = (message: string): string => judge({ message, isDatabase: true });

@@ -1,0 +1,150 @@
+import { EtaMeter } from '../../core/progress/eta.ts';
+import { type Progress, type Trouble, describeTrouble } from '../../core/progress/progress.ts';
+import { RateMeter } from '../../core/progress/rate.ts';
+import { secondsLeft, standingOf } from '../../core/progress/standing.ts';
+import { paceReason } from '../../core/size/throttle.ts';
+import { type HostMark, type HostSeen, unseenMs } from '../../ledger/look/hosts.ts';
+import type { Run, RunTotals } from '../../ledger/run/rows.ts';
+import type { ChunkReport } from '../../run/lane/lane.ts';
+
+/** One look at the run: the ledger's sums, and who works on it. */
+export interface MeterReading {
+  readonly sums: RunTotals;
+  /** Working processes of this host. */
+  readonly workers: number;
+  /** Rows per second that the run is held to, or null. */
+  readonly pace: number | null;
+  /** Why no chunk begins here, or null. */
+  readonly held: string | null;
+  /** What the other hosts tell. */
+  readonly others: readonly HostSeen[];
+}
+
+// Readings come several times a second: after a longer gap the database was away, and nothing ran.
+const gapMs = 3_000;
+
+// An answer takes milliseconds; whoever looks at the terminal should not wonder for longer.
+const silentMs = 2_000;
+
+/** Turns readings of the ledger into `Progress`; the ledger is the only source of rows done. */
+export class ProgressMeter {
+  readonly #run: Run;
+  readonly #emit: (progress: Progress) => void;
+  readonly #startedAt = performance.now();
+  readonly #rate = new RateMeter();
+  /** Of rows of the table, whether they match or not. */
+  readonly #keys = new RateMeter();
+  readonly #eta = new EtaMeter();
+  #chunk: ChunkReport | null = null;
+  #waiting: string | null = null;
+  #trouble: Trouble | null = null;
+  #retelling: NodeJS.Timeout | undefined;
+  #latest: MeterReading | null = null;
+  #readAt: number | null = null;
+  #ranMs = 0;
+  #isFinished = false;
+
+  constructor(run: Run, emit: (progress: Progress) => void) {
+    this.#run = run;
+    this.#emit = emit;
+  }
+
+  chunk(report: ChunkReport): void {
+    this.#chunk = report;
+  }
+
+  waiting(reason: string | null): void {
+    if (reason === this.#waiting) return;
+    this.#waiting = reason;
+    this.#show();
+  }
+
+  /** Says that a call to the database is made again, and every second for how long still. */
+  trouble(trouble: Trouble | null): void {
+    this.#trouble = trouble;
+    clearInterval(this.#retelling);
+    if (trouble !== null) this.#retelling = setInterval(() => this.#show(), 1_000).unref();
+    this.#show();
+  }
+
+  /** Says that the database is waited for where its answer takes long. */
+  async during<T>(answer: Promise<T>): Promise<T> {
+    const reason = 'an answer of the database';
+    const timer = setTimeout(() => this.waiting(reason), silentMs);
+    try {
+      return await answer;
+    } finally {
+      clearTimeout(timer);
+      if (this.#waiting === reason) this.waiting(null);
+    }
+  }
+
+  update(reading: MeterReading): void {
+    this.#latest = reading;
+    const now = performance.now();
+    const sinceMs = this.#readAt === null ? 0 : now - this.#readAt;
+    this.#readAt = now;
+    if (sinceMs <= gapMs) this.#ranMs += sinceMs;
+    else for (const rate of [this.#rate, this.#keys]) rate.skip();
+    const { rows, passed, rangesOpen } = reading.sums;
+    // It may have come to its end before anybody saw that it waits no more.
+    if (rangesOpen === 0) this.#waiting = null;
+    this.#rate.add(rows, now);
+    this.#keys.add(passed, now);
+    const speed = { rowsPerSecond: this.#rate.perSecond(), keysPerSecond: this.#keys.perSecond() };
+    const standing = standingOf(this.#run, reading.sums);
+    this.#eta.add({
+      now: standing,
+      seconds: secondsLeft(standing, speed, reading.pace),
+      ranMs: this.#ranMs,
+      ...speed,
+    });
+    this.#show();
+  }
+
+  /** The run is done. */
+  finished(): void {
+    this.#isFinished = true;
+    this.#show();
+  }
+
+  /** What this host tells the others. */
+  mark(): HostMark {
+    const { workers, rowsPerSecond, etaSeconds, chunkSize, waiting, throttled } = this.#progress();
+    return { workers, rowsPerSecond, etaSeconds, chunkSize, waiting, throttled };
+  }
+
+  #show(): void {
+    this.#emit(this.#progress());
+  }
+
+  #progress(): Progress {
+    const { sums = null, workers = 1, pace = null, held = null, others = [] } = this.#latest ?? {};
+    const seen = others.filter(({ seenAgoMs }) => seenAgoMs < unseenMs);
+    const { rowsDone, rowsEstimated, fraction } = standingOf(this.#run, sums);
+    const waiting =
+      this.#trouble === null ? this.#waiting : describeTrouble(this.#trouble, performance.now());
+    return {
+      migration: this.#run.name,
+      direction: this.#run.direction,
+      rowsDone,
+      rowsEstimated: this.#isFinished ? rowsDone : rowsEstimated,
+      fraction: this.#isFinished ? 1 : fraction,
+      // Both are measured while chunks are done, and say nothing of how long it will wait.
+      rowsPerSecond: waiting === null ? this.#rate.perSecond() : null,
+      etaSeconds: waiting === null ? this.#eta.seconds() : null,
+      etaReason: waiting === null ? this.#eta.reason() : null,
+      chunks: sums?.chunks ?? 0,
+      chunkSize: this.#chunk?.size ?? 0,
+      chunkMs: this.#chunk?.durationMs ?? null,
+      workers,
+      otherWorkers: seen.reduce((sum, host) => sum + host.workers, 0),
+      otherHosts: seen.length,
+      waiting,
+      throttled: held ?? paceReason(pace),
+      retries: sums?.retries ?? 0,
+      quarantined: sums?.quarantined ?? 0,
+      elapsedMs: performance.now() - this.#startedAt,
+    };
+  }
+}

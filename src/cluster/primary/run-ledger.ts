@@ -1,0 +1,158 @@
+import { UmzugClusterError } from '../../errors.ts';
+import { chunkBlockers, chunkWait } from '../../ledger/look/blockers.ts';
+import { type RunReading, readRunning } from '../../ledger/run/controls.ts';
+import { type HostMark, type HostSeen, forgetHost, listHosts, markHost } from '../../ledger/look/hosts.ts';
+import { listQuarantined } from '../../ledger/run/quarantine.ts';
+import { totals } from '../../ledger/run/ranges.ts';
+import type { Run, RunTotals } from '../../ledger/run/rows.ts';
+import { knowsRun } from '../../ledger/run/runs.ts';
+import type { Session } from '../../postgres/session.ts';
+import { inOneTrip, reading } from '../../postgres/transaction.ts';
+import type { RunEnvironment } from '../../run/context/environment.ts';
+import { type Finished, failRun, finish } from '../../run/lifecycle/finish.ts';
+import { mostListed, quarantinedError } from '../../run/lifecycle/retry.ts';
+import { lookAtChunks } from '../../run/context/chunk-waits.ts';
+import { describeOld } from '../../run/lifecycle/register.ts';
+import type { LaneLook } from '../../core/size/lanes.ts';
+import type { Control } from '../worker/control.ts';
+import { rewoundError } from './rewound.ts';
+
+// What people look at need not be younger.
+const tellEveryMs = 1_000;
+
+const never = new AbortController().signal;
+
+/** One look at a run. */
+export interface RunStanding {
+  readonly sums: RunTotals;
+  readonly reading: RunReading;
+  readonly others: readonly HostSeen[];
+  /** Which replica holds this host back, or null. */
+  readonly held: string | null;
+  /** Rows by which it has less than when it was last looked at: the database went back in time. */
+  readonly undone: number;
+}
+
+/** What a primary asks of the ledger about one run, and writes there. */
+export class RunLedger {
+  readonly #control: Control;
+  readonly #env: RunEnvironment;
+  readonly #run: Run;
+  #toldAt = -Infinity;
+  /** As last read. */
+  #rows = 0;
+
+  constructor(control: Control, env: RunEnvironment, run: Run) {
+    this.#control = control;
+    this.#env = env;
+    this.#run = run;
+  }
+
+  /** How the run stands: sums over its ranges, what was said to it, and the other hosts. */
+  read(): Promise<RunStanding> {
+    const { id } = this.#run;
+    const { names, process } = this.#env;
+    return this.#single(async (session) => {
+      const [sums, now, hosts] = await Promise.all([
+        totals(session, names, id),
+        readRunning(session, names, id),
+        listHosts(session, names, id),
+      ]);
+      const others = hosts.filter((host) => host.process !== process);
+      const isSame = now.epoch === this.#run.epoch;
+      const undone = isSame ? Math.max(0, this.#rows - sums.rows) : 0;
+      if (isSame) this.#rows = sums.rows;
+      return { sums, reading: now, others, held: this.#env.replicas.reason, undone };
+    });
+  }
+
+  /** What the chunks in flight wait for; null where the database does not answer: others find out. */
+  look(): Promise<LaneLook | null> {
+    const { pinned, session } = this.#env;
+    const look = (on: Session): Promise<LaneLook> => inOneTrip(on, pinned, () => lookAtChunks(on));
+    return this.#control.attempt(look, session.answerTimeoutMs, never);
+  }
+
+  /** For whose lock, or for what of the server, chunks wait at this moment; null: for nothing. */
+  waitOfChunks(): Promise<string | null> {
+    return this.#single(async (session) => {
+      const [first] = await chunkBlockers(session, this.#env.names);
+      if (first !== undefined) return `a lock of ${describeOld(first)}`;
+      const wait = await chunkWait(session, this.#env.names);
+      if (wait === null) return null;
+      const why = wait.event === 'SyncRep' ? ': a synchronous standby does not confirm a commit' : '';
+      return `the server, ${wait.event} for ${Math.round(wait.seconds)} s${why}`;
+    });
+  }
+
+  /** Best effort, and at most once a second: tells the others of this host. `session`: one that is at hand. */
+  async tell(mark: () => HostMark, session?: Session): Promise<void> {
+    const now = performance.now();
+    if (now < this.#toldAt + tellEveryMs) return;
+    this.#toldAt = now;
+    const { names, process, pinned } = this.#env;
+    // What people look at may be lost with the server, and must not wait for a standby that keeps others waiting.
+    const write = (on: Session): Promise<void> =>
+      inOneTrip(on, `${pinned}; set local synchronous_commit to off`, () =>
+        markHost(on, names, this.#run.id, process, mark()),
+      );
+    try {
+      await (session === undefined ? this.#control.use(write) : write(session));
+    } catch {
+      // Whoever needs the connection finds out.
+    }
+  }
+
+  /** This host works on the run no longer; the sums at this moment. */
+  async leave(): Promise<RunTotals> {
+    const { names, process } = this.#env;
+    const { id } = this.#run;
+    return await this.#single(async (session) => {
+      const [sums] = await Promise.all([
+        totals(session, names, id),
+        this.#toldAt === -Infinity ? undefined : forgetHost(session, names, id, process),
+      ]);
+      return sums;
+    });
+  }
+
+  /** Ends the run where no range is open, or lays out its next sweep; the run as it is afterwards. */
+  finish(): Promise<Finished> {
+    return this.#control.use((session) => finish(session, this.#env, this.#run.id));
+  }
+
+  /** The end of a run that the ledger does not know any more; null where it does, or where it cannot be asked. */
+  async rewound(): Promise<Error | null> {
+    const { ledgerSchema } = this.#env;
+    const isKnown = await this.#control
+      .use((session) => reading(session, () => knowsRun(session, ledgerSchema, this.#run)))
+      .catch(() => true);
+    return isKnown ? null : rewoundError(this.#run, this.#rows);
+  }
+
+  /** Best effort: marks the run as failed, where that is what stopped it. */
+  async markFailed(error: unknown): Promise<void> {
+    if (!(error instanceof UmzugClusterError) || error.code !== 'MIGRATION_FAILED') return;
+    const { message } = error;
+    const mark = (session: Session): Promise<void> => failRun(session, this.#env, this.#run, message);
+    try {
+      await this.#control.use(mark);
+    } catch {
+      // `up` finds out by itself.
+    }
+  }
+
+  /** Throws where rows of the run are quarantined: names them. */
+  async throwQuarantined(): Promise<void> {
+    const { names } = this.#env;
+    const list = (session: Session): ReturnType<typeof listQuarantined> =>
+      listQuarantined(session, names, this.#run.id, mostListed);
+    const found = await this.#single(list);
+    if (found.count > 0) throw quarantinedError(this.#run, found);
+  }
+
+  #single<T>(statement: (session: Session) => Promise<T>): Promise<T> {
+    const { pinned } = this.#env;
+    return this.#control.use((session) => inOneTrip(session, pinned, () => statement(session)));
+  }
+}

@@ -1,0 +1,203 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { backoffMs } from '../../core/values/backoff.ts';
+import { missingGrant } from '../../core/errors/missing-grant.ts';
+import { connectAdvice } from '../../core/errors/connect-advice.ts';
+import type { Trouble } from '../../core/progress/progress.ts';
+import { UmzugClusterError, fail, messageOf } from '../../errors.ts';
+import type { SessionOptions } from '../../postgres/client-config.ts';
+import { Session } from '../../postgres/session.ts';
+import { onStandby } from '../../postgres/supported.ts';
+import type { Config } from '../../config/config.ts';
+import { sessionOptions } from '../../run/context/environment.ts';
+import { codeOf, judgeError, unavailable } from '../../run/lane/failure.ts';
+
+// Who types a command with the wrong host should not wait for as long as a failover may take.
+const firstBudgetMs = 20_000;
+
+/**
+ * The primary's own connection, beside those of its lanes. Calls take turns on it; a lost connection is
+ * opened again and the call is made again, within the budget. Every call must bear being repeated.
+ */
+export class Control {
+  readonly #options: SessionOptions;
+  readonly #budgetMs: number;
+  readonly #label: string;
+  /** The budget until a call has succeeded. */
+  readonly #firstMs: number;
+  #hasWorked: boolean;
+  /** Is told of each failure that passes, and null when a call is over that had one; unless it is null. */
+  onTrouble: ((trouble: Trouble | null) => void) | null = null;
+  #cut = new AbortController();
+  #session: Session | null = null;
+  #turn: Promise<unknown> = Promise.resolve();
+
+  /** `isFirst`: nothing of this command has reached the database yet. */
+  constructor(options: SessionOptions, budgetMs: number, label: string, isFirst = true) {
+    this.#options = options;
+    this.#budgetMs = budgetMs;
+    this.#label = label;
+    this.#firstMs = Math.min(budgetMs, firstBudgetMs);
+    this.#hasWorked = !isFirst;
+  }
+
+  /** Throws DATABASE_READ_ONLY on a standby, before anything else is asked of it. */
+  async requirePrimary(): Promise<void> {
+    if (await this.use((session) => session.isStandby())) throw this.#readOnly(new Error(onStandby));
+  }
+
+  /** Runs `work` on the connection, after the calls before it. */
+  use<T>(work: (session: Session) => Promise<T>): Promise<T> {
+    const mine = this.#turn.then(() => this.#retried(work));
+    this.#turn = mine.catch(() => undefined);
+    return mine;
+  }
+
+  /**
+   * Tries `work` once, on a connection that is there, for so long and until `signal` aborts; null where that
+   * fails. For what is good to know and no more.
+   */
+  attempt<T>(work: (session: Session) => Promise<T>, ms: number, signal: AbortSignal): Promise<T | null> {
+    const mine = this.#turn.then(() => this.#attempted(work, ms, signal));
+    this.#turn = mine;
+    return mine;
+  }
+
+  /** Cuts the connection: what waits for it rejects, and so does every later call, until it is restored. */
+  cut(reason: Error): void {
+    this.#cut.abort(reason);
+    this.#session?.destroy(reason);
+  }
+
+  /** Lets calls through again, on another connection. */
+  restore(): void {
+    if (this.#cut.signal.aborted) this.#cut = new AbortController();
+  }
+
+  async close(): Promise<void> {
+    await this.#turn;
+    await this.#session?.end();
+  }
+
+  async #attempted<T>(
+    work: (session: Session) => Promise<T>,
+    ms: number,
+    signal: AbortSignal,
+  ): Promise<T | null> {
+    const session = this.#session;
+    if (session?.usable !== true || signal.aborted) return null;
+    const giveUp = (): void => session.destroy();
+    const timer = setTimeout(giveUp, ms);
+    signal.addEventListener('abort', giveUp, { once: true });
+    try {
+      return await work(session);
+    } catch {
+      return null;
+    } finally {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', giveUp);
+    }
+  }
+
+  async #retried<T>(work: (session: Session) => Promise<T>): Promise<T> {
+    let failingSince = Infinity;
+    try {
+      for (let attempt = 1; ; attempt += 1) {
+        this.#cut.signal.throwIfAborted();
+        const triedAt = performance.now();
+        let isConnected = false;
+        try {
+          const session = await this.#connected();
+          isConnected = true;
+          const result = await work(session);
+          this.#hasWorked = true;
+          return result;
+        } catch (error) {
+          // A call may wait for others for hours: what cuts it off then is the first failure, not the last.
+          const hasWorked = (this.#session?.answeredAt ?? 0) - triedAt > this.#budgetMs;
+          const now = performance.now();
+          failingSince = hasWorked ? now : Math.min(failingSince, now);
+          this.#throwUnlessPassing(error, isConnected, { attempt, failingSince });
+          const waitMs = backoffMs(attempt, Math.random, { baseMs: 100, capMs: 2_000 });
+          await sleep(waitMs, undefined, { signal: this.#cut.signal }).catch(() => undefined);
+        }
+      }
+    } finally {
+      if (failingSince < Infinity) this.onTrouble?.(null);
+    }
+  }
+
+  /** Tells of a failure that passes, and throws every other, and one for which there is no time any more. */
+  #throwUnlessPassing(
+    error: unknown,
+    isConnected: boolean,
+    { attempt, failingSince }: { readonly attempt: number; readonly failingSince: number },
+  ): void {
+    this.#cut.signal.throwIfAborted();
+    if (error instanceof UmzugClusterError) throw error;
+    const verdict = judgeError(error, this.#session);
+    const isOnceMore = verdict === 'once-then-shrink' && attempt === 1;
+    const isTransient = verdict === 'retry' || verdict === 'retry-slow' || isOnceMore;
+    const givesUpAt = failingSince + (this.#hasWorked ? this.#budgetMs : this.#firstMs);
+    if (!this.#hasWorked && messageOf(error).startsWith(onStandby)) throw this.#readOnly(error);
+    const isMistyped = !this.#hasWorked && codeOf(error) === 'ENOTFOUND';
+    if (!isTransient || isMistyped || performance.now() > givesUpAt) {
+      throw this.#explain(error, isTransient || verdict === 'refused' || !isConnected);
+    }
+    const verb = this.#session?.usable === true ? 'trying again on' : 'reconnecting to';
+    const [why] = messageOf(this.#causeOf(error)).split('\n');
+    this.onTrouble?.({ what: `${verb} ${this.#label} (${why})`, givesUpAt });
+  }
+
+  /** The cause of a lost connection comes on its `error` event, and the rejected query has no code. */
+  #causeOf(error: unknown): unknown {
+    return codeOf(error) === undefined ? (this.#session?.lost ?? error) : error;
+  }
+
+  #readOnly(error: unknown): UmzugClusterError {
+    return fail('DATABASE_READ_ONLY', {
+      message: `the database ${this.#label} is read-only: ${messageOf(error)}`,
+      detail: 'a standby, or a server that was set so',
+      hint: 'progress is safe; give the URL of the primary, then run the command again',
+      cause: error,
+    });
+  }
+
+  #explain(error: unknown, isUnavailable: boolean): unknown {
+    const code = codeOf(error) ?? codeOf(this.#session?.lost);
+    if (code === '25006') return this.#readOnly(error);
+    if (isUnavailable) {
+      const what = `cannot work with the database ${this.#label}`;
+      const cause = this.#causeOf(error);
+      const advice = connectAdvice(codeOf(cause), messageOf(cause));
+      return unavailable(what, cause, { again: 'the command', advice });
+    }
+    if (code === '57014') {
+      return fail('DATABASE_UNAVAILABLE', {
+        message: `a statement was cancelled twice: ${messageOf(error)}`,
+        detail: 'by a person, or by the time limit of a statement; it was rolled back',
+        hint: 'run the command again; if the time limit is too short, raise statementTimeoutMs',
+        cause: error,
+      });
+    }
+    if (code === '42501') {
+      const said = messageOf(error);
+      const hint = missingGrant(said, this.#session?.client.user ?? 'the role');
+      return fail('PERMISSION', { message: `the role may not do this: ${said}`, hint, cause: error });
+    }
+    return error;
+  }
+
+  async #connected(): Promise<Session> {
+    if (this.#session?.usable === true) return this.#session;
+    // What a lost connection was lost for says nothing about the next one.
+    this.#session = null;
+    this.#session = await Session.open(this.#options, this.#cut.signal);
+    return this.#session;
+  }
+}
+
+/** A control connection to the configured database, opened with its first call. */
+export function openControl(config: Config): Control {
+  const label = config.database.kind === 'connection' ? config.database.label : 'embedded';
+  return new Control(sessionOptions(config), config.tuning.retryBudgetMs, label);
+}

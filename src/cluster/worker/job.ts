@@ -1,0 +1,38 @@
+import type { Config } from '../../config/config.ts';
+import type { Run } from '../../ledger/run/rows.ts';
+import type { ServerFacts } from '../../postgres/transaction.ts';
+import { nothing } from '../../run/lane/lane-pool.ts';
+import type { DataMigration } from '../../run/context/step.ts';
+import type { Job } from './protocol.ts';
+
+/**
+ * What is sent to workers, or null where the configuration holds functions and there is no knexfile from
+ * which a worker could load them: then this process works alone.
+ */
+export function jobFor(config: Config, server: ServerFacts, migration: DataMigration, run: Run): Job | null {
+  const job = {
+    server,
+    migration: { name: migration.name, path: migration.path },
+    direction: run.direction,
+    runId: run.id,
+    inherited: nothing,
+  };
+  if (isClonable(config)) return { ...job, config, reloadKnexfile: false };
+  if (config.knexfile === null) return null;
+  const { database } = config;
+  const plain: Config = {
+    ...config,
+    knexConfig: { client: 'pg' },
+    database: isClonable(database) ? database : { kind: 'embedded' },
+  };
+  return isClonable(plain) ? { ...job, config: plain, reloadKnexfile: true } : null;
+}
+
+function isClonable(value: unknown): boolean {
+  try {
+    structuredClone(value);
+    return true;
+  } catch {
+    return false;
+  }
+}

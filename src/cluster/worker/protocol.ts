@@ -1,0 +1,53 @@
+import type { Config } from '../../config/config.ts';
+import type { LaneWaits } from '../../core/size/lanes.ts';
+import type { LogRecord } from '../../core/config/log-events.ts';
+import type { ErrorCode, ErrorParts } from '../../errors.ts';
+import type { StageTimes } from '../../core/plan/profile.ts';
+import type { Direction } from '../../ledger/run/rows.ts';
+import type { WrittenLevel } from '../../logger.ts';
+import type { ServerFacts } from '../../postgres/transaction.ts';
+import type { Takeover } from '../../run/lane/lane-pool.ts';
+import type { ChunkReport } from '../../run/lane/lane.ts';
+
+/** What a worker needs to join a run; it reads everything else from the ledger. */
+export interface Job {
+  readonly config: Config;
+  /** True where functions in the configuration could not be sent: the worker loads the knexfile itself. */
+  readonly reloadKnexfile: boolean;
+  readonly server: ServerFacts;
+  readonly migration: { readonly name: string; readonly path: string };
+  readonly direction: Direction;
+  readonly runId: string;
+  readonly inherited: Takeover;
+}
+
+/** An error as it crosses between processes: without its cause, which may hold anything. */
+export interface SentError extends Omit<ErrorParts, 'cause'> {
+  readonly code: ErrorCode;
+}
+
+/** From the primary to a worker. `drain`: begin no chunk. `abort`: destroy running chunks. */
+export type ToWorker =
+  | { readonly type: 'work'; readonly job: Job }
+  | { readonly type: 'drain' }
+  | { readonly type: 'abort' }
+  /** What chunks in flight wait for: its number of lanes follows from it. */
+  | { readonly type: 'waits'; readonly waits: LaneWaits }
+  | { readonly type: 'leave' };
+
+/** From a worker to the primary. `hello` comes first: what is sent before its listener exists is lost. */
+export type ToPrimary =
+  | { readonly type: 'hello' }
+  | { readonly type: 'chunk'; readonly report: ChunkReport }
+  | {
+      readonly type: 'log';
+      readonly level: WrittenLevel;
+      readonly record: LogRecord;
+      readonly message: string | undefined;
+    }
+  /** `times`: what it has measured since it last said so, where that was asked for. */
+  | { readonly type: 'finished'; readonly times: StageTimes | null }
+  | { readonly type: 'failed'; readonly error: SentError };
+
+/** Exit codes of a worker that author code has ended; others tell nothing but that it died. */
+export const workerExit = { byAuthor: 86, blocked: 87 } as const;

@@ -1,0 +1,75 @@
+import { type LogLevel, reloadKnexfile } from '../../config/config.ts';
+import type { LaneWaits } from '../../core/size/lanes.ts';
+import type { LogRecord } from '../../core/config/log-events.ts';
+import type { StageTimes } from '../../core/plan/profile.ts';
+import { readRun } from '../../ledger/run/runs.ts';
+import { type Logger, type WrittenLevel, isLogged } from '../../logger.ts';
+import { loadMigration } from '../../migration/file/loader.ts';
+import { inOneTrip } from '../../postgres/transaction.ts';
+import { nothingLearnt } from '../../run/context/chunk-work.ts';
+import { newProgress, runLanes } from '../../run/lane/lane-pool.ts';
+import { refuseOtherFile } from '../../run/checks/drift.ts';
+import { makeEnvironment } from '../../run/context/environment.ts';
+import { stepOf } from '../../run/context/step.ts';
+import { Control } from './control.ts';
+import { limitBlocking, noWords } from '../process/process-watch.ts';
+import type { Job, ToPrimary } from './protocol.ts';
+
+/** What a worker process hears while it works, and how it speaks. */
+export interface Hearing {
+  /** When it was told of the job. */
+  readonly startedAt: number;
+  readonly drain: AbortSignal;
+  readonly abort: AbortSignal;
+  /** What chunks wait for, as the primary has seen it; null as long as nothing is known. */
+  readonly waits: () => LaneWaits | null;
+  readonly send: (message: ToPrimary) => void;
+}
+
+/** Works on a job to its end; what it has measured, where it measures. */
+export async function work(
+  job: Job,
+  { startedAt, drain, abort, waits, send }: Hearing,
+): Promise<StageTimes | null> {
+  // The primary says what its workers die of.
+  limitBlocking(job.config.tuning.ceilingMs, noWords);
+  const env = makeEnvironment(job.reloadKnexfile ? await reloadKnexfile(job.config) : job.config, job.server);
+  const migration = await loadMigration(job.migration);
+  if (migration.kind !== 'data') return null;
+  const control = new Control(env.session, env.tuning.retryBudgetMs, job.migration.name, false);
+  const run = await control.use((session) =>
+    inOneTrip(session, env.pinned, () => readRun(session, env.names, job.runId)),
+  );
+  await control.close();
+  // The file may have been replaced since the primary has read it.
+  refuseOtherFile(run, migration.hashes);
+  env.stopwatch.add('load', performance.now() - startedAt);
+  await runLanes({
+    work: {
+      env,
+      migration,
+      step: stepOf(migration, job.direction),
+      run,
+      logger: sendingLogger(job.config.output.logLevel, send),
+      ...nothingLearnt(),
+    },
+    process: env.process,
+    lanes: env.tuning.lanes ?? waits,
+    drain,
+    abort,
+    onChunk: (report) => send({ type: 'chunk', report }),
+    progress: newProgress(),
+    inherited: job.inherited,
+  });
+  return env.stopwatch.times;
+}
+
+/** The primary writes all records: lines of several processes would run into each other in a pipe. */
+function sendingLogger(least: LogLevel, send: Hearing['send']): Logger {
+  const write =
+    (level: WrittenLevel) =>
+    (record: LogRecord, message?: string): void => {
+      if (isLogged(level, least)) send({ type: 'log', level, record, message });
+    };
+  return { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') };
+}

@@ -1,0 +1,49 @@
+import { parseOverridesChange } from '../../config/overrides.ts';
+import type { Verb } from '../../core/config/operate.ts';
+import { describeOverrides } from '../../core/config/steering.ts';
+import type { OperatedRun } from '../../migrator/migrator.ts';
+import type { Arguments } from '../frame/command.ts';
+import { type Io, printJson, printLine } from '../frame/output.ts';
+import { withContext } from '../frame/context.ts';
+
+/** Says a word to a run of any host, and what came of it. */
+export async function tellRun(flags: Arguments, io: Io, verb: Verb): Promise<void> {
+  const name = String(flags['migration']);
+  await withContext(flags, io, async ({ migrator, config }) => {
+    const told = await migrator.operator.tell(name, verb);
+    if (config.output.json) return printJson(io, told);
+    for (const line of saidOf(told)) printLine(io, line);
+  });
+}
+
+/** Changes settings of a run of any host, and says what is set by now. */
+export async function setRun(flags: Arguments, io: Io): Promise<void> {
+  const name = String(flags['migration']);
+  const texts = (Array.isArray(flags['settings']) ? flags['settings'] : []).map(String);
+  await withContext(flags, io, async ({ migrator, config }) => {
+    const adjusted = await migrator.operator.set(name, parseOverridesChange(texts, config.tuning));
+    if (config.output.json) return printJson(io, adjusted);
+    printLine(io, `${name}: ${describeOverrides(adjusted.settings)}, on all hosts, from the next chunk on`);
+  });
+}
+
+function saidOf({ name, direction, state, changed }: OperatedRun): readonly string[] {
+  const is = changed ? 'is' : 'was already';
+  const back = `umzug-cluster down --name ${name}`;
+  const again = direction === 'up' ? 'umzug-cluster up' : back;
+  switch (state) {
+    case 'paused':
+      return [
+        `${name} ${is} paused: nothing is lost, no chunk begins`,
+        `  go on with: umzug-cluster resume ${name}, or simply ${again}`,
+      ];
+    case 'cancelled':
+      return [
+        `${name} ${is} cancelled: what is done stays done, and \`up\` does not go on with it`,
+        `  take it back with: ${back}`,
+        `  or go on after all: umzug-cluster resume ${name}`,
+      ];
+    default:
+      return [`${name} ${is} ${state}: hosts that run ${again} work on it`];
+  }
+}

@@ -1,0 +1,121 @@
+import type { Argv, CommandModule, Options } from 'yargs';
+import { fail } from '../../errors.ts';
+import { nameOfFile } from '../../migration/file/folder.ts';
+import type { Io } from './output.ts';
+
+/** Parsed flags and positionals of one command. */
+export type Arguments = Readonly<Record<string, unknown>>;
+
+/** One verb of the command line, light enough to be loaded on every start. */
+export interface Command {
+  /** As yargs reads it: `status [name]`. */
+  readonly command: string;
+  readonly describe: string;
+  readonly options: Readonly<Record<string, Options>>;
+  /** Command lines with what they do; shown by `--help`. */
+  readonly examples: readonly (readonly [string, string])[];
+  /** Texts for positionals, by name. */
+  readonly positionals?: Readonly<Record<string, string>>;
+  /** What to type instead of an argument this command does not take. */
+  readonly insteadOf?: (argument: string) => string;
+  /** Flags of which at most one may be given. */
+  readonly exclusive?: readonly string[];
+  /** Does the work; imports what is heavy. Throws UmzugClusterError. */
+  run(flags: Arguments, io: Io): Promise<void>;
+}
+
+/** A flag that takes a text; numbers too, for yargs turns `abc` into NaN and `--no-x` into 0 in silence. */
+export function valueFlag(describe: string, more: Options = {}): Options {
+  return { type: 'string', requiresArg: true, describe, ...more };
+}
+
+/** A flag that is there or not. */
+export function switchFlag(describe: string): Options {
+  return { type: 'boolean', describe };
+}
+
+/** The only flag that may be repeated. */
+export const repeatableFlag = 'name';
+
+/** The yargs module of a command; flags are checked here before `run` sees them. */
+export function toYargs(command: Command, globals: Readonly<Record<string, Options>>, io: Io): CommandModule {
+  return {
+    command: command.command,
+    describe: command.describe,
+    builder: (yargs: Argv) => describeTo(yargs, command),
+    handler: async (flags) => {
+      checkFlags(flags, { ...globals, ...command.options }, command);
+      await command.run(withNames(flags), io);
+    },
+  };
+}
+
+function describeTo(yargs: Argv, command: Command): Argv {
+  let described = yargs.options(command.options).group(Object.keys(command.options), 'Flags:');
+  for (const [name, describe] of Object.entries(command.positionals ?? {})) {
+    described = described.positional(name, { type: 'string', describe });
+  }
+  for (const [line, does] of command.examples) described = described.example(`$0 ${line}`, does);
+  return described;
+}
+
+const namesOfMigrations: ReadonlySet<string> = new Set(['migration', 'name', 'to']);
+
+/** Names of migrations in the form in which they are compared, also where a file of that name was typed. */
+function withNames(flags: Arguments): Arguments {
+  const named = (value: unknown): unknown =>
+    Array.isArray(value) ? value.map(named) : typeof value === 'string' ? nameOfFile(value) : value;
+  return Object.fromEntries(
+    Object.entries(flags).map(([flag, value]) => [flag, namesOfMigrations.has(flag) ? named(value) : value]),
+  );
+}
+
+/** The refusal of a flag that is given more than once. */
+export function repeatedError(name: string): Error {
+  return fail('USAGE', { message: `--${name} is given more than once`, hint: `give --${name} once` });
+}
+
+function checkFlags(flags: Arguments, options: Readonly<Record<string, Options>>, command: Command): void {
+  for (const [name, { type }] of Object.entries(options)) {
+    const value = flags[name];
+    if (Array.isArray(value) && !(name === repeatableFlag && command.exclusive?.includes(name))) {
+      throw repeatedError(name);
+    }
+    const texts: readonly unknown[] = Array.isArray(value) ? value : [value];
+    if (type === 'string' && texts.includes(''))
+      throw fail('USAGE', {
+        message: `--${name} needs a value`,
+        hint: `give --${name} VALUE, or leave it out`,
+      });
+  }
+  const given = (command.exclusive ?? []).filter((name) => flags[name] !== undefined);
+  if (given.length > 1) {
+    const names = given.map((name) => `--${name}`).join(' and ');
+    throw fail('USAGE', { message: `${names} exclude each other`, hint: 'give one of them' });
+  }
+}
+
+/** A whole number of at least 1, or undefined where the flag is not given. */
+export function positiveCount(flags: Arguments, name: string): number | undefined {
+  const raw = flags[name];
+  if (raw === undefined) return undefined;
+  const value = typeof raw === 'string' && /^\d{1,6}$/.test(raw) ? Number(raw) : 0;
+  if (value >= 1) return value;
+  throw fail('USAGE', {
+    message: `--${name} must be a whole number from 1 to 999999: got "${String(raw)}"`,
+    hint: `for example --${name} 1`,
+  });
+}
+
+/** The text of a flag, or undefined where it is not given. */
+export function textOf(flags: Arguments, name: string): string | undefined {
+  const raw = flags[name];
+  return typeof raw === 'string' ? raw : undefined;
+}
+
+/** All values of a repeatable flag, or undefined where it is not given. */
+export function textsOf(flags: Arguments, name: string): readonly string[] | undefined {
+  const raw = flags[name];
+  if (raw === undefined) return undefined;
+  return (Array.isArray(raw) ? raw : [raw]).map(String);
+}

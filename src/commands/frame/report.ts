@@ -1,0 +1,142 @@
+import os from 'node:os';
+import type { LastWords } from '../../cluster/process/process-watch.ts';
+import { UmzugClusterError, exitCodes, messageOf } from '../../errors.ts';
+import type { ErrorCode } from '../../errors.ts';
+import type { LogLevel } from '../../config/config.ts';
+import { redact } from '../../core/errors/redact.ts';
+import { type Logger, createLogger } from '../../logger.ts';
+import { type Io, asJson, printJson, printNote } from './output.ts';
+
+interface Report {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly detail: string | null;
+  readonly hint: string | null;
+}
+
+/** Stopped on request, resumable: a person at a terminal is told even when stdout goes to a program. */
+const stops: ReadonlySet<ErrorCode> = new Set(['STOPPED', 'HANGUP', 'INTERRUPTED', 'TERMINATED']);
+
+/** Where an error is written to. */
+type Streams = Pick<Io, 'stdout' | 'stderr'>;
+
+/** What a shell makes of SIGKILL. */
+const killedCode = 137;
+
+/** What the command line asks for, known before it is parsed: it may be what is wrong. */
+export interface EarlyFlags {
+  readonly json: boolean;
+  readonly verbose: boolean;
+  /** `--log-format json`: every line on stderr is a record. */
+  readonly jsonLog: boolean;
+  /** `--log-level`, where it is one. */
+  readonly logLevel: string | null;
+}
+
+/** Reads the wishes from a command line that may be wrong. */
+export function earlyFlags(args: readonly string[]): EarlyFlags {
+  return {
+    json: args.some((arg) => arg === '--json' || arg === '--json=true'),
+    verbose: args.some((arg) => arg === '--verbose' || arg === '--verbose=true'),
+    jsonLog: valueOf(args, '--log-format') === 'json',
+    logLevel: valueOf(args, '--log-level'),
+  };
+}
+
+function valueOf(args: readonly string[], flag: string): string | null {
+  const joined = args.find((arg) => arg.startsWith(`${flag}=`));
+  if (joined !== undefined) return joined.slice(flag.length + 1);
+  const at = args.indexOf(flag);
+  return at < 0 ? null : (args[at + 1] ?? null);
+}
+
+/**
+ * Says what went wrong, once, and returns the exit code: as one JSON document on stdout, or as message, detail
+ * and hint on stderr. A stack is shown only with `verbose`.
+ */
+export function reportError(io: Streams, thrown: unknown, { json, verbose, jsonLog }: EarlyFlags): number {
+  const report = describe(thrown);
+  const stack = verbose ? redact(stackOf(thrown)) : null;
+  if (json) printJson(io, { ...(thrown instanceof UmzugClusterError ? thrown.report : {}), error: report });
+  if (jsonLog) {
+    logFailure(io, report, stack);
+  } else {
+    if (stack !== null) printNote(io, stack);
+    if (!json || stops.has(report.code)) printNote(io, asText(report));
+  }
+  return exitCodes[report.code];
+}
+
+/** The same for a process that will be killed, in whose stead it is written. */
+export function lastWords(thrown: unknown, { json, jsonLog }: EarlyFlags): LastWords {
+  const report = describe(thrown);
+  const { code, message, detail, hint } = report;
+  const from = { level: 'error', pid: process.pid, hostname: os.hostname(), event: 'command.failed' };
+  const record = { ...from, code, exitCode: killedCode, detail, hint, stack: null, msg: message };
+  const text = json ? '' : `${asText(report)}\n`;
+  return { stdout: json ? asJson({ error: report }) : '', stderr: jsonLog ? record : text };
+}
+
+/** Has what Node and packages warn of written as records, where every line is to be one. */
+export function takeWarnings(io: Pick<Io, 'stderr'>, { jsonLog, logLevel }: EarlyFlags): void {
+  if (!jsonLog) return;
+  const isWritten = logLevel !== 'error' && logLevel !== 'silent';
+  process.removeAllListeners('warning');
+  process.on('warning', (warning) => {
+    if (isWritten)
+      jsonLogger(io, 'warn').warn({ event: 'node.warned', name: warning.name }, messageOf(warning));
+  });
+}
+
+function logFailure(io: Streams, { code, message, detail, hint }: Report, stack: string | null): void {
+  const exitCode = exitCodes[code];
+  const record = { event: 'command.failed', code, exitCode, detail, hint, stack } as const;
+  jsonLogger(io, 'error', stack !== null).error(record, message);
+}
+
+function jsonLogger({ stderr }: Pick<Io, 'stderr'>, logLevel: LogLevel, verbose = false): Logger {
+  return createLogger(
+    { json: false, logFormat: 'json', logLevel, progress: false, color: false, verbose },
+    stderr,
+  );
+}
+
+function describe(thrown: unknown): Report {
+  if (thrown instanceof UmzugClusterError) {
+    const { code, message, detail, hint } = thrown;
+    return {
+      code,
+      message: redact(message),
+      detail: detail === undefined ? null : redact(detail),
+      hint: hint === undefined ? null : redact(hint),
+    };
+  }
+  const [message = ''] = redact(messageOf(thrown)).split('\n');
+  const { code } = (thrown ?? {}) as { readonly code?: unknown };
+  if (code === 'EMFILE' || code === 'ENFILE') {
+    const hint = 'raise the limit, such as with ulimit -n 1024, and run it again';
+    return { code: 'CONFIG', message: message.replace(/^E[MN]FILE: /, ''), detail: null, hint };
+  }
+  return {
+    code: 'INTERNAL',
+    message: `unexpected error: ${message}`,
+    detail: null,
+    hint: 'run again with --verbose and report the stack',
+  };
+}
+
+function asText({ message, detail, hint }: Report): string {
+  // A further line of a message must not look like a message of its own.
+  const lines = [`error: ${message.replaceAll('\n', '\n  ')}`];
+  if (detail !== null) lines.push(`  ${detail.replaceAll('\n', '\n  ')}`);
+  if (hint !== null) lines.push(`  hint: ${hint}`);
+  return lines.join('\n');
+}
+
+function stackOf(thrown: unknown): string {
+  const stacks: string[] = [];
+  for (let error = thrown; error instanceof Error && stacks.length < 5; error = error.cause) {
+    stacks.push(error.stack ?? error.message);
+  }
+  return stacks.join('\ncaused by: ') || messageOf(thrown);
+}

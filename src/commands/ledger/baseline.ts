@@ -1,0 +1,83 @@
+import type { BaselineReport, BaselineRequest } from '../../migrator/ledger-admin.ts';
+import { fail } from '../../errors.ts';
+import { type Arguments, type Command, switchFlag, textOf, textsOf, valueFlag } from '../frame/command.ts';
+import type { Io } from '../frame/output.ts';
+
+const tools = ['knex', 'sequelize', 'node-pg-migrate'] as const;
+
+/** `baseline`: marks migrations as executed without running them. */
+export const baseline: Command = {
+  command: 'baseline',
+  describe: 'mark migrations as executed without running them, and say which',
+  options: {
+    to: valueFlag('mark up to this migration, with it'),
+    name: valueFlag('mark this migration (repeatable)'),
+    from: valueFlag('take over what another tool has executed', { choices: tools }),
+    table: valueFlag('the other tool’s table, if it is not knex_migrations, SequelizeMeta or pgmigrations'),
+    undo: switchFlag('with --name: have it pending again, if it was only marked'),
+  },
+  exclusive: ['to', 'name', 'from'],
+  insteadOf: (argument) => `umzug-cluster baseline --to ${argument}`,
+  examples: [
+    ['baseline --to NAME', 'the database has all up to this one already'],
+    ['baseline --from knex', 'what knex migrate has executed'],
+    ['baseline --undo --name NAME', 'it was a mistake'],
+  ],
+  run: async (flags, io) => {
+    const names = textsOf(flags, 'name');
+    if (flags['undo'] === true) return await undo(flags, io, names);
+    const request = requestOf(flags, names);
+    const { withLedger } = await import('./ledger-admin.ts');
+    await withLedger(flags, io, async (books, { json }) => {
+      const report = await books.baseline(request);
+      const { printJson } = await import('../frame/output.ts');
+      if (json) return printJson(io, report);
+      await print(io, report);
+    });
+  },
+};
+
+async function undo(flags: Arguments, io: Io, names: readonly string[] | undefined): Promise<void> {
+  if (names === undefined) {
+    throw fail('USAGE', {
+      message: '--undo needs --name',
+      hint: 'umzug-cluster baseline --undo --name NAME',
+    });
+  }
+  const { withLedger } = await import('./ledger-admin.ts');
+  const { printJson, printLine } = await import('../frame/output.ts');
+  await withLedger(flags, io, async (books, { json }) => {
+    const unmarked = await books.undoBaseline(names);
+    if (json) return printJson(io, { unmarked });
+    for (const name of unmarked) printLine(io, `${name}: pending again`);
+  });
+}
+
+function requestOf(flags: Arguments, names: readonly string[] | undefined): BaselineRequest {
+  const to = textOf(flags, 'to');
+  const tool = tools.find((known) => known === flags['from']);
+  const table = textOf(flags, 'table');
+  if (table !== undefined && tool === undefined) {
+    throw fail('USAGE', {
+      message: '--table needs --from',
+      hint: 'umzug-cluster baseline --from knex --table NAME',
+    });
+  }
+  if (tool !== undefined) return { kind: 'from', tool, table };
+  if (to !== undefined) return { kind: 'to', name: to };
+  if (names !== undefined) return { kind: 'names', names };
+  throw fail('USAGE', {
+    message: 'baseline needs --to, --name or --from: it does not mark everything by itself',
+    hint: 'umzug-cluster pending lists the names; umzug-cluster baseline --to NAME marks up to one of them',
+  });
+}
+
+async function print(io: Io, { marked, already, withoutFile }: BaselineReport): Promise<void> {
+  const { printLine, printNote } = await import('../frame/output.ts');
+  for (const name of marked) printLine(io, `${name}: marked as executed`);
+  if (marked.length === 0) printLine(io, 'nothing to mark');
+  if (already.length > 0) printNote(io, `executed already: ${already.join(', ')}`);
+  if (withoutFile.length > 0) {
+    printNote(io, `recorded by the other tool, but without a file here: ${withoutFile.join(', ')}`);
+  }
+}

@@ -1,0 +1,24 @@
+import { type Command, textOf } from '../frame/command.ts';
+
+/** `repair`: accepts the present files of executed migrations that were changed. */
+export const repair: Command = {
+  command: 'repair [name]',
+  describe: 'accept the present files of executed migrations that were changed, and say which',
+  options: {},
+  positionals: { name: 'only this migration' },
+  insteadOf: () => 'umzug-cluster repair NAME',
+  examples: [
+    ['repair', 'after all files were reformatted'],
+    ['repair NAME', 'one migration'],
+  ],
+  run: async (flags, io) => {
+    const { withLedger } = await import('./ledger-admin.ts');
+    const { printJson, printLine } = await import('../frame/output.ts');
+    await withLedger(flags, io, async (books, { json }) => {
+      const repaired = await books.repair(textOf(flags, 'name'));
+      if (json) return printJson(io, { repaired });
+      if (repaired.length === 0) printLine(io, 'nothing to repair: files are as they were executed');
+      for (const { name, files } of repaired) printLine(io, `${name}: accepted ${files}`);
+    });
+  },
+};

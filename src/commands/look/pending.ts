@@ -1,0 +1,22 @@
+import type { Command } from '../frame/command.ts';
+
+/** `pending`: one name a line, or umzug's `[{ name, path }]` with `--json`. Writes nothing to the database. */
+export const pending: Command = {
+  command: 'pending',
+  describe: 'list migrations that are not executed yet, in order',
+  options: {},
+  examples: [['pending --json', 'as an array of { name, path }']],
+  run: async (flags, io) => {
+    const { withContext } = await import('../frame/context.ts');
+    const { printJson, printLine } = await import('../frame/output.ts');
+    await withContext(flags, io, async ({ migrator, config }) => {
+      const migrations = await migrator.pending();
+      if (config.output.json)
+        return printJson(
+          io,
+          migrations.map(({ name, path }) => ({ name, path })),
+        );
+      for (const { name } of migrations) printLine(io, name);
+    });
+  },
+};

@@ -1,0 +1,153 @@
+import { formatDuration } from '../../core/config/duration.ts';
+import { formatBytes } from '../../core/plan/estimate.ts';
+import { counted, grouped as number } from '../../core/values/numbers.ts';
+import type { PlanReport } from '../../migrator/migrator.ts';
+import { type Io, printLine, table } from '../frame/output.ts';
+
+type Entry = PlanReport['migrations'][number];
+type Sample = NonNullable<Entry['sample']>;
+
+/** Prints what `up` would do, for a person: one paragraph a migration. */
+export function printPlan(io: Io, { migrations }: PlanReport): void {
+  if (migrations.length === 0) return printLine(io, 'nothing is pending');
+  for (const [index, entry] of migrations.entries()) {
+    if (index > 0) printLine(io, '');
+    for (const line of paragraph(entry)) printLine(io, line.trimEnd());
+  }
+}
+
+function paragraph(entry: Entry): readonly string[] {
+  const { name, kind, blockedBy, warnings, advice, error } = entry;
+  const begun = entry.isBegun ? ', begun: this is the rest' : '';
+  const lines = [`${name}${kind === null ? '' : ` (${kind}${begun})`}`];
+  if (kind === 'schema') lines.push(item('runs', 'once, in its own transaction: nothing to sample'));
+  if (entry.table !== null) lines.push(item('table', `${entry.table}, by ${entry.key.join(', ')}`));
+  if (blockedBy !== null) lines.push(item('sample', `cannot be planned before ${blockedBy} has run`));
+  else if (entry.rows.estimated !== null || entry.rows.why !== null) lines.push(item('rows', rowsOf(entry)));
+  if (entry.sample !== null) lines.push(...sampleLines(entry.sample, entry.key));
+  if (entry.estimate !== null) lines.push(item('whole run', estimateLine(entry.estimate)));
+  for (const warning of warnings) lines.push(item('warning', warning));
+  for (const one of advice) lines.push(item('advice', one));
+  if (error !== null) lines.push(item('error', error.message));
+  return lines;
+}
+
+const labelColumns = 11;
+
+function item(label: string, text: string): string {
+  return `  ${label.padEnd(labelColumns)}${text}`;
+}
+
+function rowsOf({ rows: { estimated, table: all, isCounted, isTableCounted, why } }: Entry): string {
+  if (estimated === null) return `not known: ${why}`;
+  if (estimated === 0) return isCounted ? 'none match now' : 'hardly any match';
+  const about = isCounted ? '' : 'about ';
+  const ofAll = all === null ? '' : ` of ${isCounted && !isTableCounted ? 'about ' : ''}${number(all)}`;
+  return `${about}${number(estimated)}${ofAll}`;
+}
+
+function sampleLines(sample: Sample, key: readonly string[]): readonly string[] {
+  const { statements, rows, rowsPerSecond, walBytesPerRow, chunks, ownConnections } = sample;
+  const lines = [item('statements', `${statements.reduce((sum, { times }) => sum + times, 0)} in a chunk`)];
+  for (const { sql, times, plan } of statements.slice(0, mostStatements)) {
+    lines.push(item('', `${times === 1 ? '' : `${number(times)} times `}${oneLine(sql)}`));
+    for (const line of plan) lines.push(item('', `  ${line}`));
+  }
+  if (statements.length > mostStatements) {
+    lines.push(item('', `… and ${number(statements.length - mostStatements)} more`));
+  }
+  lines.push(
+    item(
+      'sample',
+      `${counted(rows, 'row')}, rolled back${ownConnections > 0 ? '; what a connection of its own wrote is not' : ': nothing of it is left'}`,
+    ),
+  );
+  for (const line of exampleLines(sample, key)) lines.push(item('', line));
+  for (const { table: name, inserted, updated, deleted } of sample.writes) {
+    lines.push(item('writes', `${name}: ${writesOf({ inserted, updated, deleted })}`));
+  }
+  lines.push(item('twice', twiceText(sample)), item('down', downText(sample)));
+  if (rowsPerSecond !== null) {
+    const wal = walBytesPerRow === null ? '' : `, ${formatBytes(walBytesPerRow)} of WAL a row`;
+    lines.push(item('measured', `${number(rowsPerSecond)} rows/s in ${counted(chunks, 'chunk')}${wal}`));
+  }
+  return lines;
+}
+
+const mostStatements = 6;
+// The beginning names the columns, the end the locks.
+const sqlBegins = 110;
+const sqlEnds = 50;
+
+function oneLine(sql: string): string {
+  const text = sql.replaceAll(/\s+/g, ' ').trim();
+  if (text.length <= sqlBegins + sqlEnds) return text;
+  return `${text.slice(0, sqlBegins)} … ${text.slice(-sqlEnds)}`;
+}
+
+/** The rows side by side: one line for each column that changed. */
+function exampleLines({ examples }: Sample, key: readonly string[]): readonly string[] {
+  if (examples.length === 0) return [];
+  const body = examples.flatMap(({ key: values, before, after }) =>
+    Object.keys(before).map((column, index) => [
+      ...(index === 0 ? values.map(shown) : values.map(() => '')),
+      column,
+      shown(before[column] ?? null),
+      after === null ? '(deleted)' : shown(after[column] ?? null),
+    ]),
+  );
+  return table([[...key, 'column', 'before', 'after'], ...body]);
+}
+
+const shownValue = 40;
+
+function shown(value: string | null): string {
+  if (value === null) return 'null';
+  const text = value.replaceAll(/\s+/g, ' ');
+  return text.length <= shownValue ? text : `${text.slice(0, shownValue)}…`;
+}
+
+function writesOf(counts: Readonly<Record<string, number>>): string {
+  const parts = Object.entries(counts).filter(([, rows]) => rows > 0);
+  return parts.map(([what, rows]) => `${number(rows)} ${what}`).join(', ');
+}
+
+function twiceText({ twice, rows }: Sample): string {
+  switch (twice.kind) {
+    case 'drained':
+      return 'rows that are done no longer match select';
+    case 'same':
+      return 'update changes nothing the second time';
+    case 'differs':
+      return `not idempotent: the second time it changes ${number(twice.rows)} of ${number(rows)} rows again`;
+    case 'fails':
+      return `not idempotent: the second time it fails: ${twice.why}`;
+  }
+}
+
+function downText({ down, rows }: Sample): string {
+  switch (down.kind) {
+    case 'none':
+      return 'there is none: the migration cannot be reverted';
+    case 'restores':
+      return 'restores the sample';
+    case 'differs':
+      return `does not restore ${number(down.rows)} of ${number(rows)} rows${down.columns.length === 0 ? '' : `: ${down.columns.join(', ')}`}`;
+    case 'fails':
+      return `fails: ${down.why}`;
+  }
+}
+
+function estimateLine({
+  secondsAtMost,
+  secondsAtLeast,
+  walBytes,
+  tableBytes,
+}: NonNullable<Entry['estimate']>) {
+  const [most, least] = [formatDuration(secondsAtMost * 1_000), formatDuration(secondsAtLeast * 1_000)];
+  const time = most === least ? most : `${least} to ${most}`;
+  const wal = walBytes === null ? '' : `, ${formatBytes(walBytes)} of WAL`;
+  const growth =
+    tableBytes === null ? '' : `; the table grows by up to ${formatBytes(tableBytes)} until vacuum`;
+  return `${time}${wal}${growth}`;
+}

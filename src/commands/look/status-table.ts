@@ -1,0 +1,114 @@
+import { describeOverrides } from '../../core/config/steering.ts';
+import { formatDuration } from '../../core/config/duration.ts';
+import { etaText, percent } from '../../core/progress/progress-line.ts';
+import { counted, grouped as number, rowsAre } from '../../core/values/numbers.ts';
+import type { Migrator } from '../../migrator/migrator.ts';
+import { type Io, printJson, printLine, table } from '../frame/output.ts';
+
+type Report = Awaited<ReturnType<Migrator['status']>>;
+type Entry = Report['migrations'][number];
+
+const head = ['name', 'kind', 'state', 'rows', 'done', 'rows/s', 'ETA', 'workers'];
+const rightAligned = [3, 4, 5, 6, 7];
+
+/** Prints a status report: JSON as it is, else a table; `details` adds what is known about each migration. */
+export function printStatus(
+  io: Io,
+  report: Report,
+  { json, details }: { readonly json: boolean; readonly details: boolean },
+): void {
+  if (json) return printJson(io, report);
+  for (const line of statusLines(report, details)) printLine(io, line);
+}
+
+/** A status report as a table, with remarks below it. */
+export function statusLines({ migrations }: Report, details: boolean): readonly string[] {
+  if (migrations.length === 0) return ['no migrations found'];
+  return [
+    ...table([head, ...migrations.map(cells)], rightAligned),
+    ...migrations.flatMap((entry) => remarks(entry, details)),
+  ];
+}
+
+/** One migration as a line of a log: what has changed since the line before. */
+export function statusLine(entry: Entry): string {
+  const said = cells(entry).slice(2);
+  const labels = ['', '', '', ' rows/s', '', ''];
+  const parts = said.flatMap((cell, index) => {
+    if (cell === '') return [];
+    if (index === 1) return [`${cell} rows`];
+    if (index === 4) return [`ETA ${cell}`];
+    if (index === 5) return [`${cell} ${cell === '1' ? 'worker' : 'workers'}`];
+    return [`${cell}${labels[index] ?? ''}`];
+  });
+  const reasons = remarks(entry, false).map((line) => line.trim().slice(entry.name.length + 2));
+  return `${entry.name}: ${[...parts, ...reasons].join(', ')}`;
+}
+
+function cells(entry: Entry): readonly string[] {
+  const { name, kind, state, rows, fraction, rowsPerSecond, etaSeconds } = entry;
+  const processes = processesOf(entry);
+  const isOpen = state !== 'pending' && state !== 'executed' && state !== 'missing';
+  const hasRows = kind === 'data' && (isOpen || rows.done > 0);
+  return [
+    name,
+    kind ?? '',
+    state,
+    hasRows ? number(rows.done) : '',
+    isOpen && fraction !== null ? percent(fraction).trim() : '',
+    rowsPerSecond ? number(rowsPerSecond) : '',
+    etaSeconds ? etaText(etaSeconds) : '',
+    processes > 0 ? String(processes) : '',
+  ];
+}
+
+/** As the hosts tell; where none has told yet, those that are seen at a range. */
+function processesOf({ hosts, workers }: Entry): number {
+  if (hosts.length > 0) return hosts.reduce((sum, host) => sum + host.workers, 0);
+  return new Set(workers.map(({ host, pid }) => `${host}:${pid}`)).size;
+}
+
+/** What went wrong is always said; the rest only about the migration that was asked for. */
+function remarks(entry: Entry, details: boolean): readonly string[] {
+  const lines: string[] = [];
+  const { name, state, direction, abandonedSeconds, fileMissing, tableRecreated } = entry;
+  const again = direction === 'down' ? `umzug-cluster down --name ${name}` : 'umzug-cluster up';
+  if (entry.error) lines.push(`error: ${entry.error}`);
+  if (fileMissing && state !== 'missing') {
+    lines.push('its file is missing here: put it back; only with it can it be finished or reverted');
+  }
+  if (tableRecreated) {
+    const rerun = `umzug-cluster up --rerun ALLOW --name ${name}`;
+    lines.push(
+      `its table was recreated since: run it again with ${rerun}, or accept it with umzug-cluster repair ${name}`,
+    );
+  }
+  if (abandonedSeconds !== null) {
+    const ago = formatDuration(abandonedSeconds * 1_000);
+    lines.push(`no host works on it, the last was seen ${ago} ago: go on with ${again}`);
+  }
+  if (entry.waiting) lines.push(`waiting: ${entry.waiting}`);
+  if (entry.throttled) lines.push(`held back: ${entry.throttled}`);
+  if (state === 'paused') lines.push(`go on with umzug-cluster resume ${name}, or simply ${again}`);
+  if (state === 'cancelled') {
+    lines.push(
+      `take it back with umzug-cluster down --name ${name}, or go on with umzug-cluster resume ${name}`,
+    );
+  }
+  if (entry.rows.quarantined > 0) {
+    lines.push(`${rowsAre(entry.rows.quarantined, 'quarantined')}: umzug-cluster retry ${name}`);
+  }
+  if (Object.keys(entry.settings).length > 0) lines.push(`set: ${describeOverrides(entry.settings)}`);
+  if (details) {
+    for (const { key, error } of entry.quarantine) lines.push(`row ${key.join(', ')}: ${error}`);
+    for (const { host, pid, workers } of entry.hosts)
+      lines.push(`host ${host}, pid ${pid}: ${counted(workers, 'worker')}`);
+    for (const { host, pid, range } of entry.workers) lines.push(`worker ${pid} on ${host}: range ${range}`);
+    if (entry.kind === 'data') {
+      lines.push(`${counted(entry.chunks, 'chunk')}, ${counted(entry.retries, 'retry', 'retries')}`);
+    }
+    if (entry.startedAt) lines.push(`started ${entry.startedAt}`);
+    if (entry.executedAt) lines.push(`executed ${entry.executedAt}`);
+  }
+  return lines.map((line) => `  ${entry.name}: ${line}`);
+}

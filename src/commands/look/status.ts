@@ -1,0 +1,30 @@
+import type { Command } from '../frame/command.ts';
+import { switchFlag, textOf } from '../frame/command.ts';
+
+/** `status`: what is executed, running, failed, missing. Writes nothing to the database. */
+export const status: Command = {
+  command: 'status [name]',
+  describe: 'show what is executed, running, failed or missing',
+  options: {
+    watch: switchFlag('show it anew every second, until Ctrl-C; in a pipe, a line for every change'),
+  },
+  positionals: { name: 'only this migration, with its errors and workers' },
+  insteadOf: () => 'umzug-cluster status NAME',
+  examples: [
+    ['status', 'all migrations as a table'],
+    ['status --watch', 'as it goes on'],
+    ['status NAME --json', 'one migration, for a program'],
+  ],
+  run: async (flags, io) => {
+    const { withContext } = await import('../frame/context.ts');
+    const { printStatus } = await import('./status-table.ts');
+    const name = textOf(flags, 'name');
+    if (flags['watch'] === true) {
+      const { watchStatus } = await import('./status-watch.ts');
+      return await watchStatus(flags, io, name);
+    }
+    await withContext(flags, io, async ({ migrator, config }) => {
+      printStatus(io, await migrator.status(name), { json: config.output.json, details: name !== undefined });
+    });
+  },
+};

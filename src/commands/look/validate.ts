@@ -1,0 +1,69 @@
+import { counted } from '../../core/values/numbers.ts';
+import type { Finding, ValidateReport } from '../../migrator/status/validate.ts';
+import { type Command, switchFlag } from '../frame/command.ts';
+import type { Io } from '../frame/output.ts';
+
+/** `validate`: checks files and ledger without running anything. For a pipeline, before anything is merged. */
+export const validate: Command = {
+  command: 'validate',
+  describe: 'check all migration files, and the ledger against them, without running anything',
+  options: {
+    offline: switchFlag('look at the files alone, even if a database is configured'),
+    strict: switchFlag('let warnings fail it too'),
+  },
+  insteadOf: () => 'umzug-cluster validate',
+  examples: [
+    ['validate', 'files and, where one is configured, the ledger'],
+    ['validate --offline --json', 'in a pipeline that has no database'],
+  ],
+  run: async (flags, io) => {
+    const { loadConfig } = await import('../../config/config.ts');
+    const { validateReport } = await import('../../migrator/status/validate.ts');
+    const { openControl } = await import('../../cluster/worker/control.ts');
+    const { printJson } = await import('../frame/output.ts');
+    const config = await loadConfig({ flags, cwd: io.cwd, env: io.env, needs: 'files' });
+    const isOffline = flags['offline'] === true || config.database.kind === 'embedded';
+    const control = isOffline ? null : openControl(config);
+    try {
+      const report = await validateReport(config, control);
+      const isFailure = ({ level }: Finding): boolean => level === 'error' || flags['strict'] === true;
+      const failures = report.findings.filter(isFailure);
+      if (!config.output.json) await print(io, report, config.migrationsDir);
+      else if (failures.length === 0) printJson(io, report);
+      if (failures.length > 0) throw await asError(failures, report);
+    } finally {
+      await control?.close();
+    }
+  },
+};
+
+async function print(
+  io: Io,
+  { migrations, withDatabase, findings }: ValidateReport,
+  folder: string,
+): Promise<void> {
+  const { printLine } = await import('../frame/output.ts');
+  for (const { level, message, detail, hint } of findings) {
+    printLine(io, `${level}: ${message}`);
+    if (detail !== null) printLine(io, `  ${detail}`);
+    if (hint !== null) printLine(io, `  hint: ${hint}`);
+  }
+  if (migrations === 0) return printLine(io, `no migrations found in ${folder}`);
+  const looked = withDatabase ? 'files and ledger' : 'files alone: no database was looked at';
+  const errors = findings.filter(({ level }) => level === 'error').length;
+  const verdict = errors === 0 ? 'valid' : counted(errors, 'error');
+  printLine(io, `${counted(migrations, 'migration')}: ${verdict} (${looked})`);
+}
+
+/** The first failure, as `up` would say it, with how many more there are. */
+async function asError(failures: readonly Finding[], report: ValidateReport): Promise<Error> {
+  const { fail } = await import('../../errors.ts');
+  const [first] = failures;
+  const more = failures.length - 1;
+  return fail(first?.code ?? 'INTERNAL', {
+    message: `${first?.message ?? ''}${more === 0 ? '' : ` (and ${more} more)`}`,
+    detail: first?.detail ?? undefined,
+    hint: first?.hint ?? undefined,
+    report,
+  });
+}

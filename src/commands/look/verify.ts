@@ -1,0 +1,54 @@
+import { rowsLeft } from '../../core/values/numbers.ts';
+import { fail } from '../../errors.ts';
+import type { VerifyReport } from '../../migrator/migrator.ts';
+import { type Command, textOf } from '../frame/command.ts';
+import { type Io, printJson, printLine, table } from '../frame/output.ts';
+
+/** `verify`: that executed migrations left nothing behind, and that the ledger is sound. Writes nothing. */
+export const verify: Command = {
+  command: 'verify [name]',
+  describe: 'prove that executed migrations left no row behind, and that the ledger is sound',
+  options: {},
+  positionals: { name: 'only this migration' },
+  insteadOf: () => 'umzug-cluster verify NAME',
+  examples: [
+    ['verify', 'all executed migrations, before the old column is dropped'],
+    ['verify NAME --json', 'one migration, for a program'],
+  ],
+  run: async (flags, io) => {
+    const { withContext } = await import('../frame/context.ts');
+    const { unsoundError } = await import('../../run/lifecycle/soundness.ts');
+    await withContext(flags, io, async ({ migrator, config: { output } }) => {
+      const report = await migrator.verify(textOf(flags, 'name'));
+      const isSound = report.contradictions.length === 0;
+      const problem = isSound ? leftBehind(report) : unsoundError(report.contradictions, report);
+      if (!output.json) print(io, report);
+      else if (problem === null) printJson(io, report);
+      if (problem !== null) throw problem;
+    });
+  },
+};
+
+function print(io: Io, { migrations }: VerifyReport): void {
+  if (migrations.length === 0) return printLine(io, 'nothing is executed');
+  for (const line of table(migrations.map(({ name, kind, left }) => [name, kind, said(left)]))) {
+    printLine(io, line);
+  }
+}
+
+function said(left: number | null): string {
+  if (left === null) return 'nothing to ask';
+  return left === 0 ? 'no row is left' : rowsLeft(left);
+}
+
+function leftBehind(report: VerifyReport): Error | null {
+  const found = report.migrations.filter(({ left }) => left !== null && left > 0);
+  if (found.length === 0) return null;
+  return fail('MIGRATION_FAILED', {
+    message: found.map(({ name, left }) => `${name}: ${rowsLeft(left ?? 0)}`).join('; '),
+    detail:
+      'written after the run, or never changed: a select that matches what update wrote needs a verify(db) of its own',
+    hint: 'let the application write the new form, then migrate the rest with a new migration of the same select and update',
+    report,
+  });
+}

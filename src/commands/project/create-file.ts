@@ -1,0 +1,120 @@
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { type Config, loadConfig } from '../../config/config.ts';
+import { fail, placeError } from '../../errors.ts';
+import { isMigrationFile, nameOfFile } from '../../migration/file/folder.ts';
+import { migrationName } from '../../migration/create/new-name.ts';
+import type { DescribedTable } from '../../migration/table/described-table.ts';
+import { type TemplateKind, renderMigration } from '../../migration/create/template.ts';
+import type { Arguments } from '../frame/command.ts';
+import { type Io, printJson, printLine, printNote } from '../frame/output.ts';
+import { readProject, styleOf } from './project.ts';
+
+/** What `create` was asked for, parsed. */
+export interface CreateRequest {
+  readonly name: string;
+  readonly kind: TemplateKind;
+  /** Table to look up in the database: TABLE or SCHEMA.TABLE. */
+  readonly table: string | undefined;
+  readonly prefix: 'TIMESTAMP' | 'DATE' | 'NONE';
+}
+
+/** Writes the file, and prints its path and the next commands. Throws USAGE or CONFIG before it writes. */
+export async function createMigration(flags: Arguments, io: Io, request: CreateRequest): Promise<void> {
+  const config = await loadConfig({ flags, cwd: io.cwd, env: io.env, needs: 'files' });
+  const { folder: asked } = flags;
+  const folder = typeof asked === 'string' ? path.resolve(config.cwd, asked) : config.migrationsDir;
+  // umzug's own command line wants the extension in the name; whoever comes from it may type it.
+  const wanted = nameOfFile(request.name);
+  const name = migrationName({ name: wanted, prefix: request.prefix, now: new Date() });
+  const files = await filesIn(folder);
+  const existing = files.map(nameOfFile);
+  refuseExisting(name, existing, folder);
+  if (flags['allow-confusing-ordering'] !== true) refuseConfusingOrder(name, existing);
+  if (flags['skip-verify'] !== true && folder !== config.migrationsDir)
+    refuseOtherFolder(folder, config.migrationsDir);
+  const { language, extension } = styleOf(readProject(config.cwd), files);
+  const table = request.table === undefined ? null : await lookUp({ config, flags, io }, request.table);
+  const file = path.join(folder, name + extension);
+  await write(file, renderMigration({ kind: request.kind, name, language, table }));
+  if (config.output.json) return printJson(io, { name, path: file });
+  printLine(io, path.relative(config.cwd, file) || file);
+  printNote(io, 'fill it in, then:');
+  printNote(io, `  umzug-cluster plan ${name}`);
+  printNote(io, '  umzug-cluster up');
+}
+
+/** The table as the database has it; a database that nobody configured is the embedded one. */
+async function lookUp(
+  { config, flags, io }: { readonly config: Config; readonly flags: Arguments; readonly io: Io },
+  table: string,
+): Promise<DescribedTable> {
+  const { catalogOf } = await import('../../migration/table/base-table.ts');
+  const { describeTable } = await import('../../migration/table/described-table.ts');
+  const { openControl } = await import('../../cluster/worker/control.ts');
+  const { authorSearchPath, beginReadOnly, plainSettings, withTransaction } =
+    await import('../../postgres/transaction.ts');
+  const { withContext } = await import('../frame/context.ts');
+  return await withContext(flags, io, async (session) => {
+    const control = openControl(session.config);
+    try {
+      return await control.use((connection) =>
+        withTransaction(
+          connection,
+          plainSettings,
+          async () => {
+            await connection.query(authorSearchPath(config.searchPath));
+            return await describeTable(catalogOf(connection, config.searchPath), table);
+          },
+          beginReadOnly,
+        ),
+      );
+    } finally {
+      await control.close();
+    }
+  });
+}
+
+async function filesIn(folder: string): Promise<readonly string[]> {
+  try {
+    return (await readdir(folder)).filter(isMigrationFile);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw placeError(`cannot read ${folder}`, error, 'read');
+  }
+}
+
+function refuseExisting(name: string, existing: readonly string[], folder: string): void {
+  if (!existing.includes(name)) return;
+  throw fail('USAGE', {
+    message: `${name} exists already in ${folder}`,
+    hint: 'choose another --name',
+  });
+}
+
+/** The order is by string; a file that sorts in the middle would be refused by `up` where later ones ran. */
+function refuseConfusingOrder(name: string, existing: readonly string[]): void {
+  const later = existing.filter((other) => other > name).toSorted()[0];
+  if (later === undefined) return;
+  throw fail('USAGE', {
+    message: `${name} would sort before ${later}, which exists`,
+    detail: 'migrations run in the order of their names; a new one belongs at the end',
+    hint: 'choose another --prefix or --name, or add --allow-confusing-ordering',
+  });
+}
+
+function refuseOtherFolder(folder: string, migrationsDir: string): void {
+  throw fail('USAGE', {
+    message: `up would not find a file in ${folder}: it reads ${migrationsDir}`,
+    hint: 'leave out --folder, or add --skip-verify',
+  });
+}
+
+async function write(file: string, text: string): Promise<void> {
+  try {
+    await mkdir(path.dirname(file), { recursive: true });
+    await writeFile(file, text, { flag: 'wx' });
+  } catch (error) {
+    throw placeError(`cannot write ${file}`, error, 'write');
+  }
+}

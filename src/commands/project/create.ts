@@ -1,0 +1,39 @@
+import type { Command } from '../frame/command.ts';
+import { switchFlag, textOf, valueFlag } from '../frame/command.ts';
+
+/** `create`: writes a new migration file that type-checks and says what to fill in. Opens a database only for `--table`. */
+export const create: Command = {
+  command: 'create',
+  describe: 'write a new migration file that says what to fill in',
+  options: {
+    name: valueFlag('what it does, in a few words: dated-to-date-given', { demandOption: true }),
+    kind: valueFlag(
+      'data: rows pass through update; set: they stay in the database; schema: up and down (default: data)',
+      {
+        choices: ['data', 'set', 'schema'],
+      },
+    ),
+    table: valueFlag('look this table up, and fill in its columns, their types and its key'),
+    prefix: valueFlag('what the file name begins with (default: TIMESTAMP)', {
+      choices: ['TIMESTAMP', 'DATE', 'NONE'],
+    }),
+    folder: valueFlag('where to write it (default: the folder of the migrations)'),
+    'skip-verify': switchFlag('do not check that the new file will be found as pending'),
+    'allow-confusing-ordering': switchFlag('write it even if it sorts before files that exist'),
+  },
+  insteadOf: (argument) => `umzug-cluster create --name ${argument}`,
+  examples: [
+    ['create --name dated-to-date-given', 'a data migration'],
+    ['create --name slugs --table people', 'with the columns, types and key of a table'],
+    ['create --kind schema --name status', 'a schema migration'],
+  ],
+  run: async (flags, io) => {
+    const { createMigration } = await import('./create-file.ts');
+    await createMigration(flags, io, {
+      name: textOf(flags, 'name') ?? '',
+      kind: flags['kind'] === 'schema' || flags['kind'] === 'set' ? flags['kind'] : 'data',
+      table: textOf(flags, 'table'),
+      prefix: flags['prefix'] === 'DATE' || flags['prefix'] === 'NONE' ? flags['prefix'] : 'TIMESTAMP',
+    });
+  },
+};

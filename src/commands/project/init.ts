@@ -1,0 +1,14 @@
+import type { Command } from '../frame/command.ts';
+
+/** `init`: sets an existing project up. Overwrites nothing, opens no database. */
+export const init: Command = {
+  command: 'init',
+  describe: 'set up this project: knexfile, folder, scripts, .gitignore; overwrites nothing',
+  options: {},
+  insteadOf: () => 'umzug-cluster init',
+  examples: [['init', 'in the folder of package.json; twice does no harm']],
+  run: async (flags, io) => {
+    const { initProject } = await import('./init-project.ts');
+    await initProject(flags, io);
+  },
+};

@@ -1,0 +1,15 @@
+import type { Command } from '../frame/command.ts';
+
+/** `retry`: puts quarantined rows back and runs them. */
+export const retry: Command = {
+  command: 'retry <migration>',
+  describe: 'run the quarantined rows of a migration once more',
+  options: {},
+  positionals: { migration: 'name of the migration, without extension' },
+  examples: [['retry NAME', 'after the rows, or update, were mended']],
+  run: async (flags, io) => {
+    const name = String(flags['migration']);
+    const { runMigrations } = await import('./run.ts');
+    await runMigrations(flags, io, (migrator) => migrator.retry(name), `no row of ${name} is quarantined`);
+  },
+};

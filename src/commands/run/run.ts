@@ -1,0 +1,94 @@
+import { formatDuration } from '../../core/config/duration.ts';
+import { counted, grouped as number, rowsLeft } from '../../core/values/numbers.ts';
+import { type Profile, addTimes, profileCells, profileOf } from '../../core/plan/profile.ts';
+import { listMigrations } from '../../migration/file/folder.ts';
+import type { MigrationOutcome, Migrator } from '../../migrator/migrator.ts';
+import type { Arguments } from '../frame/command.ts';
+import { type Io, printJson, printLine, printNote, table } from '../frame/output.ts';
+import { withContext } from '../frame/context.ts';
+import { withStopping } from './stopping.ts';
+
+/** Runs `up` or `down` with signals, deadline and progress, and prints what became of each migration. */
+export async function runMigrations(
+  flags: Arguments,
+  io: Io,
+  work: (migrator: Migrator) => Promise<readonly MigrationOutcome[]>,
+  nothingToDo: string,
+): Promise<void> {
+  let profile: Profile | null = null;
+  let isJson = false;
+  let isForPeople = false;
+  let folder = '';
+  try {
+    const outcomes = await withStopping((stopping) =>
+      withContext(flags, io, async ({ config, migrator, view }) => {
+        const startedMs = performance.now();
+        isJson = config.output.json;
+        isForPeople = config.output.logFormat === 'pretty';
+        folder = config.migrationsDir;
+        stopping.attach(migrator, config.tuning);
+        migrator.on('progress', (progress) => view.show(progress));
+        try {
+          return await work(migrator);
+        } finally {
+          profile = profileSince(startedMs, migrator);
+        }
+      }),
+    );
+    if (isJson) return printJson(io, { migrations: outcomes, ...(profile === null ? {} : { profile }) });
+    if (outcomes.length === 0) {
+      const isEmpty = (await listMigrations(folder)).length === 0;
+      printLine(io, isEmpty ? `no migrations found in ${folder}` : nothingToDo);
+    }
+    for (const outcome of outcomes) {
+      printLine(io, summary(outcome));
+      if (outcome.left !== null && outcome.left > 0) printLine(io, leftBehind(outcome.name, outcome.left));
+    }
+    // A pipeline reads stderr as a log.
+    const next = nextStep(outcomes);
+    if (isForPeople && next !== null) printNote(io, `next: ${next}`);
+  } finally {
+    if (profile !== null && !isJson)
+      for (const line of table(profileCells(profile), [1, 2, 3, 4])) printNote(io, line);
+  }
+}
+
+/** What may be typed now; null: there is nothing to say. */
+function nextStep(outcomes: readonly MigrationOutcome[]): string | null {
+  const last = outcomes.at(-1);
+  if (last === undefined) return null;
+  const those = outcomes.length === 1 ? 'it' : 'them';
+  if (last.direction === 'down') return `umzug-cluster up runs ${those} again`;
+  const steps = [
+    ...(outcomes.some(({ kind }) => kind === 'data')
+      ? ['umzug-cluster verify looks for rows left behind']
+      : []),
+    // It takes back one migration, the last.
+    ...(last.hasDown
+      ? [`umzug-cluster down takes ${outcomes.length === 1 ? 'it' : 'the last one'} back`]
+      : []),
+  ];
+  return steps.length === 0 ? null : steps.join('; ');
+}
+
+/** With the time that the process took to begin; null where nothing was measured. */
+function profileSince(startedMs: number, { stopwatch: { times } }: Migrator): Profile | null {
+  return times === null ? null : profileOf(addTimes({ start: { times: 1, ms: startedMs } }, times));
+}
+
+function leftBehind(name: string, rows: number): string {
+  return `  ${rowsLeft(rows)}: inserted behind the run, made to match again, or matching still after update; umzug-cluster verify ${name} counts anew, a new migration of the same select and update takes what the application wrote`;
+}
+
+/** `2025…dated-to-date-given: 62,000 rows in 31 chunks, 0.6 s, 103,000 rows/s` */
+export function summary(outcome: MigrationOutcome): string {
+  const { name, kind, rows, rowsBefore, changed, chunks, retries, durationMs } = outcome;
+  if (kind === 'schema') return `${name}: done in ${formatDuration(durationMs)}`;
+  const now = rows - rowsBefore;
+  const rate = durationMs > 0 && now > 0 ? `, ${number((now * 1_000) / durationMs)} rows/s` : '';
+  const part = rowsBefore > 0 ? `, ${number(now)} of them now` : '';
+  const again = retries > 0 ? `, ${counted(retries, 'retry', 'retries')}` : '';
+  const none = changed === 0 && now > 0 ? ' passed, 0 changed,' : '';
+  const parts = `${counted(rows, 'row')}${none} in ${counted(chunks, 'chunk')}`;
+  return `${name}: ${parts}${part}, ${formatDuration(durationMs)}${rate}${again}`;
+}

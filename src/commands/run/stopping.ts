@@ -1,0 +1,57 @@
+import { fail } from '../../errors.ts';
+import type { UmzugClusterError } from '../../errors.ts';
+import type { Migrator } from '../../migrator/migrator.ts';
+
+type Stop = Parameters<Migrator['stop']>;
+type Signal = Exclude<Stop[0], 'deadline'>;
+
+const signals: readonly Signal[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+const codes = { SIGINT: 'INTERRUPTED', SIGTERM: 'TERMINATED', SIGHUP: 'HANGUP' } as const;
+
+/** Takes over the migrator once it is open, or throws if a signal came before; then no work may begin. */
+export interface Stopping {
+  attach(migrator: Migrator, limits: { readonly maxTimeMs: number | null }): void;
+}
+
+/**
+ * Does `work` while signals and the deadline stop it: the first signal drains, the second aborts; the
+ * migrator itself aborts at the end of the grace. The time of `--max-time` counts from the start of the command.
+ */
+export async function withStopping<Result>(work: (stopping: Stopping) => Promise<Result>): Promise<Result> {
+  const startedAt = Date.now();
+  const timers: NodeJS.Timeout[] = [];
+  let migrator: Migrator | null = null;
+  let signalsSeen = 0;
+  let stopped: UmzugClusterError | null = null;
+  let giveUp: (error: UmzugClusterError) => void = () => undefined;
+  const early = new Promise<never>((_resolve, reject) => (giveUp = reject));
+  early.catch(() => undefined);
+
+  const onSignal = (signal: Signal): void => {
+    signalsSeen += 1;
+    if (migrator === null) {
+      const message = `stopped by ${signal} before any work began`;
+      stopped ??= fail(codes[signal], { message, hint: 'run the command again' });
+      giveUp(stopped);
+    } else {
+      migrator.stop(signal, signalsSeen === 1 ? 'drain' : 'abort');
+    }
+  };
+
+  for (const signal of signals) process.on(signal, onSignal);
+  try {
+    const stopping: Stopping = {
+      attach: (opened, limits) => {
+        if (stopped !== null) throw stopped;
+        migrator = opened;
+        if (limits.maxTimeMs === null) return;
+        const left = Math.max(0, limits.maxTimeMs - (Date.now() - startedAt));
+        timers.push(setTimeout(() => opened.stop('deadline', 'drain'), left));
+      },
+    };
+    return await Promise.race([work(stopping), early]);
+  } finally {
+    for (const signal of signals) process.off(signal, onSignal);
+    for (const timer of timers) clearTimeout(timer);
+  }
+}

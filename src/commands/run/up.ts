@@ -1,0 +1,59 @@
+import { fail } from '../../errors.ts';
+import type { Command } from '../frame/command.ts';
+import { positiveCount, switchFlag, textOf, textsOf, valueFlag } from '../frame/command.ts';
+
+const reruns = ['THROW', 'SKIP', 'ALLOW'] as const;
+
+/** `up`: runs what is pending, resumes what was interrupted. */
+export const up: Command = {
+  command: 'up',
+  describe: 'run pending migrations in order; resume what was interrupted',
+  options: {
+    to: valueFlag('run up to this migration, with it'),
+    step: valueFlag('run this many migrations'),
+    name: valueFlag('run only this migration (repeatable)'),
+    rerun: valueFlag('what to do with a --name that is executed already (default: THROW)', {
+      choices: reruns,
+    }),
+    'allow-out-of-order': switchFlag('run new files that sort before executed ones'),
+    wait: switchFlag('run nothing: wait until other hosts have run it'),
+    'no-join': switchFlag('where another host is at work, leave at once with exit code 5'),
+    strict: switchFlag('refuse if an executed or begun file is missing, or an executed one changed'),
+  },
+  exclusive: ['to', 'step', 'name'],
+  insteadOf: (argument) => `umzug-cluster up --to ${argument}`,
+  examples: [
+    ['up', 'run everything that is pending'],
+    ['up --to NAME', 'run up to one migration, with it'],
+    ['up --wait', 'on hosts that only start once it is done'],
+    ['up --max-time 10m', 'stop cleanly after ten minutes; up again goes on'],
+  ],
+  run: async (flags, io) => {
+    const rerun = reruns.find((value) => value === flags['rerun']);
+    const names = textsOf(flags, 'name');
+    if (rerun !== undefined && names === undefined) {
+      throw fail('USAGE', {
+        message: '--rerun needs --name',
+        hint: `umzug-cluster up --rerun ${rerun} --name NAME`,
+      });
+    }
+    const to = textOf(flags, 'to');
+    const step = positiveCount(flags, 'step');
+    const options = {
+      ...(to === undefined ? {} : { to }),
+      ...(step === undefined ? {} : { step }),
+      ...(names === undefined ? {} : { names }),
+      ...(rerun === undefined ? {} : { rerun }),
+      allowOutOfOrder: flags['allow-out-of-order'] === true,
+      strict: flags['strict'] === true,
+      wait: flags['wait'] === true,
+      others: flags['no-join'] === true ? ('leave' as const) : ('join' as const),
+    };
+    if (options.wait && options.others === 'leave') {
+      throw fail('USAGE', { message: '--wait and --no-join exclude each other', hint: 'give one of them' });
+    }
+    const nothing = options.wait ? 'everything is executed' : 'nothing is pending';
+    const { runMigrations } = await import('./run.ts');
+    await runMigrations(flags, io, (migrator) => migrator.up(options), nothing);
+  },
+};

@@ -1,0 +1,207 @@
+import os from 'node:os';
+import path from 'node:path';
+import type { Knex } from 'knex';
+import { readConnection, refuseUnusable, schemaIn } from './database.ts';
+import type { DatabaseConfig } from './database.ts';
+import { readKnexfile } from './knexfile.ts';
+import type { Knexfile } from './knexfile.ts';
+import { isAsked, readTuning } from './tuning.ts';
+import type { Tuning } from '../core/config/settings.ts';
+import { fail } from '../errors.ts';
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
+
+/** How a command speaks. Data goes to stdout, everything else to stderr. */
+export interface Output {
+  readonly json: boolean;
+  readonly logFormat: 'pretty' | 'json';
+  readonly logLevel: LogLevel;
+  readonly verbose: boolean;
+  /** Whether stderr is a terminal on which a bar may be redrawn. */
+  readonly progress: boolean;
+  readonly color: boolean;
+}
+
+/** Everything that may be configured, parsed once and frozen. */
+export interface Config {
+  readonly cwd: string;
+  readonly database: DatabaseConfig;
+  /** The author's knexfile environment, without connection, pool, migrations and searchPath. */
+  readonly knexConfig: Knex.Config;
+  /** Absolute path of the knexfile, or null. */
+  readonly knexfile: string | null;
+  readonly environment: string;
+  /** Absolute. */
+  readonly migrationsDir: string;
+  readonly ledgerSchema: string;
+  /** The `schema` of the URL, else the knexfile's `searchPath`, or null. */
+  readonly searchPath: readonly string[] | null;
+  readonly tuning: Tuning;
+  /** Somebody has asked for `tuning.workers`; else it is the most that there may be. */
+  readonly areWorkersAsked: boolean;
+  readonly output: Output;
+}
+
+/** Flags that decide configuration; tuning flags as typed, to be parsed here. */
+export type FlagName =
+  | 'knexfile'
+  | 'env'
+  | 'migrations'
+  | 'workers'
+  | 'chunk-size'
+  | 'target-ms'
+  | 'pace'
+  | 'max-time'
+  | 'grace'
+  | 'json'
+  | 'log-format'
+  | 'log-level'
+  | 'verbose'
+  | 'no-progress';
+
+export interface ConfigInput {
+  readonly flags: Readonly<Partial<Record<FlagName, unknown>>>;
+  readonly cwd: string;
+  /** Default: the process's own. */
+  readonly env?: NodeJS.ProcessEnv;
+  /** Whether a person looks at stderr. Default: the process's own. */
+  readonly isTerminal?: boolean;
+  /** `files`: the command opens no database, so none needs to be configured. Default: `database`. */
+  readonly needs?: 'database' | 'files';
+}
+
+/** Defaults < knexfile < environment < flags, as one frozen value. Throws CONFIG or USAGE. */
+export async function loadConfig(input: ConfigInput): Promise<Config> {
+  const { flags, cwd, env = process.env } = input;
+  const askedEnvironment = text(flags.env);
+  const environment = askedEnvironment ?? (env['NODE_ENV'] || 'development');
+  const environmentIsAsked = askedEnvironment !== undefined;
+  const knexfile = await readKnexfile({ cwd, file: text(flags.knexfile), environment, environmentIsAsked });
+  // Before the database: what is wrong on the command line is said first.
+  const sources = {
+    cores: os.availableParallelism(),
+    knexfile: knexfile.cluster,
+    knexfileName: knexfile.name,
+    env,
+    flags,
+  };
+  const tuning = readTuning(sources);
+  const places = {
+    migrationsDir: findMigrations(knexfile, text(flags.migrations), cwd),
+    ledgerSchema: readLedgerSchema(knexfile),
+    searchPath: readSearchPath(knexfile),
+  };
+  if (input.needs !== 'files') refuseUnusable(knexfile, environment, env);
+  const isProduction = environment === 'production' || env['NODE_ENV'] === 'production';
+  const database = chooseDatabase(readConnection(knexfile, env), isProduction && input.needs !== 'files');
+  const schema = database.kind === 'connection' ? schemaIn(database.connection) : null;
+  return Object.freeze({
+    cwd,
+    knexConfig: authorsKnexConfig(knexfile),
+    knexfile: knexfile.path,
+    environment,
+    ...places,
+    ...(schema === null ? {} : { searchPath: Object.freeze([schema]) }),
+    tuning,
+    areWorkersAsked: isAsked('workers', sources),
+    output: readOutput(flags, env, input.isTerminal ?? process.stderr.isTTY === true),
+    database,
+  });
+}
+
+/**
+ * The parts of a configuration that may hold functions, from its knexfile: a worker, to which none can be sent, reads
+ * it as the primary did, with the environment that was chosen then.
+ */
+export async function reloadKnexfile(config: Config): Promise<Config> {
+  const { cwd, knexfile, environment, database } = config;
+  const file = knexfile ?? undefined;
+  const own = await readKnexfile({ cwd, file, environment, environmentIsAsked: false });
+  const isKnown = database.kind === 'connection';
+  return {
+    ...config,
+    knexConfig: authorsKnexConfig(own),
+    database: isKnown ? database : chooseDatabase(readConnection(own, process.env), true),
+  };
+}
+
+function chooseDatabase(configured: DatabaseConfig | null, mustBeConfigured: boolean): DatabaseConfig {
+  if (configured !== null) return Object.freeze(configured);
+  if (!mustBeConfigured) return Object.freeze({ kind: 'embedded' });
+  throw fail('CONFIG', {
+    message: 'no database is configured',
+    detail:
+      'in production the embedded server is not started: a deploy must not migrate a database nobody meant',
+    hint: 'set DATABASE_URL, or connection in knexfile.ts',
+  });
+}
+
+function authorsKnexConfig({ settings }: Knexfile): Knex.Config {
+  const kept = { ...settings };
+  // searchPath would be SET on each connection, and leak to others through PgBouncer.
+  for (const key of ['connection', 'pool', 'migrations', 'seeds', 'searchPath']) delete kept[key];
+  const client = typeof kept['client'] === 'function' ? kept['client'] : 'pg';
+  return Object.freeze({ ...kept, client }) as Knex.Config;
+}
+
+/** The knexfile's folder is relative to the knexfile, as in knex's own command line. */
+function findMigrations(knexfile: Knexfile, flag: string | undefined, cwd: string): string {
+  if (flag !== undefined) return path.resolve(cwd, flag);
+  const { directory } = knexfile.migrations;
+  const folder: unknown = Array.isArray(directory) && directory.length === 1 ? directory[0] : directory;
+  if (folder === undefined) return path.resolve(cwd, 'migrations');
+  if (typeof folder === 'string' && folder !== '') {
+    return path.resolve(knexfile.path === null ? cwd : path.dirname(knexfile.path), folder);
+  }
+  throw fail('CONFIG', { message: `${knexfile.name}: migrations.directory must be the path of one folder` });
+}
+
+function readLedgerSchema({ migrations, name }: Knexfile): string {
+  const schema = migrations['schemaName'] ?? 'umzug_cluster';
+  const isUsable =
+    typeof schema === 'string' && /^[^\s"\0]+$/.test(schema) && Buffer.byteLength(schema) <= 63;
+  if (isUsable && !/^(?:pg_|information_schema$)/.test(schema)) return schema;
+  throw fail('CONFIG', {
+    message: `${name}: migrations.schemaName must be the name of a schema of your own`,
+    detail: 'at most 63 bytes, no space or quote, not beginning with pg_',
+  });
+}
+
+function readSearchPath({ settings, name }: Knexfile): readonly string[] | null {
+  const value = settings['searchPath'];
+  if (value === undefined || value === null) return null;
+  const list: readonly unknown[] = Array.isArray(value) ? value : [value];
+  const schemas = list.filter((schema): schema is string => typeof schema === 'string' && schema !== '');
+  if (schemas.length === list.length && schemas.length > 0) return Object.freeze(schemas);
+  throw fail('CONFIG', { message: `${name}: searchPath must be a schema or a list of schemas` });
+}
+
+function readOutput(flags: ConfigInput['flags'], env: NodeJS.ProcessEnv, isTerminal: boolean): Output {
+  const verbose = flags.verbose === true;
+  const logFormat = flags['log-format'] ?? (isTerminal ? 'pretty' : 'json');
+  const isDumb = env['TERM'] === 'dumb';
+  return Object.freeze({
+    json: flags.json === true,
+    logFormat: logFormat === 'pretty' ? 'pretty' : 'json',
+    logLevel: readLogLevel(flags['log-level'], verbose),
+    verbose,
+    progress: isTerminal && !isDumb && !env['CI'] && flags['no-progress'] !== true && logFormat === 'pretty',
+    color: wantsColor(env, isTerminal && !isDumb),
+  });
+}
+
+function readLogLevel(flag: unknown, verbose: boolean): LogLevel {
+  const levels: readonly LogLevel[] = ['debug', 'info', 'warn', 'error', 'silent'];
+  return levels.find((level) => level === flag) ?? (verbose ? 'debug' : 'info');
+}
+
+/** FORCE_COLOR over NO_COLOR, as Node itself does; https://no-color.org: any value but the empty one. */
+function wantsColor(env: NodeJS.ProcessEnv, isTerminal: boolean): boolean {
+  const forced = env['FORCE_COLOR'];
+  if (forced !== undefined) return forced !== '0' && forced !== 'false';
+  return env['NO_COLOR'] ? false : isTerminal;
+}
+
+function text(flag: unknown): string | undefined {
+  return typeof flag === 'string' && flag !== '' ? flag : undefined;
+}

@@ -1,0 +1,62 @@
+import { rowsAre } from '../values/numbers.ts';
+
+/**
+ * How bad rows are isolated: a failing chunk is tried again with fewer rows, down to one, which is then set
+ * aside; and when a run is not worth going on with. At one cursor at most log2(chunk size) + 3 tries fail; a part that
+ * succeeds lets the chunk grow again, so a bad row is part of more of them.
+ */
+
+/** Rows of the next try of a failed chunk of `tried` rows, at least 1. */
+export function rowsAfterFailure(tried: number, hasSucceeded: boolean): number {
+  // Nothing has worked yet: whether anything can is found out by single rows, not by ten halvings.
+  return hasSucceeded ? Math.max(1, Math.floor(tried / 2)) : 1;
+}
+
+/** A claim of a range counts as a stall until it makes progress; two deaths may be bad luck. */
+const deathsBorne = 2;
+
+/**
+ * What to do with a range that was claimed `stalls` times, this time included, without progress: its workers
+ * died. `shrink`: with so many rows. `set-aside`: it is one row that kills.
+ */
+export function afterDeaths(
+  stalls: number,
+  rows: number,
+):
+  | { readonly kind: 'go' }
+  | { readonly kind: 'shrink'; readonly rows: number }
+  | { readonly kind: 'set-aside' } {
+  if (stalls - 1 < deathsBorne) return { kind: 'go' };
+  return rows > 1 ? { kind: 'shrink', rows: Math.floor(rows / 2) } : { kind: 'set-aside' };
+}
+
+// With a first try of a whole chunk before them: at most five calls of `update` in all.
+const failuresWithoutSuccess = 3;
+
+/** How many of the latest results `isMostlyFailing` looks at (GitLab's rule for batched migrations). */
+export const recentResults = 20;
+
+export interface Failures {
+  /** Rows that are set aside, the latest included. */
+  readonly quarantined: number;
+  readonly maxQuarantined: number;
+  readonly hasSucceeded: boolean;
+  /** The latest results of this process, at most `recentResults`: true for a committed chunk. */
+  readonly recent: readonly boolean[];
+}
+
+/** Why a run that has set a row aside is to stop, or null. */
+export function reasonToStop(now: Failures): string | null {
+  if (!now.hasSucceeded && now.quarantined >= failuresWithoutSuccess) {
+    return 'update fails everywhere';
+  }
+  if (now.quarantined >= now.maxQuarantined) {
+    return `${rowsAre(now.quarantined, 'quarantined')}, the limit that maxQuarantined sets`;
+  }
+  if (isMostlyFailing(now.recent)) return `more than half of the last ${recentResults} chunks failed`;
+  return null;
+}
+
+function isMostlyFailing(recent: readonly boolean[]): boolean {
+  return recent.length >= recentResults && recent.filter((ok) => !ok).length * 2 > recent.length;
+}

@@ -1,0 +1,132 @@
+import { type Survey, foundUpTo, matchingOf } from '../size/survey.ts';
+
+/** What the ledger says of a run, as far as it tells how much is done. */
+export interface Sums {
+  readonly rows: number;
+  /** Rows of the table behind the cursors of the present pass, whether they matched or not. */
+  readonly passed: number;
+  /** Rows of the table in front of them. */
+  readonly estimatedLeft: number;
+  readonly rangesDone: number;
+  readonly rangesOpen: number;
+  /** Position and length of what is left of each open range. */
+  readonly open: readonly (readonly [at: number, left: number])[];
+}
+
+/** What is known of a run from its beginning. */
+export interface Known {
+  readonly pass: number;
+  /** Rows that it is expected to pass to `update`; -1: not known. */
+  readonly estimatedRows: number;
+  readonly plan: { readonly survey?: Survey; readonly rowsPerBlock?: number };
+}
+
+/** How a run stands. Every number that anybody is shown of a run is one of these, or follows from them. */
+export interface Standing {
+  /** Share done, 0 to 0.999: that it is done is for the ledger to say; null: not known. */
+  readonly fraction: number | null;
+  readonly rowsDone: number;
+  /** Done and left; null: not known. */
+  readonly rowsEstimated: number | null;
+  readonly rowsLeft: number | null;
+  /** Rows of the table that are left, whether they match or not; null: not known. */
+  readonly keysLeft: number | null;
+  readonly keysPassed: number;
+}
+
+// That the end is near is no news, that it is there is.
+const mostUnfinished = 0.999;
+
+/** The one place where share and total are made. `sums` null: nothing is read yet. */
+export function standingOf(known: Known, sums: Sums | null): Standing {
+  const rowsDone = sums?.rows ?? 0;
+  const { rangesDone = 0, rangesOpen = 0, passed = 0, estimatedLeft = 0 } = sums ?? {};
+  const isMeasured = known.plan.survey !== undefined || known.plan.rowsPerBlock !== undefined;
+  const rowsLeft = sums === null ? rowsAtFirst(known) : leftOf(known, sums);
+  const all = passed + estimatedLeft;
+  const ranges = rangesDone + rangesOpen;
+  const share = isMeasured && all > 0 ? passed / all : ranges > 1 ? rangesDone / ranges : null;
+  return {
+    fraction: sums === null || share === null ? null : Math.min(share, mostUnfinished),
+    rowsDone,
+    rowsLeft,
+    rowsEstimated: rowsLeft === null ? null : Math.round(rowsDone + rowsLeft),
+    keysLeft: isMeasured && sums !== null ? estimatedLeft : null,
+    keysPassed: passed,
+  };
+}
+
+function rowsAtFirst({ estimatedRows }: Known): number | null {
+  return estimatedRows < 0 ? null : estimatedRows;
+}
+
+// Less of the table than this says little about the rest.
+const tellingShare = 0.05;
+
+// So many rows of the survey weigh as much as those that chunks have found.
+const trust = 20;
+
+/** Rows that are left: those that are expected in front of the cursors, corrected by what was found behind them. */
+function leftOf(known: Known, sums: Sums): number | null {
+  const { pass, estimatedRows, plan } = known;
+  const { rows, passed, estimatedLeft } = sums;
+  if (sums.rangesOpen === 0) return 0;
+  // A sweep is expected to find nothing.
+  if (pass > 0) return 0;
+  const all = passed + estimatedLeft;
+  if (estimatedRows < 0) {
+    const isTelling = rows > 0 && passed >= all * tellingShare;
+    return isTelling ? (rows * estimatedLeft) / passed : null;
+  }
+  const left = expectedLeft(known, sums) ?? (all > 0 ? (estimatedRows * estimatedLeft) / all : 0);
+  const weight = trust * (plan.survey?.each ?? 1);
+  return (left * (rows + weight)) / (Math.max(estimatedRows - left, 0) + weight);
+}
+
+/** By where the rows lie that the survey has found; null where it does not say. */
+function expectedLeft(
+  { estimatedRows, plan: { survey, rowsPerBlock } }: Known,
+  { open }: Sums,
+): number | null {
+  const matching = matchingOf(survey) ?? 0;
+  if (survey === undefined || rowsPerBlock !== undefined || matching === 0) return null;
+  const between = ([at, left]: readonly [number, number]): number =>
+    (foundUpTo(survey, at + left) ?? 0) - (foundUpTo(survey, at) ?? 0);
+  return (open.reduce((sum, part) => sum + between(part), 0) * estimatedRows) / matching;
+}
+
+/** How fast a run is; null where that is not known. */
+export interface Speed {
+  readonly rowsPerSecond: number | null;
+  /** Rows of the table, whether they match or not. */
+  readonly keysPerSecond: number | null;
+}
+
+// Fewer rows take no time that anybody would notice.
+const noticeable = 1_000;
+
+/**
+ * The time left: until the rest of the table is passed, and until all rows that match are written, whichever takes
+ * longer. No faster than `pace` rows a second. Null: not known.
+ */
+export function secondsLeft(
+  now: Standing,
+  { rowsPerSecond, keysPerSecond }: Speed,
+  pace: number | null = null,
+): number | null {
+  const { rowsDone, rowsLeft, keysLeft, keysPassed } = now;
+  if (keysLeft === null || keysPerSecond === null || keysPerSecond <= 0) return null;
+  const paced = pace === null || rowsDone === 0 ? Infinity : (pace * keysPassed) / rowsDone;
+  const byKeys = keysLeft / Math.min(keysPerSecond, paced);
+  if (rowsLeft === null || rowsLeft < noticeable) return byKeys;
+  const rate = Math.min(rowsPerSecond ?? 0, pace ?? Infinity);
+  return rate > 0 ? Math.max(byKeys, rowsLeft / rate) : null;
+}
+
+/** What is left as a multiple of what is done, in the time that it takes; null: not known. */
+export function leftInDone({ rowsDone, rowsLeft, keysLeft, keysPassed }: Standing): number | null {
+  if (keysLeft === null || keysPassed <= 0) return null;
+  const byKeys = keysLeft / keysPassed;
+  if (rowsLeft === null || rowsLeft < noticeable) return byKeys;
+  return rowsDone > 0 ? Math.max(byKeys, rowsLeft / rowsDone) : null;
+}

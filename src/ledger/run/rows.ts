@@ -1,0 +1,120 @@
+import type { FileHashes } from '../../core/values/file-drift.ts';
+import type { RunState } from '../../core/config/states.ts';
+import type { Survey } from '../../core/size/survey.ts';
+import type { BaseTable, Space } from '../../migration/key/key.ts';
+import type { ColumnSize } from '../../migration/chunk/row-sizes.ts';
+
+/** A key as text, one element per key column; only Postgres compares keys. */
+export type Key = readonly string[];
+
+export type Direction = 'up' | 'down';
+
+/** What a run is about; a host whose own plan differs never works on it. */
+export interface RunPlan {
+  readonly base: BaseTable;
+  readonly sql: string;
+  /** Of each selected column, where a chunk's rows have to be measured before they are read; else none. */
+  readonly sizes?: readonly ColumnSize[];
+  /** Under which names a select that is taken as it stands returns the key. */
+  readonly keyAs?: readonly string[];
+  /** What a sample of the table's rows told before the run began; without one nothing is known of where they lie. */
+  readonly survey?: Survey;
+  /** Its select drains: when it is done it goes over its table again, until nothing is left. */
+  readonly sweeps?: boolean;
+  /** Its first pass goes over blocks, in each of which about so many rows are. */
+  readonly rowsPerBlock?: number;
+}
+
+/** One execution of one migration, in one direction. */
+export interface Run extends FileHashes {
+  readonly id: string;
+  readonly name: string;
+  readonly direction: Direction;
+  readonly state: RunState;
+  readonly epoch: number;
+  readonly reverts: string | null;
+  readonly startXid: string;
+  readonly plan: RunPlan;
+  readonly planSha256: string;
+  /** 0: its first way over the table; then its sweeps. */
+  readonly pass: number;
+  /** Its ranges are there; before that, transactions that may write rows of it are waited for. */
+  readonly isLaidOut: boolean;
+  /** Where this pass ends. */
+  readonly stopKey: Key | null;
+  /** Rows that it is expected to pass to `update`; -1: not known. */
+  readonly estimatedRows: number;
+  readonly error: string | null;
+}
+
+/** A half-open range `(lo, hi]` of a run, of keys or of places, with the cursor up to which it is done. */
+export interface Range {
+  readonly no: number;
+  readonly space: Space;
+  readonly lo: Key | null;
+  readonly hi: Key;
+  readonly cursor: Key | null;
+  readonly maxRows: number | null;
+  readonly stalls: number;
+}
+
+/** Sums over the ranges of a run. */
+export interface RunTotals {
+  readonly rows: number;
+  /** Rows of the table behind the cursors of the present pass, whether they matched or not. */
+  readonly passed: number;
+  readonly chunks: number;
+  readonly rangesDone: number;
+  readonly rangesOpen: number;
+  /** Rows of the table in front of them. */
+  readonly estimatedLeft: number;
+  /** Position and length of what is left of each open range. */
+  readonly open: readonly (readonly [at: number, left: number])[];
+  readonly busyMs: number;
+  readonly lastError: string | null;
+  /** Chunks that were tried again for what passes: lost connections, deadlocks, timeouts. */
+  readonly retries: number;
+  /** Rows that are set aside. */
+  readonly quarantined: number;
+  /** By range, the one that was touched last at the end: a worker may have left its name on others before. */
+  readonly workers: readonly { readonly worker: string; readonly no: number }[];
+}
+
+/** Reads a row of `runs`; the statement must select the columns of `runColumns`. */
+export function toRun(row: Record<string, unknown>): Run {
+  return {
+    id: row.id as string,
+    name: row.name as string,
+    direction: row.direction as Direction,
+    state: row.state as RunState,
+    epoch: row.epoch as number,
+    reverts: row.reverts as string | null,
+    startXid: row.start_xid as string,
+    plan: row.plan as RunPlan,
+    fileSha256: row.file_sha256 as string,
+    imports: row.imports as FileHashes['imports'],
+    planSha256: row.plan_sha256 as string,
+    pass: row.pass as number,
+    isLaidOut: row.is_laid_out as boolean,
+    stopKey: row.stop_key as Key | null,
+    estimatedRows: row.estimated_rows as number,
+    error: row.error as string | null,
+  };
+}
+
+/** The columns that `toRun` reads. */
+export const runColumns =
+  'id::text, name, direction, state, epoch, reverts::text, start_xid::text, plan, file_sha256, imports, plan_sha256, pass, is_laid_out, stop_key, estimated_rows, error';
+
+/** Reads a row of `ranges`. */
+export function toRange(row: Record<string, unknown>): Range {
+  return {
+    no: row.no as number,
+    space: row.space as Space,
+    lo: row.lo as Key | null,
+    hi: row.hi as Key,
+    cursor: row.cursor as Key | null,
+    maxRows: row.max_rows as number | null,
+    stalls: row.stalls as number,
+  };
+}

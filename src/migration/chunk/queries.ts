@@ -1,0 +1,204 @@
+import type { Knex } from 'knex';
+import { hidden } from './rows.ts';
+import type { BaseTable, KeyColumn } from '../key/key.ts';
+import type { Keys } from '../key/list.ts';
+import {
+  type KeyRange,
+  type Statement,
+  asText,
+  oneOf,
+  orderBy,
+  quote,
+  tableName,
+  within,
+} from '../key/sql.ts';
+import { toMarks } from '../sql/marks.ts';
+import { type ColumnSize, lastFitting } from './row-sizes.ts';
+import { type SelectShape, groupWhere, hasColumns } from '../select/shape.ts';
+
+/**
+ * The author's `select` turned into the statements of a chunk. Hidden columns are raw fragments, so that an
+ * application's `wrapIdentifier` does not rename them, and `ChunkRows` takes them off before its
+ * `postProcessResponse` sees the rows.
+ */
+
+type Query = Knex.QueryBuilder;
+
+/** A range, and the most rows to take from it. */
+export interface ChunkRange extends KeyRange {
+  readonly limit: number;
+  /** All matches are looked for before the first are taken: a walk along random keys reads a page for each of them. */
+  readonly isGathered?: boolean;
+}
+
+/** How large a chunk may be, where its columns can be large. */
+export interface ByteBound {
+  readonly sizes: readonly ColumnSize[];
+  readonly maxBytes: number;
+}
+
+/**
+ * Locks and reads the next rows of a plain select, in key order: one statement. The range is a condition
+ * of the author's own query, so that the planner walks the key's index and stops at the limit. A row that was
+ * changed while the statement waited for its lock comes as it is now, in its old place: it is marked, since it
+ * may have got another key. `identity`: the table with the key of its rows, where `base` orders them by something
+ * else. `isKeyShown`: the author's own columns tell that key.
+ */
+export function lockedChunk(
+  shape: SelectShape,
+  base: BaseTable,
+  range: ChunkRange,
+  identity: BaseTable = base,
+  isKeyShown = false,
+): Statement {
+  const { alias } = shape.table;
+  const query = nextRows(shape, base, range, !isKeyShown || identity !== base);
+  // Younger than all that was complete when the statement began. A column of nulls costs next to nothing.
+  const isYoung = `pg_catalog.age(${quote(alias)}.xmin) operator(pg_catalog.<=) (
+    select pg_catalog.age(pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::pg_catalog.xid))`;
+  query.select(raw(query, `case when ${isYoung} then 1 end as ${quote(hidden.moved)}`));
+  if (identity !== base && !isKeyShown)
+    query.select(raw(query, `${asText(alias, identity.key)} as ${quote(hidden.row)}`));
+  const { text, values } = native(query);
+  return { text: `${text} for no key update of ${quote(alias)}`, values };
+}
+
+/** How far the next rows of a plain select reach within `maxBytes`: see `lastFitting`. */
+export function fittingChunk(
+  shape: SelectShape,
+  base: BaseTable,
+  range: ChunkRange,
+  { sizes, maxBytes }: ByteBound,
+): Statement {
+  return lastFitting(native(nextRows(shape, base, range)), sizedKey(base), sizes, maxBytes);
+}
+
+/** The same for the rows of any select with these keys. */
+export function fittingKeys(
+  shape: SelectShape,
+  base: BaseTable,
+  keys: Keys,
+  { sizes, maxBytes }: ByteBound,
+): Statement {
+  return lastFitting(rowsByKeys(shape, base, keys), sizedKey(base), sizes, maxBytes);
+}
+
+function sizedKey({ key }: BaseTable): Parameters<typeof lastFitting>[1] {
+  const column = `q.${quote(hidden.key)}`;
+  return { column: hidden.key, list: key.length === 1 ? `array[${column}::pg_catalog.text]` : column };
+}
+
+function nextRows(shape: SelectShape, base: BaseTable, range: ChunkRange, withKey = true): Query {
+  const { alias } = shape.table;
+  const key = keyIn(shape, base);
+  const query = restrict(
+    withKey ? withKeyText(shape, base) : withColumns(shape),
+    within(alias, key, range, 1),
+  );
+  return query.orderByRaw(raw(query, orderBy(alias, key))).limit(range.limit);
+}
+
+/** Keys of the next rows of any select, in key order, each once: rows of `key text[]`. Locks nothing. */
+export function pickKeys(shape: SelectShape, base: BaseTable, range: ChunkRange): Statement {
+  const { alias } = shape.table;
+  const ofRange = within(alias, keyIn(shape, base), range, 1);
+  const query = restrict(groupWhere(shape.builder).clearSelect(), ofRange);
+  selectKeyColumns(query, shape, base);
+  const { text, values } = native(query);
+  const names = base.key.map((_, index) => quote(hidden.column(index))).join(', ');
+  const texts = base.key.map((_, index) => `${quote(hidden.column(index))}::pg_catalog.text`).join(', ');
+  // What is materialized is planned as if there were no limit.
+  const first = range.isGathered ? `with found as materialized (${text}) ` : '';
+  const from = range.isGathered ? 'found' : `(${text}) as found`;
+  return {
+    text: `${first}select array[${texts}] as key
+      from (select distinct ${names} from ${from}
+            order by ${names} limit $${values.length + 1}::pg_catalog.int8) as picked
+      order by ${names}`,
+    values: [...values, range.limit],
+  };
+}
+
+/** Locks the base rows of `keys` in key order; rows of `key text[]` for those that still exist. */
+export function lockKeys(base: BaseTable, keys: Keys): Statement {
+  const chosen = oneOf('t', base.key, keys, 1);
+  return {
+    text: `select ${asText('t', base.key)} as key from ${tableName(base)} as t
+      where ${chosen.text}
+      order by ${orderBy('t', base.key)}
+      for no key update of t`,
+    values: chosen.values,
+  };
+}
+
+/** The author's query with the columns of the key behind its own. */
+export function keyedRows(shape: SelectShape, base: BaseTable): Statement {
+  const query = withKeyText(shape, base);
+  selectKeyColumns(query, shape, base);
+  return native(query);
+}
+
+/** The author's rows of exactly these base rows, in key order; for `splitRows`. */
+export function rowsByKeys(shape: SelectShape, base: BaseTable, keys: Keys): Statement {
+  const { text, values } = keyedRows(shape, base);
+  const key = base.key.map((column, index) => ({ ...column, name: hidden.column(index) }));
+  const chosen = oneOf('s', key, keys, values.length + 1);
+  return {
+    text: `select s.* from (${text}) as s where ${chosen.text} order by ${orderBy('s', key)}`,
+    values: [...values, ...chosen.values],
+  };
+}
+
+/** The base rows that the author selects and that meet both conditions: of each what `column` says. */
+export function setBasedRows(
+  shape: SelectShape,
+  chosen: Statement,
+  condition: string,
+  column = '1 as one',
+): Statement {
+  const query = restrict(groupWhere(shape.builder).clearSelect(), chosen);
+  return native(query.andWhere(raw(query, condition)).select(raw(query, column)));
+}
+
+/** The key's columns under the names that the query gives them. */
+export function keyIn({ keyAs }: SelectShape, { key }: BaseTable): readonly KeyColumn[] {
+  if (keyAs === undefined) return key;
+  return key.map((column, index) => ({ ...column, name: keyAs[index] ?? column.name }));
+}
+
+function withColumns(shape: SelectShape): Query {
+  const query = groupWhere(shape.builder);
+  return hasColumns(query) ? query : query.select(raw(query, '*'));
+}
+
+function withKeyText(shape: SelectShape, base: BaseTable): Query {
+  const query = withColumns(shape);
+  const { alias } = shape.table;
+  const columns = keyIn(shape, base);
+  const key = columns.length === 1 ? `${orderBy(alias, columns)}::pg_catalog.text` : asText(alias, columns);
+  return query.select(raw(query, `${key} as ${quote(hidden.key)}`));
+}
+
+function selectKeyColumns(query: Query, shape: SelectShape, base: BaseTable): void {
+  for (const [index, column] of keyIn(shape, base).entries()) {
+    query.select(raw(query, `${orderBy(shape.table.alias, [column])} as ${quote(hidden.column(index))}`));
+  }
+}
+
+/** A query with one more condition. */
+export function restrict(query: Query, condition: Statement): Query {
+  return query.andWhere(raw(query, condition.text, condition.values));
+}
+
+/** A fragment of SQL with `$1` placeholders, for a query. */
+export function raw(query: Query, text: string, values: readonly unknown[] = []): Knex.Raw {
+  const { client } = query as unknown as { client: Pick<Knex, 'raw'> };
+  const { sql, bindings } = toMarks(text, values);
+  return client.raw(sql, [...bindings] as Knex.RawBinding[]);
+}
+
+/** A query as it is sent. */
+export function native(query: Query): Statement {
+  const { sql, bindings } = query.toSQL().toNative();
+  return { text: sql, values: bindings };
+}

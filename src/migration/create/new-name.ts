@@ -1,0 +1,36 @@
+import { fail } from '../../errors.ts';
+import { isMigrationFile, longestName } from '../file/folder.ts';
+
+/** The name of a new migration, as umzug's `create` makes it: `2025.05.18T22.04.04.name`. Throws USAGE. */
+export function migrationName(input: {
+  readonly name: string;
+  readonly prefix: 'TIMESTAMP' | 'DATE' | 'NONE';
+  readonly now: Date;
+}): string {
+  const slug = input.name.trim().replaceAll(/\s+/g, '-');
+  if (!/^[\p{L}\p{N}][\p{L}\p{N}._-]*$/u.test(slug) || slug.includes('..')) {
+    throw unusable(input.name, 'letters, digits, dots, dashes and underscores; no path');
+  }
+  // `x.ts` would become x.ts.ts, and the folder passes over x.test.ts and x.d.ts.
+  if (isMigrationFile(slug) || !isMigrationFile(`${slug}.ts`)) {
+    throw unusable(input.name, 'without an extension, and not the name of a test or a declaration file');
+  }
+  const iso = input.now.toISOString();
+  const prefixes = {
+    TIMESTAMP: `${iso.slice(0, 19).replaceAll(/[-:]/g, '.')}.`,
+    DATE: `${iso.slice(0, 10).replaceAll('-', '.')}.`,
+    NONE: '',
+  };
+  const name = prefixes[input.prefix] + slug;
+  if (name.length > longestName)
+    throw unusable(input.name, `at most ${longestName} characters, prefix included`);
+  return name;
+}
+
+function unusable(name: string, detail: string): Error {
+  return fail('USAGE', {
+    message: `"${name}" cannot be the name of a migration`,
+    detail,
+    hint: 'for example: --name dated-to-date-given',
+  });
+}

@@ -1,0 +1,119 @@
+import type { Dirent } from 'node:fs';
+import { readdir, realpath, stat } from 'node:fs/promises';
+import path from 'node:path';
+import { stripControls } from '../../core/errors/redact.ts';
+import { accessHint, fail, messageOf } from '../../errors.ts';
+
+/** A file in the migrations folder; its name has no extension, so a build does not rename it. */
+export interface MigrationFile {
+  readonly name: string;
+  /** Absolute. */
+  readonly path: string;
+}
+
+const extension = /\.(?:[cm]?ts|[cm]?js)$/;
+const ignored = /^\.|\.d\.[cm]?ts$|\.(?:test|spec)\.[cm]?[tj]s$/;
+
+/** Most characters that the name of a migration may have. */
+export const longestName = 200;
+
+/** The migrations of a folder in the order of their names, by code unit. Throws CONFIG, MIGRATION_FILE. */
+export async function listMigrations(folder: string): Promise<MigrationFile[]> {
+  const files: MigrationFile[] = [];
+  const entries = await readFolder(folder);
+  const root = await realpath(folder);
+  for (const entry of entries) {
+    if (!isMigrationFile(entry.name)) continue;
+    const file = path.resolve(folder, entry.name);
+    const name = nameOfFile(entry.name);
+    requireUsableName(name);
+    if (!entry.isFile()) await requireFileInside(root, file);
+    files.push({ name, path: file });
+  }
+  files.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+  refuseTwins(files);
+  return files;
+}
+
+/** Whether a file of this name, in the migrations folder, is taken for a migration. */
+export function isMigrationFile(entry: string): boolean {
+  return extension.test(entry) && !ignored.test(entry);
+}
+
+/** The name of the migration in a file: the file's without its extension, in the one form in which names are compared. */
+export function nameOfFile(entry: string): string {
+  return entry.replace(extension, '').normalize('NFC');
+}
+
+async function readFolder(folder: string): Promise<Dirent[]> {
+  try {
+    return await readdir(folder, { withFileTypes: true });
+  } catch (error) {
+    throw fail('CONFIG', {
+      message: `cannot read the migrations folder ${folder}`,
+      detail: messageOf(error),
+      hint:
+        accessHint(error, 'read') ??
+        'create it, or name another one with --migrations or migrations.directory in the knexfile',
+      cause: error,
+    });
+  }
+}
+
+function requireUsableName(name: string): void {
+  // Names are shown, in a terminal too: nothing that steers it, and nothing that turns text around.
+  const isUsable = name.length <= longestName && stripControls(name) === name && !/[\t\n]/.test(name);
+  if (isUsable) return;
+  throw fail('MIGRATION_FILE', {
+    message: 'the name of a migration file is not usable',
+    detail: `at most ${longestName} characters, none that controls a terminal: ${escaped(name.slice(0, 80))}`,
+    hint: 'rename the file',
+  });
+}
+
+/** As JSON, in ASCII: what is wrong with it can be seen. */
+function escaped(name: string): string {
+  return JSON.stringify(name).replaceAll(
+    /[^\u0020-\u007e]/g,
+    (sign) => `\\u${sign.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+}
+
+async function requireFileInside(root: string, file: string): Promise<void> {
+  const real = await realpath(file).catch((error: unknown) => {
+    throw unreadable(file, error);
+  });
+  if (!real.startsWith(root + path.sep)) {
+    throw fail('MIGRATION_FILE', {
+      message: `${path.basename(file)} is a link out of the migrations folder`,
+      hint: 'copy the file into the folder',
+    });
+  }
+  if ((await stat(real)).isFile()) return;
+  throw fail('MIGRATION_FILE', {
+    message: `${path.basename(file)} is named like a migration, but is not a file`,
+    hint: 'rename it, or move it out of the migrations folder',
+  });
+}
+
+/** The error for a migration file that cannot be read. */
+export function unreadable(file: string, error: unknown): Error {
+  return fail('MIGRATION_FILE', {
+    message: `cannot read ${path.basename(file)}`,
+    detail: messageOf(error),
+    hint:
+      accessHint(error, 'read') ?? 'a link to nothing, or a file removed meanwhile: restore it or remove it',
+    cause: error,
+  });
+}
+
+function refuseTwins(files: readonly MigrationFile[]): void {
+  for (const [index, file] of files.entries()) {
+    const before = files[index - 1];
+    if (before?.name !== file.name) continue;
+    throw fail('MIGRATION_FILE', {
+      message: `two files are the same migration: ${path.basename(before.path)} and ${path.basename(file.path)}`,
+      hint: 'the extension does not belong to the name: remove one of them',
+    });
+  }
+}

@@ -1,0 +1,158 @@
+import { createRequire } from 'node:module';
+import type { Knex } from 'knex';
+import { withoutLiterals } from '../../core/errors/server-message.ts';
+import { compiledFor } from './confined.ts';
+import { knownUpdate, noteUpdate } from './known-update.ts';
+import { type BuiltThings, trackBuilt, trackedBuilder } from './unrun.ts';
+
+/** A statement as knex hands it to a client. */
+export interface QueryObject {
+  sql: string;
+  bindings?: readonly unknown[];
+  options?: Readonly<Record<string, unknown>>;
+  response?: unknown;
+}
+
+/** What the handle of a chunk does, seen from knex. */
+export interface ChunkDriver {
+  /** Statements run in a transaction: nested ones are savepoints. */
+  readonly transacting: boolean;
+  /** Throws where the statement must not run. */
+  check(sql: string, bindings: readonly unknown[]): void;
+  run(query: QueryObject): Promise<unknown>;
+  /** Notes and makes the error for something that a migration must not do. */
+  refuse(message: string, hint: string): Error;
+}
+
+/** knex without a connection of its own. */
+export interface ChunkKnex {
+  readonly builder: Knex;
+  readonly built: BuiltThings;
+  /** Whether a transaction of `db.transaction()` was neither committed nor rolled back. */
+  readonly hasOpenTransaction: () => boolean;
+}
+
+// knex has no public way to give it a connection; its client class is the documented base of dialects.
+const require = createRequire(import.meta.url);
+const knexFactory = require('knex') as (config: Knex.Config) => Knex;
+const PgClient = require('knex/lib/dialects/postgres/index.js') as typeof Knex.Client;
+const PgBuilder = require('knex/lib/dialects/postgres/query/pg-querybuilder.js') as Parameters<
+  typeof trackedBuilder
+>[0];
+
+interface NestedTransaction {
+  isCompleted(): boolean;
+}
+
+/** Makes knex run everything through `driver`. Its pool, its connection and its end are out of reach. */
+export function chunkKnex(knexConfig: Knex.Config, driver: ChunkDriver): ChunkKnex {
+  const built = trackBuilt();
+  const Builder = trackedBuilder(PgBuilder, built);
+  const nested: NestedTransaction[] = [];
+  // Siblings take turns, as in any knex transaction: their savepoints would undo each other's writes.
+  const outer = { _lastChild: Promise.resolve(), isCompleted: () => false, transactor: undefined };
+  const own = (what: string): Error =>
+    driver.refuse(`${what} must not be used: db has one connection, and the runner owns it`, 'use db itself');
+  // All that author code can get hold of; the session is not reachable from here.
+  const connection = {
+    query: (): never => {
+      throw own('the connection of db');
+    },
+  };
+
+  // The class is made per chunk because knex builds savepoint clients from its prototype.
+  class ChunkClient extends PgClient {
+    transacting = driver.transacting;
+    override acquireConnection(): Promise<unknown> {
+      return Promise.resolve(connection);
+    }
+    override releaseConnection(): Promise<void> {
+      return Promise.resolve();
+    }
+    override acquireRawConnection(): never {
+      throw own('db.client.acquireRawConnection');
+    }
+    override initializePool(): never {
+      throw own('db.initialize');
+    }
+    override cancelQuery(): never {
+      throw own('timeout(…, { cancel: true })');
+    }
+    override destroy(): never {
+      const hint = 'throw an error to roll the chunk back';
+      throw driver.refuse('db.destroy must not be used: the runner ends the transaction of a chunk', hint);
+    }
+    override queryBuilder(): Knex.QueryBuilder {
+      return new Builder(this as unknown as Knex.Client);
+    }
+    override queryCompiler(builder: object, ...rest: unknown[]): unknown {
+      built.used(builder);
+      const compiled = compiledFor(builder, driver.refuse);
+      built.used(compiled);
+      return (super.queryCompiler as (...all: unknown[]) => unknown).call(this, compiled, ...rest);
+    }
+    override schemaBuilder(): Knex.SchemaBuilder {
+      const builder = super.schemaBuilder();
+      built.add(builder);
+      return builder;
+    }
+    override schemaCompiler(builder: object): unknown {
+      built.used(builder);
+      return (super.schemaCompiler as (...all: unknown[]) => unknown).call(this, builder);
+    }
+    override raw(...given: unknown[]): Knex.Raw {
+      const raw = (super.raw as (...all: unknown[]) => Knex.Raw).call(this, ...given);
+      const toSQL = raw.toSQL.bind(raw) as (...all: unknown[]) => Knex.Sql;
+      raw.toSQL = (...all: unknown[]): Knex.Sql => {
+        built.used(raw);
+        const compiled = toSQL(...all);
+        const known = knownUpdate(raw);
+        if (known !== undefined) noteUpdate(compiled, known);
+        return compiled;
+      };
+      built.add(raw);
+      return raw;
+    }
+    override transaction(container: unknown, config: unknown, outerTrx: unknown): Knex.Transaction {
+      const make = super.transaction as unknown as (
+        ...all: unknown[]
+      ) => Knex.Transaction & NestedTransaction;
+      const trx = make.call(this, container, config, outerTrx ?? (driver.transacting ? outer : null));
+      nested.push(trx);
+      return trx;
+    }
+    override query(given: unknown, query: string | QueryObject): Promise<unknown> {
+      const run = super.query as unknown as (...all: unknown[]) => Promise<unknown>;
+      if (typeof query === 'string') driver.check(query, []);
+      else driver.check(query.sql, query.bindings ?? []);
+      return run.call(this, given, query);
+    }
+    async _query(_connection: unknown, query: QueryObject): Promise<QueryObject> {
+      try {
+        query.response = await driver.run(query);
+        return query;
+      } catch (error) {
+        // knex puts the text before the message; an author may have pasted values into it.
+        query.sql = shortened(withoutLiterals(query.sql));
+        throw error;
+      }
+    }
+    _stream(): never {
+      throw driver.refuse('streams are not supported on db', 'await the rows: a chunk is small');
+    }
+  }
+
+  const builder = knexFactory({
+    ...knexConfig,
+    client: ChunkClient as unknown as typeof Knex.Client,
+    compileSqlOnError: false,
+  } as Knex.Config);
+  return { builder, built, hasOpenTransaction: () => nested.some((trx) => !trx.isCompleted()) };
+}
+
+// A list of 10,000 keys makes a statement of 70 kB, which would hide what is wrong with it.
+const shownSql = 300;
+
+function shortened(sql: string): string {
+  return sql.length <= shownSql ? sql : `${sql.slice(0, shownSql)}…`;
+}

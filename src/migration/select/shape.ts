@@ -1,0 +1,238 @@
+import type { Knex } from 'knex';
+import { fail, messageOf } from '../../errors.ts';
+import { type NamingClient, databaseName } from '../sql/identifier.ts';
+import {
+  type RefusedClause,
+  isOrdered,
+  refusedAggregate,
+  refusedClauses,
+  refusedInWords,
+} from './refused-clauses.ts';
+import { refuseResult } from './result.ts';
+import { normalized } from '../sql/sql-words.ts';
+
+/**
+ * The only place that reads knex's private fields (`_single`, `_statements`, `_method`), which is why the
+ * knex version is pinned. Inside the adapter values are unknown to TypeScript.
+ */
+
+/** How the author's query names its base table. */
+export interface SelectedTable {
+  readonly schema: string | null;
+  readonly name: string;
+  /** How the query refers to the table: its alias, or its name. */
+  readonly alias: string;
+  /** Without the rows of tables that inherit from it: `db('t', { only: true })`. */
+  readonly only: boolean;
+}
+
+/** What the author selects, checked: a query that begins with a table, to which conditions can be added. */
+export interface SelectShape {
+  readonly kind: 'table';
+  /** The author's query without its order. Clone it before changing it. */
+  readonly builder: Knex.QueryBuilder;
+  readonly table: SelectedTable;
+  /** One table, no join, no CTE, no subquery: its rows can be locked and read by one statement. */
+  readonly plain: boolean;
+  /** Under which names the query has the key's columns; undefined: under their own. */
+  readonly keyAs?: readonly string[];
+  readonly warnings: readonly string[];
+}
+
+/** A query that begins with no table by name, `db.raw(…)` for one: it is taken as it stands. */
+export interface WholeSelect {
+  readonly kind: 'whole';
+  readonly builder: Knex.QueryBuilder | Knex.Raw;
+  readonly warnings: readonly string[];
+}
+
+interface KnexStatement {
+  readonly grouping: string;
+  readonly type?: string;
+  readonly value?: unknown;
+  readonly method?: string;
+  readonly distinct?: unknown;
+  readonly distinctOn?: unknown;
+  readonly joinType?: string;
+  readonly table?: unknown;
+  readonly bool?: string;
+}
+
+/** A query builder with its private fields. */
+export interface PrivateBuilder {
+  _single: Record<string, unknown>;
+  _statements: KnexStatement[];
+  _method: string;
+  _queryContext?: unknown;
+  client: NamingClient;
+}
+
+/** Checks what `select` returned; throws SELECT_REFUSED with advice. Runs nothing. */
+export function inspectSelect(result: unknown, file: string): SelectShape | WholeSelect {
+  if (isRaw(result)) {
+    const sql = sqlOf(result, file);
+    refuseWords(sql, file);
+    return { kind: 'whole', builder: result, warnings: orderWarning(isOrdered(sql), file) };
+  }
+  if (!isBuilder(result)) throw refuseResult(result, file);
+  const inner = result as unknown as PrivateBuilder;
+  refuseMethod(inner, file);
+  refuseClauses(inner, file);
+  const table = baseTable(inner, file);
+  const builder = result.clone().clearOrder();
+  const sql = sqlOf(builder, file);
+  refuseWords(sql, file);
+  const warnings = orderWarning(
+    inner._statements.some(({ grouping }) => grouping === 'order'),
+    file,
+  );
+  if (table === null) return { kind: 'whole', builder, warnings };
+  return { kind: 'table', builder, table, plain: isPlain(inner, sql), warnings };
+}
+
+/** True where the query names columns; without, knex selects `*`. */
+export function hasColumns(builder: Knex.QueryBuilder): boolean {
+  return statementsOf(builder).some(
+    ({ grouping, type, value }) =>
+      grouping === 'columns' && (type !== undefined || !Array.isArray(value) || value.length > 0),
+  );
+}
+
+/** A copy whose conditions stand in parentheses, so that a further one is not swallowed by a top-level `or`. */
+export function groupWhere(builder: Knex.QueryBuilder): Knex.QueryBuilder {
+  const copy = builder.clone();
+  const inner = copy as unknown as PrivateBuilder;
+  const wheres = inner._statements.filter(({ grouping }) => grouping === 'where');
+  if (wheres.length === 0) return copy;
+  inner._statements = inner._statements.filter(({ grouping }) => grouping !== 'where');
+  return copy.where((group) => {
+    (group as unknown as PrivateBuilder)._statements.push(...wheres);
+  });
+}
+
+function statementsOf(builder: Knex.QueryBuilder): readonly KnexStatement[] {
+  return (builder as unknown as PrivateBuilder)._statements;
+}
+
+function isBuilder(result: unknown): result is Knex.QueryBuilder {
+  const given = result as Partial<PrivateBuilder> | null | undefined;
+  return typeof given === 'object' && Array.isArray(given?._statements) && given._single !== undefined;
+}
+
+function isRaw(result: unknown): result is Knex.Raw {
+  return (result as { isRawInstance?: boolean } | null | undefined)?.isRawInstance === true;
+}
+
+function refuse(file: string, message: string, hint?: string, cause?: unknown): Error {
+  return fail('SELECT_REFUSED', { message: `${file}: ${message}`, hint, cause });
+}
+
+/** The refusal of a clause, wherever it was found. */
+export function clauseRefusal(file: string, { what, hint }: RefusedClause): Error {
+  return refuse(file, `select must not ${what}`, hint);
+}
+
+function refuseWords(sql: string, file: string): void {
+  const clause = refusedInWords(sql);
+  if (clause !== null) throw clauseRefusal(file, clause);
+}
+
+function orderWarning(ordered: boolean, file: string): readonly string[] {
+  return ordered ? [`${file}: select's order by is ignored: rows come in the order of the key`] : [];
+}
+
+function refuseMethod(inner: PrivateBuilder, file: string): void {
+  if (inner._method === 'select') return;
+  const name = inner._method === 'del' ? 'delete' : inner._method;
+  if (name === 'first') throw refuse(file, 'select must not use first: chunks are cut by the tool');
+  if (name === 'pluck')
+    throw refuse(file, 'select must not use pluck: use select(…), update gets whole rows');
+  throw refuse(file, `select must select: it is a query to ${name}`, 'write in update(db, rows)');
+}
+
+function refuseClauses({ _single: single, _statements: statements }: PrivateBuilder, file: string): void {
+  for (const clause of ['limit', 'offset'] as const) {
+    if (single[clause] === undefined || single[clause] === null) continue;
+    throw clauseRefusal(file, refusedClauses[clause]);
+  }
+  if (single['lock'] !== undefined) throw clauseRefusal(file, refusedClauses.lock);
+  for (const statement of statements) {
+    const clause = refusedClause(statement);
+    if (clause !== null) throw clauseRefusal(file, clause);
+  }
+}
+
+function refusedClause(statement: KnexStatement): RefusedClause | null {
+  if (statement.grouping === 'group') return refusedClauses.groupBy;
+  if (statement.grouping === 'having') return refusedClauses.having;
+  if (statement.grouping === 'union') return refusedClauses.union;
+  if (statement.grouping === 'join') {
+    return /\b(right|full)\b/i.test(joinText(statement)) ? refusedClauses.outerSide : null;
+  }
+  if (statement.grouping !== 'columns') return null;
+  if (statement.distinct || statement.distinctOn) return refusedClauses.distinct;
+  if (statement.type?.startsWith('aggregate')) return refusedAggregate(statement.method ?? 'count');
+  return statement.type === 'analytic' ? refusedClauses.window : null;
+}
+
+function joinText(statement: KnexStatement): string {
+  if (statement.joinType !== 'raw') return statement.joinType ?? '';
+  return isRaw(statement.table) ? normalized((statement.table as unknown as { sql: string }).sql) : '';
+}
+
+/** The table that the query begins with; null where it is no table by name. */
+function baseTable(inner: PrivateBuilder, file: string): SelectedTable | null {
+  const { table: given, schema } = inner._single;
+  if (given === undefined || given === null || given === '') {
+    throw refuse(file, "select names no table: begin with db('table')");
+  }
+  const [text, alias] = tableAndAlias(given);
+  if (text === null) return null;
+  if (typeof schema === 'string' && typeof given !== 'string') {
+    // knex 3.3 compiles it to "schema"."[object Object]".
+    throw refuse(
+      file,
+      'knex cannot combine withSchema with a table given as an object',
+      `db('${text} as ${alias ?? text}').withSchema('${schema}')`,
+    );
+  }
+  const unwrapped = (part: string): string => databaseName(inner.client, part, inner._queryContext);
+  const parts = (
+    typeof schema === 'string' ? [...schema.split('.'), ...text.split('.')] : text.split('.')
+  ).map(unwrapped);
+  const name = parts.at(-1) ?? '';
+  if (parts.length > 2) throw refuse(file, `select names its table with too many parts: ${parts.join('.')}`);
+  return {
+    schema: parts.length === 2 ? (parts[0] ?? null) : null,
+    name,
+    alias: alias === null ? name : unwrapped(alias),
+    only: inner._single['only'] === true,
+  };
+}
+
+/** A table and its alias as they were given to knex; null for what is no table by name. */
+export function tableAndAlias(given: unknown): [text: string | null, alias: string | null] {
+  if (typeof given === 'string') {
+    const [, text, alias] = /^(.*?) as (.*)$/is.exec(given) ?? [];
+    return text === undefined || alias === undefined ? [given, null] : [text, alias];
+  }
+  if (typeof given !== 'object' || given === null || Object.getPrototypeOf(given) !== Object.prototype) {
+    return [null, null];
+  }
+  const [[alias, text] = [null, null], ...others] = Object.entries(given as Record<string, unknown>);
+  return others.length === 0 && typeof text === 'string' ? [text, alias] : [null, null];
+}
+
+function sqlOf(builder: Knex.QueryBuilder | Knex.Raw, file: string): string {
+  try {
+    return builder.toSQL().sql;
+  } catch (error) {
+    throw refuse(file, `select cannot be compiled: ${messageOf(error)}`, undefined, error);
+  }
+}
+
+// A subquery reads other rows in the snapshot of the statement, which may be older than the lock.
+function isPlain({ _statements: statements }: PrivateBuilder, sql: string): boolean {
+  if (statements.some(({ grouping }) => grouping === 'join' || grouping === 'with')) return false;
+  return (normalized(sql).match(/\bselect\b/g) ?? []).length === 1;
+}

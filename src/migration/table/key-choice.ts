@@ -1,0 +1,115 @@
+import { nearest } from '../../core/values/names.ts';
+import { fail } from '../../errors.ts';
+import { indexesSql } from './catalog-sql.ts';
+import type { KeyColumn } from '../key/key.ts';
+
+/** A column of the base table. */
+export interface Column extends KeyColumn {
+  readonly notNull: boolean;
+}
+
+/** Reads rows whose columns are all text. */
+export type ReadText = (
+  text: string,
+  values: readonly unknown[],
+) => Promise<readonly Readonly<Record<string, string | null>>[]>;
+
+interface UniqueIndex {
+  readonly name: string;
+  readonly columns: readonly Column[];
+  readonly primary: boolean;
+  /** Why it cannot identify rows; null: it can. */
+  readonly defect: string | null;
+}
+
+/** The table as messages name it. */
+interface Named {
+  readonly oid: string;
+  readonly label: string;
+}
+
+/** The columns that identify and order the rows, in the order of their index. Throws SELECT_REFUSED with what to do. */
+export async function chooseKey(
+  read: ReadText,
+  table: Named,
+  columns: readonly Column[],
+  keyOption: readonly string[] | undefined,
+): Promise<readonly Column[]> {
+  const indexes = (await read(indexesSql, [table.oid])).map((row): UniqueIndex => {
+    const attnums = (row['attnums'] ?? '').split(' ').map(Number);
+    return {
+      name: row['name'] ?? '',
+      columns: attnums.flatMap((attnum) => columns.filter((column) => column.attnum === attnum)),
+      primary: row['primary'] === 'true',
+      defect: row['defect'] ?? null,
+    };
+  });
+  const advice = adviceFrom(indexes);
+  if (keyOption === undefined) {
+    const primary = indexes.find((index) => index.primary);
+    if (primary?.defect === null) return primary.columns;
+    const why =
+      primary === undefined ? 'it has no primary key' : `its primary key is no help: ${primary.defect}`;
+    throw noKey(table, why, advice);
+  }
+  const wanted = keyOption.map((name) => named(table.label, columns, name));
+  const nullable = wanted.filter((column) => !column.notNull).map(({ name }) => name);
+  if (nullable.length > 0) {
+    const why = `found nullable: ${nullable.join(', ')}; rows with a null key would never be visited`;
+    throw noKey(table, why, advice);
+  }
+  const covering = indexes.filter(
+    (index) =>
+      index.columns.length === wanted.length && wanted.every((column) => index.columns.includes(column)),
+  );
+  const usable = covering.find(({ defect }) => defect === null);
+  if (usable !== undefined) return usable.columns;
+  const found = covering.map(({ name, defect }) => `unique index "${name}" does not do: ${defect ?? ''}`);
+  const names = wanted.map(({ name }) => name).join(', ');
+  throw noKey(table, found.join('; ') || `no unique index covers exactly (${names})`, advice);
+}
+
+/** Names a key that would do, or says how to make one. */
+function adviceFrom(indexes: readonly UniqueIndex[]): string {
+  const usable = indexes.find(
+    ({ columns, defect }) => defect === null && columns.every(({ notNull }) => notNull),
+  );
+  if (usable === undefined) {
+    return 'add a primary key or a plain unique index on columns that are NOT NULL (create unique index concurrently …), and name its columns in options.key';
+  }
+  if (usable.primary) return 'leave options.key out: the primary key does';
+  const names = usable.columns.map(({ name }) => `'${name}'`).join(', ');
+  return `set key: export const options = { key: [${names}] }`;
+}
+
+function noKey({ label }: Named, why: string, advice: string): Error {
+  return fail('SELECT_REFUSED', {
+    message: `table "${label}" needs a NOT NULL unique key`,
+    detail: why,
+    hint: advice,
+  });
+}
+
+function named(label: string, columns: readonly Column[], name: string): Column {
+  const column = columns.find((candidate) => candidate.name === name);
+  if (column !== undefined) return column;
+  const all = columns.map((candidate) => candidate.name);
+  const similar = nearest(name, all);
+  throw fail('SELECT_REFUSED', {
+    message: `key column "${name}" is not a column of "${label}"`,
+    detail: `its columns: ${all.join(', ')}`,
+    hint: similar === null ? undefined : `did you mean "${similar}"?`,
+  });
+}
+
+const floats: ReadonlySet<string> = new Set(['"pg_catalog"."float4"', '"pg_catalog"."float8"']);
+
+/** What an author should know of a key that can be used. */
+export function keyWarnings(key: readonly KeyColumn[], file: string): readonly string[] {
+  return key
+    .filter(({ type }) => floats.has(type))
+    .map(
+      ({ name }) =>
+        `${file}: the key column "${name}" is a floating-point number: a value that is computed anew may be another key`,
+    );
+}

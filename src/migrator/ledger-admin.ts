@@ -1,0 +1,205 @@
+import { type Control, openControl } from '../cluster/worker/control.ts';
+import type { Config } from '../config/config.ts';
+import type { FileHashes } from '../core/values/file-drift.ts';
+import { fail } from '../errors.ts';
+import { acceptFiles, forgetExecuted, recordBaseline } from '../ledger/migrations.ts';
+import { acceptTables, recreatedTables } from '../ledger/recreated.ts';
+import { ensureLedger } from '../ledger/schema.ts';
+import { type TurnOptions, takeTurn } from '../ledger/turn.ts';
+import { type MigrationFile, listMigrations } from '../migration/file/folder.ts';
+import { hashesOfFile } from '../migration/file/imports.ts';
+import { kindOf } from '../migration/file/loader.ts';
+import type { Session } from '../postgres/session.ts';
+import { reading, withTransaction } from '../postgres/transaction.ts';
+import { type RunEnvironment, makeEnvironment, readServer } from '../run/context/environment.ts';
+import { type Changed, changedSince } from './pending/checks.ts';
+import { type OtherTool, readOtherTool } from './pending/other-tools.ts';
+import { type LedgerState, readState } from './pending/state.ts';
+import { unknownName } from './pending/umzug.ts';
+
+/** Which migrations `baseline` marks as executed. */
+export type BaselineRequest =
+  | { readonly kind: 'to'; readonly name: string }
+  | { readonly kind: 'names'; readonly names: readonly string[] }
+  | { readonly kind: 'from'; readonly tool: OtherTool; readonly table: string | undefined };
+
+/** What became of a `baseline`. */
+export interface BaselineReport {
+  /** Marked as executed now, in order. */
+  readonly marked: readonly string[];
+  /** They were executed already. */
+  readonly already: readonly string[];
+  /** Recorded by the other tool, without a file here. */
+  readonly withoutFile: readonly string[];
+}
+
+// A host that begins or ends a run is done in milliseconds.
+const turnMs = 20_000;
+
+/** Changes what the ledger says of migrations, without running any. Each call is one transaction. */
+export class LedgerAdmin {
+  readonly #config: Config;
+  readonly #control: Control;
+
+  constructor(config: Config, control: Control) {
+    this.#config = config;
+    this.#control = control;
+  }
+
+  /** Accepts files and tables of migrations as they are, where they have changed, or those of one; which they were. */
+  async repair(name?: string): Promise<readonly Changed[]> {
+    const files = await listMigrations(this.#config.migrationsDir);
+    return await this.#inTurn(async ({ session, env, state }) => {
+      if (!state.exists) return [];
+      if (name !== undefined && !state.live.includes(name)) requireExecuted(name, state);
+      const executed = state.executed.filter((one) => name === undefined || one.name === name);
+      const changed = await changedSince(files, executed);
+      const recreated = await recreatedTables(session, env.names, name);
+      await acceptTables(
+        session,
+        env.names,
+        recreated.map((one) => one.name),
+      );
+      for (const one of changed) {
+        const file = files.find((candidate) => candidate.name === one.name);
+        if (file !== undefined) await acceptFiles(session, env.names, one.name, await hashesOfFile(file));
+      }
+      return [...changed, ...recreated.map((one) => ({ name: one.name, files: `table ${one.table}` }))];
+    });
+  }
+
+  /** Marks migrations as executed without running them. Throws RUNNING where one of them is under way. */
+  async baseline(request: BaselineRequest): Promise<BaselineReport> {
+    const files = await listMigrations(this.#config.migrationsDir);
+    const [wanted, before] = await this.#control.use((session) =>
+      reading(session, async () => [
+        await this.#wanted(session, files, request),
+        await readState(session, this.#config.ledgerSchema),
+      ]),
+    );
+    const asked = new Set(wanted);
+    const unmarked = ({ executed }: LedgerState): readonly MigrationFile[] => {
+      const done = new Set(executed.map(({ name }) => name));
+      return files.filter(({ name }) => asked.has(name) && !done.has(name));
+    };
+    refuseLive(unmarked(before), before);
+    // Before the turn, in which others wait.
+    const read = new Map<string, FileFacts>();
+    for (const file of unmarked(before)) read.set(file.name, await factsOf(file, request));
+    return await this.#inTurn(async ({ session, env, turn, state }) => {
+      const executed = new Set(state.executed.map(({ name }) => name));
+      const marked = unmarked(state);
+      refuseLive(marked, state);
+      if (marked.length > 0) {
+        await ensureLedger(session, env.ledgerSchema, turn);
+        const facts = marked.map(async (file) => read.get(file.name) ?? (await factsOf(file, request)));
+        await recordBaseline(session, env.names, await Promise.all(facts));
+      }
+      const present = new Set(files.map(({ name }) => name));
+      return {
+        marked: marked.map(({ name }) => name),
+        already: wanted.filter((name) => executed.has(name)),
+        withoutFile: wanted.filter((name) => !present.has(name) && !executed.has(name)),
+      };
+    });
+  }
+
+  /** Takes back that migrations were marked as executed; those that were run stay. */
+  async undoBaseline(names: readonly string[]): Promise<readonly string[]> {
+    return await this.#inTurn(async ({ session, env, state }) => {
+      for (const name of names) {
+        requireExecuted(name, state);
+        if (state.executed.some((one) => one.name === name && one.isBaseline)) continue;
+        throw fail('USAGE', {
+          message: `${name} was run, not marked as executed`,
+          hint: `revert it with: umzug-cluster down --name ${name}`,
+        });
+      }
+      for (const name of names) await forgetExecuted(session, env.names, name);
+      return names;
+    });
+  }
+
+  async #wanted(
+    session: Session,
+    files: readonly MigrationFile[],
+    request: BaselineRequest,
+  ): Promise<readonly string[]> {
+    const known = files.map(({ name }) => name);
+    if (request.kind === 'from') {
+      return (await readOtherTool(session, request.tool, request.table, this.#config.searchPath)).names;
+    }
+    const asked = request.kind === 'to' ? [request.name] : request.names;
+    const unknown = asked.find((name) => !known.includes(name));
+    if (unknown !== undefined) throw unknownName(unknown, known, 'known');
+    return request.kind === 'to' ? known.slice(0, known.indexOf(request.name) + 1) : asked;
+  }
+
+  /** Does `work` in one transaction, in this host's turn: no other begins or ends anything meanwhile. */
+  async #inTurn<T>(work: (turn: OwnTurn) => Promise<T>): Promise<T> {
+    const { ledgerSchema } = this.#config;
+    await this.#control.requirePrimary();
+    const env = makeEnvironment(this.#config, await this.#control.use(readServer));
+    const signal = AbortSignal.timeout(turnMs);
+    let holder: string | null = null;
+    const turn: TurnOptions = { waiting: (reason) => (holder = reason), signal };
+    const changing = this.#control.use((session) =>
+      withTransaction(session, env.pinned, async () => {
+        await takeTurn(session, ledgerSchema, turn);
+        return await work({ session, env, turn, state: await readState(session, ledgerSchema) });
+      }),
+    );
+    return await changing.catch((error: unknown) => {
+      if (!signal.aborted || error !== signal.reason) throw error;
+      throw fail('RUNNING', {
+        message: `waited ${turnMs / 1_000} s in vain for ${holder ?? 'another host'}`,
+        detail: 'nothing was changed',
+        hint: 'run the command again when it is done',
+      });
+    });
+  }
+}
+
+interface OwnTurn {
+  readonly session: Session;
+  readonly env: RunEnvironment;
+  readonly turn: TurnOptions;
+  readonly state: LedgerState;
+}
+
+/** Legacy files need not be what this tool runs: what another tool has executed was a schema migration. */
+async function factsOf(file: MigrationFile, { kind: from }: BaselineRequest): Promise<FileFacts> {
+  const found = kindOf(file);
+  const kind = await (from === 'from' ? found.catch(() => 'schema' as const) : found);
+  return { name: file.name, kind, ...(await hashesOfFile(file)) };
+}
+
+type FileFacts = FileHashes & { readonly name: string; readonly kind: 'data' | 'schema' };
+
+function requireExecuted(name: string, { executed }: LedgerState): void {
+  const names = executed.map((one) => one.name);
+  if (!names.includes(name)) throw unknownName(name, names, 'executed');
+}
+
+function refuseLive(wanted: readonly MigrationFile[], { live }: LedgerState): void {
+  const running = wanted.find(({ name }) => live.includes(name));
+  if (running === undefined) return;
+  throw fail('RUNNING', {
+    message: `${running.name} is begun and not done: it cannot be marked as executed`,
+    detail: 'nothing was marked',
+    hint: `finish it with: umzug-cluster up, or revert it with: umzug-cluster down --name ${running.name}`,
+  });
+}
+
+/** Opens the ledger's books, hands them to `work`, and closes the connection. */
+export async function withLedgerAdmin<T>(
+  config: Config,
+  work: (books: LedgerAdmin) => Promise<T>,
+): Promise<T> {
+  const control = openControl(config);
+  try {
+    return await work(new LedgerAdmin(config, control));
+  } finally {
+    await control.close();
+  }
+}

@@ -1,0 +1,327 @@
+import { EventEmitter } from 'node:events';
+import { Control } from '../cluster/worker/control.ts';
+import type { Primary } from '../cluster/primary/primary.ts';
+import type { Config } from '../config/config.ts';
+import type { Progress } from '../core/progress/progress.ts';
+import { type ErrorCode, type UmzugClusterError, fail } from '../errors.ts';
+import type { Direction } from '../ledger/run/rows.ts';
+import type { Logger } from '../logger.ts';
+import {
+  assertExecuted,
+  checkOrder,
+  chosen,
+  fileNamed,
+  refuseBaselined,
+  warnOfDrift,
+} from './pending/checks.ts';
+import type { Executor, ExecutorInput } from './execute.ts';
+import { type LedgerState, readState } from './pending/state.ts';
+import { refuseRecreated } from '../run/checks/drift.ts';
+import { Operator } from './operator.ts';
+import type { PlanReport } from './plan/plan-report.ts';
+import type {
+  DownOptions,
+  MigrationOutcome,
+  MigrationRef,
+  MigratorEvents,
+  UpOptions,
+} from './pending/requests.ts';
+import { type StatusReport, statusReport } from './status/status.ts';
+import type { VerifyReport } from './status/verify.ts';
+import { openUmzug, revertTargets, unwrap } from './pending/umzug.ts';
+import { type MigrationFile, listMigrations } from '../migration/file/folder.ts';
+import {
+  type RunEnvironment,
+  makeEnvironment,
+  readServer,
+  sessionOptions,
+} from '../run/context/environment.ts';
+import { type Stopwatch, unwatched } from '../run/context/stopwatch.ts';
+import { type ServerFacts, reading } from '../postgres/transaction.ts';
+
+export type { PlanReport } from './plan/plan-report.ts';
+export type { DownOptions, MigrationOutcome, MigrationRef, UpOptions } from './pending/requests.ts';
+export type { AdjustedRun, OperatedRun, Operator } from './operator.ts';
+export type { StatusReport } from './status/status.ts';
+export type { VerifyReport } from './status/verify.ts';
+
+export type StopReason = 'SIGINT' | 'SIGTERM' | 'SIGHUP' | 'deadline';
+
+/** A call that runs migrations, from its beginning to its end, its wait for the calls before it included. */
+interface Call {
+  primary: Primary | null;
+  stopped: [ErrorCode, 'drain' | 'abort'] | null;
+  /** Aborts when it is stopped: for what only waits. */
+  readonly waiting: AbortController;
+}
+
+const stopCodes: Record<StopReason, ErrorCode> = {
+  SIGINT: 'INTERRUPTED',
+  SIGTERM: 'TERMINATED',
+  SIGHUP: 'HANGUP',
+  deadline: 'STOPPED',
+};
+
+/** Runs, reverts and reports migrations on one database. Umzug decides order and what is pending. */
+export class Migrator extends EventEmitter<MigratorEvents> {
+  readonly #config: Config;
+  readonly #logger: Logger;
+  readonly #control: Control;
+  readonly #label: string;
+  readonly #openedAt = performance.now();
+  /** @internal What it has measured, with the setting `profile`. */
+  stopwatch: Stopwatch = unwatched;
+  readonly #calls = new Set<Call>();
+  #turn: Promise<unknown> = Promise.resolve();
+
+  /** @internal */
+  constructor(config: Config, logger: Logger) {
+    super();
+    this.#config = config;
+    this.#logger = logger;
+    this.#label = config.database.kind === 'connection' ? config.database.label : 'embedded';
+    this.#control = new Control(sessionOptions(config), config.tuning.retryBudgetMs, this.#label);
+  }
+
+  /**
+   * Runs pending migrations in order; resumes what was interrupted; joins what other hosts run. Calls of `up`, `down`,
+   * `retry` and `resume` take turns: one that is made while another is at work waits for it.
+   */
+  up(options: UpOptions = {}): Promise<readonly MigrationOutcome[]> {
+    return this.#inTurn((call) => this.#up(call, options));
+  }
+
+  async #up(call: Call, options: UpOptions): Promise<readonly MigrationOutcome[]> {
+    const files = await this.#files();
+    await this.#control.requirePrimary();
+    const state = await this.#state();
+    await warnOfDrift(files, state, options.strict ?? false, this.#logger);
+    // Named ones are asked for: each is looked at when its turn has come.
+    if (options.names === undefined) refuseRecreated(state.recreated);
+    const pending = checkOrder(files, state, options);
+    if (pending.length === 0 && options.names === undefined) return [];
+    if (options.wait === true) {
+      const { waitForOthers } = await import('./wait.ts');
+      return await waitForOthers(this, { pending, options }, this.#logger, call.waiting.signal);
+    }
+    const executed = state.executed.map(({ name }) => name);
+    const again = options.rerun === 'ALLOW';
+    const input = { files, again, others: options.others, found: executed };
+    return await this.#run(call, input, async (executor) => {
+      // Refused before anything changes: a syntax error in the third file would leave the first two executed.
+      const toRun = new Set(chosen(again && options.names !== undefined ? files : pending, options));
+      for (const file of files) if (toRun.has(file.name)) await executor.checkUp(file);
+      const umzug = openUmzug(files, executor, executed, this);
+      const { to, step, names, rerun } = options;
+      if (names !== undefined)
+        await umzug.up({ migrations: [...new Set(names)], rerun: (rerun ?? 'THROW') as never });
+      else if (to !== undefined) await umzug.up({ to });
+      else await umzug.up(step === undefined ? {} : { step });
+    });
+  }
+
+  /** Reverts the last migration, or as told; a half-done run counts as the last one. */
+  down(options: DownOptions = {}): Promise<readonly MigrationOutcome[]> {
+    return this.#inTurn((call) => this.#down(call, options));
+  }
+
+  async #down(call: Call, options: DownOptions): Promise<readonly MigrationOutcome[]> {
+    const files = await this.#files();
+    await this.#control.requirePrimary();
+    const state = await this.#state();
+    const begun = [...state.executed.map(({ name }) => name), ...state.live];
+    const targets = revertTargets(files, begun, options);
+    refuseBaselined(targets, state);
+    return await this.#run(call, { files, again: false, found: begun }, async (executor) => {
+      // Refused before anything changes: a migration without `down` in the middle would stop half way.
+      for (const target of targets) await executor.checkDown(target);
+      const umzug = openUmzug(files, executor, begun, this);
+      await umzug.down({ migrations: targets.map(({ name }) => name) });
+    });
+  }
+
+  /** Puts the quarantined rows of a migration back and runs them; `[]` where none are quarantined. */
+  retry(name: string): Promise<readonly MigrationOutcome[]> {
+    return this.#inTurn(async (call) => {
+      const file = fileNamed(await this.#files(), name);
+      await this.#control.requirePrimary();
+      if (!(await this.#state()).exists) return [];
+      return await this.#takeUp(call, file, (executor) => executor.putBack(file));
+    });
+  }
+
+  /** Takes up a run that was paused or cancelled, or joins it where it goes on already. */
+  resume(name: string): Promise<readonly MigrationOutcome[]> {
+    return this.#inTurn(async (call) => {
+      const file = fileNamed(await this.#files(), name);
+      return await this.#takeUp(call, file, () => this.operator.direction(name));
+    });
+  }
+
+  /** What an operator may say to a run of any host. */
+  get operator(): Operator {
+    return new Operator(this.#config, this.#control);
+  }
+
+  /** Migrations that `up` would run, in order. Reads only. */
+  async pending(): Promise<readonly MigrationRef[]> {
+    const executed = new Set(await this.#executedNames());
+    return (await this.#files()).filter(({ name }) => !executed.has(name)).map(refOf);
+  }
+
+  /** Executed migrations whose file is there, in order. Reads only. */
+  async executed(): Promise<readonly MigrationRef[]> {
+    const executed = new Set(await this.#executedNames());
+    return (await this.#files()).filter(({ name }) => executed.has(name)).map(refOf);
+  }
+
+  /** What is executed, running, failed, missing. Reads only and waits for no lock. */
+  async status(name?: string): Promise<StatusReport> {
+    return await statusReport(await this.#files(), this.#config, this.#control, name);
+  }
+
+  /** Whether executed migrations left rows behind, and whether the ledger is sound. Reads only. */
+  async verify(name?: string): Promise<VerifyReport> {
+    // It may have to read a whole table before it answers.
+    const options = { ...sessionOptions(this.#config), answerTimeoutMs: 0 };
+    const control = new Control(options, this.#config.tuning.retryBudgetMs, this.#label);
+    try {
+      const { verifyReport } = await import('./status/verify.ts');
+      return await verifyReport(await this.#files(), this.#config, control, name);
+    } finally {
+      await control.close();
+    }
+  }
+
+  /** What `up` would do, by samples that are run and rolled back; `problem`: what it would refuse first. */
+  async plan(name?: string): Promise<{ report: PlanReport; problem: UmzugClusterError | null }> {
+    const { planReport } = await import('./plan/plan.ts');
+    const files = await this.#files();
+    await this.#control.requirePrimary();
+    return await planReport(files, name, await this.#state(), this.#config, this.#control);
+  }
+
+  /** Throws NOT_EXECUTED where this migration is not done: for the start of an application that needs it. */
+  async assertExecuted(name: string): Promise<void> {
+    await this.#assertExecuted([name]);
+  }
+
+  /** Throws NOT_EXECUTED where any migration of the folder is not done. */
+  async assertDone(): Promise<void> {
+    await this.#assertExecuted();
+  }
+
+  async #assertExecuted(names?: readonly string[]): Promise<void> {
+    const { executed, recreated } = await this.#state();
+    assertExecuted(
+      await this.#files(),
+      executed.map(({ name }) => name),
+      names,
+    );
+    refuseRecreated(recreated.filter(({ name }) => names?.includes(name) ?? true));
+  }
+
+  /**
+   * Asks the calls that run, or wait for their turn, to stop; they then reject with INTERRUPTED, TERMINATED, HANGUP or
+   * STOPPED. Later calls are not concerned.
+   */
+  stop(reason: StopReason, how: 'drain' | 'abort'): void {
+    const code = stopCodes[reason];
+    for (const call of this.#calls) {
+      call.stopped = [code, how];
+      call.waiting.abort(fail(code, { message: 'stopped waiting; nothing was run here' }));
+      call.primary?.stop(code, how);
+    }
+  }
+
+  /** Ends the connection, after the calls that run. */
+  async close(): Promise<void> {
+    await this.#turn;
+    await this.#control.close();
+  }
+
+  /** Runs one migration in the direction that its run has; null: there is nothing to run. */
+  async #takeUp(
+    call: Call,
+    { name }: MigrationFile,
+    find: (executor: Executor) => Promise<Direction | null>,
+  ): Promise<readonly MigrationOutcome[]> {
+    const files = await this.#files();
+    await this.#control.requirePrimary();
+    const executed = await this.#executedNames();
+    return await this.#run(call, { files, again: false, lift: true, found: executed }, async (executor) => {
+      const direction = await find(executor);
+      if (direction === null) return;
+      const umzug = openUmzug(files, executor, direction === 'down' ? [name] : executed, this);
+      await (direction === 'down' ? umzug.down({ migrations: [name] }) : umzug.up({ migrations: [name] }));
+    });
+  }
+
+  #inTurn<T>(work: (call: Call) => Promise<T>): Promise<T> {
+    const call: Call = { primary: null, stopped: null, waiting: new AbortController() };
+    this.#calls.add(call);
+    const mine = this.#turn
+      .then(() => {
+        call.waiting.signal.throwIfAborted();
+        this.#control.restore();
+        return work(call);
+      })
+      .finally(() => this.#calls.delete(call));
+    this.#turn = mine.catch(() => undefined);
+    return mine;
+  }
+
+  async #run(
+    call: Call,
+    input: Pick<ExecutorInput, 'files' | 'again' | 'lift' | 'others' | 'found'>,
+    work: (executor: Executor) => Promise<unknown>,
+  ): Promise<readonly MigrationOutcome[]> {
+    let executor: Executor | null = null;
+    const [config, logger, control] = [this.#config, this.#logger, this.#control] as const;
+    // With knex behind them: what only looks at the ledger does without.
+    const { Primary } = await import('../cluster/primary/primary.ts');
+    const { makeExecutor } = await import('./execute.ts');
+    const open = async (): Promise<{ primary: Primary; env: RunEnvironment }> => {
+      const server: ServerFacts = await control.use(readServer);
+      const env = makeEnvironment(config, server);
+      (this.stopwatch = env.stopwatch).add('plan', performance.now() - this.#openedAt);
+      const onProgress = (progress: Progress): void => void this.emit('progress', progress);
+      call.primary = new Primary({ config, env, server, control, logger, onProgress });
+      if (call.stopped !== null) call.primary.stop(...call.stopped);
+      return { primary: call.primary, env };
+    };
+    try {
+      const { primary, env } = await open();
+      executor = makeExecutor({ ...input, env, control, primary, logger });
+      await work(executor);
+      return executor.outcomes;
+    } catch (error) {
+      throw unwrap(error);
+    } finally {
+      await call.primary?.close();
+    }
+  }
+
+  async #files(): Promise<MigrationFile[]> {
+    return await listMigrations(this.#config.migrationsDir);
+  }
+
+  async #state(): Promise<LedgerState> {
+    return await this.#control.use((session) =>
+      reading(session, () => readState(session, this.#config.ledgerSchema)),
+    );
+  }
+
+  async #executedNames(): Promise<string[]> {
+    return (await this.#state()).executed.map(({ name }) => name);
+  }
+}
+
+/** Opens a migrator. Connects with its first command. */
+export async function openMigrator(config: Config, logger: Logger): Promise<Migrator> {
+  return await Promise.resolve(new Migrator(config, logger));
+}
+
+function refOf({ name, path }: MigrationFile): MigrationRef {
+  return { name, path };
+}

@@ -1,0 +1,60 @@
+/** What may be asked of a migrator, and what it answers. */
+import type { Progress } from '../../core/progress/progress.ts';
+
+export interface MigrationRef {
+  readonly name: string;
+  readonly path: string;
+}
+
+export interface UpOptions {
+  readonly to?: string;
+  readonly step?: number;
+  readonly names?: readonly string[];
+  readonly rerun?: 'THROW' | 'SKIP' | 'ALLOW';
+  readonly allowOutOfOrder?: boolean;
+  readonly strict?: boolean;
+  /** Run nothing: wait until other hosts have run it. */
+  readonly wait?: boolean;
+  /** Where another host is at work: `leave` rejects with STOPPED. Default: join it. */
+  readonly others?: 'join' | 'leave';
+}
+
+export interface DownOptions {
+  readonly to?: string | 0;
+  readonly step?: number;
+  readonly names?: readonly string[];
+}
+
+/** What became of one migration. `rows` and `chunks` are those of the whole run, on all hosts. */
+export interface MigrationOutcome {
+  readonly name: string;
+  readonly kind: 'data' | 'schema';
+  readonly direction: 'up' | 'down';
+  readonly rows: number;
+  /** Those of them that were done before this command began: it has resumed or joined a run. */
+  readonly rowsBefore: number;
+  /**
+   * Rows that `update` has changed meanwhile, in any table, as its statements say; null: not known, since other hosts
+   * have taken part, or a worker died before it could tell.
+   */
+  readonly changed: number | null;
+  readonly chunks: number;
+  /** Chunks that were tried again for what passes: lost connections, deadlocks, timeouts. */
+  readonly retries: number;
+  readonly durationMs: number;
+  /** The file has a `down`. */
+  readonly hasDown: boolean;
+  /**
+   * Rows that a data migration has left behind when it had ended: inserted behind the run, or as they were. Null:
+   * nobody knows, since `select` goes on matching what was migrated, or counting took too long; and on the way down.
+   */
+  readonly left: number | null;
+}
+
+export interface MigratorEvents {
+  progress: [Progress];
+  migrating: [MigrationRef];
+  migrated: [MigrationRef];
+  reverting: [MigrationRef];
+  reverted: [MigrationRef];
+}

@@ -1,0 +1,31 @@
+import { liveStates } from '../../core/config/states.ts';
+import { type ExecutedMigration, listExecuted } from '../../ledger/migrations.ts';
+import { type Recreated, recreatedTables } from '../../ledger/recreated.ts';
+import { latestRuns } from '../../ledger/run/runs.ts';
+import { ledgerNames, readLedgerVersion } from '../../ledger/schema.ts';
+import type { Session } from '../../postgres/session.ts';
+
+/** What the ledger says before a command decides. */
+export interface LedgerState {
+  readonly exists: boolean;
+  /** Without those that are being run once more: such a run is to be gone on with. */
+  readonly executed: readonly ExecutedMigration[];
+  /** Names of migrations whose run is begun and not ended. */
+  readonly live: readonly string[];
+  /** Migrations whose table was recreated since. */
+  readonly recreated: readonly Recreated[];
+}
+
+/** Reads the ledger; a database without one has nothing executed. Writes nothing. */
+export async function readState(session: Session, schema: string): Promise<LedgerState> {
+  if ((await readLedgerVersion(session, schema)) === null)
+    return { exists: false, executed: [], live: [], recreated: [] };
+  const names = ledgerNames(schema);
+  const executed = await listExecuted(session, names);
+  const runs = await latestRuns(session, names);
+  const isLive = (state: string): boolean => (liveStates as readonly string[]).includes(state);
+  const live = runs.filter(({ state }) => isLive(state)).map(({ name }) => name);
+  const recreated = await recreatedTables(session, names);
+  const begun = new Set(live);
+  return { exists: true, recreated, executed: executed.filter(({ name }) => !begun.has(name)), live };
+}

@@ -1,0 +1,176 @@
+import os from 'node:os';
+import { type Estimate, estimateRun } from '../../core/plan/estimate.ts';
+import { usualLanes } from '../../core/size/lanes.ts';
+import type { Observed } from '../../core/plan/plan-warnings.ts';
+import { planLines } from '../../core/plan/query-plan.ts';
+import { rowBytesOf } from '../../core/size/survey.ts';
+import type { RunEnvironment } from '../../run/context/environment.ts';
+import type { Example } from '../../run/chunk/row-snapshots.ts';
+import type { Plan } from '../../run/analyze/plan.ts';
+import type { Back, Twice } from '../../run/dry-run/rerun-checks.ts';
+import type { Outlook, Sample } from '../../run/dry-run/sample.ts';
+import { type TableWrites, isPartOf } from '../../run/analyze/side-effects.ts';
+
+/** Rows that match, and rows of the table, by a sample of its blocks. */
+export interface PlannedRows {
+  /** Null: not known. */
+  readonly estimated: number | null;
+  readonly table: number | null;
+  /** The sample was the whole of them: they are counted. */
+  readonly isCounted: boolean;
+  readonly isTableCounted: boolean;
+  /** Why the rows that match are not known, or null. */
+  readonly why: string | null;
+}
+
+/** What `up` would do with one pending migration, as `plan --json` prints it. */
+export interface MigrationPlan {
+  readonly name: string;
+  /** Null: the file cannot be loaded. */
+  readonly kind: 'data' | 'schema' | null;
+  /** Name of an earlier pending migration that has to run before this one can be planned, or null. */
+  readonly blockedBy: string | null;
+  /** The table whose rows it visits, and the key that orders them; null where neither is known. */
+  readonly table: string | null;
+  readonly key: readonly string[];
+  /** The compiled `select`. */
+  readonly select: string | null;
+  readonly rows: PlannedRows;
+  /** The run is begun; what is planned is the rest. */
+  readonly isBegun: boolean;
+  readonly sample: SampleReport | null;
+  readonly estimate: Estimate | null;
+  readonly warnings: readonly string[];
+  /** What would make it cheaper. */
+  readonly advice: readonly string[];
+  readonly error: {
+    readonly code: string;
+    readonly message: string;
+    readonly detail: string | null;
+    readonly hint: string | null;
+  } | null;
+}
+
+/** What running a few chunks and rolling them back has shown. */
+export interface SampleReport {
+  readonly rows: number;
+  /** The statements of a chunk, with how often each ran, and its plan line by line. */
+  readonly statements: readonly {
+    readonly sql: string;
+    readonly times: number;
+    readonly plan: readonly string[];
+  }[];
+  readonly writes: readonly Omit<TableWrites, 'oid' | 'ancestors'>[];
+  readonly changedColumns: readonly string[];
+  /** Values are cut to their beginning. */
+  readonly examples: readonly Example[];
+  readonly twice: Twice;
+  readonly down: Back;
+  /** Connections of the migration's own to the same server: what it writes there is not rolled back. */
+  readonly ownConnections: number;
+  readonly chunks: number;
+  readonly rowsPerSecond: number | null;
+  readonly walBytesPerRow: number | null;
+}
+
+export interface PlanReport {
+  readonly migrations: readonly MigrationPlan[];
+}
+
+// Transactions that were begun just now are over before anybody waits for them.
+const oldSeconds = 1;
+
+/** What `up` and its chunks would wait for. */
+export function waits({ locks, older }: Outlook): readonly string[] {
+  const old = older.filter(({ ageSeconds }) => ageSeconds === null || ageSeconds >= oldSeconds);
+  return [
+    ...locks.map((lock) => `chunks would wait for a lock: ${lock}`),
+    ...old.map(({ pid, ageSeconds }) => {
+      const who = pid === null ? 'a prepared transaction' : `the transaction of pid ${pid}`;
+      const age = ageSeconds === null ? '' : `, ${Math.round(ageSeconds)} s old`;
+      return `up would wait at its beginning for ${who}${age}`;
+    }),
+  ];
+}
+
+/** What a sample has shown, in the form in which it is printed. */
+export function reportOf({ proof, pace }: Sample): SampleReport {
+  return {
+    rows: proof.rows,
+    statements: proof.statements.map(({ sql, times, plan }) => ({
+      sql,
+      times,
+      plan: plan === null ? [] : planLines(plan),
+    })),
+    writes: proof.writes.map(({ oid: _oid, ancestors: _ancestors, ...written }) => written),
+    changedColumns: proof.changed,
+    examples: proof.examples,
+    twice: proof.twice,
+    down: proof.down,
+    ownConnections: proof.ownConnections,
+    chunks: pace?.chunks ?? 0,
+    rowsPerSecond: pace === null ? null : Math.round(pace.rowsPerSecond),
+    walBytesPerRow: pace === null ? null : Math.round(pace.walBytesPerRow),
+  };
+}
+
+// As Postgres is built.
+const blockBytes = 8_192;
+
+/** What the whole run will take, by its sample; null where no chunk was measured, or its rows are not known. */
+export function estimateOf(
+  { proof, pace }: Sample,
+  rows: number | null,
+  { tuning }: RunEnvironment,
+  { base, stored }: Plan,
+): Estimate | null {
+  if (pace === null || rows === null) return null;
+  const own = proof.writes.filter((one) => isPartOf(one, base));
+  const versions = own.reduce((sum, { inserted, updated }) => sum + inserted + updated, 0);
+  // What is stored out of line is written again only where it changes, and then stands in the log.
+  const inLine = rowBytesOf({ ...base, bytes: base.blocks * blockBytes }, stored.survey);
+  const most = rowBytesOf(base, stored.survey);
+  return estimateRun({
+    rows,
+    rowsPerSecond: pace.rowsPerSecond,
+    walBytesPerRow: pace.walBytesPerRow,
+    rowBytes: Math.min(most, inLine + pace.walBytesPerRow),
+    versionsPerRow: versions / proof.rows,
+    // More chunks at once than this only wait for each other.
+    lanes: Math.min(tuning.workers * (tuning.lanes ?? usualLanes), 2 * os.availableParallelism()),
+  });
+}
+
+/** What a sample has shown, as far as it may be a reason for a warning. */
+export function observed(
+  { base, stored }: Plan,
+  matching: number | null,
+  { proof, halves, largeTables, unanalyzed }: Sample,
+): Observed {
+  const own = proof.writes.filter((one) => isPartOf(one, base));
+  const { triggers, foreignKeys, indexes } = proof.consequences;
+  return {
+    table: base.name,
+    tableRows: stored.survey?.rows ?? null,
+    unanalyzed,
+    key: base.key.map(({ name }) => name),
+    matching,
+    largeTables,
+    sampledRows: proof.rows,
+    statements: proof.statements,
+    changed: proof.changed,
+    written: proof.writes.reduce(
+      (sum, { inserted, updated, deleted }) => sum + inserted + updated + deleted,
+      0,
+    ),
+    updated: own.reduce((sum, { updated }) => sum + updated, 0),
+    missing: proof.missing,
+    hot: own.reduce((sum, { hot }) => sum + hot, 0),
+    indexes,
+    triggers,
+    foreignKeys,
+    locks: proof.locks,
+    ownConnections: proof.ownConnections,
+    parted: halves.kind === 'same' ? null : halves.columns,
+  };
+}

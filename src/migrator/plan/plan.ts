@@ -1,0 +1,221 @@
+import type { Control } from '../../cluster/worker/control.ts';
+import { workOn } from '../../cluster/process/own-process.ts';
+import type { Config } from '../../config/config.ts';
+import { adviseOrder } from '../../core/plan/order-advice.ts';
+import { withoutName } from '../../core/values/names.ts';
+import { warningsOf } from '../../core/plan/plan-warnings.ts';
+import { UmzugClusterError } from '../../errors.ts';
+import { failureFacts } from '../../ledger/run/quarantine.ts';
+import type { Run } from '../../ledger/run/rows.ts';
+import { findLiveRun } from '../../ledger/run/runs.ts';
+import type { MigrationFile } from '../../migration/file/folder.ts';
+import { loadMigration } from '../../migration/file/loader.ts';
+import { beginReadOnly, withTransaction } from '../../postgres/transaction.ts';
+import { isSpent, refuseOtherFile, refuseOtherPlan, revertingError } from '../../run/checks/drift.ts';
+import { type RunEnvironment, makeEnvironment, readServer } from '../../run/context/environment.ts';
+import { type Plan, planStep } from '../../run/analyze/plan.ts';
+import { type Sample, lookAhead, takeSample } from '../../run/dry-run/sample.ts';
+import { readStorage } from '../../run/dry-run/storage.ts';
+import { type DataMigration, stepOf } from '../../run/context/step.ts';
+import { checkOrder } from '../pending/checks.ts';
+import { explained, isAboutWhatIsMissing } from './plan-errors.ts';
+import {
+  type MigrationPlan,
+  type PlanReport,
+  type PlannedRows,
+  estimateOf,
+  observed,
+  reportOf,
+  waits,
+} from './plan-report.ts';
+import type { LedgerState } from '../pending/state.ts';
+import { unknownName } from '../pending/umzug.ts';
+
+interface Planned {
+  readonly plan: MigrationPlan;
+  readonly problem: UmzugClusterError | null;
+}
+
+/**
+ * Plans the pending ones of these files, in order, or one of them. `problem`: the first refusal or failure, as `up`
+ * would say it. Throws what `up` would refuse as a whole.
+ */
+export async function planReport(
+  all: readonly MigrationFile[],
+  only: string | undefined,
+  state: LedgerState,
+  config: Config,
+  control: Control,
+): Promise<{ report: PlanReport; problem: UmzugClusterError | null }> {
+  const files = checkOrder(all, state, {});
+  const names = files.map(({ name }) => name);
+  if (only !== undefined && !names.includes(only)) throw unknownName(only, names, 'pending');
+  const env = makeEnvironment(config, await control.use(readServer));
+  const planned: Planned[] = [];
+  let schemaBefore: string | null = null;
+  for (const file of files) {
+    if (only === undefined || file.name === only) {
+      planned.push(await planFile(file, env, control, { schemaBefore, hasLedger: state.exists }));
+    }
+    if (await isSchema(file)) schemaBefore = file.name;
+  }
+  const problem = planned.find((one) => one.problem !== null)?.problem ?? null;
+  return { report: { migrations: planned.map(({ plan }) => plan) }, problem };
+}
+
+async function isSchema(file: MigrationFile): Promise<boolean> {
+  return await loadMigration(file).then(
+    ({ kind }) => kind === 'schema',
+    () => false,
+  );
+}
+
+interface Before {
+  /** The last pending schema migration before this one: what is missing now may be there then. */
+  readonly schemaBefore: string | null;
+  readonly hasLedger: boolean;
+}
+
+async function planFile(
+  file: MigrationFile,
+  env: RunEnvironment,
+  control: Control,
+  before: Before,
+): Promise<Planned> {
+  let plan: MigrationPlan = { ...nothingKnown, name: file.name };
+  try {
+    workOn(file.name, env.tuning.ceilingMs);
+    const migration = await loadMigration(file);
+    plan = { ...plan, kind: migration.kind };
+    if (migration.kind === 'schema') return { plan, problem: null };
+    await planData(migration, env, control, before, (known) => {
+      plan = { ...plan, ...known };
+    });
+    return { plan, problem: null };
+  } catch (error) {
+    if (before.schemaBefore !== null && isAboutWhatIsMissing(error)) {
+      return { plan: { ...plan, blockedBy: before.schemaBefore }, problem: null };
+    }
+    const problem = explained(file.name, error);
+    const { code, message, detail = null, hint = null } = problem;
+    return { plan: { ...plan, error: { code, message, detail, hint } }, problem };
+  }
+}
+
+const nothingKnown: Omit<MigrationPlan, 'name'> = {
+  kind: null,
+  blockedBy: null,
+  table: null,
+  key: [],
+  select: null,
+  rows: { estimated: null, table: null, isCounted: false, isTableCounted: false, why: null },
+  isBegun: false,
+  sample: null,
+  estimate: null,
+  warnings: [],
+  advice: [],
+  error: null,
+};
+
+async function planData(
+  migration: DataMigration,
+  env: RunEnvironment,
+  control: Control,
+  { hasLedger }: Before,
+  learn: (known: Partial<MigrationPlan>) => void,
+): Promise<void> {
+  const plan = await control.use((session) => planStep(session, env, migration, migration));
+  const { base } = plan;
+  const { survey } = plan.stored;
+  const ofTable = { table: survey?.rows ?? null, isTableCounted: survey?.isCounted === true };
+  const rowsOf = (estimated: number | null, isCounted: boolean, why: string | null = null): PlannedRows => ({
+    ...ofTable,
+    estimated,
+    isCounted,
+    why,
+  });
+  learn({
+    table: `${base.schema}.${base.name}`,
+    key: base.key.map(({ name }) => name),
+    select: plan.stored.sql,
+    rows: rowsOf(null, false),
+    warnings: plan.warnings,
+  });
+  const live = hasLedger ? await liveRun(control, env, migration, plan) : null;
+  const back = await planBack(control, env, migration);
+  const outlook = await control.use((session) => lookAhead(session, env, plan, live));
+  const first = [...plan.warnings, ...back.warnings, ...waits(outlook)];
+  const expected = rowsOf(outlook.rows, outlook.isCounted, outlook.why);
+  learn({ rows: expected, isBegun: live !== null, warnings: first });
+  const plans = { up: plan, down: back.plan };
+  const sample = await control.use((session) => takeSample(session, env, migration, plans, outlook));
+  // From the beginning of the table to its end, none was found; of a half-done run not all parts were searched.
+  const isSearched = live === null || outlook.places.length === 1;
+  if (sample === null) return learn(isSearched ? { rows: rowsOf(0, true) } : {});
+  // Where the sample has met them all, they are counted.
+  const isAll = sample.proof.isAll && isSearched;
+  const rows = isAll ? sample.proof.rows : outlook.rows;
+  learn({
+    rows: isAll ? rowsOf(rows, true) : expected,
+    sample: reportOf(sample),
+    estimate: estimateOf(sample, rows, env, plan),
+    warnings: [...first, ...warningsOf(observed(plan, rows ?? survey?.found?.at(-1) ?? null, sample))],
+    advice: live === null ? await adviceOf(control, env, migration, plan, { sample, rows }) : [],
+  });
+}
+
+async function adviceOf(
+  control: Control,
+  env: RunEnvironment,
+  { options }: DataMigration,
+  { base, hasPlaces }: Plan,
+  { sample, rows }: { readonly sample: Sample; readonly rows: number | null },
+): Promise<readonly string[]> {
+  const drains = sample.proof.twice.kind === 'drained';
+  if (!hasPlaces || !drains || rows === null || options.order === 'physical') return [];
+  const storage = await control.use((session) =>
+    withTransaction(session, env.pinned, () => readStorage(session, base), beginReadOnly),
+  );
+  const visit = { table: base.name, column: base.key[0]?.name ?? '', matching: rows };
+  const advice = adviseOrder(visit, storage);
+  return advice === null ? [] : [advice];
+}
+
+/** The half-done run, where `up` would go on with one; refused where `up` would refuse it. */
+async function liveRun(
+  control: Control,
+  env: RunEnvironment,
+  migration: DataMigration,
+  plan: Plan,
+): Promise<Run | null> {
+  const found = await control.use((session) =>
+    withTransaction(session, env.pinned, async () => {
+      const run = await findLiveRun(session, env.names, migration.name, 'up');
+      return run === null ? null : { run, facts: await failureFacts(session, env.names, run.id) };
+    }),
+  );
+  if (found === null) return null;
+  const { run, facts } = found;
+  if (run.state === 'reverting') throw revertingError(migration.name);
+  if (isSpent(run, migration.hashes, facts)) return null;
+  refuseOtherFile(run, migration.hashes, facts);
+  refuseOtherPlan(run, plan);
+  return run;
+}
+
+/** What `down` means; that it cannot work is no reason not to plan `up`, but one to say so. */
+async function planBack(
+  control: Control,
+  env: RunEnvironment,
+  migration: DataMigration,
+): Promise<{ readonly plan: Plan | null; readonly warnings: readonly string[] }> {
+  if (migration.down === null) return { plan: null, warnings: [] };
+  try {
+    const step = stepOf(migration, 'down');
+    return { plan: await control.use((session) => planStep(session, env, migration, step)), warnings: [] };
+  } catch (error) {
+    if (!(error instanceof UmzugClusterError) || error.code !== 'SELECT_REFUSED') throw error;
+    const why = withoutName(withoutName(error.message, migration.name), migration.path);
+    return { plan: null, warnings: [`down would be refused: ${why}`] };
+  }
+}

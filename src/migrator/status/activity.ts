@@ -1,0 +1,43 @@
+import type { Run, RunTotals } from '../../ledger/run/rows.ts';
+import type { FullReading } from './run-reading.ts';
+
+/** Who works on a run, and what holds it up, as `status --json` prints it. */
+export interface Activity {
+  readonly workers: readonly { readonly host: string; readonly pid: number; readonly range: number }[];
+  /** Hosts that work on it, as far as they have told a moment ago, and how many processes of each. */
+  readonly hosts: readonly { readonly host: string; readonly pid: number; readonly workers: number }[];
+  /** Seconds since anybody was seen working on a running migration, where its hosts are gone; else null. */
+  readonly abandonedSeconds: number | null;
+  /** What holds new chunks back, or null. */
+  readonly throttled: string | null;
+  /** What it waits for, or null. */
+  readonly waiting: string | null;
+}
+
+/** Who works on a run, and what holds it up. `down`: its rollback, where one is begun. */
+export function attendanceOf(read: FullReading | undefined, down: Run | null | undefined): Activity {
+  const isAttended = read?.reading.state === 'running' && read.abandonedMs === null;
+  return {
+    hosts: (read?.hosts ?? []).map(({ process, workers }) => ({ ...processOf(process), workers })),
+    workers: isAttended ? workersOf(read.sums) : [],
+    abandonedSeconds:
+      read === undefined || read.abandonedMs === null ? null : Math.round(read.abandonedMs / 1_000),
+    throttled: read?.throttled ?? null,
+    waiting: down?.state === 'paused' ? 'resume: the rollback is paused' : (read?.waiting ?? null),
+  };
+}
+
+/** Every worker once, with the range that it touched last: under a pace it takes up another with every chunk. */
+function workersOf({ workers }: RunTotals): Activity['workers'] {
+  const latest = new Map(workers.map(({ worker, no }) => [worker, no]));
+  return [...latest].map(([worker, range]) => ({
+    ...processOf(worker.split(':').slice(0, -1).join(':')),
+    range,
+  }));
+}
+
+/** The ledger names a process `host:pid`; a host's name may hold colons. */
+function processOf(text: string): { readonly host: string; readonly pid: number } {
+  const parts = text.split(':');
+  return { host: parts.slice(0, -1).join(':'), pid: Number(parts.at(-1)) };
+}

@@ -1,0 +1,68 @@
+import { paceReason } from '../../core/size/throttle.ts';
+import { type RunReading, readRunning } from '../../ledger/run/controls.ts';
+import { type HostSeen, listHosts, unattendedMs, unseenMs } from '../../ledger/look/hosts.ts';
+import { olderTransactions } from '../../ledger/look/old-transactions.ts';
+import { listQuarantined } from '../../ledger/run/quarantine.ts';
+import { totals } from '../../ledger/run/ranges.ts';
+import type { Run, RunTotals } from '../../ledger/run/rows.ts';
+import type { LedgerNames } from '../../ledger/schema.ts';
+import type { Session } from '../../postgres/session.ts';
+import { mostListed } from '../../run/lifecycle/retry.ts';
+import { describeOld } from '../../run/lifecycle/register.ts';
+
+/** What a status shows of one run. */
+export interface FullReading {
+  readonly sums: RunTotals;
+  readonly reading: RunReading;
+  /** Hosts that were seen a moment ago. */
+  readonly hosts: readonly HostSeen[];
+  /** Milliseconds since anybody was seen working on it, where that is too long; else null. */
+  readonly abandonedMs: number | null;
+  /** What it waits for, or null. */
+  readonly waiting: string | null;
+  /** What holds new chunks back, or null. */
+  readonly throttled: string | null;
+  readonly quarantine: Awaited<ReturnType<typeof listQuarantined>>;
+}
+
+/** Reads all that is known of a run. Waits for no lock. */
+export async function readFully(session: Session, names: LedgerNames, run: Run): Promise<FullReading> {
+  const sums = await totals(session, names, run.id);
+  const isRunning = run.state === 'running';
+  const hosts = isRunning ? await listHosts(session, names, run.id) : [];
+  const seen = hosts.filter(({ seenAgoMs }) => seenAgoMs < unseenMs);
+  const idleMs = isRunning && seen.length === 0 ? await unattendedMs(session, names, run.id) : 0;
+  const reading = await readRunning(session, names, run.id);
+  return {
+    sums,
+    reading,
+    hosts: seen,
+    abandonedMs: idleMs < unseenMs ? null : idleMs,
+    waiting: isRunning ? ((await waitedFor(session, run, sums)) ?? told(seen)) : null,
+    throttled: isRunning && idleMs < unseenMs ? heldBack(reading, seen) : null,
+    quarantine:
+      sums.quarantined === 0
+        ? { count: 0, rows: [] }
+        : await listQuarantined(session, names, run.id, mostListed),
+  };
+}
+
+/** No chunk begins before the transactions end that were writing when the run began. */
+async function waitedFor(session: Session, run: Run, sums: RunTotals): Promise<string | null> {
+  if (sums.chunks > 0) return null;
+  const [oldest] = await olderTransactions(session, run.startXid);
+  return oldest === undefined ? null : describeOld(oldest);
+}
+
+/** What an operator has set holds at once; of their own pace hosts tell once a second. */
+function heldBack({ overrides }: RunReading, hosts: readonly HostSeen[]): string | null {
+  if (overrides.pace !== undefined) return paceReason(overrides.pace);
+  return hosts.find(({ throttled }) => throttled !== null)?.throttled ?? null;
+}
+
+function told(hosts: readonly HostSeen[]): string | null {
+  const reasons = new Set(hosts.map(({ waiting }) => waiting));
+  const [reason = null] = reasons;
+  // One that works is enough.
+  return reasons.size === 1 ? reason : null;
+}

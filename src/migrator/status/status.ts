@@ -1,0 +1,225 @@
+import { liveStates } from '../../core/config/states.ts';
+import type { Control } from '../../cluster/worker/control.ts';
+import type { Config } from '../../config/config.ts';
+import { type Standing, secondsLeft, standingOf } from '../../core/progress/standing.ts';
+import type { Overrides } from '../../core/config/steering.ts';
+import type { ExecutedMigration } from '../../ledger/migrations.ts';
+import { listExecuted } from '../../ledger/migrations.ts';
+import { recreatedTables } from '../../ledger/recreated.ts';
+import type { Run } from '../../ledger/run/rows.ts';
+import { findLiveRun, latestRuns } from '../../ledger/run/runs.ts';
+import { ledgerNames, readLedgerVersion } from '../../ledger/schema.ts';
+import type { MigrationFile } from '../../migration/file/folder.ts';
+import { kindOf } from '../../migration/file/loader.ts';
+import type { Session } from '../../postgres/session.ts';
+import { reading } from '../../postgres/transaction.ts';
+import { type Activity, attendanceOf } from './activity.ts';
+import { type FullReading, readFully } from './run-reading.ts';
+import { unknownName } from '../pending/umzug.ts';
+
+export type MigrationState =
+  'pending' | 'running' | 'paused' | 'failed' | 'cancelled' | 'reverting' | 'executed' | 'missing';
+
+/** One migration as `status --json` prints it. A field that does not apply is null or 0. */
+export interface MigrationStatus extends Activity {
+  readonly name: string;
+  readonly kind: 'data' | 'schema' | null;
+  readonly state: MigrationState;
+  readonly direction: 'up' | 'down' | null;
+  readonly fileSha256: string | null;
+  /** True where this host has no file of it: nobody can go on with it here. */
+  readonly fileMissing: boolean;
+  /** True where its table was dropped and made again since it ran: what it did is gone. */
+  readonly tableRecreated: boolean;
+  /** `estimated`: done and left; null: not known. */
+  readonly rows: { readonly done: number; readonly estimated: number | null; readonly quarantined: number };
+  /** Share done, 0 to 1; 1 only when it is done; null: not known. */
+  readonly fraction: number | null;
+  readonly ranges: { readonly done: number; readonly open: number };
+  readonly chunks: number;
+  /** Chunks that were tried again for what passes, such as a deadlock or a lost connection. */
+  readonly retries: number;
+  readonly rowsPerSecond: number | null;
+  readonly etaSeconds: number | null;
+  readonly chunkSize: number | null;
+  /** What an operator has set for the run, on all hosts. */
+  readonly settings: Overrides;
+  readonly startedAt: string | null;
+  readonly finishedAt: string | null;
+  readonly executedAt: string | null;
+  readonly error: string | null;
+  readonly quarantine: readonly {
+    readonly key: readonly string[];
+    readonly attempts: number;
+    readonly error: string;
+  }[];
+}
+
+export interface StatusReport {
+  readonly database: string;
+  readonly ledgerVersion: number | null;
+  readonly migrations: readonly MigrationStatus[];
+}
+
+type LatestRun = Awaited<ReturnType<typeof latestRuns>>[number];
+
+/** Reads the ledger and the folder into one report. */
+export async function statusReport(
+  files: readonly MigrationFile[],
+  config: Config,
+  control: Control,
+  only?: string,
+): Promise<StatusReport> {
+  const database = config.database.kind === 'connection' ? config.database.label : 'embedded';
+  const { ledgerSchema } = config;
+  const [found, version] = await control.use((session) =>
+    reading(session, async () => [
+      await readAll(session, files, ledgerSchema),
+      await readLedgerVersion(session, ledgerSchema),
+    ]),
+  );
+  await addKinds(found, files);
+  const migrations = only === undefined ? found : found.filter(({ name }) => name === only);
+  if (only !== undefined && migrations.length === 0) {
+    throw unknownName(
+      only,
+      found.map(({ name }) => name),
+      'known',
+    );
+  }
+  return { database, ledgerVersion: version, migrations };
+}
+
+/** The kind of what never ran stands in its file; a file that does not load has none. */
+async function addKinds(statuses: MigrationStatus[], files: readonly MigrationFile[]): Promise<void> {
+  const byName = new Map(files.map((file) => [file.name, file]));
+  for (const [index, status] of statuses.entries()) {
+    const file = byName.get(status.name);
+    if (status.kind !== null || file === undefined) continue;
+    statuses[index] = { ...status, kind: await kindOf(file).catch(() => null) };
+  }
+}
+
+async function readAll(
+  session: Session,
+  files: readonly MigrationFile[],
+  schema: string,
+): Promise<MigrationStatus[]> {
+  const present = new Set(files.map(({ name }) => name));
+  if ((await readLedgerVersion(session, schema)) === null) {
+    return files.map(({ name }) => statusOf(name, { present: true }));
+  }
+  const names = ledgerNames(schema);
+  const executed = new Map((await listExecuted(session, names)).map((row) => [row.name, row]));
+  const runs = new Map((await latestRuns(session, names)).map((run) => [run.name, run]));
+  const recreated = new Set((await recreatedTables(session, names)).map(({ name }) => name));
+  // Somebody else's file may be missing here: a run that is begun and not ended is shown all the same.
+  const begun = [...runs.values()].filter(({ state }) => (liveStates as readonly string[]).includes(state));
+  const all = [...new Set([...present, ...executed.keys(), ...begun.map(({ name }) => name)])].sort((a, b) =>
+    a < b ? -1 : 1,
+  );
+  const statuses: MigrationStatus[] = [];
+  for (const name of all) {
+    const upRun = runs.get(name);
+    const isReverting = upRun?.state === 'reverting';
+    const down = isReverting ? await findLiveRun(session, names, name, 'down') : null;
+    const shown = down ?? upRun;
+    const read = shown === undefined ? undefined : await readFully(session, names, shown);
+    const base = {
+      present: present.has(name),
+      executed: executed.get(name),
+      isRecreated: recreated.has(name),
+    };
+    statuses.push(statusOf(name, { ...base, run: upRun, down, read }));
+  }
+  return statuses;
+}
+
+interface Found {
+  readonly present: boolean;
+  readonly isRecreated?: boolean;
+  readonly executed?: ExecutedMigration | undefined;
+  readonly run?: LatestRun | undefined;
+  readonly down?: Run | null;
+  readonly read?: FullReading | undefined;
+}
+
+function statusOf(name: string, found: Found): MigrationStatus {
+  const { executed, run, down } = found;
+  const state = stateOf(found);
+  const isBegun = run !== undefined && run.state !== 'reverted';
+  const read = isBegun ? found.read : undefined;
+  const { rows: done = 0, chunks = 0, rangesDone = 0, rangesOpen = 0 } = read?.sums ?? {};
+  const isOpen = state !== 'executed' && state !== 'missing' && state !== 'pending';
+  const now = isOpen && read !== undefined && run !== undefined ? standingOf(down ?? run, read.sums) : null;
+  const ended = { rowsEstimated: done, fraction: state === 'pending' ? null : 1 };
+  const { rowsEstimated, fraction } = now ?? ended;
+  const error = run?.error ?? (state === 'failed' ? (read?.sums.lastError ?? null) : null);
+  return {
+    name,
+    kind: executed?.kind ?? (run === undefined ? null : 'data'),
+    state,
+    direction: isBegun ? (down?.direction ?? run.direction) : null,
+    fileSha256: executed?.fileSha256 ?? run?.fileSha256 ?? null,
+    fileMissing: !found.present,
+    tableRecreated: found.isRecreated === true,
+    rows: {
+      done,
+      estimated: rowsEstimated,
+      quarantined: read?.quarantine.count ?? 0,
+    },
+    fraction,
+    ranges: { done: rangesDone, open: rangesOpen },
+    chunks,
+    retries: read?.sums.retries ?? 0,
+    ...speedOf(state, read, run, now),
+    chunkSize: read?.hosts[0]?.chunkSize || (done > 0 && chunks > 0 ? Math.round(done / chunks) : null),
+    ...attendanceOf(read, down),
+    settings: state === 'executed' ? {} : (read?.reading.overrides ?? {}),
+    startedAt: isBegun ? run.startedAt : null,
+    finishedAt: isBegun ? run.finishedAt : null,
+    executedAt: executed?.executedAt ?? null,
+    error: isBegun ? error : null,
+    quarantine: (read?.quarantine.rows ?? []).map(({ key, attempts, error: why }) => ({
+      key,
+      attempts,
+      error: why,
+    })),
+  };
+}
+
+/** As the hosts measure it; where none has told yet, or the run is over, by all of its time. */
+function speedOf(
+  state: MigrationState,
+  read: FullReading | undefined,
+  run: LatestRun | undefined,
+  now: Standing | null,
+): Pick<MigrationStatus, 'rowsPerSecond' | 'etaSeconds'> {
+  const [host] = read?.hosts ?? [];
+  if (host !== undefined) {
+    const { rowsPerSecond, etaSeconds } = host;
+    return {
+      rowsPerSecond: rowsPerSecond === null ? null : Math.round(rowsPerSecond),
+      etaSeconds: etaSeconds === null ? null : Math.round(etaSeconds),
+    };
+  }
+  if (read === undefined || run === undefined || run.elapsedMs <= 0 || read.abandonedMs !== null) {
+    return { rowsPerSecond: null, etaSeconds: null };
+  }
+  const perSecond = (count: number): number => (count * 1_000) / run.elapsedMs;
+  const { rows, passed } = read.sums;
+  const speed = { rowsPerSecond: perSecond(rows), keysPerSecond: perSecond(passed) };
+  const isUnderWay = state === 'running' || state === 'reverting';
+  const left = isUnderWay && now !== null ? secondsLeft(now, speed) : null;
+  return {
+    rowsPerSecond: Math.round(speed.rowsPerSecond),
+    etaSeconds: left === null ? null : Math.round(left),
+  };
+}
+
+function stateOf({ present, executed, run }: Found): MigrationState {
+  const isLive = run !== undefined && run.state !== 'done' && run.state !== 'reverted';
+  if (isLive) return run.state;
+  if (executed === undefined) return 'pending';
+  return present ? 'executed' : 'missing';
+}

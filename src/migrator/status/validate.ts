@@ -1,0 +1,153 @@
+import type { Control } from '../../cluster/worker/control.ts';
+import type { Config } from '../../config/config.ts';
+import { alikeInCase, confusablePairs } from '../../core/values/confusable.ts';
+import type { FileHashes } from '../../core/values/file-drift.ts';
+import { type ErrorCode, UmzugClusterError, fail } from '../../errors.ts';
+import { type FailureFacts, failureFacts } from '../../ledger/run/quarantine.ts';
+import type { Run } from '../../ledger/run/rows.ts';
+import { liveRuns } from '../../ledger/run/runs.ts';
+import { type LedgerNames, ledgerNames } from '../../ledger/schema.ts';
+import { type MigrationFile, listMigrations } from '../../migration/file/folder.ts';
+import { hashesOfFile } from '../../migration/file/imports.ts';
+import { loadMigration } from '../../migration/file/loader.ts';
+import { checkOffline } from '../../migration/file/offline.ts';
+import type { Session } from '../../postgres/session.ts';
+import { plainSettings, withTransaction } from '../../postgres/transaction.ts';
+import { isSpent, refuseOtherFile, refuseRecreated, revertingError } from '../../run/checks/drift.ts';
+import { changedSince, checkOrder, confusableMessage, missingFiles } from '../pending/checks.ts';
+import { type LedgerState, readState } from '../pending/state.ts';
+
+/** Something that is wrong with the migrations, or may be. */
+export interface Finding {
+  readonly level: 'error' | 'warning';
+  /** As `up` would fail with it. */
+  readonly code: ErrorCode;
+  readonly migration: string | null;
+  readonly message: string;
+  readonly detail: string | null;
+  readonly hint: string | null;
+}
+
+export interface ValidateReport {
+  /** How many migrations there are. */
+  readonly migrations: number;
+  /** The database was looked at too. */
+  readonly withDatabase: boolean;
+  readonly findings: readonly Finding[];
+}
+
+/**
+ * Checks the folder and, where `control` is given, what the ledger says of it; runs nothing and writes nothing.
+ * Throws where the folder itself cannot be read, or the ledger.
+ */
+export async function validateReport(config: Config, control: Control | null): Promise<ValidateReport> {
+  const files = await listMigrations(config.migrationsDir);
+  const findings = [...(await aboutFiles(files, config)), ...aboutNames(files)];
+  if (control !== null) findings.push(...(await aboutLedger(files, config, control)));
+  return { migrations: files.length, withDatabase: control !== null, findings };
+}
+
+async function aboutFiles(files: readonly MigrationFile[], config: Config): Promise<readonly Finding[]> {
+  const findings: Finding[] = [];
+  for (const file of files) {
+    try {
+      checkOffline(await loadMigration(file), config.knexConfig);
+    } catch (error) {
+      findings.push(errorFinding(file.name, error));
+    }
+  }
+  return findings;
+}
+
+function aboutNames(files: readonly MigrationFile[]): readonly Finding[] {
+  const names = files.map(({ name }) => name);
+  return [
+    ...confusablePairs(names).map((pair) => warning('ORDER', pair.first, confusableMessage(pair))),
+    ...alikeInCase(names).map((alike) =>
+      warning(
+        'MIGRATION_FILE',
+        alike[0] ?? null,
+        `${alike.join(' and ')} differ in nothing but case: they are one file on some systems`,
+      ),
+    ),
+  ];
+}
+
+async function aboutLedger(
+  files: readonly MigrationFile[],
+  { ledgerSchema }: Config,
+  control: Control,
+): Promise<readonly Finding[]> {
+  const [state, runs] = await control.use((session) =>
+    withTransaction(session, plainSettings, async (): Promise<[LedgerState, readonly LiveRun[]]> => {
+      const found = await readState(session, ledgerSchema);
+      return [found, found.exists ? await readLive(session, ledgerNames(ledgerSchema)) : []];
+    }),
+  );
+  const findings = missingFiles(files, state.executed).map((name) =>
+    warning('DRIFT', name, `${name} is executed, but its file is missing`, 'put the file back'),
+  );
+  for (const { name, files: changed } of await changedSince(files, state.executed)) {
+    const hint = `put it back, or accept it with: umzug-cluster repair ${name}`;
+    findings.push(warning('DRIFT', name, `${name} was changed after it was executed: ${changed}`, hint));
+  }
+  for (const live of runs) {
+    const { name } = live.run;
+    try {
+      refuseLive(live, await hashesIn(files, live.run));
+    } catch (error) {
+      findings.push(errorFinding(name, error));
+    }
+  }
+  try {
+    refuseRecreated(state.recreated);
+    checkOrder(files, state, {});
+  } catch (error) {
+    findings.push(errorFinding(null, error));
+  }
+  return findings;
+}
+
+interface LiveRun {
+  readonly run: Run;
+  readonly facts: FailureFacts;
+}
+
+/** Throws what `up` would refuse of a run that is begun, or `down` of a rollback. */
+function refuseLive({ run, facts }: LiveRun, present: FileHashes): void {
+  if (run.state === 'reverting') throw revertingError(run.name);
+  // A rollback that stands still takes a mended file.
+  const takesAnother = run.direction === 'down' ? run.state !== 'running' : isSpent(run, present, facts);
+  if (!takesAnother) refuseOtherFile(run, present, facts);
+}
+
+async function hashesIn(files: readonly MigrationFile[], run: Run): Promise<FileHashes> {
+  const file = files.find(({ name }) => name === run.name);
+  if (file === undefined) throw withoutFile(run);
+  return await hashesOfFile(file);
+}
+
+async function readLive(session: Session, names: LedgerNames): Promise<readonly LiveRun[]> {
+  const found: LiveRun[] = [];
+  for (const run of await liveRuns(session, names)) {
+    found.push({ run, facts: await failureFacts(session, names, run.id) });
+  }
+  return found;
+}
+
+function withoutFile({ name, direction }: Run): Error {
+  return fail('DRIFT', {
+    message: `the file of ${name} is missing while its ${direction === 'up' ? 'run' : 'rollback'} is in progress`,
+    hint: 'put the file back',
+  });
+}
+
+function warning(code: ErrorCode, migration: string | null, message: string, hint?: string): Finding {
+  return { level: 'warning', code, migration, message, detail: null, hint: hint ?? null };
+}
+
+function errorFinding(migration: string | null, error: unknown): Finding {
+  if (!(error instanceof UmzugClusterError)) throw error;
+  const { code, message, detail = null, hint = null } = error;
+  return { level: 'error', code, migration, message, detail, hint };
+}

@@ -1,0 +1,79 @@
+import type { Control } from '../../cluster/worker/control.ts';
+import type { Config } from '../../config/config.ts';
+import { UmzugClusterError } from '../../errors.ts';
+import { listExecuted } from '../../ledger/migrations.ts';
+import type { Run } from '../../ledger/run/rows.ts';
+import { liveRuns } from '../../ledger/run/runs.ts';
+import { readLedgerVersion } from '../../ledger/schema.ts';
+import { contradictions, misplacedCursors } from '../../ledger/look/soundness.ts';
+import type { MigrationFile } from '../../migration/file/folder.ts';
+import { loadMigration } from '../../migration/file/loader.ts';
+import type { Session } from '../../postgres/session.ts';
+import { reading } from '../../postgres/transaction.ts';
+import { type RunEnvironment, makeEnvironment, readServer } from '../../run/context/environment.ts';
+import { countLeft } from '../../run/lifecycle/left-behind.ts';
+import { unknownName } from '../pending/umzug.ts';
+
+/** One executed migration as `verify --json` prints it. */
+export interface VerifiedMigration {
+  readonly name: string;
+  readonly kind: 'data' | 'schema';
+  /** Rows that it left behind; null: nothing was asked, since it is a schema migration or its file is gone. */
+  readonly left: number | null;
+}
+
+export interface VerifyReport {
+  /** What contradicts itself in the ledger, in words. */
+  readonly contradictions: readonly string[];
+  readonly migrations: readonly VerifiedMigration[];
+}
+
+/** Asks of every executed migration, or of one, whether it left rows behind, and of the ledger whether it is sound. */
+export async function verifyReport(
+  files: readonly MigrationFile[],
+  config: Config,
+  control: Control,
+  only?: string,
+): Promise<VerifyReport> {
+  const env = makeEnvironment(config, await control.use(readServer));
+  const read = <T>(work: (session: Session) => Promise<T>): Promise<T> =>
+    control.use((session) => reading(session, () => work(session)));
+  const exists = (await read((session) => readLedgerVersion(session, env.ledgerSchema))) !== null;
+  const executed = exists ? await read((session) => listExecuted(session, env.names)) : [];
+  const names = executed.map(({ name }) => name);
+  if (only !== undefined && !names.includes(only)) throw unknownName(only, names, 'executed');
+  const found = exists ? await read((session) => contradictions(session, env.names, only ?? null)) : [];
+  const runs = exists ? await read((session) => liveRuns(session, env.names)) : [];
+  const misplaced: string[] = [];
+  for (const run of runs) {
+    if (only === undefined || run.name === only) misplaced.push(...(await misplacedIn(read, env, run)));
+  }
+  const migrations: VerifiedMigration[] = [];
+  for (const { name, kind } of executed) {
+    if (only !== undefined && name !== only) continue;
+    const file = files.find((candidate) => candidate.name === name);
+    const left =
+      file === undefined
+        ? null
+        : await loadMigration(file).then((loaded) =>
+            control.use((session) => countLeft(session, env, loaded)),
+          );
+    migrations.push({ name, kind, left });
+  }
+  return { contradictions: [...found, ...misplaced], migrations };
+}
+
+/** A table that is not as it was when the run began has no key to compare by; `up` says so. */
+async function misplacedIn(
+  read: <T>(work: (session: Session) => Promise<T>) => Promise<T>,
+  env: RunEnvironment,
+  run: Run,
+): Promise<readonly string[]> {
+  try {
+    return await read((session) => misplacedCursors(session, env.names, run, run.plan.base));
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+    if (!(error instanceof UmzugClusterError) && code.startsWith('42')) return [];
+    throw error;
+  }
+}

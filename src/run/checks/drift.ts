@@ -1,0 +1,111 @@
+import { type FileHashes, changedFiles, namesOf } from '../../core/values/file-drift.ts';
+import { fail } from '../../errors.ts';
+import type { FailureFacts } from '../../ledger/run/quarantine.ts';
+import type { Recreated } from '../../ledger/recreated.ts';
+import type { Run } from '../../ledger/run/rows.ts';
+import type { BaseTable } from '../../migration/key/key.ts';
+import { otherTable, resortedColumn } from '../../migration/select/identity.ts';
+
+/**
+ * Whether a run gives way to a mended file: one that has failed before it changed anything is ended, and a new one
+ * begins.
+ */
+export function isSpent(run: Run, present: FileHashes, { hasSucceeded }: FailureFacts): boolean {
+  const { direction, state } = run;
+  return direction === 'up' && state === 'failed' && !hasSucceeded && changedFiles(run, present).length > 0;
+}
+
+/**
+ * Refuses a file that is not the one a run began with, or an import of it that is not. `facts`: of a run that is
+ * not under way; the rows that it has set aside are retried with a mended file.
+ */
+export function refuseOtherFile(run: Run, present: FileHashes, facts?: FailureFacts): void {
+  const changed = changedFiles(run, present);
+  const [first] = changed;
+  if (first === undefined) return;
+  const { name } = run;
+  const isUp = run.direction === 'up';
+  const what = isUp ? 'run' : 'rollback';
+  const file = first.path === null ? 'file' : `import ${first.path}`;
+  const more = changed.length === 1 ? '' : `; changed: ${namesOf(changed, 'the file itself')}`;
+  const mended =
+    run.state !== 'failed' || (facts?.quarantined ?? 0) === 0
+      ? ''
+      : `or, where it was mended for the quarantined rows and selects the same, run umzug-cluster retry ${name}, `;
+  throw fail('DRIFT', {
+    message: `${name} was changed while its ${what} is in progress`,
+    detail: `the ${what} began with ${file} ${first.recorded ?? 'missing'}, this host has ${first.present ?? 'none'}${more}`,
+    hint: isUp
+      ? `put the file back, ${mended}or revert the run with: umzug-cluster down --name ${name}`
+      : `put the file back, then finish the rollback with: umzug-cluster down --name ${name}`,
+  });
+}
+
+/**
+ * Refuses a table whose keys are sorted in another way than when a run began: by an upgrade of the system's library
+ * or of ICU, or since a column was given another collation. What lies behind a cursor is another thing then.
+ */
+export function refuseOtherOrder(run: Run, base: BaseTable): void {
+  const column = resortedColumn(run.plan.base, base);
+  if (column === null) return;
+  throw fail('DRIFT', {
+    message: `${run.name}: the key column ${JSON.stringify(column.name)} is sorted in another way than when the run began`,
+    detail: `collation ${column.before} then, ${column.now} now (with the version of its library); nothing was changed`,
+    hint: 'see "What if keys are sorted in another way?" in docs/operating.md',
+  });
+}
+
+/** What a host finds a select to mean. */
+interface Meaning {
+  readonly sha256: string;
+  readonly base: BaseTable;
+  readonly sql: string;
+}
+
+/** Refuses a plan that is not the one a run began with, and names in what it differs. */
+export function refuseOtherPlan(run: Run, { sha256, base, sql }: Meaning): void {
+  const { plan } = run;
+  refuseOtherOrder(run, base);
+  const table = otherTable(plan.base, base);
+  if (run.planSha256 === sha256 && table === null) return;
+  const other = table ?? (plan.sql === sql ? 'its bindings differ' : otherText(plan.sql, sql));
+  throw fail('DRIFT', {
+    message: `${run.name}: ${run.direction === 'up' ? 'select' : 'down.select'} does not mean what it meant when the run began`,
+    detail: `${other}; nothing was changed`,
+    hint:
+      table === null
+        ? 'a select must not depend on the time, on chance or on the host'
+        : `undo what changed the table, or see "What if a table was recreated or changed?" in docs/operating.md`,
+  });
+}
+
+const shownText = 60;
+
+function otherText(before: string, now: string): string {
+  const at = [...before].findIndex((sign, index) => sign !== now[index]);
+  const from = Math.max(0, (at === -1 ? before.length : at) - shownText / 2);
+  const part = (sql: string): string => JSON.stringify(sql.slice(from, from + shownText));
+  return `its SQL was …${part(before)}…, and is …${part(now)}…`;
+}
+
+/** Refuses migrations whose tables were dropped and made again: what was done is gone with them. */
+export function refuseRecreated(found: readonly Recreated[]): void {
+  const [first] = found;
+  if (first === undefined) return;
+  const listed = found.map(({ name, table }) => `${table}: ${name}`);
+  const flags = found.map(({ name }) => `--name ${name}`).join(' ');
+  throw fail('DRIFT', {
+    message: `${first.table} was recreated since ${first.name} ran: what it did is gone with the old table`,
+    detail: `${listed.join('\n')}\nnothing was run`,
+    hint: `run again what these tables need with: umzug-cluster up --rerun ALLOW ${flags}; or, if it is in them, accept them with: umzug-cluster repair`,
+  });
+}
+
+/** The refusal of `up` while a rollback is half done. */
+export function revertingError(name: string): Error {
+  return fail('REVERTING', {
+    message: `${name} is being rolled back`,
+    detail: 'its rollback was begun and is not finished',
+    hint: `finish it first: umzug-cluster down --name ${name}`,
+  });
+}

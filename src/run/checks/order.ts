@@ -1,0 +1,55 @@
+import { fail } from '../../errors.ts';
+import { listExecuted } from '../../ledger/migrations.ts';
+import { liveRuns } from '../../ledger/run/runs.ts';
+import type { LedgerNames } from '../../ledger/schema.ts';
+import type { Session } from '../../postgres/session.ts';
+import { inOrder } from '../../postgres/transaction.ts';
+import { revertingError } from './drift.ts';
+
+/**
+ * A command decides what to run, and runs it later: by then another host may have rolled back what it builds
+ * on, or built on what it reverts. Both look here, in their turn and in the transaction that begins the work.
+ */
+
+/**
+ * Refuses to begin `name` while something before it is being rolled back, or one of `executed`, on which the
+ * command counted, no longer is.
+ */
+export async function refuseWithoutGround(
+  session: Session,
+  names: LedgerNames,
+  name: string,
+  executed: Iterable<string>,
+): Promise<void> {
+  const [live, recorded] = await inOrder([liveRuns(session, names), listExecuted(session, names)]);
+  const reverting = live.find(
+    (run) => run.direction === 'up' && run.state === 'reverting' && run.name < name,
+  );
+  if (reverting !== undefined) throw revertingError(reverting.name);
+  const present = new Set(recorded.map((migration) => migration.name));
+  const gone = [...executed].find((before) => before < name && !present.has(before));
+  if (gone === undefined) return;
+  throw fail('REVERTING', {
+    message: `${name} comes after ${gone}, which another host has rolled back meanwhile`,
+    detail: `nothing of ${name} was run`,
+    hint: 'run both in their order with: umzug-cluster up',
+  });
+}
+
+/** Refuses to revert `name` where something after it was begun that was not among `begun` when it was chosen. */
+export async function refuseBuiltUpon(
+  session: Session,
+  names: LedgerNames,
+  name: string,
+  begun: ReadonlySet<string>,
+): Promise<void> {
+  const live = (await liveRuns(session, names)).filter(({ direction }) => direction === 'up');
+  const now = [...(await listExecuted(session, names)), ...live].map((one) => one.name);
+  const later = now.find((other) => other > name && !begun.has(other));
+  if (later === undefined) return;
+  throw fail('ORDER', {
+    message: `${later}, which comes after ${name}, was begun by another host meanwhile`,
+    detail: `nothing of ${name} was reverted`,
+    hint: `revert the last migration with: umzug-cluster down, or only this one with: umzug-cluster down --name ${name}`,
+  });
+}

@@ -1,0 +1,142 @@
+import { firstPlace } from '../../core/size/places.ts';
+import { fail } from '../../errors.ts';
+import type { Key } from '../../ledger/run/rows.ts';
+import {
+  type ByteBound,
+  type ChunkRange,
+  fittingChunk,
+  lockedChunk,
+  rowsByKeys,
+} from '../../migration/chunk/queries.ts';
+import { ChunkRows, type ShownKey } from '../../migration/chunk/rows.ts';
+import type { GuardedDatabase } from '../../migration/handle/guard.ts';
+import { type BaseTable, type Space, inSpace } from '../../migration/key/key.ts';
+import { KeyList } from '../../migration/key/list.ts';
+import type { SelectShape } from '../../migration/select/shape.ts';
+import type { Session } from '../../postgres/session.ts';
+import { pickAndLock } from './lock-keys.ts';
+
+/** The rows a chunk has in hand before `update` is called. */
+export interface Batch {
+  readonly rows: object[];
+  readonly keys: KeyList;
+  /** The new cursor. */
+  readonly to: Key;
+  /** It has as many rows as it may: there may be more of them. */
+  readonly isFull: boolean;
+  /** It has fewer rows than it might, since they are large. */
+  readonly isCut: boolean;
+}
+
+/** What a chunk may take: rows by number and, where `bound` is not null, by size. */
+export interface BatchRequest {
+  readonly space: Space;
+  readonly range: ChunkRange;
+  readonly bound: ByteBound | null;
+  readonly shown: ShownKey;
+}
+
+/** Locks the next base rows, then reads the author's rows for them: one statement for a plain select. */
+export async function readBatch(
+  session: Session,
+  shape: SelectShape,
+  base: BaseTable,
+  guard: GuardedDatabase,
+  request: BatchRequest,
+): Promise<Batch> {
+  const batch =
+    shape.plain && request.range.isGathered !== true
+      ? await readPlain(session, shape, base, request)
+      : await readPicked(session, shape, base, request);
+  return { ...batch, rows: asApplication(guard, shape, batch.rows) };
+}
+
+async function readPlain(
+  session: Session,
+  shape: SelectShape,
+  base: BaseTable,
+  { space, range, bound, shown }: BatchRequest,
+): Promise<Batch> {
+  const placed = inSpace(base, space);
+  const probe = bound === null ? null : fittingChunk(shape, placed, range, bound);
+  const [fitting] = probe === null ? [] : (await session.query(probe.text, probe.values)).rows;
+  // Short of the limit by its bytes: the range goes on behind it.
+  const isCut = fitting !== undefined && Number(fitting['rows']) < range.limit;
+  const cut = isCut ? (fitting['key'] as Key) : null;
+  const limits = cut === null ? range : { ...range, upTo: cut };
+  const { rows, read } = await readLocked(session, shape, base, { space, range: limits, bound, shown });
+  const isFull = rows.length === range.limit;
+  const { keys, last, mayHaveMoved } = read;
+  if (space === 'blocks') {
+    // A row that moved while it was waited for tells its new place, which may be far behind the others.
+    const end = mayHaveMoved ? (range.after ?? [firstPlace]) : last;
+    return { rows, keys, to: (isFull ? end : cut) ?? range.upTo, isFull, isCut };
+  }
+  if (mayHaveMoved) return await readPicked(session, shape, base, { range, bound });
+  return { rows, keys, to: (isFull ? last : cut) ?? range.upTo, isFull, isCut };
+}
+
+/** Locks and reads the rows of a plain select, without the key where its own columns tell that. */
+async function readLocked(
+  session: Session,
+  shape: SelectShape,
+  base: BaseTable,
+  request: BatchRequest,
+): Promise<{ readonly rows: object[]; readonly read: ChunkRows }> {
+  const { space, range, shown } = request;
+  const read = new ChunkRows(base, shown.places);
+  const statement = lockedChunk(shape, inSpace(base, space), range, base, shown.places !== null);
+  const { rows } = await session.authorRows(statement.text, statement.values, read);
+  shown.places = read.shownAt;
+  if (!read.isAstray) return { rows, read };
+  shown.places = null;
+  return await readLocked(session, shape, base, request);
+}
+
+async function readPicked(
+  session: Session,
+  shape: SelectShape,
+  base: BaseTable,
+  { range, bound }: Pick<BatchRequest, 'range' | 'bound'>,
+): Promise<Batch> {
+  const { picked, locked, last, isCut } = await pickAndLock(session, shape, base, range, bound);
+  const to = last ? range.upTo : (picked.at(-1) ?? range.upTo);
+  const isFull = !last && !isCut;
+  if (locked.length === 0) return { rows: [], keys: new KeyList([]), to, isFull, isCut };
+  const byKeys = rowsByKeys(shape, base, locked);
+  const read = new ChunkRows(base);
+  const { rows } = await session.authorRows(byKeys.text, byKeys.values, read);
+  return { rows, keys: read.keys, to, isFull, isCut };
+}
+
+/** Rows as the application's own knex would give them. */
+function asApplication(guard: GuardedDatabase, { builder }: SelectShape, rows: object[]): object[] {
+  const client = guard.builder.client as { postProcessResponse(rows: unknown, context: unknown): unknown };
+  return client.postProcessResponse(rows, builder.queryContext()) as object[];
+}
+
+/**
+ * A join that multiplies rows would migrate a base row more than once. Rows come in the order of their keys, so
+ * twins are neighbours. Names an example by its key alone.
+ */
+export function refuseDuplicates(keys: KeyList, name: string): void {
+  const isSame = (one: number, other: number): boolean =>
+    keys.columns.every((texts) => texts[one] === texts[other]);
+  const places = [...(keys.columns[0]?.keys() ?? [])];
+  const twins = places.filter((place) => place > 0 && isSame(place, place - 1));
+  const [first] = twins;
+  if (first === undefined) return;
+  const count = places.filter((place) => isSame(place, first)).length;
+  throw fail('MIGRATION_FAILED', {
+    message: `${name}: select returns some rows more than once`,
+    detail: `a join multiplies the rows of the base table: key ${shortened(JSON.stringify(keys.at(first)))} came ${count} times; ${keys.length} rows have ${keys.length - twins.length} keys`,
+    hint: 'select each base row once; use whereExists instead of a join',
+  });
+}
+
+// A key may be a long text; its beginning is enough to find it.
+const shownKey = 80;
+
+function shortened(key: string): string {
+  return key.length <= shownKey ? key : `${key.slice(0, shownKey)}…`;
+}

@@ -1,0 +1,64 @@
+import type { BaseTable } from '../../migration/key/key.ts';
+import type { Session } from '../../postgres/session.ts';
+
+/**
+ * Rows of the base table that this connection has written, as the server's own statistics count them: also in a
+ * CTE, a function or a trigger, of which the answer to a statement says nothing. They go on from one transaction
+ * to the next, so only a difference means something.
+ */
+export interface WriteCounters {
+  readonly inserted: number;
+  readonly updated: number;
+  readonly deleted: number;
+  /** The server counts them. */
+  readonly isCounted: boolean;
+  /** A trigger that runs before an update, or a rule, may write other columns than it was told. */
+  readonly isRewritten: boolean;
+  /** An update fires a trigger of somebody's own, or a rule. */
+  readonly hasTriggers: boolean;
+}
+
+// Of tgtype: 16 for update, 2 for before it.
+const triggers = (kind: number): string =>
+  `pg_catalog.bool_or(c.relhasrules or exists (
+     select from pg_catalog.pg_trigger as t
+     where t.tgrelid operator(pg_catalog.=) c.oid and not t.tgisinternal
+       and (t.tgtype operator(pg_catalog.&) ${kind}::pg_catalog.int2) operator(pg_catalog.=) ${kind}::pg_catalog.int2
+   ))`;
+
+/** Asks for the counters; 0 where `track_counts` is off. */
+export async function readWriteCounters(session: Session, base: BaseTable): Promise<WriteCounters> {
+  const result = await session.query(
+    `select coalesce(pg_catalog.sum(pg_catalog.pg_stat_get_xact_tuples_inserted(c.oid)), 0)::pg_catalog.int8 as inserted,
+       coalesce(pg_catalog.sum(pg_catalog.pg_stat_get_xact_tuples_updated(c.oid)), 0)::pg_catalog.int8 as updated,
+       coalesce(pg_catalog.sum(pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid)), 0)::pg_catalog.int8 as deleted,
+       pg_catalog.current_setting('track_counts') operator(pg_catalog.=) 'on' as counted,
+       ${triggers(18)} as rewritten, ${triggers(16)} as triggers
+     from pg_catalog.pg_class as c
+     where c.oid operator(pg_catalog.=) $1::pg_catalog.oid or c.oid operator(pg_catalog.=) any (
+       select relid::pg_catalog.oid from pg_catalog.pg_partition_tree($1::pg_catalog.oid::pg_catalog.regclass))`,
+    [base.oid],
+  );
+  const { inserted, updated, deleted, counted, rewritten, triggers: fires } = result.rows[0] ?? {};
+  return {
+    inserted: Number(inserted),
+    updated: Number(updated),
+    deleted: Number(deleted),
+    isCounted: counted === true,
+    isRewritten: rewritten === true,
+    hasTriggers: fires === true,
+  };
+}
+
+/** Rows of all tables that this connection has written: take the difference of two readings. */
+export async function countAllWritten(session: Session): Promise<number> {
+  const { rows } = await session.query(
+    `select coalesce(pg_catalog.sum(pg_catalog.pg_stat_get_xact_tuples_inserted(oid)), 0) as inserted,
+       coalesce(pg_catalog.sum(pg_catalog.pg_stat_get_xact_tuples_updated(oid)), 0) as updated,
+       coalesce(pg_catalog.sum(pg_catalog.pg_stat_get_xact_tuples_deleted(oid)), 0) as deleted
+     from pg_catalog.pg_class
+     where relkind operator(pg_catalog.=) 'r' and relpersistence operator(pg_catalog.<>) 't'`,
+  );
+  const { inserted, updated, deleted } = rows[0] ?? {};
+  return Number(inserted) + Number(updated) + Number(deleted);
+}

@@ -1,0 +1,96 @@
+import os from 'node:os';
+import { getHeapStatistics } from 'node:v8';
+import type { Knex } from 'knex';
+import type { Config } from '../../config/config.ts';
+import { mostLanes } from '../../core/size/lanes.ts';
+import type { Tuning } from '../../core/config/settings.ts';
+import { fail } from '../../errors.ts';
+import { type LedgerNames, ledgerNames } from '../../ledger/schema.ts';
+import type { SessionOptions } from '../../postgres/client-config.ts';
+import { EarlySession } from '../../postgres/early-session.ts';
+import type { Session } from '../../postgres/session.ts';
+import { oldestServer, unsupported } from '../../postgres/supported.ts';
+import { type ServerFacts, hurried, pinned, unhurried } from '../../postgres/transaction.ts';
+import { applicationName } from './chunk-waits.ts';
+import { Replicas } from './replicas.ts';
+import { type Stopwatch, makeStopwatch, unwatched } from './stopwatch.ts';
+
+/** What every step of a run needs and none of them changes. One per process. */
+export interface RunEnvironment {
+  readonly names: LedgerNames;
+  readonly ledgerSchema: string;
+  readonly tuning: Tuning;
+  readonly knexConfig: Knex.Config;
+  readonly searchPath: readonly string[] | null;
+  readonly session: SessionOptions;
+  /** The connection of the first lane, where it is made while the run is planned. */
+  readonly early: EarlySession;
+  /** The statement that pins the settings of each transaction. */
+  readonly pinned: string;
+  /** The statement that lifts the time limit of a whole transaction. */
+  readonly unhurried: string;
+  /** The statement that sets it again. */
+  readonly hurried: string;
+  /** `host:pid`, what the ledger shows as a range's worker, before the lane's number. */
+  readonly process: string;
+  readonly stopwatch: Stopwatch;
+  readonly replicas: Replicas;
+}
+
+/** The time beyond the statement timeout after which a silent server is given up. */
+const answerMarginMs = 5_000;
+
+/** How sessions of this configuration are opened. */
+export function sessionOptions(config: Config): SessionOptions {
+  if (config.database.kind !== 'connection') {
+    throw fail('INTERNAL', { message: 'the embedded server must be started before a session is opened' });
+  }
+  return {
+    connection: config.database.connection,
+    connectTimeoutMs: config.tuning.connectTimeoutMs,
+    answerTimeoutMs: config.tuning.statementTimeoutMs + answerMarginMs,
+    isWatched: config.tuning.profile,
+  };
+}
+
+/** Makes the environment once the server has said what it is. */
+export function makeEnvironment(config: Config, server: ServerFacts): RunEnvironment {
+  const session = sessionOptions(config);
+  const settings = pinned(config.tuning, server, applicationName);
+  return {
+    names: ledgerNames(config.ledgerSchema),
+    ledgerSchema: config.ledgerSchema,
+    tuning: { ...config.tuning, maxBytes: withinHeap(config.tuning) },
+    knexConfig: config.knexConfig,
+    searchPath: config.searchPath,
+    session,
+    early: new EarlySession(session),
+    pinned: settings,
+    unhurried: unhurried(server),
+    hurried: hurried(config.tuning, server),
+    process: `${os.hostname()}:${process.pid}`,
+    stopwatch: config.tuning.profile ? makeStopwatch() : unwatched,
+    replicas: new Replicas(config.tuning, settings),
+  };
+}
+
+// A parsed document takes several times its text, and update makes another of it.
+const heapPerByte = 8;
+
+/** The chunks of all lanes together stay within the heap that Node was given. */
+function withinHeap({ maxBytes, lanes }: Tuning): number {
+  const { heap_size_limit: heap } = getHeapStatistics();
+  return Math.min(maxBytes, Math.floor(heap / heapPerByte / (lanes ?? mostLanes)));
+}
+
+/** Asks the server for its version and platform; refuses what is too old, by name. */
+export async function readServer(session: Session): Promise<ServerFacts> {
+  const result = await session.query(
+    `select pg_catalog.current_setting('server_version_num')::integer as num, pg_catalog.version() as version`,
+  );
+  const { num, version } = result.rows[0] as { num: number; version: string };
+  if (num < oldestServer || !version.startsWith('PostgreSQL')) {
+    throw unsupported(version.split(' ').slice(0, 2).join(' '));
+  }
+  return { versionNum: num, linux: version.includes('linux') };
+}

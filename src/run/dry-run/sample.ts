@@ -1,0 +1,206 @@
+import { nodesOf } from '../../core/plan/query-plan.ts';
+import { standingOf } from '../../core/progress/standing.ts';
+import { matchingOf, rowBytesOf, whyUnknown } from '../../core/size/survey.ts';
+import { openParts } from '../../ledger/run/open-ranges.ts';
+import { totals } from '../../ledger/run/ranges.ts';
+import type { Direction, Run } from '../../ledger/run/rows.ts';
+import type { BaseTable } from '../../migration/key/key.ts';
+import { olderTransactions } from '../../ledger/look/old-transactions.ts';
+import type { Session } from '../../postgres/session.ts';
+import { beginReadOnly, inOrder, withTransaction } from '../../postgres/transaction.ts';
+import { type ChunkWork, nothingLearnt, sampleRunId } from '../context/chunk-work.ts';
+import type { RunEnvironment } from '../context/environment.ts';
+import { makeLayout } from '../lifecycle/layout.ts';
+import { type Pace, measurePace } from './measure-rate.ts';
+import type { Plan } from '../analyze/plan.ts';
+import { type Halves, compareHalves } from './halves.ts';
+import { type Proof, proveChunk } from './dry-run-chunk.ts';
+import type { Place } from './sample-chunk.ts';
+import { foreignLocks } from '../analyze/side-effects.ts';
+import { type DataMigration, stepOf } from '../context/step.ts';
+
+/** What is known of a run before any of its chunks is tried. */
+export interface Outlook {
+  /** Rows that it will pass to `update`, of a half-done run the rest; null: not known. */
+  readonly rows: number | null;
+  /** They are counted. */
+  readonly isCounted: boolean;
+  /** Why they are not known, or null. */
+  readonly why: string | null;
+  /** Parts of the table to try chunks in; none where nothing is left or the table is empty. */
+  readonly places: readonly Place[];
+  /** Who holds or wants a lock for which chunks would wait. */
+  readonly locks: readonly string[];
+  /** Transactions that are writing, for which `up` would wait at its beginning. */
+  readonly older: readonly { readonly pid: number | null; readonly ageSeconds: number | null }[];
+}
+
+/** A chunk that was run and rolled back, and the pace of a few more. */
+export interface Sample {
+  readonly proof: Proof;
+  readonly halves: Halves;
+  readonly pace: Pace | null;
+  /** Tables of its statements that a scan from beginning to end takes long. */
+  readonly largeTables: readonly string[];
+  /** Columns of its condition of which the planner has no statistics though there are many rows. */
+  readonly unanalyzed: readonly string[];
+}
+
+// One at the beginning of the table, the others further on: rows differ with their age.
+const mostPlaces = 3;
+
+// Enough rows to tell, few enough to compare all their columns, to change them twice and back.
+const provenRows = 100;
+
+/** Looks at a run from outside; reads only. `live`: its half-done run, if there is one. */
+export async function lookAhead(
+  session: Session,
+  env: RunEnvironment,
+  plan: Plan,
+  live: Run | null,
+): Promise<Outlook> {
+  return await withTransaction(
+    session,
+    env.pinned,
+    async () => {
+      const { base } = plan;
+      const places = await placesOf(session, env, plan, live);
+      const locks = await foreignLocks(session, base);
+      const { rows: now } = await session.query(
+        'select pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text as xid',
+      );
+      const older = await olderTransactions(session, String(now[0]?.['xid']));
+      const sums = live === null ? null : await totals(session, env.names, live.id);
+      const known = live ?? {
+        pass: 0,
+        estimatedRows: matchingOf(plan.stored.survey) ?? -1,
+        plan: plan.stored,
+      };
+      const { rowsLeft } = standingOf(known, sums);
+      const { survey } = known.plan;
+      return {
+        rows: rowsLeft === null ? null : Math.round(rowsLeft),
+        isCounted: live === null && survey?.each === 1,
+        why: rowsLeft === null ? whyUnknown(survey) : null,
+        places,
+        locks,
+        older,
+      };
+    },
+    beginReadOnly,
+  );
+}
+
+async function placesOf(
+  session: Session,
+  env: RunEnvironment,
+  plan: Plan,
+  live: Run | null,
+): Promise<readonly Place[]> {
+  if (live !== null) return await openParts(session, env.names, live.id, mostPlaces);
+  const { stopKey, bounds } = await makeLayout(session, plan.stored, env.tuning.workers);
+  if (stopKey === null) return [];
+  const starts = [null, ...bounds.slice(0, -1)];
+  const step = Math.max(1, Math.floor(starts.length / mostPlaces));
+  return starts
+    .filter((_, index) => index % step === 0)
+    .slice(0, mostPlaces)
+    .map((after) => ({ after, upTo: stopKey }));
+}
+
+// A table of fewer rows is read from beginning to end faster than through an index.
+const largeTableRows = 10_000;
+
+/** Those of the tables of these names that are large by the planner's count. */
+async function largeOf(session: Session, names: readonly string[]): Promise<readonly string[]> {
+  const { rows } = await session.query(
+    `select distinct c.relname::text as name from pg_catalog.pg_class as c
+     where c.relname = any ($1::text[]) and c.relkind = 'r' and c.reltuples >= $2::float8`,
+    [names, largeTableRows],
+  );
+  return rows.map((row) => String(row['name']));
+}
+
+/** The columns of the table that were never analysed, neither in it nor in its partitions. */
+async function unanalyzedOf(session: Session, { oid }: BaseTable): Promise<readonly string[]> {
+  const { rows } = await session.query(
+    `select a.attname::text as name from pg_catalog.pg_attribute as a
+     where a.attrelid = $1::oid and a.attnum > 0 and not a.attisdropped and not exists (
+       select from pg_catalog.pg_class as c
+       join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+       join pg_catalog.pg_stats as s
+         on s.schemaname = n.nspname and s.tablename = c.relname and s.attname = a.attname
+       where c.oid = a.attrelid or c.oid in (select relid from pg_catalog.pg_partition_tree(a.attrelid)))`,
+    [oid],
+  );
+  return rows.map((row) => String(row['name']));
+}
+
+/** Tries the migration: null where no row matches at any of the places. Throws what `update` throws. */
+export async function takeSample(
+  session: Session,
+  env: RunEnvironment,
+  migration: DataMigration,
+  plans: { readonly up: Plan; readonly down: Plan | null },
+  { places, rows }: Outlook,
+): Promise<Sample | null> {
+  const work = workFor(env, migration, 'up', plans.up);
+  const down = plans.down === null ? null : workFor(env, migration, 'down', plans.down);
+  const rowBytes = rowBytesOf(plans.up.base, plans.up.stored.survey);
+  const most = rowBytes > 0 ? Math.floor(env.tuning.maxBytes / rowBytes) : provenRows;
+  const limit = Math.max(1, Math.min(provenRows, migration.options.chunkSize ?? provenRows, most));
+  for (const place of places) {
+    const proof = await proveChunk(session, work, down, place, limit);
+    if (proof === null) continue;
+    const halves = await compareHalves(session, work, place, proof.rows);
+    const pace = await measurePace(session, work, places, rows ?? 0);
+    const nodes = proof.statements.flatMap(({ plan }) => (plan === null ? [] : nodesOf(plan)));
+    const tables = nodes.flatMap(({ table }) => (table === null ? [] : [table]));
+    const { base, survey } = plans.up.stored;
+    const isLarge = (survey?.rows ?? 0) >= largeTableRows;
+    const [large, columns] = await withTransaction(
+      session,
+      env.pinned,
+      () => inOrder([largeOf(session, tables), isLarge ? unanalyzedOf(session, base) : []]),
+      beginReadOnly,
+    );
+    const largeTables = isLarge ? [...large, base.name] : large;
+    const unanalyzed = columns.filter((column) => plans.up.asked.includes(column));
+    return { proof, halves, pace, largeTables, unanalyzed };
+  }
+  return null;
+}
+
+const silent = {
+  debug: () => undefined,
+  info: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
+};
+
+function workFor(env: RunEnvironment, migration: DataMigration, direction: Direction, plan: Plan): ChunkWork {
+  return {
+    env,
+    migration,
+    step: stepOf(migration, direction),
+    logger: silent,
+    ...nothingLearnt(),
+    run: {
+      id: sampleRunId,
+      name: migration.name,
+      direction,
+      state: 'running',
+      epoch: 1,
+      reverts: null,
+      startXid: '0',
+      plan: plan.stored,
+      ...migration.hashes,
+      planSha256: plan.sha256,
+      pass: 0,
+      isLaidOut: true,
+      stopKey: null,
+      estimatedRows: -1,
+      error: null,
+    },
+  };
+}

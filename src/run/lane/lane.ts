@@ -1,0 +1,253 @@
+import { counted } from '../../core/values/numbers.ts';
+import { type ChunkLimits, mostRows } from '../../core/size/chunk-limits.ts';
+import { nextWaitMs } from '../../core/size/throttle.ts';
+import { hasOrphans } from '../../ledger/run/orphans.ts';
+import { type ClaimedRange, claim, giveBack, totals } from '../../ledger/run/ranges.ts';
+import type { Session } from '../../postgres/session.ts';
+import { inOneTrip } from '../../postgres/transaction.ts';
+import { type ChunkOutcome, runChunk } from '../chunk/chunk.ts';
+import type { ChunkWork } from '../context/chunk-work.ts';
+import { type FailedRange, Isolator, type LaneProgress, progressed } from './isolator.ts';
+import { RateLimiter } from './rate-limiter.ts';
+import { reap } from './reap.ts';
+import { RetryingSession } from './retrying-session.ts';
+import { steal } from './steal.ts';
+import { ChunkSizer } from './chunk-sizer.ts';
+
+/** What a lane tells after each committed chunk. */
+export interface ChunkReport {
+  readonly rows: number;
+  /** Rows that it has changed, in any table. */
+  readonly changed: number;
+  readonly size: number;
+  readonly durationMs: number;
+  /** The chunk came back full: there is more to do. */
+  readonly full: boolean;
+}
+
+export interface LaneOptions {
+  readonly work: ChunkWork;
+  /** `host:pid:lane`, shown in the ledger. */
+  readonly worker: string;
+  /** Aborts when no further chunk is to begin. */
+  readonly drain: AbortSignal;
+  /** Aborts when this lane is to begin no further chunk, because it is one too many. */
+  readonly retired: AbortSignal;
+  /** Aborts when running chunks are to be destroyed. */
+  readonly abort: AbortSignal;
+  readonly onChunk: (report: ChunkReport) => void;
+  readonly progress: LaneProgress;
+  /** Beginnings of the names of dead workers, whose ranges this lane is to take up before any other. */
+  readonly takeOverFrom: readonly string[];
+}
+
+// At the end of a run a lane waits for the last chunks of the others: it looks again soon, then less and less often.
+const firstPollMs = 5;
+const longestPollMs = 100;
+
+// What the server needs to roll back, once it has noticed that its client is gone.
+const inheritMarginMs = 1_000;
+
+/**
+ * Works on a run until no range is open, the run is stopped, or `drain` aborts: claim a range, or steal
+ * part of one, then chunk after chunk. Rejects with what stops the run.
+ */
+export async function runLane(options: LaneOptions): Promise<void> {
+  const lane = new Lane(options);
+  try {
+    await lane.loop();
+  } finally {
+    await lane.close();
+  }
+}
+
+class Lane {
+  readonly #options: LaneOptions;
+  readonly #session: RetryingSession;
+  readonly #isolator: Isolator;
+  readonly #limiter: RateLimiter;
+  readonly #sizer: ChunkSizer;
+  /** Until when it waits for the ranges of the dead. */
+  readonly #heirUntil: number;
+  /** What author code keeps from one chunk to the next; nothing of it may come from one that was rolled back. */
+  readonly #cache = new Map<unknown, unknown>();
+  /** It may hold a range without knowing it: a claim is under way, or its answer was lost. */
+  #isUnanswered = false;
+  /** How often in a row it has found nothing to do. */
+  #polls = 0;
+
+  constructor(options: LaneOptions) {
+    this.#options = options;
+    const { env, run } = options.work;
+    this.#session = new RetryingSession(env, run.direction, options);
+    this.#limiter = new RateLimiter(options.work);
+    this.#sizer = new ChunkSizer(options.work, this.#limiter);
+    this.#isolator = new Isolator({ ...options, session: this.#session, sizer: this.#sizer });
+    this.#heirUntil = performance.now() + env.tuning.clientCheckMs + inheritMarginMs;
+  }
+
+  async loop(): Promise<void> {
+    while (!this.#isOver) {
+      const { stopwatch } = this.#options.work.env;
+      const next = await this.#session.use((session) =>
+        stopwatch.time('claim', () => this.#findRange(session)),
+      );
+      if (next === 'finished') return;
+      if (typeof next === 'number') {
+        await this.#session.idle(next);
+        continue;
+      }
+      this.#polls = 0;
+      if ((await this.#workRange(next)) === 'stopped') return;
+    }
+  }
+
+  get #isOver(): boolean {
+    return this.#options.drain.aborted || this.#options.retired.aborted;
+  }
+
+  async close(): Promise<void> {
+    await this.#session.close();
+  }
+
+  /** A range to work on; or how long to wait before it is looked for again, in milliseconds. */
+  async #findRange(session: Session): Promise<ClaimedRange | number | 'finished'> {
+    const { work } = this.#options;
+    const { names, pinned, replicas } = work.env;
+    const isHeld = (await replicas.look(session)) !== null;
+    const isHeir = await this.#isHeir(session);
+    const first = isHeld ? 'none' : await this.#claim(session, isHeir ? this.#options.takeOverFrom : null);
+    if (first !== 'none') return first;
+    if (isHeir) return longestPollMs;
+    const { rangesOpen } = await inOneTrip(session, pinned, () => totals(session, names, work.run.id));
+    if (rangesOpen === 0) return 'finished';
+    if (isHeld) return longestPollMs;
+    await reap(session, work, this.#options.progress);
+    await steal(session, work.env, work.run, this.#sizer.chunkKeys, this.#options.worker);
+    const second = await this.#claim(session);
+    return second === 'none' ? Math.min(firstPollMs * 2 ** this.#polls++, longestPollMs) : second;
+  }
+
+  /**
+   * Whether a dead worker's range waits for this lane, perhaps until the server has noticed the death. A lane that took
+   * another one meanwhile would be busy with that for long, as all others are.
+   */
+  async #isHeir(session: Session): Promise<boolean> {
+    const { takeOverFrom, work } = this.#options;
+    if (takeOverFrom.length === 0 || performance.now() > this.#heirUntil) return false;
+    const { names, pinned } = work.env;
+    return await inOneTrip(session, pinned, () => hasOrphans(session, names, work.run.id, takeOverFrom));
+  }
+
+  async #claim(
+    session: Session,
+    dead: readonly string[] | null = null,
+  ): Promise<ClaimedRange | number | 'none' | 'finished'> {
+    const { work, worker } = this.#options;
+    const { names, pinned } = work.env;
+    const turn = await this.#limiter.turn(session, this.#sizer.adaptingRows);
+    if (this.#isUnanswered) {
+      await inOneTrip(session, pinned, () => giveBack(session, names, work.run.id, null, worker));
+    }
+    this.#isUnanswered = true;
+    const found = await inOneTrip(session, pinned, () => claim(session, names, work.run, worker, turn, dead));
+    this.#isUnanswered = false;
+    if (found.kind === 'stopped') return 'finished';
+    this.#limiter.learn(found.overrides);
+    if (found.kind === 'paced') return nextWaitMs(found.waitMs);
+    if (found.kind === 'none') return 'none';
+    this.#limiter.taken(turn);
+    return found.range;
+  }
+
+  async #workRange(range: ClaimedRange): Promise<'next' | 'stopped'> {
+    const size = mostRows(this.#sizer.limits, this.#options.work.step.setBased);
+    if (await this.#isolator.isKilling(range, size)) return 'next';
+    let isProbe = range.onlyFailed;
+    let isUsed = false;
+    while (!this.#isOver) {
+      const wanted = isProbe ? { rows: 1, keys: this.#sizer.limits.keys } : this.#sizer.limits;
+      // Whoever has moved the cursor since has ended the stall as which the claim counted.
+      const claimed = { no: range.no, from: isUsed ? undefined : range.cursor };
+      const outcome = await this.#tryChunk(claimed, wanted);
+      if (outcome.kind === 'stopped') {
+        await this.#giveBack(range.no);
+        return 'stopped';
+      }
+      if (outcome.kind === 'gone') return 'next';
+      if (outcome.kind === 'failed') {
+        await this.#isolator.failed(claimed, outcome);
+        return 'next';
+      }
+      this.#succeeded(range.no, outcome, wanted);
+      isProbe = false;
+      if (outcome.last || this.#limiter.steering.pace !== null || (await this.#isHeld())) return 'next';
+      isUsed = true;
+    }
+    // A lane that was told to go leaves its range to the others, and a claim without a chunk is none.
+    if (!isUsed || this.#options.retired.aborted) await this.#giveBack(range.no);
+    return 'next';
+  }
+
+  /** Once in a process: a warning for each chunk would tell nothing more. */
+  #sayMissing(missing: number): void {
+    const { effects, logger, migration } = this.#options.work;
+    if (missing === 0 || effects.isMissingTold) return;
+    effects.isMissingTold = true;
+    const fields = { event: 'update.missing', migration: migration.name, missing } as const;
+    const hint = 'compare the values of its key, or set allowMissing: true where rows may be missing';
+    logger.warn(
+      fields,
+      `${migration.name}: updateRows did not find ${counted(missing, 'row')} of a chunk: ${hint}`,
+    );
+  }
+
+  /** Whether a replica is too far behind. A lane has no range while it waits for it, as with a pace. */
+  async #isHeld(): Promise<boolean> {
+    const { replicas } = this.#options.work.env;
+    return replicas.areWatched && (await this.#session.use((session) => replicas.look(session))) !== null;
+  }
+
+  /** Best effort: a claim that is not given back counts as a stall. */
+  async #giveBack(no: number): Promise<void> {
+    const { work, worker } = this.#options;
+    const write = (session: Session): Promise<void> =>
+      giveBack(session, work.env.names, work.run.id, no, worker);
+    await this.#session.single(write).catch(() => undefined);
+  }
+
+  async #tryChunk(range: FailedRange, limits: ChunkLimits): Promise<ChunkOutcome> {
+    const { work, abort } = this.#options;
+    try {
+      const { targetMs } = this.#limiter.steering;
+      const request = { no: range.no, limits, targetMs, signal: abort, cache: this.#cache };
+      const outcome = await runChunk(await this.#session.connected(), work, request);
+      if (outcome.kind !== 'advanced') this.#cache.clear();
+      if (outcome.kind === 'failed' && abort.aborted) {
+        await this.#isolator.stopped(range, outcome);
+        throw outcome.error;
+      }
+      return outcome;
+    } catch (error) {
+      if (abort.aborted) throw error;
+      const nothing = { exceeded: false, isSearching: false, tried: null, readable: null };
+      return { kind: 'failed', error, ...nothing, isAccounted: false };
+    }
+  }
+
+  #succeeded(no: number, outcome: Extract<ChunkOutcome, { kind: 'advanced' }>, wanted: ChunkLimits): void {
+    const { work, onChunk } = this.#options;
+    const { rows, limits, isCut, last, durationMs } = outcome;
+    const size = isCut ? rows : mostRows(limits, work.step.setBased);
+    const migration = work.migration.name;
+    work.logger.debug({ event: 'chunk.done', migration, range: no, rows, size, durationMs });
+    this.#session.succeeded();
+    this.#isolator.succeeded();
+    this.#limiter.used(rows);
+    this.#limiter.learn(outcome.overrides);
+    progressed(this.#options.progress, true);
+    this.#sayMissing(outcome.missing);
+    onChunk({ rows, changed: outcome.changed, size, durationMs, full: !last });
+    this.#sizer.learn(outcome, wanted);
+  }
+}

@@ -1,0 +1,77 @@
+import { rowsAre } from '../../core/values/numbers.ts';
+import { forgetExecuted, recordExecuted } from '../../ledger/migrations.ts';
+import { failureFacts, putBack } from '../../ledger/run/quarantine.ts';
+import type { Run } from '../../ledger/run/rows.ts';
+import { changeState, findDone, lockRun, readRun } from '../../ledger/run/runs.ts';
+import type { Session } from '../../postgres/session.ts';
+import { inOrder, withTransaction } from '../../postgres/transaction.ts';
+import type { RunEnvironment } from '../context/environment.ts';
+import { sweepAgain } from './sweep.ts';
+
+/** A run after `finish`. `endless`: its sweeps would find rows for ever, so it was ended without another one. */
+export interface Finished {
+  readonly run: Run;
+  readonly isEndless: boolean;
+}
+
+/**
+ * Ends a run when no range is open (protocol T5 and D3): as failed where rows are quarantined, with a sweep where
+ * one is due, else its state and the table that Umzug reads change in one transaction. Any host may call it, any
+ * number of times. Returns the run as it is afterwards.
+ */
+export async function finish(session: Session, env: RunEnvironment, runId: string): Promise<Finished> {
+  return await withTransaction(session, env.pinned, async () => {
+    const { run, openRanges, quarantined } = await lockRun(session, env.names, runId);
+    if (run.state !== 'running' || !run.isLaidOut || openRanges > 0) return { run, isEndless: false };
+    if (quarantined > 0) {
+      const error = rowsAre(quarantined, 'quarantined');
+      return { run: await changeState(session, env.names, run.id, 'failed', error), isEndless: false };
+    }
+    const swept = await sweepAgain(session, env, run);
+    if (swept === 'sweep') return { run: await readRun(session, env.names, run.id), isEndless: false };
+    const [done] = await inOrder([
+      changeState(session, env.names, run.id, 'done'),
+      run.reverts === null
+        ? recordRun(session, env, run)
+        : recordReverted(session, env, run.name, run.reverts),
+    ]);
+    return { run: done, isEndless: swept === 'endless' };
+  });
+}
+
+/** One that was run more than once is still executed by the run before, to which `down` comes next. */
+async function recordReverted(
+  session: Session,
+  env: RunEnvironment,
+  name: string,
+  id: string,
+): Promise<void> {
+  await changeState(session, env.names, id, 'reverted');
+  const earlier = await findDone(session, env.names, name);
+  if (earlier === null) await forgetExecuted(session, env.names, name);
+  else await recordRun(session, env, earlier);
+}
+
+async function recordRun(session: Session, { names }: RunEnvironment, run: Run): Promise<void> {
+  const { id, name, fileSha256, imports } = run;
+  await recordExecuted(session, names, { name, kind: 'data', runId: id, fileSha256, imports });
+}
+
+/**
+ * Marks a running run as failed; does nothing where another host moved it on. Where no chunk ever succeeded
+ * nothing stays quarantined: it is the code that fails, not the rows.
+ */
+export async function failRun(
+  session: Session,
+  env: RunEnvironment,
+  { id, epoch }: Run,
+  error: string,
+): Promise<void> {
+  await withTransaction(session, env.pinned, async () => {
+    const { run } = await lockRun(session, env.names, id);
+    if (run.state !== 'running' || run.epoch !== epoch) return;
+    await changeState(session, env.names, id, 'failed', error);
+    const { hasSucceeded } = await failureFacts(session, env.names, id);
+    if (!hasSucceeded) await putBack(session, env.names, id);
+  });
+}

@@ -1,0 +1,87 @@
+import { type Decision, type Verb, decide } from '../../core/config/operate.ts';
+import type { Overrides } from '../../core/config/steering.ts';
+import { fail } from '../../errors.ts';
+import { changeOverrides } from '../../ledger/run/controls.ts';
+import { isExecuted } from '../../ledger/migrations.ts';
+import type { Run } from '../../ledger/run/rows.ts';
+import { changeState, findLiveRun, lockRun, resetRetries } from '../../ledger/run/runs.ts';
+import type { Session } from '../../postgres/session.ts';
+import { withTransaction } from '../../postgres/transaction.ts';
+import type { RunEnvironment } from '../context/environment.ts';
+
+/** What an operator's word came to. */
+export interface Operated {
+  readonly run: Run;
+  /** False where the run was so already. */
+  readonly changed: boolean;
+}
+
+/** What becomes of a request, with the run that it is about; nothing is changed. Throws USAGE where it cannot be. */
+export async function foresee(
+  session: Session,
+  env: RunEnvironment,
+  name: string,
+  verb: Verb,
+): Promise<{ readonly run: Run; readonly decision: Exclude<Decision, { kind: 'refuse' }> }> {
+  const down = await findLiveRun(session, env.names, name, 'down');
+  const up = await findLiveRun(session, env.names, name, 'up');
+  const decision = decide(verb, {
+    name,
+    isExecuted: await isExecuted(session, env.names, name),
+    up: up?.state ?? null,
+    down: down?.state ?? null,
+  });
+  const run = down ?? up;
+  if (decision.kind !== 'refuse' && run !== null) return { run, decision };
+  const { why, hint } =
+    decision.kind === 'refuse' ? decision : { why: `${name} is not begun`, hint: undefined };
+  throw fail('USAGE', { message: why, hint });
+}
+
+/**
+ * Pauses, resumes or cancels a run, on all hosts: a new epoch, after which no chunk of the old one can be
+ * committed. Waits for those that are past their last check, which takes milliseconds.
+ */
+export async function operate(
+  session: Session,
+  env: RunEnvironment,
+  name: string,
+  verb: Verb,
+): Promise<Operated> {
+  return await withTransaction(session, env.pinned, async () => {
+    const { run: found } = await foresee(session, env, name, verb);
+    await lockRun(session, env.names, found.id);
+    // As it is now that nobody else can change it.
+    const { run, decision } = await foresee(session, env, name, verb);
+    if (decision.kind === 'already') return { run, changed: false };
+    if (decision.to === 'running') await resetRetries(session, env.names, run.id);
+    const error = decision.to === 'cancelled' ? run.error : null;
+    return { run: await changeState(session, env.names, run.id, decision.to, error), changed: true };
+  });
+}
+
+/** Changes settings of the run of a migration that is begun and not ended; what is set afterwards. Throws USAGE. */
+export async function adjust(
+  session: Session,
+  env: RunEnvironment,
+  name: string,
+  change: { readonly set: Overrides; readonly cleared: readonly string[] },
+): Promise<{ readonly run: Run; readonly overrides: Overrides }> {
+  return await withTransaction(session, env.pinned, async () => {
+    const run =
+      (await findLiveRun(session, env.names, name, 'down')) ??
+      (await findLiveRun(session, env.names, name, 'up'));
+    if (run === null) throw await notUnderWay(session, env, name);
+    return { run, overrides: await changeOverrides(session, env.names, run.id, change) };
+  });
+}
+
+async function notUnderWay(session: Session, env: RunEnvironment, name: string): Promise<Error> {
+  const isDone = await isExecuted(session, env.names, name);
+  return fail('USAGE', {
+    message: `${name} is ${isDone ? 'executed' : 'not begun'}: it has no run whose settings could be changed`,
+    hint: isDone
+      ? `umzug-cluster status ${name} shows it`
+      : 'give settings to up as flags or in the knexfile; see docs/reference.md',
+  });
+}

@@ -1,0 +1,221 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { matchingOf } from '../../core/size/survey.ts';
+import { readRunning } from '../../ledger/run/controls.ts';
+import { unattendedMs, unseenMs } from '../../ledger/look/hosts.ts';
+import { type OldTransaction, olderTransactions } from '../../ledger/look/old-transactions.ts';
+import { layOut } from '../../ledger/run/ranges.ts';
+import { type FailureFacts, failureFacts } from '../../ledger/run/quarantine.ts';
+import type { Run } from '../../ledger/run/rows.ts';
+import { fail } from '../../errors.ts';
+import {
+  adopt,
+  changeState,
+  findLiveRun,
+  insertRun,
+  layOutDone,
+  lockRun,
+  markLaidOut,
+  readRun,
+  resetRetries,
+} from '../../ledger/run/runs.ts';
+import { isExecuted } from '../../ledger/migrations.ts';
+import { ensureLedger } from '../../ledger/schema.ts';
+import type { TurnOptions } from '../../ledger/turn.ts';
+import type { Session } from '../../postgres/session.ts';
+import { inOneTrip, inOrder, plainSettings, withTransaction } from '../../postgres/transaction.ts';
+import { isNumberedAlike } from '../../migration/select/identity.ts';
+import { isSpent, refuseOtherFile, refuseOtherPlan, revertingError } from '../checks/drift.ts';
+import type { RunEnvironment } from '../context/environment.ts';
+import { blockLayout, makeLayout } from './layout.ts';
+import { refuseQuarantined } from './retry.ts';
+import type { Plan } from '../analyze/plan.ts';
+import type { DataMigration } from '../context/step.ts';
+import { refuseMisplaced, refuseUnsound } from './soundness.ts';
+
+/** How work on a migration is begun: one host after another. */
+export interface Turn {
+  readonly turn: TurnOptions;
+  /** Throws where the order of migrations forbids it, once it is this host's turn. */
+  readonly refuse: (session: Session) => Promise<void>;
+}
+
+/** How a run that is begun is taken up. */
+interface TakeUp {
+  /** Also one that was cancelled. */
+  readonly lift: boolean;
+  /** What to do where another host is at work on it. */
+  readonly others: 'join' | 'leave';
+}
+
+/**
+ * Opens the run of a migration, or takes up the one that is live (protocol T0). Null where another host has
+ * executed it meanwhile. Refuses where the file or its meaning is not what the run began with, and a run that was
+ * cancelled unless `lift` is given.
+ */
+export async function registerUp(
+  session: Session,
+  env: RunEnvironment,
+  migration: DataMigration,
+  plan: Plan,
+  { again, turn, refuse, ...how }: Turn & TakeUp & { readonly again: boolean },
+): Promise<Run | null> {
+  return await withTransaction(session, `${env.pinned}; ${env.unhurried}`, async () => {
+    await ensureLedger(session, env.ledgerSchema, { ...turn, begin: env.hurried });
+    const [live, isDone] = await inOrder([
+      findLiveRun(session, env.names, migration.name, 'up'),
+      isExecuted(session, env.names, migration.name),
+    ]);
+    // One that is executed may be run once more, and be begun.
+    if (!again && live === null && isDone) return null;
+    await refuse(session);
+    // To be run again: what was done of it is gone with the table.
+    const isGone = await refuseUnsound(session, env, migration.name, again ? 'recreated' : null);
+    if (live !== null) {
+      const facts = await failureFacts(session, env.names, live.id);
+      if (!isGone && !isSpent(live, migration.hashes, facts)) {
+        return await resume(session, env, live, migration, plan, { ...how, facts });
+      }
+      await changeState(session, env.names, live.id, 'reverting');
+      await changeState(session, env.names, live.id, 'reverted');
+    }
+    const run = await insertRun(session, env.names, {
+      name: migration.name,
+      direction: 'up',
+      reverts: null,
+      plan: plan.stored,
+      ...migration.hashes,
+      planSha256: plan.sha256,
+      estimatedRows: matchingOf(plan.stored.survey) ?? -1,
+    });
+    return await layOutAtOnce(session, env, run);
+  });
+}
+
+/** Lays a new run out, unless it has to wait for older transactions: mostly there are none. */
+export async function layOutAtOnce(session: Session, env: RunEnvironment, run: Run): Promise<Run> {
+  const mustWait =
+    env.tuning.waitForOldTransactions && (await olderTransactions(session, run.startXid)).length > 0;
+  return mustWait ? run : await layOutRun(session, env, run);
+}
+
+/**
+ * Lays out what a run goes over, when no transaction is writing any more that was when it began: what these have
+ * written is visible then, so the largest key and the last block are looked for now and not before. Any host may call
+ * it, any number of times. Returns the run as it is afterwards.
+ */
+async function layOutRun(session: Session, env: RunEnvironment, { id }: Run): Promise<Run> {
+  const { run } = await lockRun(session, env.names, id);
+  if (run.isLaidOut) return run;
+  const up = run.reverts === null ? null : await readRun(session, env.names, run.reverts);
+  if (up !== null && hasKnownRanges(up)) {
+    await layOutDone(session, env.names, up.id, id);
+    return await markLaidOut(session, env.names, id, up.stopKey);
+  }
+  const lay = run.plan.rowsPerBlock === undefined ? makeLayout : blockLayout;
+  const layout = await lay(session, run.plan, env.tuning.workers);
+  await layOut(session, env.names, id, layout);
+  return await markLaidOut(session, env.names, id, layout.stopKey);
+}
+
+/**
+ * Whether the way back of a run goes over what it has done, which is final by now. A run of blocks moves its rows, and
+ * one that has swept has gone over all keys that there were: so does the way back, over those that there are now.
+ */
+export function hasKnownRanges({ pass, plan }: Run): boolean {
+  return pass === 0 && plan.rowsPerBlock === undefined;
+}
+
+async function resume(
+  session: Session,
+  env: RunEnvironment,
+  run: Run,
+  migration: DataMigration,
+  plan: Plan,
+  { lift, others, facts }: TakeUp & { readonly facts: FailureFacts },
+): Promise<Run> {
+  if (run.state === 'reverting') throw revertingError(migration.name);
+  refuseOtherFile(run, migration.hashes, facts);
+  refuseOtherPlan(run, plan);
+  await refuseMisplaced(session, env, run, plan);
+  if (run.state === 'running') {
+    const isFree = others === 'join' || (await unattendedMs(session, env.names, run.id)) >= unseenMs;
+    if (isFree) return await renumbered(session, env, run, plan);
+    throw leftToOthers(run.name, 'another host is at work on it');
+  }
+  if (run.state === 'cancelled' && !lift) throw cancelledError(run.name);
+  await refuseQuarantined(session, env, run);
+  await resetRetries(session, env.names, run.id);
+  await renumbered(session, env, run, plan);
+  return await changeState(session, env.names, run.id, 'running');
+}
+
+/** A run as it is taken up after a restore, where its table and its columns have other numbers. */
+export async function renumbered(session: Session, env: RunEnvironment, run: Run, plan: Plan): Promise<Run> {
+  if (isNumberedAlike(run.plan.base, plan.base)) return run;
+  await adopt(session, env.names, run.id, { ...run, plan: { ...run.plan, base: plan.base } });
+  return await readRun(session, env.names, run.id);
+}
+
+/** The end of an `up` that is not to join others. Not success: it is not done yet. */
+export function leftToOthers(name: string, reason: string): Error {
+  return fail('STOPPED', {
+    message: `${name} is left to others: ${reason}`,
+    detail: 'nothing was run here',
+    hint: 'umzug-cluster up --wait waits until it is done',
+  });
+}
+
+/** A deploy that runs `up` must not undo what somebody has decided: only `resume` takes the run up again. */
+function cancelledError(name: string): Error {
+  return fail('STOPPED', {
+    message: `${name} was cancelled`,
+    detail: 'what was done is safe; nothing was run',
+    hint: `take it up again with: umzug-cluster resume ${name}, or revert it with: umzug-cluster down --name ${name}`,
+  });
+}
+
+/** "transaction of pid 99, 8 s old"; of a prepared one, which no client is behind, also how to end it. */
+export function describeOld({ pid, ageSeconds, prepared }: OldTransaction): string {
+  const who = pid === null ? describePrepared(prepared ?? null) : `transaction of pid ${pid}`;
+  return ageSeconds === null ? who : `${who}, ${Math.round(ageSeconds)} s old`;
+}
+
+function describePrepared(prepared: OldTransaction['prepared']): string {
+  if (prepared == null) return 'a prepared transaction';
+  const gid = `'${prepared.gid.replaceAll("'", "''")}'`;
+  return `prepared transaction ${gid} of role "${prepared.owner}" (end it with COMMIT PREPARED ${gid} or ROLLBACK PREPARED ${gid})`;
+}
+
+const pollMs = 50;
+
+/**
+ * Waits until every transaction that was writing when the run began has ended, and lays the run out; without the wait a
+ * row that such a transaction inserts would be missed, behind a cursor or beyond the last key. Returns the run as it is
+ * then. Ends early where the run is taken away from this host: then no chunk can begin.
+ */
+export async function waitForOlder(
+  session: Session,
+  env: RunEnvironment,
+  run: Run,
+  on: {
+    readonly waiting: (reason: string | null) => void;
+    readonly signal: AbortSignal;
+    /** Is given the connection between two looks. */
+    readonly between: (session: Session) => Promise<void>;
+  },
+): Promise<Run> {
+  const { names } = env;
+  let isCurrent = true;
+  while (env.tuning.waitForOldTransactions) {
+    const [[oldest], { state, epoch }] = await inOneTrip(session, plainSettings, () =>
+      Promise.all([olderTransactions(session, run.startXid), readRunning(session, names, run.id)]),
+    );
+    isCurrent = state === 'running' && epoch === run.epoch;
+    if (oldest === undefined || !isCurrent) break;
+    on.waiting(describeOld(oldest));
+    await on.between(session);
+    await sleep(pollMs, undefined, { signal: on.signal });
+  }
+  on.waiting(null);
+  return isCurrent ? await withTransaction(session, env.pinned, () => layOutRun(session, env, run)) : run;
+}

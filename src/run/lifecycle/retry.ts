@@ -1,0 +1,88 @@
+import { rowsAre } from '../../core/values/numbers.ts';
+import { fail } from '../../errors.ts';
+import type { FileHashes } from '../../core/values/file-drift.ts';
+import { type QuarantinedRow, listQuarantined, putBack } from '../../ledger/run/quarantine.ts';
+import type { Run } from '../../ledger/run/rows.ts';
+import { adopt, changeState, findLiveRun, lockRun, resetRetries } from '../../ledger/run/runs.ts';
+import type { Session } from '../../postgres/session.ts';
+import { withTransaction } from '../../postgres/transaction.ts';
+import { refuseOtherFile, refuseOtherPlan } from '../checks/drift.ts';
+import type { RunEnvironment } from '../context/environment.ts';
+import type { Plan } from '../analyze/plan.ts';
+
+/** How many quarantined rows an error or a status names. */
+export const mostListed = 20;
+
+/** The refusal to go on, or the end of a run, while rows are quarantined: names them. */
+export function quarantinedError(
+  run: Run,
+  found: { readonly count: number; readonly rows: readonly QuarantinedRow[] },
+): Error {
+  const { count, rows } = found;
+  const listed = rows.map(({ key, error, sqlstate }) => {
+    const code = sqlstate === null ? '' : ` (SQLSTATE ${sqlstate})`;
+    return `row ${key.join(', ')}: ${error}${code}`;
+  });
+  const rest =
+    count > rows.length ? [`and ${count - rows.length} more: umzug-cluster status ${run.name}`] : [];
+  return fail('MIGRATION_FAILED', {
+    message: `${run.name}, ${run.direction}: ${rowsAre(count, 'quarantined')}`,
+    detail: [...listed, ...rest].join('\n'),
+    hint: `mend the rows or ${run.direction === 'up' ? 'update' : 'down.update'}, then: umzug-cluster retry ${run.name}`,
+  });
+}
+
+/** Refuses to take up a run that has failed with quarantined rows: only `retry` does. */
+export async function refuseQuarantined(session: Session, env: RunEnvironment, run: Run): Promise<void> {
+  if (run.state !== 'failed') return;
+  const found = await listQuarantined(session, env.names, run.id, mostListed);
+  if (found.count > 0) throw quarantinedError(run, found);
+}
+
+/** The run of a migration whose rows `retry` would put back: its live one, or null. */
+export async function findRetriable(
+  session: Session,
+  env: RunEnvironment,
+  name: string,
+): Promise<{ readonly run: Run; readonly quarantined: number } | null> {
+  const run =
+    (await findLiveRun(session, env.names, name, 'down')) ??
+    (await findLiveRun(session, env.names, name, 'up'));
+  if (run === null) return null;
+  const { count } = await listQuarantined(session, env.names, run.id, 1);
+  return { run, quarantined: count };
+}
+
+/**
+ * Puts the quarantined rows of a run back into their turn and lets it run again; false where another host has
+ * moved it on meanwhile. The file may have been mended for them: its new hash is the run's from now on, while
+ * its plan must be the same. A run that is under way goes on with the file that it has.
+ */
+export async function retryQuarantined(
+  session: Session,
+  env: RunEnvironment,
+  run: Run,
+  { hashes, plan }: { readonly hashes: FileHashes; readonly plan: Plan },
+): Promise<boolean> {
+  return await withTransaction(session, env.pinned, async () => {
+    const { run: locked } = await lockRun(session, env.names, run.id);
+    if (locked.state === 'paused' || locked.state === 'cancelled') throw heldError(locked);
+    if (locked.state !== 'running' && locked.state !== 'failed') return false;
+    refuseOtherPlan(locked, plan);
+    if (locked.state === 'running') refuseOtherFile(locked, hashes);
+    await putBack(session, env.names, run.id);
+    if (locked.state === 'running') return true;
+    await adopt(session, env.names, run.id, { ...hashes, planSha256: plan.sha256 });
+    await resetRetries(session, env.names, run.id);
+    await changeState(session, env.names, run.id, 'running');
+    return true;
+  });
+}
+
+/** Rows of a run that somebody holds are put back when it goes on. */
+function heldError({ name, state }: Run): Error {
+  return fail('USAGE', {
+    message: `${name} is ${state}: its quarantined rows cannot be tried now`,
+    hint: `umzug-cluster resume ${name} goes on with it, then: umzug-cluster retry ${name}`,
+  });
+}

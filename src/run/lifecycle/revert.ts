@@ -1,0 +1,106 @@
+import { type Survey, matchingOf } from '../../core/size/survey.ts';
+import { fail } from '../../errors.ts';
+import { totals } from '../../ledger/run/ranges.ts';
+import { forgetExecuted } from '../../ledger/migrations.ts';
+import type { Run, RunPlan } from '../../ledger/run/rows.ts';
+import {
+  adopt,
+  changeState,
+  findLiveRun,
+  findRunToRevert,
+  insertRun,
+  resetRetries,
+} from '../../ledger/run/runs.ts';
+import { ensureLedger } from '../../ledger/schema.ts';
+import { otherTable } from '../../migration/select/identity.ts';
+import type { Session } from '../../postgres/session.ts';
+import { withTransaction } from '../../postgres/transaction.ts';
+import { refuseOtherFile, refuseOtherOrder, refuseOtherPlan } from '../checks/drift.ts';
+import type { RunEnvironment } from '../context/environment.ts';
+import type { Plan } from '../analyze/plan.ts';
+import type { DataMigration } from '../context/step.ts';
+import { type Turn, hasKnownRanges, layOutAtOnce, renumbered } from './register.ts';
+import { refuseQuarantined } from './retry.ts';
+import { refuseUnsound } from './soundness.ts';
+
+/**
+ * Begins the rollback of a finished or half-done run, or takes up one that is half done (protocol D1 and
+ * D2). The new epoch stops the old run's transactions: those past their check are waited for, all others
+ * can no longer commit, so the cursors that are laid out are final. Null: there is nothing to revert.
+ */
+export async function registerDown(
+  session: Session,
+  env: RunEnvironment,
+  migration: DataMigration,
+  plan: Plan,
+  { turn, refuse }: Turn,
+): Promise<Run | null> {
+  return await withTransaction(session, env.pinned, async () => {
+    await session.query(env.unhurried);
+    // Without it two hosts would begin the same rollback, or `up` would take up a run that this one reverts.
+    await ensureLedger(session, env.ledgerSchema, { ...turn, begin: env.hurried });
+    const live = await findLiveRun(session, env.names, migration.name, 'down');
+    await refuseUnsound(session, env, migration.name);
+    if (live !== null) return await resume(session, env, live, migration, plan);
+    await refuse(session);
+    const upRun = await findRunToRevert(session, env.names, migration.name);
+    if (upRun === null) return null;
+    refuseOtherTable(migration.name, upRun, plan);
+    await changeState(session, env.names, upRun.id, 'reverting');
+    await forgetExecuted(session, env.names, migration.name);
+    const { rows } = await totals(session, env.names, upRun.id);
+    const matching = matchingOf(plan.stored.survey) ?? -1;
+    const run = await insertRun(session, env.names, {
+      name: migration.name,
+      direction: 'down',
+      reverts: upRun.id,
+      plan: hasKnownRanges(upRun) ? wayBack(plan, upRun.plan.survey) : plan.stored,
+      ...migration.hashes,
+      planSha256: plan.sha256,
+      estimatedRows: hasKnownRanges(upRun) ? rows : matching,
+    });
+    return await layOutAtOnce(session, env, run);
+  });
+}
+
+/** A rollback that has failed may be mended; what is under way goes on as it began, on all hosts. */
+async function resume(
+  session: Session,
+  env: RunEnvironment,
+  run: Run,
+  migration: DataMigration,
+  plan: Plan,
+): Promise<Run> {
+  if (run.state === 'running') {
+    refuseOtherFile(run, migration.hashes);
+    refuseOtherPlan(run, plan);
+    return await renumbered(session, env, run, plan);
+  }
+  await refuseQuarantined(session, env, run);
+  refuseOtherTable(migration.name, run, plan);
+  await adopt(session, env.names, run.id, {
+    ...migration.hashes,
+    planSha256: plan.sha256,
+    plan: wayBack(plan, run.plan.survey),
+  });
+  await resetRetries(session, env.names, run.id);
+  return await changeState(session, env.names, run.id, 'running');
+}
+
+/** Its ranges are what `up` has done: where its rows lie is said by what was drawn for `up`. */
+function wayBack({ stored }: Plan, survey: Survey | undefined): RunPlan {
+  const { survey: _own, ...plan } = stored;
+  return survey === undefined ? plan : { ...plan, survey };
+}
+
+function refuseOtherTable(name: string, earlier: Run, plan: Plan): void {
+  const before = earlier.plan.base;
+  refuseOtherOrder(earlier, plan.base);
+  const other = otherTable(before, plan.base);
+  if (other === null) return;
+  throw fail('NO_DOWN', {
+    message: `${name}: down.select reads another table or key than select did`,
+    detail: other,
+    hint: 'down goes back over the ranges that up has done: name the same table and key',
+  });
+}

@@ -1,0 +1,49 @@
+import { fail } from '../../errors.ts';
+import type { Run } from '../../ledger/run/rows.ts';
+import { recreatedTables } from '../../ledger/recreated.ts';
+import { contradictions, misplacedCursors } from '../../ledger/look/soundness.ts';
+import type { Session } from '../../postgres/session.ts';
+import { inOrder } from '../../postgres/transaction.ts';
+import { refuseRecreated } from '../checks/drift.ts';
+import type { RunEnvironment } from '../context/environment.ts';
+import type { Plan } from '../analyze/plan.ts';
+
+/**
+ * Refuses to work on a migration of which the ledger contradicts itself, or whose table was recreated: what it says is
+ * done may not be. `allowed`: the latter is returned.
+ */
+export async function refuseUnsound(
+  session: Session,
+  env: RunEnvironment,
+  name: string,
+  allowed: 'recreated' | null = null,
+): Promise<boolean> {
+  const [found, recreated] = await inOrder([
+    contradictions(session, env.names, name),
+    recreatedTables(session, env.names, name),
+  ]);
+  if (found.length > 0) throw unsoundError(found);
+  if (allowed === null) refuseRecreated(recreated);
+  return recreated.length > 0;
+}
+
+/** The same for the cursors of a run that is taken up; its plan must be this host's. */
+export async function refuseMisplaced(
+  session: Session,
+  env: RunEnvironment,
+  run: Run,
+  plan: Plan,
+): Promise<void> {
+  const found = await misplacedCursors(session, env.names, run, plan.base);
+  if (found.length > 0) throw unsoundError(found);
+}
+
+/** The error that names what contradicts itself. */
+export function unsoundError(problems: readonly string[], report?: object): Error {
+  return fail('LEDGER_DAMAGED', {
+    message: 'the ledger contradicts itself: it was edited, or restored without the data',
+    detail: `${problems.join('\n')}\nnothing was changed`,
+    report,
+    hint: 'restore ledger and data from one backup; see "What if the ledger is damaged?" in docs/operating.md',
+  });
+}
