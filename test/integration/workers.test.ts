@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { expect, it } from 'vitest';
-import type { Job } from '../../src/cluster/protocol.ts';
-import type { WorkersEvents } from '../../src/cluster/workers.ts';
+import type { Job } from '../../src/cluster/worker/protocol.ts';
+import type { WorkersEvents } from '../../src/cluster/worker/workers.ts';
 import type { Logger } from '../../src/logger.ts';
 import { kill } from '../support/cli.ts';
 
@@ -23,7 +23,7 @@ it('sees off a worker that has died without anybody having noticed yet', async (
   };
   const { Workers } = (await import(
     /* @vite-ignore */ built
-  )) as typeof import('../../src/cluster/workers.ts');
+  )) as typeof import('../../src/cluster/worker/workers.ts');
   const workers = new Workers(logger);
   const others = { onChunk: unread, onFailed: unread, onDeath: unread, onTimes: unread };
   await new Promise<number>((onHello) => {
