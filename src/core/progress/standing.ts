@@ -79,7 +79,9 @@ function leftOf(known: Known, sums: Sums): number | null {
     return isTelling ? (rows * estimatedLeft) / passed : null;
   }
   const left = expectedLeft(known, sums) ?? (all > 0 ? (estimatedRows * estimatedLeft) / all : 0);
-  const weight = trust * (plan.survey?.each ?? 1);
+  const { each = 1 } = plan.survey ?? {};
+  // What was counted is corrected by as much only.
+  const weight = each === 1 ? Math.max(estimatedRows, trust) : trust * each;
   return (left * (rows + weight)) / (Math.max(estimatedRows - left, 0) + weight);
 }
 

@@ -22,9 +22,10 @@ export async function listMigrations(folder: string): Promise<MigrationFile[]> {
   const files: MigrationFile[] = [];
   const entries = await readFolder(folder);
   const root = await realpath(folder);
+  const within = path.join(path.resolve(folder), path.sep);
   for (const entry of entries) {
     if (!isMigrationFile(entry.name)) continue;
-    const file = path.resolve(folder, entry.name);
+    const file = `${within}${entry.name}`;
     const name = nameOfFile(entry.name);
     requireUsableName(name);
     if (!entry.isFile()) await requireFileInside(root, file);
@@ -62,7 +63,9 @@ async function readFolder(folder: string): Promise<Dirent[]> {
 
 function requireUsableName(name: string): void {
   // Names are shown, in a terminal too: nothing that steers it, and nothing that turns text around.
-  const isUsable = name.length <= longestName && stripControls(name) === name && !/[\t\n]/.test(name);
+  const isPlain = /^[\w.-]+$/.test(name);
+  const isUsable =
+    name.length <= longestName && (isPlain || (stripControls(name) === name && !/[\t\n]/.test(name)));
   if (isUsable) return;
   throw fail('MIGRATION_FILE', {
     message: 'the name of a migration file is not usable',

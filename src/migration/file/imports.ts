@@ -1,5 +1,5 @@
-import { createHash } from 'node:crypto';
-import { readFileSync, realpathSync } from 'node:fs';
+import { hash } from 'node:crypto';
+import { closeSync, openSync, readFileSync, readSync, realpathSync } from 'node:fs';
 import { isBuiltin } from 'node:module';
 import path from 'node:path';
 import { setImmediate as letOthersRun } from 'node:timers/promises';
@@ -61,7 +61,7 @@ export async function notAsRecorded<T extends FileHashes>(
     if (index % filesAtOnce === 0) await letOthersRun();
     const folder = realFolder(path.dirname(file.path));
     const isSame =
-      hashOf(contentOf(file.path)) === recorded.fileSha256 &&
+      hashOf(quicklyRead(file.path)) === recorded.fileSha256 &&
       Object.entries(recorded.imports).every(
         ([name, sha256]) => hashAt(path.resolve(folder, name)) === sha256,
       );
@@ -72,6 +72,22 @@ export async function notAsRecorded<T extends FileHashes>(
 
 // A few milliseconds.
 const filesAtOnce = 100;
+
+const shared = Buffer.allocUnsafe(64 * 1_024);
+
+/** As `contentOf`, in a buffer that the next call overwrites: of thousands of files, half of the time and no garbage. */
+function quicklyRead(file: string): Buffer {
+  let descriptor: number | null = null;
+  try {
+    descriptor = openSync(file, 'r');
+    const size = readSync(descriptor, shared, 0, shared.length, 0);
+    return size < shared.length ? shared.subarray(0, size) : contentOf(file);
+  } catch (error) {
+    throw unreadable(file, error);
+  } finally {
+    if (descriptor !== null) closeSync(descriptor);
+  }
+}
 
 function existingHash(file: string): string | null {
   try {
@@ -99,9 +115,7 @@ function hashOf(content: Buffer): string {
         .toString('latin1')
         .replace(/^\xef\xbb\xbf/, '')
         .replaceAll('\r\n', '\n');
-  return createHash('sha256')
-    .update(typeof text === 'string' ? Buffer.from(text, 'latin1') : text)
-    .digest('hex');
+  return hash('sha256', typeof text === 'string' ? Buffer.from(text, 'latin1') : text);
 }
 
 const bom = Buffer.from([0xef, 0xbb, 0xbf]);

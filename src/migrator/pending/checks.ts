@@ -97,6 +97,7 @@ export function missingFiles(
 
 /** Names of migrations that are begun and neither finished nor reverted, and have no file here. */
 function unfinishable(files: readonly MigrationFile[], { executed, live }: LedgerState): readonly string[] {
+  if (live.length === 0) return [];
   const known = new Set([...files, ...executed].map(({ name }) => name));
   return live.filter((name) => !known.has(name));
 }
@@ -139,7 +140,9 @@ export async function warnOfDrift(
     logger.warn({ event: 'migration.changed', changed: changed.map(({ name }) => name) }, message);
   }
   const executed = new Set(state.executed.map(({ name }) => name));
-  for (const { first, second } of confusablePairs(files.map(({ name }) => name))) {
+  const isNew = ({ name }: MigrationFile): boolean => !executed.has(name);
+  const pairs = files.some(isNew) ? confusablePairs(files.map(({ name }) => name)) : [];
+  for (const { first, second } of pairs) {
     if (executed.has(first) && executed.has(second)) continue;
     logger.warn({ event: 'migration.confusable', first, second }, confusableMessage({ first, second }));
   }
