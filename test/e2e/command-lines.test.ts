@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import type pg from 'pg';
@@ -6,19 +5,23 @@ import { describe, expect, it } from 'vitest';
 import { type Outcome, type Place, killGroup, rowsDone, run, start, until } from '../support/cli.ts';
 import { withDatabase } from '../support/database.ts';
 import { tables } from '../support/examples.ts';
+import { runInProcess } from '../support/in-process.ts';
 import { makeProject } from '../support/project.ts';
 
 /** Every command line that the README and the help texts show is run as it stands. */
 
 const root = path.join(import.meta.dirname, '..', '..');
 
-const help = (args: readonly string[]): string =>
-  execFileSync(process.execPath, [path.join(root, 'dist/cli.js'), ...args, '--help'], { encoding: 'utf8' });
+const help = async (args: readonly string[]): Promise<string> =>
+  (await runInProcess([...args, '--help'], root, {})).stdout;
 
-function shownLines(): readonly string[] {
-  const verbs = [...help([]).matchAll(/^ {2}umzug-cluster ([a-z]+) /gm)].map(([, verb]) => verb ?? '');
-  const inHelp = ['', ...verbs].flatMap((verb) => {
-    const examples = help(verb === '' ? [] : [verb]).split('Examples:')[1] ?? '';
+async function shownLines(): Promise<readonly string[]> {
+  const verbs = [...(await help([])).matchAll(/^ {2}umzug-cluster ([a-z]+) /gm)].map(
+    ([, verb]) => verb ?? '',
+  );
+  const texts = await Promise.all(['', ...verbs].map((verb) => help(verb === '' ? [] : [verb])));
+  const inHelp = texts.flatMap((text) => {
+    const examples = text.split('Examples:')[1] ?? '';
     // a long line goes on in the next one
     const joined = examples.replace(/\n {2}(?=\S)(?!umzug)/g, ' ');
     return [...joined.matchAll(/umzug-cluster ((?:\S+ )*\S+) {2,}/g)];
@@ -28,7 +31,7 @@ function shownLines(): readonly string[] {
   return [...new Set([...inHelp, ...inReadme].map(([, line]) => (line ?? '').trim()))].toSorted();
 }
 
-const lines = shownLines();
+const lines = await shownLines();
 
 // Empty where nothing is pending, or nothing executed.
 const silent = new Set(['pending', 'executed']);
@@ -83,6 +86,7 @@ const before: readonly (readonly [line: RegExp, make: (situation: Situation) => 
 
 /** Runs a line; what waits for others gets them, and what watches is stopped. */
 async function runLine(line: string, args: readonly string[], place: Place): Promise<Outcome> {
+  if (!/--wait|--watch/.test(line)) return await run(args, place);
   const running = start(args, place);
   if (line.includes('--watch')) running.child.stdout?.once('data', () => running.child.kill('SIGINT'));
   const others = line.includes('--wait') ? [run(['up'], place)] : [];

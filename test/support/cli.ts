@@ -5,7 +5,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { onTestFinished } from 'vitest';
-import { runInProcess } from './in-process.ts';
+import { needsProcess, runInProcess, sourcesIn } from './in-process.ts';
 
 const cli = path.resolve(import.meta.dirname, '../../dist/cli.js');
 
@@ -70,17 +70,28 @@ export function start(args: readonly string[], { cwd, url, env, user }: Place): 
   return { child, pid, outcome, says };
 }
 
-/** Commands that neither fork nor run a chunk: the test's own process serves them, without a start. */
-const light = new Set(
-  'pending executed status validate verify baseline repair create init pause cancel set'.split(' '),
-);
+// A process works on one command at a time, as in a deployment: what runs beside it has a process of its own.
+let isBusy = false;
 
-/** Runs the built command line to its end. */
-export function run(args: readonly string[], place: Place): Promise<Outcome> {
-  const { cwd, url, env, user } = place;
-  const isLight = light.has(args[0] ?? '') && (user ?? null) === null && env === undefined;
-  if (!isLight || args.includes('--watch')) return start(args, place).outcome;
-  return runInProcess(args, cwd, url === null ? {} : { DATABASE_URL: url });
+/**
+ * Runs the built command line to its end: in the test's own process, which has it loaded, unless it has to be one of
+ * its own. `start` always makes one.
+ */
+export async function run(args: readonly string[], place: Place): Promise<Outcome> {
+  if (isBusy || hasToBeAProcess(args, place)) return await start(args, place).outcome;
+  const { cwd, url, env } = place;
+  isBusy = true;
+  try {
+    return await runInProcess(args, cwd, { ...(url === null ? {} : { DATABASE_URL: url }), ...env });
+  } finally {
+    isBusy = false;
+  }
+}
+
+function hasToBeAProcess(args: readonly string[], { cwd, env = {}, user = null }: Place): boolean {
+  // `plan` takes connections that its process has beside its own for those of author code.
+  if (user !== null || args[0] === 'plan' || args.includes('--watch')) return true;
+  return needsProcess(env, sourcesIn(cwd));
 }
 
 /** Sends SIGKILL to a whole process group. */

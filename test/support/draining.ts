@@ -18,7 +18,7 @@ export const byRows: DrainingMigration = (options, seconds = 0) => `
   import { existsSync as isThere } from 'node:fs';
   export const options = ${options};
   const change = (n, version) => async (db, rows) => {
-    if (!isThere('enough')) await db.raw('select pg_sleep(${seconds})');
+    if (!isThere(new URL('../enough', import.meta.url))) await db.raw('select pg_sleep(${seconds})');
     await db('t').whereRaw('id = any (?)', [rows.map(({ id }) => id)]).update({ n: db.raw('n + ?', [n]), version });
   };
   export const select = (db) => db('t').select('id').whereNull('version');
@@ -30,7 +30,7 @@ export const bySets: DrainingMigration = (options, seconds = 0) => `
   import { setBased } from 'umzug-cluster';
   export const options = ${options};
   const change = (n, version) => setBased(async (chunk, db) => {
-    if (!isThere('enough')) await db.raw('select pg_sleep(${seconds})');
+    if (!isThere(new URL('../enough', import.meta.url))) await db.raw('select pg_sleep(${seconds})');
     await chunk.update({ n: db.raw('n + ?', [n]), version });
   });
   export const select = (db) => db('t').whereNull('version');

@@ -1,3 +1,4 @@
+import { readFileSync, readdirSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import path from 'node:path';
 import { Writable } from 'node:stream';
@@ -6,9 +7,9 @@ import type { Outcome } from './cli.ts';
 const built = pathToFileURL(path.resolve(import.meta.dirname, '../../dist/commands/main.js')).href;
 
 /**
- * Runs the built command line in the test's own process: the same answer as of a process of its own, without the
- * 0.2 s of CPU time that each of those takes to start. Not for what ends, blocks or signals a process, nor for a
- * knexfile that reads `process.env`.
+ * Runs the built command line in the test's own process: the same answer as of a process of its own, without the CPU
+ * time that each of those takes to start, which is ten times what most commands take. Not for what ends, blocks or
+ * signals a process. Author code finds `env` in `process.env`, so of such code one command at a time.
  */
 export async function runInProcess(
   args: readonly string[],
@@ -18,8 +19,40 @@ export async function runInProcess(
   const { main } = (await import(/* @vite-ignore */ built)) as typeof import('../../src/commands/main.ts');
   const stdout = new Kept();
   const stderr = new Kept();
-  const code = await main(args, { cwd, env, stdout, stderr });
-  return { code, stdout: stdout.text, stderr: stderr.text };
+  const before = Object.keys(env).map((name) => [name, process.env[name]] as const);
+  Object.assign(process.env, env);
+  try {
+    const code = await main(args, { cwd, env, stdout, stderr });
+    return { code, stdout: stdout.text, stderr: stderr.text };
+  } finally {
+    for (const [name, value] of before) {
+      if (value === undefined) delete process.env[name];
+      else process.env[name] = value;
+    }
+  }
+}
+
+// Its signals, its children, its modules' memory, errors that only its events bring, paths where it was started.
+const ofProcess = [
+  /\bprocess\b(?!\.env\b)|\bglobalThis\b|node:(?:cluster|worker_threads|child_process)/,
+  /\bvoid \(async|setTimeout\(\(\) => \{ throw/,
+  /(?:Sync|isThere)\(['"`]/,
+];
+
+/** Whether the environment is read as the process starts, or author code has to do with the process that it runs in. */
+export function needsProcess(env: NodeJS.ProcessEnv, sources: readonly string[]): boolean {
+  if (Object.keys(env).some((name) => /^(?:NODE_|PG|HOME|XDG|PATH)/.test(name))) return true;
+  return sources.some((text) => ofProcess.some((pattern) => pattern.test(text)));
+}
+
+/** The texts of the knexfile and of the migrations of a project. */
+export function sourcesIn(folder: string): readonly string[] {
+  const files = readdirSync(folder, { withFileTypes: true, recursive: true });
+  return files
+    .filter(
+      (file) => file.isFile() && /\.[cm]?[jt]s$/.test(file.name) && !file.parentPath.includes('node_modules'),
+    )
+    .map((file) => readFileSync(path.join(file.parentPath, file.name), 'utf8'));
 }
 
 /** What was written, as a pipe would have it. */

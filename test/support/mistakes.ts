@@ -45,7 +45,7 @@ async function whatIsDone(client: pg.Client): Promise<Done> {
   return found[0];
 }
 
-/** Runs a migration in a process of its own, on a table of its own. */
+/** Runs a migration on a table of its own. */
 export async function tryMigration(
   source: string,
   check: (outcome: Outcome, done: Done, client: pg.Client) => void | Promise<void>,

@@ -48,7 +48,9 @@ export const createCounters = `
   analyze counters;`;
 
 const sleeping = (seconds: number): string =>
-  seconds > 0 ? `if (!isThere('enough')) await db.raw('select pg_sleep(${seconds})');` : '';
+  seconds > 0
+    ? `if (!isThere(new URL('../enough', import.meta.url))) await db.raw('select pg_sleep(${seconds})');`
+    : '';
 
 /**
  * From now on chunks of the project folder `dir` no longer sleep: what had to happen in the middle of a run has

@@ -1,6 +1,10 @@
+import path from 'node:path';
 import type { Reporter, TestModule } from 'vitest/node';
 
-/** Prints the counts as one plain line at the very end, for readers that do not know vitest. */
+// Where to look first when the tests take too long.
+const slowestShown = 10;
+
+/** Prints the slowest files, and at the very end the counts as one plain line for readers that do not know vitest. */
 export default class SummaryReporter implements Reporter {
   onTestRunEnd(modules: readonly TestModule[]): void {
     const counts = { passed: 0, failed: 0, skipped: 0, pending: 0 };
@@ -10,6 +14,17 @@ export default class SummaryReporter implements Reporter {
       for (const test of tests) counts[test.result().state] += 1;
     }
     const line = `Tests: ${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`;
-    process.stdout.write(`\n${line}\n`);
+    process.stdout.write(`${slowestOf(modules)}\n${line}\n`);
   }
+}
+
+/** The files that took longest, where there are more than can be seen at a glance. */
+function slowestOf(modules: readonly TestModule[]): string {
+  if (modules.length <= slowestShown) return '';
+  const lines = modules
+    .map((one) => ({ ms: one.diagnostic().duration, file: path.relative(process.cwd(), one.moduleId) }))
+    .toSorted((a, b) => b.ms - a.ms)
+    .slice(0, slowestShown)
+    .map(({ ms, file }) => `  ${(ms / 1_000).toFixed(1).padStart(6)} s  ${file}\n`);
+  return `\nThe slowest files:\n${lines.join('')}`;
 }
