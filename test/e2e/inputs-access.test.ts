@@ -66,6 +66,27 @@ describe.runIf(canRun)('what the user may not read or write is said, with what t
   });
 });
 
+describe('an event trigger that lets nobody create a table', () => {
+  it.each(['P0001', '23514'])('is told as a rule of the database, not as a bug: %s', async (sqlstate) => {
+    await withDatabase(async ({ url, client }) => {
+      await client.query(`create table t (id int primary key, n int);
+        create function no_ddl() returns event_trigger language plpgsql as
+          $$ begin raise exception 'no DDL on Mondays' using errcode = '${sqlstate}'; end $$;
+        create event trigger no_ddl on ddl_command_start execute function no_ddl()`);
+      const source = `
+        export const select = (db) => db('t').select('id');
+        export const update = (db) => db('t').update({ n: 1 });`;
+      const { code, stderr } = await run(['up'], { cwd: makeProject({ 'a.ts': source }).dir, url });
+      expect(stderr).toMatch(
+        new RegExp(
+          `error: a: a function of the database refuses this: no DDL on Mondays\\n.*${sqlstate}.*\\n {2}hint: `,
+        ),
+      );
+      expect(code).toBe(2);
+    });
+  });
+});
+
 describe('a process that may open few files', () => {
   it.each([30, 40])('says so, and what to do, also where it cannot load its own: %i', (files) => {
     const limited = ['-c', 'ulimit -n "$0" && exec "$@"', String(files), process.execPath, cli, 'status'];

@@ -94,3 +94,27 @@ it.each([
     }
   });
 });
+
+it.each([
+  ['a row that its chunk has locked', 'update t set n = 7 where id = any ($1)'],
+  ['another table', 'insert into seen select unnest($1::int[])'],
+])('is a mistake of up in a forked worker, too, where it writes to %s', async (_what, statement) => {
+  await withDatabase(async ({ url, client }) => {
+    await client.query(`create table t (id int primary key, n int not null default 0); create table seen (n int);
+      insert into t (id) select generate_series(1, 8000); analyze t`);
+    const source = `
+      import cluster from 'node:cluster';
+      ${own}
+      export const update = async (db, rows) => {
+        const ids = rows.map(({ id }) => id);
+        if (!cluster.isPrimary) return await (await connection()).query(${JSON.stringify(statement)}, [ids]);
+        await db.raw('select pg_sleep(0.2)');
+        await db('t').whereRaw('id = any (?)', [ids]).update({ n: 1 });
+      };`;
+    const flags = ['--workers', '2', '--chunk-size', '20', '--log-level', 'warn'];
+    const { code, stderr } = await run(['up', ...flags], { cwd: makeProject({ 'a.ts': source }).dir, url });
+    expect(stderr).toMatch(/error: a.*: update wrote outside its transaction\n/);
+    expect(stderr).toMatch(/hint: write through the db that update is given/);
+    expect(code).toBe(1);
+  });
+});

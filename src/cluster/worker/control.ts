@@ -4,6 +4,7 @@ import { missingGrant } from '../../core/errors/missing-grant.ts';
 import { connectAdvice } from '../../core/errors/connect-advice.ts';
 import type { Trouble } from '../../core/progress/progress.ts';
 import { UmzugClusterError, fail, messageOf } from '../../errors.ts';
+import { routineOf } from '../../migration/handle/mistake-behind.ts';
 import type { SessionOptions } from '../../postgres/client-config.ts';
 import { Session } from '../../postgres/session.ts';
 import { onStandby } from '../../postgres/supported.ts';
@@ -183,6 +184,15 @@ export class Control {
       const said = messageOf(error);
       const hint = missingGrant(said, this.#session?.client.user ?? 'the role');
       return fail('PERMISSION', { message: `the role may not do this: ${said}`, hint, cause: error });
+    }
+    // No statement of the tool's own raises anything: a trigger of the database's owner does.
+    if (routineOf(error) === 'exec_stmt_raise') {
+      return fail('PERMISSION', {
+        message: `a function of the database refuses this: ${messageOf(error)}`,
+        detail: `SQLSTATE ${code}, raised by a function such as that of an event trigger; nothing was changed`,
+        hint: 'have the function let the role pass, or ask whom it belongs to, then run the command again',
+        cause: error,
+      });
     }
     return error;
   }
