@@ -153,3 +153,28 @@ it('migrates two databases at the same time', async () => {
     });
   });
 });
+
+it.each([
+  ['one ledger, whose run they share', ['umzug_cluster', 'umzug_cluster'], 1],
+  ['two ledgers, each of which has it done', ['first', 'second'], 2],
+])('has two migrators on one database at the same time: %s', async (_what, ledgers, n) => {
+  await withDatabase(async ({ url, client }) => {
+    await client.query(schema);
+    const printed = application(
+      `const { writeFileSync } = await import('node:fs');
+       const migrators = await Promise.all(${JSON.stringify(ledgers)}.map((schemaName, no) => {
+         const knexfile = 'knexfile' + no + '.mjs';
+         const connection = JSON.stringify(urls[0]);
+         writeFileSync(knexfile, \`export default { client: 'pg', connection: \${connection},
+           migrations: { schemaName: '\${schemaName}' } };\`);
+         return createMigrator({ knexfile, workers: 2 });
+       }));
+       const outcomes = await Promise.all(migrators.map((migrator) => migrator.up()));
+       await Promise.all(migrators.map((migrator) => migrator.close()));
+       print(outcomes.flat().map(({ name }) => name));`,
+      [url],
+    );
+    expect(printed).toEqual(['a', 'a']);
+    expect((await client.query(onceEach)).rows).toEqual([{ n, rows: 800 }]);
+  });
+});

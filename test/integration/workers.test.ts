@@ -8,7 +8,7 @@ import type { Logger } from '../../src/logger.ts';
 import { kill } from '../support/cli.ts';
 
 // A worker is a process of the built command.
-const built = pathToFileURL(path.resolve(import.meta.dirname, '../../dist/cluster/workers.js')).href;
+const built = pathToFileURL(path.resolve(import.meta.dirname, '../../dist/cluster/worker/workers.js')).href;
 
 const isDead = (pid: number): boolean => / Z /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
 
