@@ -58,14 +58,15 @@ describe('bad rows', () => {
       const shown = JSON.parse((await run(['status', '--json'], place)).stdout) as {
         migrations: {
           state: string;
-          rows: { done: number; quarantined: number };
+          rows: { done: number; estimated: number; quarantined: number };
           quarantine: Quarantined[];
         }[];
       };
       const [status] = shown.migrations;
       expect(status).toMatchObject({
         state: 'failed',
-        rows: { done: counterRows - bad.length, quarantined: bad.length },
+        rows: { done: counterRows - bad.length, estimated: counterRows, quarantined: bad.length },
+        rowsPerSecond: null,
       });
       expect(status?.quarantine.map(({ key }) => Number(key[0])).toSorted((a, b) => a - b)).toEqual(bad);
       const most = Math.log2(10_000) + 3;

@@ -3,6 +3,8 @@ import { type Survey, foundUpTo, matchingOf } from '../size/survey.ts';
 /** What the ledger says of a run, as far as it tells how much is done. */
 export interface Sums {
   readonly rows: number;
+  /** Rows that are set aside. */
+  readonly quarantined: number;
   /** Rows of the table behind the cursors of the present pass, whether they matched or not. */
   readonly passed: number;
   /** Rows of the table in front of them. */
@@ -26,7 +28,7 @@ export interface Standing {
   /** Share done, 0 to 0.999: that it is done is for the ledger to say; null: not known. */
   readonly fraction: number | null;
   readonly rowsDone: number;
-  /** Done and left; null: not known. */
+  /** Done, set aside and left; null: not known. */
   readonly rowsEstimated: number | null;
   readonly rowsLeft: number | null;
   /** Rows of the table that are left, whether they match or not; null: not known. */
@@ -40,7 +42,7 @@ const mostUnfinished = 0.999;
 /** The one place where share and total are made. `sums` null: nothing is read yet. */
 export function standingOf(known: Known, sums: Sums | null): Standing {
   const rowsDone = sums?.rows ?? 0;
-  const { rangesDone = 0, rangesOpen = 0, passed = 0, estimatedLeft = 0 } = sums ?? {};
+  const { rangesDone = 0, rangesOpen = 0, passed = 0, estimatedLeft = 0, quarantined = 0 } = sums ?? {};
   const isMeasured = known.plan.survey !== undefined || known.plan.rowsPerBlock !== undefined;
   const rowsLeft = sums === null ? rowsAtFirst(known) : leftOf(known, sums);
   const all = passed + estimatedLeft;
@@ -50,7 +52,7 @@ export function standingOf(known: Known, sums: Sums | null): Standing {
     fraction: sums === null || share === null ? null : Math.min(share, mostUnfinished),
     rowsDone,
     rowsLeft,
-    rowsEstimated: rowsLeft === null ? null : Math.round(rowsDone + rowsLeft),
+    rowsEstimated: rowsLeft === null ? null : Math.round(rowsDone + quarantined + rowsLeft),
     keysLeft: isMeasured && sums !== null ? estimatedLeft : null,
     keysPassed: passed,
   };

@@ -31,7 +31,7 @@ export interface MigrationStatus extends Activity {
   readonly fileMissing: boolean;
   /** True where its table was dropped and made again since it ran: what it did is gone. */
   readonly tableRecreated: boolean;
-  /** `estimated`: done and left; null: not known. */
+  /** `estimated`: done, set aside and left; null: not known. */
   readonly rows: { readonly done: number; readonly estimated: number | null; readonly quarantined: number };
   /** Share done, 0 to 1; 1 only when it is done; null: not known. */
   readonly fraction: number | null;
@@ -203,13 +203,21 @@ function speedOf(
       etaSeconds: etaSeconds === null ? null : Math.round(etaSeconds),
     };
   }
-  if (read === undefined || run === undefined || run.elapsedMs <= 0 || read.abandonedMs !== null) {
+  const isUnderWay = state === 'running' || state === 'reverting';
+  // Of one that stands still, time goes by and no rows.
+  const isTimed = isUnderWay || run?.finishedAt != null;
+  if (
+    read === undefined ||
+    run === undefined ||
+    !isTimed ||
+    run.elapsedMs <= 0 ||
+    read.abandonedMs !== null
+  ) {
     return { rowsPerSecond: null, etaSeconds: null };
   }
   const perSecond = (count: number): number => (count * 1_000) / run.elapsedMs;
   const { rows, passed } = read.sums;
   const speed = { rowsPerSecond: perSecond(rows), keysPerSecond: perSecond(passed) };
-  const isUnderWay = state === 'running' || state === 'reverting';
   const left = isUnderWay && now !== null ? secondsLeft(now, speed) : null;
   return {
     rowsPerSecond: Math.round(speed.rowsPerSecond),
