@@ -113,6 +113,20 @@ describe('a statement that is too deep for the stack of the server', () => {
   });
 });
 
+describe('a select of more columns than a result can have', () => {
+  it('is refused before anything is written', async () => {
+    await withDatabase(async ({ url, client }) => {
+      await client.query(table);
+      const source = `
+        export const select = (db) => db('t').select('id', ...Array.from({ length: 1_700 }, (_, no) => db.raw('n as n' + no)));
+        export const update = (db) => db('t').update({ n: 1 });`;
+      await expect(migrateHere(makeProject({ 'a.ts': source }).dir, url)).rejects.toThrow(
+        'select exceeds a limit of Postgres: target lists can have at most 1664 entries',
+      );
+    });
+  });
+});
+
 describe('a value that is longer than a JavaScript string can be', () => {
   it(
     'is the fault of its row, which is set aside with its size at the second try',

@@ -185,6 +185,15 @@ export class Control {
       const hint = missingGrant(said, this.#session?.client.user ?? 'the role');
       return fail('PERMISSION', { message: `the role may not do this: ${said}`, hint, cause: error });
     }
+    // What the tool asks before a run goes as far as the author's query does.
+    if (code?.startsWith('54') === true) {
+      return fail('SELECT_REFUSED', {
+        message: `select exceeds a limit of Postgres: ${messageOf(error)}`,
+        detail: `SQLSTATE ${code}; nothing was changed`,
+        hint: 'have select name only the columns that update reads',
+        cause: error,
+      });
+    }
     // No statement of the tool's own raises anything: a trigger of the database's owner does.
     if (routineOf(error) === 'exec_stmt_raise') {
       return fail('PERMISSION', {
