@@ -17,6 +17,7 @@ export const exitCodes = {
   SERVER_UNSUPPORTED: 2,
   DRIFT: 3,
   ORDER: 3,
+  RECORDED_ELSEWHERE: 3,
   REVERTING: 3,
   RUNNING: 3,
   NOT_EXECUTED: 3,
@@ -38,7 +39,7 @@ export const exitMeanings: readonly { readonly codes: readonly number[]; readonl
   { codes: [2], meaning: 'wrong usage, configuration or migration file; a right is missing' },
   {
     codes: [3],
-    meaning: 'refused for safety: a changed file, the order, a rollback in progress, another ledger version',
+    meaning: 'refused for safety: a changed file, the order, files that another tool has run, a rollback in progress, another ledger version',
   },
   { codes: [4], meaning: 'the database is away or read-only; progress is safe' },
   { codes: [5], meaning: 'stopped before the end: paused, cancelled or out of time; resumable' },

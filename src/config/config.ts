@@ -34,6 +34,8 @@ export interface Config {
   /** Absolute. */
   readonly migrationsDir: string;
   readonly ledgerSchema: string;
+  /** The table in which knex records migrations, where the knexfile names one; perhaps `schema.name`. */
+  readonly knexTable: string | null;
   /** The `schema` of the URL, else the knexfile's `searchPath`, or null. */
   readonly searchPath: readonly string[] | null;
   readonly tuning: Tuning;
@@ -89,6 +91,7 @@ export async function loadConfig(input: ConfigInput): Promise<Config> {
   const places = {
     migrationsDir: findMigrations(knexfile, text(flags.migrations), cwd),
     ledgerSchema: readLedgerSchema(knexfile),
+    knexTable: readKnexTable(knexfile),
     searchPath: readSearchPath(knexfile),
   };
   if (input.needs !== 'files') refuseUnusable(knexfile, environment, env);
@@ -165,6 +168,13 @@ function readLedgerSchema({ migrations, name }: Knexfile): string {
     message: `${name}: migrations.schemaName must be the name of a schema of your own`,
     detail: 'at most 63 bytes, no space or quote, not beginning with pg_',
   });
+}
+
+function readKnexTable({ migrations: { schemaName, tableName } }: Knexfile): string | null {
+  const isNamed = typeof tableName === 'string' && tableName !== '';
+  const table = isNamed ? tableName : 'knex_migrations';
+  if (typeof schemaName === 'string') return `${schemaName}.${table}`;
+  return isNamed ? table : null;
 }
 
 function readSearchPath({ settings, name }: Knexfile): readonly string[] | null {

@@ -127,7 +127,7 @@ export class LedgerAdmin {
   ): Promise<readonly string[]> {
     const known = files.map(({ name }) => name);
     if (request.kind === 'from') {
-      return (await readOtherTool(session, request.tool, request.table, this.#config.searchPath)).names;
+      return (await readOtherTool(session, request.tool, request.table, this.#config)).names;
     }
     const asked = request.kind === 'to' ? [request.name] : request.names;
     const unknown = asked.find((name) => !known.includes(name));

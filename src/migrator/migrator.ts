@@ -36,6 +36,7 @@ import {
   readServer,
   sessionOptions,
 } from '../run/context/environment.ts';
+import type { Session } from '../postgres/session.ts';
 import { type Stopwatch, unwatched } from '../run/context/stopwatch.ts';
 import { type ServerFacts, reading } from '../postgres/transaction.ts';
 
@@ -100,6 +101,14 @@ export class Migrator extends EventEmitter<MigratorEvents> {
     if (options.names === undefined) refuseRecreated(state.recreated);
     const pending = checkOrder(files, state, options);
     if (pending.length === 0 && options.names === undefined) return [];
+    if (options.runRecorded !== true) {
+      const names = new Set(chosen(pending, options));
+      const problem = await this.#recordedElsewhere(
+        pending.filter(({ name }) => names.has(name)),
+        state,
+      );
+      if (problem !== null) throw problem;
+    }
     if (options.wait === true) {
       const { waitForOthers } = await import('./wait.ts');
       return await waitForOthers(this, { pending, options }, this.#logger, call.waiting.signal);
@@ -167,6 +176,26 @@ export class Migrator extends EventEmitter<MigratorEvents> {
   async pending(): Promise<readonly MigrationRef[]> {
     const executed = new Set(await this.#executedNames());
     return (await this.#files()).filter(({ name }) => !executed.has(name)).map(refOf);
+  }
+
+  /** @internal The refusal of `up` where another tool has recorded pending files as executed, or null. */
+  async recordedElsewhere(): Promise<UmzugClusterError | null> {
+    const state = await this.#state();
+    const executed = new Set(state.executed.map(({ name }) => name));
+    const pending = (await this.#files()).filter(({ name }) => !executed.has(name));
+    return await this.#recordedElsewhere(pending, state);
+  }
+
+  async #recordedElsewhere(
+    pending: readonly MigrationFile[],
+    { live }: LedgerState,
+  ): Promise<UmzugClusterError | null> {
+    const unbegun = pending.filter(({ name }) => !live.includes(name));
+    if (unbegun.length === 0) return null;
+    const { recordedElsewhere, recordedError } = await import('./pending/other-tools.ts');
+    const read = (session: Session): Promise<UmzugClusterError | null> =>
+      reading(session, async () => recordedError(await recordedElsewhere(session, unbegun, this.#config)));
+    return await this.#control.use(read);
   }
 
   /** Executed migrations whose file is there, in order. Reads only. */

@@ -1,6 +1,9 @@
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { run } from '../support/cli.ts';
 import { withDatabase } from '../support/database.ts';
+import { runInProcess } from '../support/in-process.ts';
 import { makeProject } from '../support/project.ts';
 
 const data = `
@@ -82,6 +85,8 @@ describe('baseline', () => {
       ['1-a', '2-b', '3-gone'],
       `exports.up = (pgm) => {}; exports.down = false;`,
     ],
+    ['kysely', 'kysely_migration', ['1-a', '2-b', '3-gone'], `export async function up(db) {}`],
+    ['mikroorm', 'mikro_orm_migrations', ['1-a', '2-b', '3-gone'], `module.exports.Migration1 = class {}`],
   ])('takes over what %s has executed, and only reads its table', async (tool, written, recorded, source) => {
     await withDatabase(async ({ url, client }) => {
       await client.query(`create table ${written} (id serial, name text)`);
@@ -105,6 +110,86 @@ describe('baseline', () => {
       expect(stderr).toBe('recorded by the other tool, but without a file here: 3-gone\n');
       expect((await run(['pending'], place)).stdout).toBe('4-c\n');
       expect((await run(['up'], place)).code).toBe(0);
+    });
+  });
+
+  it('takes over what TypeORM and Prisma have executed by the names of their files', async () => {
+    await withDatabase(async ({ url, client }) => {
+      await client.query(`create table migrations (id serial, timestamp bigint, name text);
+        insert into migrations (timestamp, name) values (1700000000000, 'CreateUsers1700000000000');
+        create table _prisma_migrations (id text, migration_name text, finished_at timestamptz, rolled_back_at timestamptz);
+        insert into _prisma_migrations values ('x', '2_done', now(), null), ('y', '3_failed', null, null)`);
+      const files = { '1700000000000-CreateUsers.ts': '', '2_done.ts': '', '3_failed.ts': schemaStep };
+      const place = [makeProject(files).dir, { DATABASE_URL: url }] as const;
+      expect((await runInProcess(['baseline', '--from', 'typeorm'], ...place)).stdout).toBe(
+        '1700000000000-CreateUsers: marked as executed\n',
+      );
+      expect((await runInProcess(['baseline', '--from', 'prisma'], ...place)).stdout).toBe(
+        '2_done: marked as executed\n',
+      );
+    });
+  });
+});
+
+describe('files that another tool has recorded as executed', () => {
+  const places = [
+    ['of knex', 'knex', 'knex_migrations', ''],
+    [
+      'of knex, in a table of another name',
+      'knex --table app.done',
+      'app.done',
+      `schemaName: 'app', tableName: 'done'`,
+    ],
+    ['of Sequelize with underscored names', 'sequelize', 'sequelize_meta', ''],
+  ] as const;
+
+  it.each(places)('are not run again: %s', async (_, tool, table, migrations) => {
+    await withDatabase(async ({ url, client }) => {
+      await client.query(`create schema app; create table ${table} (id serial, name text);
+        insert into ${table} (name) values ('1-a.js'), ('gone.js');
+        create table seen (name text)`);
+      const source = (name: string): string => `exports.up = (db) => db('seen').insert({ name: '${name}' });`;
+      const { dir } = makeProject({ '1-a.js': source('a'), '2-b.js': source('b') });
+      writeFileSync(
+        path.join(dir, 'knexfile.mjs'),
+        `export default { client: 'pg', connection: ${JSON.stringify(url)}, migrations: { ${migrations} } };`,
+      );
+      const place = [dir, {}] as const;
+      const seen = async (): Promise<unknown> =>
+        (await client.query('select name from seen order by 1')).rows;
+      const said = `${table} records 1 file of this folder as executed by ${tool.split(' ')[0]}: 1-a`;
+      const command = `umzug-cluster baseline --from ${tool}`;
+      for (const [args, code, stream] of [
+        [['up'], 3, 'stderr'],
+        [['up', '--name', '1-a'], 3, 'stderr'],
+        [['plan'], 3, 'stderr'],
+        [['validate'], 3, 'stdout'],
+        [['pending'], 0, 'stderr'],
+      ] as const) {
+        const ended = await runInProcess([...args], ...place);
+        expect({ args, code: ended.code }).toEqual({ args, code });
+        expect(ended[stream]).toContain(said);
+        expect(ended[stream]).toContain(command);
+      }
+      expect(await seen()).toEqual([]);
+      expect((await runInProcess(['up', '--name', '2-b'], ...place)).code).toBe(0);
+      expect((await runInProcess(['up', '--run-recorded', '--allow-out-of-order'], ...place)).code).toBe(0);
+      expect(await seen()).toEqual([{ name: 'a' }, { name: 'b' }]);
+      expect(await runInProcess(['validate'], ...place)).toMatchObject({ code: 0 });
+    });
+  });
+
+  it('are named where what they create is there already', async () => {
+    await withDatabase(async ({ url, client }) => {
+      await client.query('create table people (id int)');
+      const files = {
+        '1-a.js': `exports.up = (db) => db.schema.createTable('people', (t) => t.increments());`,
+      };
+      const { code, stderr } = await runInProcess(['up'], makeProject(files).dir, {
+        DATABASE_URL: url,
+      });
+      expect(code).toBe(1);
+      expect(stderr).toMatch(/already exists\n.*umzug-cluster baseline --to 1-a/);
     });
   });
 });

@@ -3,7 +3,17 @@ import { fail } from '../../errors.ts';
 import { type Arguments, type Command, switchFlag, textOf, textsOf, valueFlag } from '../frame/command.ts';
 import type { Io } from '../frame/output.ts';
 
-const tools = ['knex', 'sequelize', 'node-pg-migrate'] as const;
+// Those of `migrator/pending/other-tools`, which would be loaded for the help.
+const tools = [
+  'knex',
+  'sequelize',
+  'umzug',
+  'node-pg-migrate',
+  'kysely',
+  'typeorm',
+  'mikroorm',
+  'prisma',
+] as const;
 
 /** `baseline`: marks migrations as executed without running them. */
 export const baseline: Command = {
@@ -13,7 +23,7 @@ export const baseline: Command = {
     to: valueFlag('mark up to this migration, with it'),
     name: valueFlag('mark this migration (repeatable)'),
     from: valueFlag('take over what another tool has executed', { choices: tools }),
-    table: valueFlag('the other tool’s table, if it is not knex_migrations, SequelizeMeta or pgmigrations'),
+    table: valueFlag('the other tool’s table, if it is not the one it has by default'),
     undo: switchFlag('with --name: have it pending again, if it was only marked'),
   },
   exclusive: ['to', 'name', 'from'],

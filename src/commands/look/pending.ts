@@ -8,7 +8,7 @@ export const pending: Command = {
   examples: [['pending --json', 'as an array of { name, path }']],
   run: async (flags, io) => {
     const { withContext } = await import('../frame/context.ts');
-    const { printJson, printLine } = await import('../frame/output.ts');
+    const { printJson, printLine, printNote } = await import('../frame/output.ts');
     await withContext(flags, io, async ({ migrator, config }) => {
       const migrations = await migrator.pending();
       if (config.output.json)
@@ -17,6 +17,8 @@ export const pending: Command = {
           migrations.map(({ name, path }) => ({ name, path })),
         );
       for (const { name } of migrations) printLine(io, name);
+      const recorded = migrations.length === 0 ? null : await migrator.recordedElsewhere();
+      if (recorded !== null) printNote(io, `${recorded.message}; ${recorded.hint}`);
     });
   },
 };

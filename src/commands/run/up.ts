@@ -15,6 +15,7 @@ export const up: Command = {
     rerun: valueFlag('what to do with a --name that is executed already (default: THROW)', {
       choices: reruns,
     }),
+    'run-recorded': switchFlag('run files, too, that another tool has recorded as executed'),
     'allow-out-of-order': switchFlag('run new files that sort before executed ones'),
     wait: switchFlag('run nothing: wait until other hosts have run it'),
     'no-join': switchFlag('where another host is at work, leave at once with exit code 5'),
@@ -44,6 +45,7 @@ export const up: Command = {
       ...(step === undefined ? {} : { step }),
       ...(names === undefined ? {} : { names }),
       ...(rerun === undefined ? {} : { rerun }),
+      runRecorded: flags['run-recorded'] === true,
       allowOutOfOrder: flags['allow-out-of-order'] === true,
       strict: flags['strict'] === true,
       wait: flags['wait'] === true,

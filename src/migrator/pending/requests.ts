@@ -12,6 +12,8 @@ export interface UpOptions {
   readonly names?: readonly string[];
   readonly rerun?: 'THROW' | 'SKIP' | 'ALLOW';
   readonly allowOutOfOrder?: boolean;
+  /** Run files, too, that another tool has recorded as executed in this database. */
+  readonly runRecorded?: boolean;
   readonly strict?: boolean;
   /** Run nothing: wait until other hosts have run it. */
   readonly wait?: boolean;

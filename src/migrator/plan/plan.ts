@@ -10,7 +10,7 @@ import type { Run } from '../../ledger/run/rows.ts';
 import { findLiveRun } from '../../ledger/run/runs.ts';
 import type { MigrationFile } from '../../migration/file/folder.ts';
 import { loadMigration } from '../../migration/file/loader.ts';
-import { beginReadOnly, withTransaction } from '../../postgres/transaction.ts';
+import { beginReadOnly, reading, withTransaction } from '../../postgres/transaction.ts';
 import { isSpent, refuseOtherFile, refuseOtherPlan, revertingError } from '../../run/checks/drift.ts';
 import { type RunEnvironment, makeEnvironment, readServer } from '../../run/context/environment.ts';
 import { type Plan, planStep } from '../../run/analyze/plan.ts';
@@ -18,6 +18,7 @@ import { type Sample, lookAhead, takeSample } from '../../run/dry-run/sample.ts'
 import { readStorage } from '../../run/dry-run/storage.ts';
 import { type DataMigration, stepOf } from '../../run/context/step.ts';
 import { checkOrder } from '../pending/checks.ts';
+import { recordedElsewhere, recordedError } from '../pending/other-tools.ts';
 import { explained, isAboutWhatIsMissing } from './plan-errors.ts';
 import {
   type MigrationPlan,
@@ -50,6 +51,11 @@ export async function planReport(
   const files = checkOrder(all, state, {});
   const names = files.map(({ name }) => name);
   if (only !== undefined && !names.includes(only)) throw unknownName(only, names, 'pending');
+  const unbegun = files.filter(({ name }) => !state.live.includes(name));
+  const recorded = await control.use((session) =>
+    reading(session, async () => recordedError(await recordedElsewhere(session, unbegun, config))),
+  );
+  if (recorded !== null) throw recorded;
   const env = makeEnvironment(config, await control.use(readServer));
   const planned: Planned[] = [];
   let schemaBefore: string | null = null;

@@ -15,6 +15,7 @@ import type { Session } from '../../postgres/session.ts';
 import { plainSettings, withTransaction } from '../../postgres/transaction.ts';
 import { isSpent, refuseOtherFile, refuseRecreated, revertingError } from '../../run/checks/drift.ts';
 import { changedSince, checkOrder, confusableMessage, missingFiles } from '../pending/checks.ts';
+import { type OtherRecord, recordedElsewhere, recordedError } from '../pending/other-tools.ts';
 import { type LedgerState, readState } from '../pending/state.ts';
 
 /** Something that is wrong with the migrations, or may be. */
@@ -75,13 +76,17 @@ function aboutNames(files: readonly MigrationFile[]): readonly Finding[] {
 
 async function aboutLedger(
   files: readonly MigrationFile[],
-  { ledgerSchema }: Config,
+  config: Config,
   control: Control,
 ): Promise<readonly Finding[]> {
-  const [state, runs] = await control.use((session) =>
-    withTransaction(session, plainSettings, async (): Promise<[LedgerState, readonly LiveRun[]]> => {
+  const { ledgerSchema } = config;
+  const [state, runs, records] = await control.use((session) =>
+    withTransaction(session, plainSettings, async (): Promise<Known> => {
       const found = await readState(session, ledgerSchema);
-      return [found, found.exists ? await readLive(session, ledgerNames(ledgerSchema)) : []];
+      const live = found.exists ? await readLive(session, ledgerNames(ledgerSchema)) : [];
+      const begun = new Set([...found.executed.map(({ name }) => name), ...found.live]);
+      const others = files.filter(({ name }) => !begun.has(name));
+      return [found, live, await recordedElsewhere(session, others, config)];
     }),
   );
   const findings = missingFiles(files, state.executed).map((name) =>
@@ -102,11 +107,15 @@ async function aboutLedger(
   try {
     refuseRecreated(state.recreated);
     checkOrder(files, state, {});
+    const recorded = recordedError(records);
+    if (recorded !== null) throw recorded;
   } catch (error) {
     findings.push(errorFinding(null, error));
   }
   return findings;
 }
+
+type Known = [LedgerState, readonly LiveRun[], readonly OtherRecord[]];
 
 interface LiveRun {
   readonly run: Run;

@@ -159,14 +159,23 @@ async function runStep(
     if (migration.transaction && passes(error)) throw error;
     throw fail(shortageBehind(error) === null ? 'MIGRATION_FAILED' : 'DATABASE_UNAVAILABLE', {
       message: `${migration.name}, ${direction}: ${named(error)}`,
-      hint: migration.transaction
-        ? `everything it did was rolled back; mend ${migration.path} and run \`${direction}\` again`
-        : `what it did before the error stays, since it asked for no transaction; see ${migration.path}`,
+      hint: hintFor(error, migration, direction),
       cause: error,
     });
   } finally {
     guard.close();
   }
+}
+
+// What is to be created is there: relation, column, object, schema, function.
+const isThereAlready: ReadonlySet<string> = new Set(['42P07', '42701', '42710', '42P06', '42723']);
+
+function hintFor(error: unknown, { name, path, transaction }: SchemaMigration, direction: Direction): string {
+  if (direction === 'up' && isThereAlready.has(codeOf(error) ?? ''))
+    return `if this database had it before, mark the migrations that made it as executed: umzug-cluster baseline --to ${name}, or baseline --from knex for what another tool has recorded; else fix ${path} and run \`up\` again`;
+  return transaction
+    ? `everything it did was rolled back; fix ${path} and run \`${direction}\` again`
+    : `what it did before the error stays, since it asked for no transaction; see ${path}`;
 }
 
 async function record(
