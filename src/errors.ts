@@ -39,7 +39,8 @@ export const exitMeanings: readonly { readonly codes: readonly number[]; readonl
   { codes: [2], meaning: 'wrong usage, configuration or migration file; a right is missing' },
   {
     codes: [3],
-    meaning: 'refused for safety: a changed file, the order, files that another tool has run, a rollback in progress, another ledger version',
+    meaning:
+      'refused for safety: a changed file, the order, files that another tool has run, a rollback in progress, another ledger version',
   },
   { codes: [4], meaning: 'the database is away or read-only; progress is safe' },
   { codes: [5], meaning: 'stopped before the end: paused, cancelled or out of time; resumable' },
