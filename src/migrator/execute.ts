@@ -81,7 +81,7 @@ export function makeExecutor(input: ExecutorInput): Executor {
     primary.throwIfStopped(null);
     const startedAt = performance.now();
     workOn(file.name, env.tuning.ceilingMs);
-    const migration = await env.stopwatch.time('plan', () => loadMigration(file));
+    const migration = await loadMigration(file);
     logger.info(
       { event: 'migration.started', migration: file.name, direction },
       `${file.name}: ${direction}`,
@@ -180,8 +180,8 @@ export function makeExecutor(input: ExecutorInput): Executor {
   };
 
   const runData = async (migration: DataMigration, direction: Direction): Promise<Done> => {
-    const begun = await env.stopwatch
-      .time('plan', () => control.use((session) => register(session, migration, direction)))
+    const begun = await control
+      .use((session) => register(session, migration, direction))
       .catch((error: unknown) => {
         primary.throwIfStopped(null);
         throw error;
@@ -246,7 +246,7 @@ export function makeExecutor(input: ExecutorInput): Executor {
     checkUp: async (file) => {
       primary.throwIfStopped(null);
       workOn(file.name, env.tuning.ceilingMs);
-      checkOffline(await env.stopwatch.time('plan', () => loadMigration(file)), env.knexConfig);
+      checkOffline(await loadMigration(file), env.knexConfig);
     },
     checkDown: async (file) => refuseWithoutDown(await loadMigration(file)),
   };

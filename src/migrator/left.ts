@@ -2,6 +2,7 @@ import type { Control } from '../cluster/worker/control.ts';
 import { rowsLeft } from '../core/values/numbers.ts';
 import type { Run } from '../ledger/run/rows.ts';
 import type { Logger } from '../logger.ts';
+import type { Session } from '../postgres/session.ts';
 import type { RunEnvironment } from '../run/context/environment.ts';
 import { lookForLeft, lookMs } from '../run/lifecycle/left-behind.ts';
 import type { DataMigration } from '../run/context/step.ts';
@@ -28,9 +29,8 @@ export async function sayLeft(
   rows: number,
 ): Promise<number | null> {
   const ended = { rows, isDraining: run.plan.sweeps === true };
-  const left = await env.stopwatch.time('finish', () =>
-    control.attempt((session) => lookForLeft(session, env, migration, ended), answerMs, signal),
-  );
+  const look = (session: Session): Promise<number | null> => lookForLeft(session, env, migration, ended);
+  const left = await control.attempt(look, answerMs, signal);
   if (left !== null && left > 0) {
     const { name } = migration;
     logger.warn(

@@ -37,7 +37,6 @@ import {
   sessionOptions,
 } from '../run/context/environment.ts';
 import type { Session } from '../postgres/session.ts';
-import { type Stopwatch, unwatched } from '../run/context/stopwatch.ts';
 import { type ServerFacts, reading } from '../postgres/transaction.ts';
 
 export type { PlanReport } from './plan/plan-report.ts';
@@ -69,9 +68,6 @@ export class Migrator extends EventEmitter<MigratorEvents> {
   readonly #logger: Logger;
   readonly #control: Control;
   readonly #label: string;
-  readonly #openedAt = performance.now();
-  /** @internal What it has measured, with the setting `profile`. */
-  stopwatch: Stopwatch = unwatched;
   readonly #calls = new Set<Call>();
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -313,7 +309,6 @@ export class Migrator extends EventEmitter<MigratorEvents> {
     const open = async (): Promise<{ primary: Primary; env: RunEnvironment }> => {
       const server: ServerFacts = await control.use(readServer);
       const env = makeEnvironment(config, server);
-      (this.stopwatch = env.stopwatch).add('plan', performance.now() - this.#openedAt);
       const onProgress = (progress: Progress): void => void this.emit('progress', progress);
       call.primary = new Primary({ config, env, server, control, logger, onProgress });
       if (call.stopped !== null) call.primary.stop(...call.stopped);

@@ -11,8 +11,6 @@ export interface SessionOptions {
   readonly connectTimeoutMs: number;
   /** A statement that is not answered within this time destroys the socket; 0: never. */
   readonly answerTimeoutMs: number;
-  /** How long the driver parses is to be measured. */
-  readonly isWatched?: boolean;
 }
 
 // Startup parameters break or leak behind PgBouncer; the same limits are set inside each transaction.

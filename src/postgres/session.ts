@@ -35,14 +35,9 @@ export class Session {
   /** Is told of every statement that is sent, unless it is null. */
   onStatement: ((text: string, values: readonly unknown[]) => void) | null = null;
   readonly #answerTimeoutMs: number;
-  /** Milliseconds in which statements were on their way. */
-  busyMs = 0;
-  /** Milliseconds in which the driver made objects of what came; 0 where it is not watched. */
-  parsedMs = 0;
   /** Rows that the latest `authorRows` has read so far. */
   rowsTaken = 0;
   #inFlight = 0;
-  #busySince = 0;
   /** Bytes received before the statements that are on their way. */
   #bytesBefore = 0;
   /** Local ports of the connections that are open in this process. */
@@ -101,7 +96,6 @@ export class Session {
         throw Object.assign(new Error(onStandby), { code: '57P03' });
       }
       catchTooLong(client, () => session.destroy(tooLong(session.bytesRead - session.#bytesBefore)));
-      if (options.isWatched === true) session.#watch();
       return session;
     } catch (error) {
       session.destroy();
@@ -142,23 +136,12 @@ export class Session {
     return await this.#counted(text, () => queryRows(this.client, { text, values }, counting));
   }
 
-  /** Of the listeners for what comes, these are the first and the last: between them the driver parses. */
-  #watch(): void {
-    let since = 0;
-    const stream = streamOf(this.client);
-    stream.prependListener('data', () => (since = performance.now()));
-    stream.on('data', () => (this.parsedMs += performance.now() - since));
-  }
-
   async #send(config: Pg.QueryConfig & { readonly queryMode?: 'extended' }): Promise<Result> {
     return await this.#counted(config.text, () => this.client.query(config));
   }
 
   async #counted(text: string, ask: () => Promise<unknown>): Promise<Result> {
-    if (this.#inFlight === 0) {
-      this.#busySince = performance.now();
-      this.#bytesBefore = this.bytesRead;
-    }
+    if (this.#inFlight === 0) this.#bytesBefore = this.bytesRead;
     this.#inFlight += 1;
     try {
       const result = await ask();
@@ -171,7 +154,6 @@ export class Session {
       throw this.lost instanceof UmzugClusterError ? this.lost : error;
     } finally {
       this.#inFlight -= 1;
-      if (this.#inFlight === 0) this.busyMs += performance.now() - this.#busySince;
     }
   }
 

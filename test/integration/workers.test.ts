@@ -25,9 +25,9 @@ it('sees off a worker that has died without anybody having noticed yet', async (
     /* @vite-ignore */ built
   )) as typeof import('../../src/cluster/worker/workers.ts');
   const workers = new Workers(logger);
-  const others = { onChunk: unread, onFailed: unread, onDeath: unread, onTimes: unread };
-  await new Promise<number>((onHello) => {
-    const events: WorkersEvents = { ...others, mayTryAgain: () => false, onHello };
+  // It is there once it says that this is no job.
+  await new Promise<unknown>((onFailed) => {
+    const events: WorkersEvents = { onChunk: unread, onFailed, onDeath: unread, mayTryAgain: () => false };
     workers.fork({ migration: { name: 'a', path: '' } } as Job, events);
   });
   const [pid = 0] = pids;

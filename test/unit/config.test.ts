@@ -59,7 +59,6 @@ describe('settings', () => {
       graceMs: 20_000,
       maxTimeMs: null,
       waitForOldTransactions: true,
-      profile: false,
     });
     expect(new Set(settings.map(({ env }) => env)).size).toBe(settings.length);
     for (const setting of settings) {

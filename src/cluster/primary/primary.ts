@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../../config/config.ts';
-import type { StageTimes } from '../../core/plan/profile.ts';
 import type { Progress } from '../../core/progress/progress.ts';
 import { standingOf } from '../../core/progress/standing.ts';
 import { steer } from '../../core/config/steering.ts';
@@ -108,7 +107,7 @@ export class Primary {
     const job = jobFor(this.#input.config, this.#input.server, migration, run);
     for (let pass = run; ;) {
       const sums = await this.#workOnPass(migration, pass, { ledger, job, meter });
-      const { run: after, isEndless } = await this.#input.env.stopwatch.time('finish', () => ledger.finish());
+      const { run: after, isEndless } = await ledger.finish();
       if (isEndless) sayEndless(this.#input.logger, after);
       if (after.state === 'done') {
         meter.finished();
@@ -203,8 +202,6 @@ export class Primary {
       mayTryAgain: (): boolean =>
         !drain.aborted && (settledAt > 0 || performance.now() - progress.lastAt <= env.tuning.retryBudgetMs),
       onDeath: (pid: number): void => deaths.add(env.process.replace(/:\d+$/, `:${pid}:`)),
-      onHello: (ms: number): void => env.stopwatch.add('fork', ms),
-      onTimes: (times: StageTimes): void => env.stopwatch.merge(times),
     };
     const advice = new LaneAdvice(ledger, env, (waits) => this.#workers.tell({ type: 'waits', waits }));
     const ended = runLanes({

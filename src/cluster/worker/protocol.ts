@@ -2,7 +2,6 @@ import type { Config } from '../../config/config.ts';
 import type { LaneWaits } from '../../core/size/lanes.ts';
 import type { LogRecord } from '../../core/config/log-events.ts';
 import type { ErrorCode, ErrorParts } from '../../errors.ts';
-import type { StageTimes } from '../../core/plan/profile.ts';
 import type { Direction } from '../../ledger/run/rows.ts';
 import type { WrittenLevel } from '../../logger.ts';
 import type { ServerFacts } from '../../postgres/transaction.ts';
@@ -45,8 +44,7 @@ export type ToPrimary =
       readonly record: LogRecord;
       readonly message: string | undefined;
     }
-  /** `times`: what it has measured since it last said so, where that was asked for. */
-  | { readonly type: 'finished'; readonly times: StageTimes | null }
+  | { readonly type: 'finished' }
   | { readonly type: 'failed'; readonly error: SentError };
 
 /** Exit codes of a worker that author code has ended; others tell nothing but that it died. */

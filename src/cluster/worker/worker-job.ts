@@ -1,7 +1,6 @@
 import { type LogLevel, reloadKnexfile } from '../../config/config.ts';
 import type { LaneWaits } from '../../core/size/lanes.ts';
 import type { LogRecord } from '../../core/config/log-events.ts';
-import type { StageTimes } from '../../core/plan/profile.ts';
 import { readRun } from '../../ledger/run/runs.ts';
 import { type Logger, type WrittenLevel, isLogged } from '../../logger.ts';
 import { loadMigration } from '../../migration/file/loader.ts';
@@ -17,8 +16,6 @@ import type { Job, ToPrimary } from './protocol.ts';
 
 /** What a worker process hears while it works, and how it speaks. */
 export interface Hearing {
-  /** When it was told of the job. */
-  readonly startedAt: number;
   readonly drain: AbortSignal;
   readonly abort: AbortSignal;
   /** What chunks wait for, as the primary has seen it; null as long as nothing is known. */
@@ -26,16 +23,13 @@ export interface Hearing {
   readonly send: (message: ToPrimary) => void;
 }
 
-/** Works on a job to its end; what it has measured, where it measures. */
-export async function work(
-  job: Job,
-  { startedAt, drain, abort, waits, send }: Hearing,
-): Promise<StageTimes | null> {
+/** Works on a job to its end. */
+export async function work(job: Job, { drain, abort, waits, send }: Hearing): Promise<void> {
   // The primary says what its workers die of.
   limitBlocking(job.config.tuning.ceilingMs, noWords);
   const env = makeEnvironment(job.reloadKnexfile ? await reloadKnexfile(job.config) : job.config, job.server);
   const migration = await loadMigration(job.migration);
-  if (migration.kind !== 'data') return null;
+  if (migration.kind !== 'data') return;
   const control = new Control(env.session, env.tuning.retryBudgetMs, job.migration.name, false);
   const run = await control.use((session) =>
     inOneTrip(session, env.pinned, () => readRun(session, env.names, job.runId)),
@@ -43,7 +37,6 @@ export async function work(
   await control.close();
   // The file may have been replaced since the primary has read it.
   refuseOtherFile(run, migration.hashes);
-  env.stopwatch.add('load', performance.now() - startedAt);
   await runLanes({
     work: {
       env,
@@ -61,7 +54,6 @@ export async function work(
     progress: newProgress(),
     inherited: job.inherited,
   });
-  return env.stopwatch.times;
 }
 
 /** The primary writes all records: lines of several processes would run into each other in a pipe. */

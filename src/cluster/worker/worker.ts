@@ -1,5 +1,4 @@
 import type { LaneWaits } from '../../core/size/lanes.ts';
-import type { StageTimes } from '../../core/plan/profile.ts';
 import { UmzugClusterError, messageOf } from '../../errors.ts';
 import { reportUnhandled } from '../../migration/handle/unhandled-errors.ts';
 import { hushDeprecations } from '../process/own-process.ts';
@@ -19,11 +18,10 @@ function send(message: ToPrimary): void {
   if (process.connected) process.send?.(message);
 }
 
-async function work(job: Job): Promise<StageTimes | null> {
-  const startedAt = performance.now();
+async function work(job: Job): Promise<void> {
   const { work: workOn } = await loading;
   const [drained, aborted] = [drain.signal, abort.signal];
-  return await workOn(job, { startedAt, drain: drained, abort: aborted, waits: () => waits, send });
+  await workOn(job, { drain: drained, abort: aborted, waits: () => waits, send });
 }
 
 function sentError(error: unknown): SentError {
@@ -36,7 +34,7 @@ function listen(message: ToWorker): void {
   switch (message.type) {
     case 'work':
       work(message.job).then(
-        (times) => send({ type: 'finished', times }),
+        () => send({ type: 'finished' }),
         (error: unknown) => send({ type: 'failed', error: sentError(error) }),
       );
       return;

@@ -1,6 +1,5 @@
 import type { ChildProcess } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { StageTimes } from '../../core/plan/profile.ts';
 import { DeathTally } from '../../core/progress/death-tally.ts';
 import { fail, messageOf } from '../../errors.ts';
 import type { Logger } from '../../logger.ts';
@@ -15,10 +14,6 @@ export interface WorkersEvents {
   readonly mayTryAgain: () => boolean;
   /** A worker died without having been asked to leave. */
   readonly onDeath: (pid: number) => void;
-  /** A worker is there, so long after its fork. */
-  readonly onHello: (ms: number) => void;
-  /** What a worker has measured of the job that it finished. */
-  readonly onTimes: (times: StageTimes) => void;
 }
 
 interface Member {
@@ -28,7 +23,6 @@ interface Member {
   /** What it works on, or worked on last. */
   job: Job;
   events: WorkersEvents;
-  readonly forkedAt: number;
   busy: boolean;
   /** It has no connection, which is said once. */
   waiting: boolean;
@@ -85,7 +79,6 @@ export class Workers {
       gone: new Promise<void>((resolve) => (isGone = resolve)),
       job,
       events,
-      forkedAt: performance.now(),
       busy: true,
       waiting: false,
       leaving: false,
@@ -193,7 +186,6 @@ export class Workers {
     const { job, events } = member;
     switch (message.type) {
       case 'hello':
-        events.onHello(performance.now() - member.forkedAt);
         if (member.retiring) return this.#dismiss(member);
         this.#send(member, { type: 'work', job });
         return;
@@ -207,7 +199,6 @@ export class Workers {
         return;
       case 'finished':
         member.busy = false;
-        if (message.times !== null) events.onTimes(message.times);
         if (member.retiring) this.#dismiss(member);
         return;
       case 'failed':

@@ -9,7 +9,6 @@ const descriptions: Readonly<Record<string, string>> = {
   'target-ms': 'time in ms that a chunk aims at (default: 500)',
   pace: 'most rows per second of a run, over all hosts (default: as fast as it goes)',
   grace: `after a signal, time for running chunks (${durationExamples}; default: 20s)`,
-  profile: 'say at the end of up, down and retry where the time went',
   'max-time': `stop cleanly after this time, resumable (${durationExamples})`,
 };
 

@@ -1,10 +1,9 @@
 import { formatDuration } from '../../core/config/duration.ts';
 import { counted, grouped as number, rowsLeft } from '../../core/values/numbers.ts';
-import { type Profile, addTimes, profileCells, profileOf } from '../../core/plan/profile.ts';
 import { listMigrations } from '../../migration/file/folder.ts';
 import type { MigrationOutcome, Migrator } from '../../migrator/migrator.ts';
 import type { Arguments } from '../frame/command.ts';
-import { type Io, printJson, printLine, printNote, table } from '../frame/output.ts';
+import { type Io, printJson, printLine, printNote } from '../frame/output.ts';
 import { withContext } from '../frame/context.ts';
 import { withStopping } from './stopping.ts';
 
@@ -15,42 +14,31 @@ export async function runMigrations(
   work: (migrator: Migrator) => Promise<readonly MigrationOutcome[]>,
   nothingToDo: string,
 ): Promise<void> {
-  let profile: Profile | null = null;
   let isJson = false;
   let isForPeople = false;
   let folder = '';
-  try {
-    const outcomes = await withStopping((stopping) =>
-      withContext(flags, io, async ({ config, migrator, view }) => {
-        const startedMs = performance.now();
-        isJson = config.output.json;
-        isForPeople = config.output.logFormat === 'pretty';
-        folder = config.migrationsDir;
-        stopping.attach(migrator, config.tuning);
-        migrator.on('progress', (progress) => view.show(progress));
-        try {
-          return await work(migrator);
-        } finally {
-          profile = profileSince(startedMs, migrator);
-        }
-      }),
-    );
-    if (isJson) return printJson(io, { migrations: outcomes, ...(profile === null ? {} : { profile }) });
-    if (outcomes.length === 0) {
-      const isEmpty = (await listMigrations(folder)).length === 0;
-      printLine(io, isEmpty ? `no migrations found in ${folder}` : nothingToDo);
-    }
-    for (const outcome of outcomes) {
-      printLine(io, summary(outcome));
-      if (outcome.left !== null && outcome.left > 0) printLine(io, leftBehind(outcome.name, outcome.left));
-    }
-    // A pipeline reads stderr as a log.
-    const next = nextStep(outcomes);
-    if (isForPeople && next !== null) printNote(io, `next: ${next}`);
-  } finally {
-    if (profile !== null && !isJson)
-      for (const line of table(profileCells(profile), [1, 2, 3, 4])) printNote(io, line);
+  const outcomes = await withStopping((stopping) =>
+    withContext(flags, io, async ({ config, migrator, view }) => {
+      isJson = config.output.json;
+      isForPeople = config.output.logFormat === 'pretty';
+      folder = config.migrationsDir;
+      stopping.attach(migrator, config.tuning);
+      migrator.on('progress', (progress) => view.show(progress));
+      return await work(migrator);
+    }),
+  );
+  if (isJson) return printJson(io, { migrations: outcomes });
+  if (outcomes.length === 0) {
+    const isEmpty = (await listMigrations(folder)).length === 0;
+    printLine(io, isEmpty ? `no migrations found in ${folder}` : nothingToDo);
   }
+  for (const outcome of outcomes) {
+    printLine(io, summary(outcome));
+    if (outcome.left !== null && outcome.left > 0) printLine(io, leftBehind(outcome.name, outcome.left));
+  }
+  // A pipeline reads stderr as a log.
+  const next = nextStep(outcomes);
+  if (isForPeople && next !== null) printNote(io, `next: ${next}`);
 }
 
 /** What may be typed now; null: there is nothing to say. */
@@ -69,11 +57,6 @@ function nextStep(outcomes: readonly MigrationOutcome[]): string | null {
       : []),
   ];
   return steps.length === 0 ? null : steps.join('; ');
-}
-
-/** With the time that the process took to begin; null where nothing was measured. */
-function profileSince(startedMs: number, { stopwatch: { times } }: Migrator): Profile | null {
-  return times === null ? null : profileOf(addTimes({ start: { times: 1, ms: startedMs } }, times));
 }
 
 function leftBehind(name: string, rows: number): string {

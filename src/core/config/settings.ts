@@ -37,8 +37,6 @@ export interface Tuning {
   readonly maxTimeMs: number | null;
   /** Wait for transactions that were writing when the run began. */
   readonly waitForOldTransactions: boolean;
-  /** Say at the end where the time went. */
-  readonly profile: boolean;
 }
 
 interface SettingBase {
@@ -226,15 +224,6 @@ export const settings: readonly Setting[] = [
     unit: 'true or false',
     default: true,
     reason: 'their rows would be missed: they become visible behind the cursor',
-  },
-  {
-    name: 'profile',
-    flag: 'profile',
-    env: 'UMZUG_CLUSTER_PROFILE',
-    kind: 'switch',
-    unit: 'true or false',
-    default: false,
-    reason: 'a table on stderr of where the time went; nobody needs it every day',
   },
 ];
 

@@ -102,13 +102,12 @@ export async function runChunk(
 ): Promise<ChunkOutcome> {
   const bytesBefore = session.bytesRead;
   const token = randomUUID();
-  const { stopwatch } = work.env;
-  const guard = stopwatch.measure('prepare', () => guardDatabase(session, work.env.knexConfig));
+  const guard = guardDatabase(session, work.env.knexConfig);
   let tried: Tried | null = null;
   let isSearching = true;
   const watch = watchChunk(session, work.env.tuning.ceilingMs, request);
   try {
-    const owned = await stopwatch.time('open', () => openChunk(session, work, request, token));
+    const owned = await openChunk(session, work, request, token);
     // What went before was waiting, which says nothing about the chunk.
     const startedAt = performance.now();
     watch.opened();
@@ -132,12 +131,10 @@ export async function runChunk(
     const done = await watch.race(migrate(session, work, guard, { context, owned, limits, found }));
     if (isSearching) readMs = performance.now() - startedAt;
     const busyMs = performance.now() - startedAt;
-    const closed = await stopwatch.time('close', () =>
-      closeChunk(session, work, { request, owned, token, done, busyMs }),
-    );
+    const closed = await closeChunk(session, work, { request, owned, token, done, busyMs });
     if (closed === 'stopped') return await giveUp(session, { kind: closed });
     guard.verify();
-    await stopwatch.time('commit', () => commit(session));
+    await commit(session);
     const durationMs = performance.now() - startedAt;
     const bytes = session.bytesRead - bytesBefore;
     const { rows, changed, last, isFull, isCut } = done;

@@ -56,17 +56,15 @@ export async function migrate(
   { context, owned, limits, found }: Taken,
 ): Promise<Migrated> {
   const { step, migration, run } = work;
-  const { stopwatch } = work.env;
   const { base } = run.plan;
   // A sweep is expected to find nothing.
   const isGathered = run.pass > 0 && limits.keys === null;
-  const shape = stopwatch.measure('prepare', () => selectOfChunk(work, guard.builder));
+  const shape = selectOfChunk(work, guard.builder);
   const what = run.direction === 'up' ? 'update' : 'down.update';
   const allowNoQueries = migration.options.allowNoQueries ?? false;
   const expect = { what, allowNoQueries, hasOwnConnection: () => connectionsBeside(session) > 0 };
   if (step.setBased) {
     const update = step.update as (chunk: unknown, db: unknown, context: ChunkContext) => unknown;
-    const read = <T>(asking: () => Promise<T>): Promise<T> => stopwatch.read(session, asking);
     const drain =
       run.plan.sweeps === true ? setDrainCheck(session, migration.name, { shape, base }, owned) : null;
     let changed = 0;
@@ -92,23 +90,20 @@ export async function migrate(
       session,
       { shape, plan: run.plan, guard, rules },
       { ...owned, limits, isGathered },
-      { read, call },
+      call,
     );
     await drain?.after(set.to);
     return { ...set, check, written: guard.written(), changed };
   }
   const { sizes = [] } = run.plan;
   const bound = sizes.length === 0 ? null : { sizes, maxBytes: work.env.tuning.maxBytes };
-  const { end, before, batch } = await stopwatch.read(session, async () => {
-    const end = await chunkEnd(session, run.plan, owned, limits.keys);
-    const range = { after: owned.after, upTo: end.upTo, limit: limits.rows, isGathered };
-    // In the order in which they are sent: what the first runs into (a deadlock, a lock timeout) is to be judged.
-    const [batch, before] = await inOrder([
-      readBatch(session, shape, base, guard, { space: owned.space, range, bound, shown: work.shown }),
-      readWriteCounters(session, base),
-    ]);
-    return { end, before, batch };
-  });
+  const end = await chunkEnd(session, run.plan, owned, limits.keys);
+  const range = { after: owned.after, upTo: end.upTo, limit: limits.rows, isGathered };
+  // In the order in which they are sent: what the first runs into (a deadlock, a lock timeout) is to be judged.
+  const [batch, before] = await inOrder([
+    readBatch(session, shape, base, guard, { space: owned.space, range, bound, shown: work.shown }),
+    readWriteCounters(session, base),
+  ]);
   refuseDuplicates(batch.keys, migration.name);
   // From here on the list is the author's, who may empty it.
   const rows = batch.rows.length;
@@ -165,7 +160,7 @@ async function watched(
   const { name } = work.migration;
   const over = new AbortController();
   const waits = { name, isSample: work.run.id === sampleRunId, signal: over.signal };
-  const updating = work.env.stopwatch.update(session, () => inOrder([on.found(), counting(), on.settle()]));
+  const updating = inOrder([on.found(), counting(), on.settle()]);
   const [, before] = await Promise.race([updating, refuseSelfWait(session, work.env, waits)])
     .catch(async (error: unknown) => {
       const isMistake = error instanceof UmzugClusterError && session.transactionStatus() === 'T';

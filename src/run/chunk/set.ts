@@ -40,19 +40,13 @@ export async function updateSet(
   session: Session,
   { shape, plan, guard, rules }: SetWork,
   { limits, isGathered, ...left }: RangeLeft & { readonly limits: ChunkLimits; readonly isGathered: boolean },
-  on: {
-    /** Asks for the upper key. */
-    readonly read: <T>(asking: () => Promise<T>) => Promise<T>;
-    readonly call: (chunk: object, on: SetCall) => Promise<unknown>;
-  },
+  call: (chunk: object, on: SetCall) => Promise<unknown>,
 ): Promise<ChunkResult> {
   const { base } = plan;
-  const [{ upTo, isLast, isEmpty = false }, before] = await on.read(() =>
-    inOrder([
-      upperBound(session, shape, plan, left, { ...limits, isGathered }),
-      readWriteCounters(session, base),
-    ]),
-  );
+  const [{ upTo, isLast, isEmpty = false }, before] = await inOrder([
+    upperBound(session, shape, plan, left, { ...limits, isGathered }),
+    readWriteCounters(session, base),
+  ]);
   const most = limits.keys ?? limits.rows;
   const nothing = { to: upTo, last: isLast, isFull: false, isCut: false, passed: null };
   if (isEmpty || (most === 1 && isLast && left.space === 'keys')) return { ...nothing, rows: 0 };
@@ -61,7 +55,7 @@ export async function updateSet(
   const chunk = setBasedChunk(shape, inSpace(base, left.space), range, base);
   const isSingle = most === 1 && left.space === 'keys';
   const end = { upTo, rows: most, key: isSingle ? upTo : null };
-  await on.call(chunk, { end, keys, before });
+  await call(chunk, { end, keys, before });
   const isFull = !isLast && limits.keys === null;
   return { ...nothing, rows: await keys.count(), isFull, passed: isLast ? null : limits.keys };
 }

@@ -13,7 +13,6 @@ import { oldestServer, unsupported } from '../../postgres/supported.ts';
 import { type ServerFacts, hurried, pinned, unhurried } from '../../postgres/transaction.ts';
 import { applicationName } from './chunk-waits.ts';
 import { Replicas } from './replicas.ts';
-import { type Stopwatch, makeStopwatch, unwatched } from './stopwatch.ts';
 
 /** What every step of a run needs and none of them changes. One per process. */
 export interface RunEnvironment {
@@ -33,7 +32,6 @@ export interface RunEnvironment {
   readonly hurried: string;
   /** `host:pid`, what the ledger shows as a range's worker, before the lane's number. */
   readonly process: string;
-  readonly stopwatch: Stopwatch;
   readonly replicas: Replicas;
 }
 
@@ -49,7 +47,6 @@ export function sessionOptions(config: Config): SessionOptions {
     connection: config.database.connection,
     connectTimeoutMs: config.tuning.connectTimeoutMs,
     answerTimeoutMs: config.tuning.statementTimeoutMs + answerMarginMs,
-    isWatched: config.tuning.profile,
   };
 }
 
@@ -69,7 +66,6 @@ export function makeEnvironment(config: Config, server: ServerFacts): RunEnviron
     unhurried: unhurried(server),
     hurried: hurried(config.tuning, server),
     process: `${os.hostname()}:${process.pid}`,
-    stopwatch: config.tuning.profile ? makeStopwatch() : unwatched,
     replicas: new Replicas(config.tuning, settings),
   };
 }

@@ -88,10 +88,7 @@ class Lane {
 
   async loop(): Promise<void> {
     while (!this.#isOver) {
-      const { stopwatch } = this.#options.work.env;
-      const next = await this.#session.use((session) =>
-        stopwatch.time('claim', () => this.#findRange(session)),
-      );
+      const next = await this.#session.use((session) => this.#findRange(session));
       if (next === 'finished') return;
       if (typeof next === 'number') {
         await this.#session.idle(next);

@@ -55,9 +55,7 @@ export class RetryingSession {
     // What a lost connection was lost for says nothing about the next one.
     this.#session = null;
     const { early, session } = this.#env;
-    const open = async (): Promise<Session> =>
-      (await early.take()) ?? (await Session.open(session, this.#abort));
-    this.#session = await this.#env.stopwatch.time('connect', open);
+    this.#session = (await early.take()) ?? (await Session.open(session, this.#abort));
     return this.#session;
   }
 
@@ -120,8 +118,7 @@ export class RetryingSession {
   }
 
   async idle(ms: number): Promise<void> {
-    const waiting = (): Promise<unknown> => sleep(ms, undefined, { signal: this.#drain });
-    await this.#env.stopwatch.time('wait', waiting).catch(() => undefined);
+    await sleep(ms, undefined, { signal: this.#drain }).catch(() => undefined);
   }
 
   async close(): Promise<void> {
