@@ -4,6 +4,8 @@
 MAKEFLAGS += --no-print-directory
 SHELL := /bin/sh
 CLI := node dist/cli.js
+# What they need is built before.
+TESTS := SKIP_BUILD=1 npx --no-install vitest run
 # With the folders, whose times tell of files that were removed.
 SOURCES := $(shell find src -type d -o -name '*.ts' -o -name '*.cts' 2>/dev/null)
 
@@ -35,10 +37,10 @@ create: build ## write a new migration file: make create name=my-change
 	@$(CLI) create --name "$(name)" $(ARGS)
 
 test: build ## all tests, on a Postgres that they start themselves
-	@npx --no-install vitest run $(ARGS)
+	@$(TESTS) $(ARGS)
 
 test-faults: build ## the long set of fault tests
-	@FAULTS_LONG=1 npx --no-install vitest run test/faults $(ARGS)
+	@FAULTS_LONG=1 $(TESTS) test/faults $(ARGS)
 
 test-matrix: build ## the smoke tests on Node 20 to 26 and Postgres 14 to 18
 	@npx --no-install jiti scripts/test-matrix.ts
@@ -51,7 +53,7 @@ picture: build ## draw docs/terminal.svg anew, from a run of the example
 
 check: build ## all that CI runs: format, lint, types, package, tests
 	@$(MAKE) -j2 check-format check-lint check-typecheck check-package
-	@npx --no-install vitest run
+	@$(TESTS)
 
 # One process each, which keeps one core busy.
 check-format check-lint check-typecheck check-package: check-%:

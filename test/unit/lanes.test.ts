@@ -60,11 +60,15 @@ function work(machine: Machine, forMs: number, how: number | 'by looks', seed = 
   for (let now = 0; now < forMs; now += stepMs) {
     while (lanes.length < wanted) lanes.push({ place: 'core', leftMs: ms.core * 2 * random() });
     lanes.length = wanted;
-    const queue = lanes.filter(({ place }) => place === 'core').length - machine.cores;
+    let queue = -machine.cores;
+    for (const { place } of lanes) if (place === 'core') queue += 1;
     for (const place of places) {
-      const there = lanes.filter((lane) => lane.place === place).slice(0, room[place]);
+      let free = room[place];
       const speed = place === 'core' ? 1 / (1 + crowding * Math.max(0, queue)) : 1;
-      for (const lane of there) {
+      for (const lane of lanes) {
+        if (lane.place !== place) continue;
+        if (free === 0) break;
+        free -= 1;
         lane.leftMs -= stepMs * speed;
         if (lane.leftMs > 0) continue;
         lane.place = places[(places.indexOf(place) + 1) % places.length] ?? 'core';
