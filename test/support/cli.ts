@@ -137,6 +137,9 @@ function processes(): readonly { pid: number; ppid: number; pgid: number }[] {
     });
 }
 
+// Each look is a query or two; a hundred waits at 5 ms take a tenth of a core.
+const pollMs = 20;
+
 /** Asks again until `look` answers something truthy; gives up, saying `what`, after 60 s. */
 export async function until<T>(what: string, look: () => T | Promise<T>): Promise<NonNullable<T>> {
   const giveUp = Date.now() + 60_000;
@@ -144,7 +147,7 @@ export async function until<T>(what: string, look: () => T | Promise<T>): Promis
     const seen = await look();
     if (seen) return seen;
     if (Date.now() > giveUp) throw new Error(`waited in vain until ${what}`);
-    await sleep(5);
+    await sleep(pollMs);
   }
 }
 

@@ -32,10 +32,12 @@ export async function runInProcess(
   }
 }
 
-// Its signals, its children, its modules' memory, errors that only its events bring, paths where it was started.
+// Its signals, its children, its modules' memory, errors that only its events bring, connections that nobody closes,
+// paths in the folder where it was started.
 const ofProcess = [
   /\bprocess\b(?!\.env\b)|\bglobalThis\b|node:(?:cluster|worker_threads|child_process)/,
   /\bvoid \(async|setTimeout\(\(\) => \{ throw/,
+  /createRequire|import (?:pg|knex) from/,
   /(?:Sync|isThere)\(['"`]/,
 ];
 
