@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { estimateRun, formatBytes } from '../../src/core/plan/estimate.ts';
-import { type Observed, warningsOf } from '../../src/core/plan/plan-warnings.ts';
+import { formatBytes } from '../../src/core/values/numbers.ts';
+import { type Observed, warningsOf } from '../../src/migrator/plan/warnings.ts';
 import { planLines, readPlan, sorts, wholeScans } from '../../src/core/plan/query-plan.ts';
 
 const scan = { 'Node Type': 'Seq Scan', 'Relation Name': 't', Schema: 'public', 'Plan Rows': 9 };
@@ -25,23 +25,29 @@ describe('a plan of Postgres', () => {
   });
 });
 
-const calm: Observed = {
-  table: 't',
-  tableRows: 1_000_000,
-  unanalyzed: [],
-  key: ['id'],
-  matching: 900_000,
-  largeTables: ['t'],
-  sampledRows: 100,
-  statements: [
-    { times: 1, plan: readPlan(limited(index)) },
-    { times: 1, plan: readPlan(explained(index)) },
-  ],
-  changed: ['n'],
-  written: 100,
-  missing: 0,
+const writes = {
+  oid: '1',
+  ancestors: [],
+  table: 'public.t',
+  inserted: 0,
   updated: 100,
   hot: 100,
+  deleted: 0,
+};
+const calm: Observed = {
+  base: { oid: '1', name: 't', key: [{ name: 'id', type: 'int4', attnum: 1, collation: '' }] },
+  tableRows: 1_000_000,
+  unanalyzed: [],
+  matching: 900_000,
+  largeTables: ['t'],
+  rows: 100,
+  statements: [
+    { sql: '', times: 1, plan: readPlan(limited(index)) },
+    { sql: '', times: 1, plan: readPlan(explained(index)) },
+  ],
+  writes: [writes],
+  changed: ['n'],
+  missing: 0,
   indexes: [],
   triggers: [],
   foreignKeys: [],
@@ -58,12 +64,14 @@ describe('warnings of a plan', () => {
   it.each<[string, Partial<Observed>, RegExp]>([
     [
       'a scan in every chunk',
-      { statements: [{ times: 1, plan: readPlan(limited(scan)) }] },
+      { statements: [{ sql: '', times: 1, plan: readPlan(limited(scan)) }] },
       /reads all of "t"/,
     ],
     [
       'a sort in every chunk',
-      { statements: [{ times: 1, plan: readPlan(limited({ 'Node Type': 'Sort', Plans: [index] })) }] },
+      {
+        statements: [{ sql: '', times: 1, plan: readPlan(limited({ 'Node Type': 'Sort', Plans: [index] })) }],
+      },
       /sorts all rows that match by the key \(id\)/,
     ],
     [
@@ -72,14 +80,17 @@ describe('warnings of a plan', () => {
         largeTables: ['t', 'other'],
         statements: [
           ...calm.statements,
-          { times: 1, plan: readPlan(explained({ ...scan, 'Relation Name': 'other' })) },
+          { sql: '', times: 1, plan: readPlan(explained({ ...scan, 'Relation Name': 'other' })) },
         ],
       },
       /every chunk reads all of "other": an index on what is looked up/,
     ],
     [
       'few rows that match',
-      { matching: 500, statements: [{ times: 1, plan: readPlan(limited({ ...index, Filter: 'n' })) }] },
+      {
+        matching: 500,
+        statements: [{ sql: '', times: 1, plan: readPlan(limited({ ...index, Filter: 'n' })) }],
+      },
       /about 2000 are read for each/,
     ],
     [
@@ -87,9 +98,17 @@ describe('warnings of a plan', () => {
       { unanalyzed: ['slug'], matching: 500 },
       /no statistics of "slug".*run analyze first/,
     ],
-    ['a statement a row', { statements: [...calm.statements, { times: 100, plan: null }] }, /updateRows/],
-    ['a changed column with an index', { hot: 0, indexes: ['t_n'] }, /no HOT update\), since t_n holds/],
-    ['triggers', { triggers: ['x on t (after update, each row)'] }, /trigger x on t/],
+    [
+      'a statement a row',
+      { statements: [...calm.statements, { sql: '', times: 100, plan: null }] },
+      /updateRows/,
+    ],
+    [
+      'a changed column with an index',
+      { writes: [{ ...writes, hot: 0 }], indexes: ['t_n'] },
+      /no HOT update\), since t_n holds/,
+    ],
+    ['triggers', { triggers: ['x', 'y'] }, /triggers fire in every chunk: x, y$/],
     ['foreign keys', { foreignKeys: ['t_fkey'] }, /t_fkey/],
     ['locks', { locks: ['ShareLock on public.t'] }, /update takes ShareLock on public\.t/],
     ['a connection of its own', { ownConnections: 1 }, /a connection of its own/],
@@ -99,13 +118,15 @@ describe('warnings of a plan', () => {
       /in two chunks than in one: column "n"; .*"Numbers and ranks"/,
     ],
     ['other rows that two chunks leave', { parted: [] }, /than in one: rows that are left in "t"/],
-    ['nothing written', { written: 0, changed: [], updated: 0, hot: 0 }, /has written nothing/],
+    ['nothing written', { writes: [], changed: [] }, /has written nothing/],
   ])('tell of %s', (_what, observed, expected) => {
     expect(warningsOf({ ...calm, ...observed })).toEqual([expect.stringMatching(expected)]);
   });
 
   it('leave small tables alone', () => {
-    const statements = [{ times: 1, plan: readPlan(limited({ 'Node Type': 'Sort', Plans: [scan] })) }];
+    const statements = [
+      { sql: '', times: 1, plan: readPlan(limited({ 'Node Type': 'Sort', Plans: [scan] })) },
+    ];
     expect(warningsOf({ ...calm, largeTables: [], statements, matching: 1 })).toEqual([]);
     expect([scan, index].map((node) => wholeScans(readPlan(explained(node)) ?? never()).length)).toEqual([
       1, 0,
@@ -118,28 +139,14 @@ function never(): never {
   throw new Error('no plan was read');
 }
 
-describe('an estimate', () => {
-  it('is proportional to the rows', () => {
-    const measured = { rowsPerSecond: 500, walBytesPerRow: 100, rowBytes: 50, versionsPerRow: 1, lanes: 4 };
-    expect(estimateRun({ rows: 10_000, ...measured })).toEqual({
-      secondsAtMost: 20,
-      secondsAtLeast: 5,
-      walBytes: 1_000_000,
-      tableBytes: 500_000,
-    });
-    expect(estimateRun({ rows: 0, ...measured, rowsPerSecond: 0, walBytesPerRow: null })).toMatchObject({
-      secondsAtMost: 0,
-      walBytes: null,
-    });
-  });
-
+describe('an amount of bytes', () => {
   it.each([
     [0, '0 bytes'],
     [999, '999 bytes'],
     [1_500, '1.5 kB'],
     [19_000_000, '19 MB'],
     [2e15, '2000 TB'],
-  ])('says %d bytes as %s', (bytes, text) => {
+  ])('of %d is told as %s', (bytes, text) => {
     expect(formatBytes(bytes)).toBe(text);
   });
 });

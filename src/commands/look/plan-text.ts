@@ -1,6 +1,5 @@
 import { formatDuration } from '../../core/config/duration.ts';
-import { formatBytes } from '../../core/plan/estimate.ts';
-import { counted, grouped as number } from '../../core/values/numbers.ts';
+import { counted, formatBytes, grouped as number } from '../../core/values/numbers.ts';
 import type { PlanReport } from '../../migrator/migrator.ts';
 import { type Io, printLine, table } from '../frame/output.ts';
 
@@ -66,7 +65,6 @@ function sampleLines(sample: Sample, key: readonly string[]): readonly string[] 
   for (const { table: name, inserted, updated, deleted } of sample.writes) {
     lines.push(item('writes', `${name}: ${writesOf({ inserted, updated, deleted })}`));
   }
-  lines.push(item('twice', twiceText(sample)), item('down', downText(sample)));
   if (rowsPerSecond !== null) {
     const wal = walBytesPerRow === null ? '' : `, ${formatBytes(walBytesPerRow)} of WAL a row`;
     lines.push(item('measured', `${number(rowsPerSecond)} rows/s in ${counted(chunks, 'chunk')}${wal}`));
@@ -112,32 +110,6 @@ function writesOf(counts: Readonly<Record<string, number>>): string {
   return parts.map(([what, rows]) => `${number(rows)} ${what}`).join(', ');
 }
 
-function twiceText({ twice, rows }: Sample): string {
-  switch (twice.kind) {
-    case 'drained':
-      return 'rows that are done no longer match select';
-    case 'same':
-      return 'update changes nothing the second time';
-    case 'differs':
-      return `not idempotent: the second time it changes ${number(twice.rows)} of ${number(rows)} rows again`;
-    case 'fails':
-      return `not idempotent: the second time it fails: ${twice.why}`;
-  }
-}
-
-function downText({ down, rows }: Sample): string {
-  switch (down.kind) {
-    case 'none':
-      return 'there is none: the migration cannot be reverted';
-    case 'restores':
-      return 'restores the sample';
-    case 'differs':
-      return `does not restore ${number(down.rows)} of ${number(rows)} rows${down.columns.length === 0 ? '' : `: ${down.columns.join(', ')}`}`;
-    case 'fails':
-      return `fails: ${down.why}`;
-  }
-}
-
 function estimateLine({
   secondsAtMost,
   secondsAtLeast,
@@ -146,8 +118,7 @@ function estimateLine({
 }: NonNullable<Entry['estimate']>) {
   const [most, least] = [formatDuration(secondsAtMost * 1_000), formatDuration(secondsAtLeast * 1_000)];
   const time = most === least ? most : `${least} to ${most}`;
-  const wal = walBytes === null ? '' : `, ${formatBytes(walBytes)} of WAL`;
   const growth =
     tableBytes === null ? '' : `; the table grows by up to ${formatBytes(tableBytes)} until vacuum`;
-  return `${time}${wal}${growth}`;
+  return `${time}, ${formatBytes(walBytes)} of WAL${growth}`;
 }

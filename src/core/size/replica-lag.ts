@@ -1,4 +1,4 @@
-import { formatBytes } from '../plan/estimate.ts';
+import { formatBytes } from '../values/numbers.ts';
 
 /** A replica, as the primary server sees it. */
 export interface Replica {

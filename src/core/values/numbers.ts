@@ -17,3 +17,18 @@ export function rowsAre(count: number, what: string): string {
 export function rowsLeft(count: number): string {
   return rowsAre(count, 'left');
 }
+
+const units = ['kB', 'MB', 'GB', 'TB'] as const;
+
+/** Bytes for people: "640 bytes", "1.5 kB", "12 GB". */
+export function formatBytes(bytes: number): string {
+  if (bytes < 1_000) return `${Math.round(bytes)} bytes`;
+  let value = bytes;
+  let unit = '';
+  for (const next of units) {
+    if (value < 1_000 && unit !== '') break;
+    value /= 1_000;
+    unit = next;
+  }
+  return `${value < 10 ? value.toFixed(1) : Math.round(value)} ${unit}`;
+}

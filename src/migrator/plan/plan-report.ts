@@ -1,13 +1,10 @@
 import os from 'node:os';
-import { type Estimate, estimateRun } from '../../core/plan/estimate.ts';
 import { usualLanes } from '../../core/size/lanes.ts';
-import type { Observed } from '../../core/plan/plan-warnings.ts';
 import { planLines } from '../../core/plan/query-plan.ts';
 import { rowBytesOf } from '../../core/size/survey.ts';
 import type { RunEnvironment } from '../../run/context/environment.ts';
 import type { Example } from '../../run/chunk/row-snapshots.ts';
 import type { Plan } from '../../run/analyze/plan.ts';
-import type { Back, Twice } from '../../run/dry-run/rerun-checks.ts';
 import type { Outlook, Sample } from '../../run/dry-run/sample.ts';
 import { type TableWrites, isPartOf } from '../../run/analyze/side-effects.ts';
 
@@ -51,6 +48,18 @@ export interface MigrationPlan {
   } | null;
 }
 
+/** What a run will take, by what its sample took. */
+export interface Estimate {
+  /** Seconds with one chunk at a time, as the sample was measured. */
+  readonly secondsAtMost: number;
+  /** Seconds if all lanes of all workers of this host ran at the sample's speed side by side. */
+  readonly secondsAtLeast: number;
+  /** Bytes of write-ahead log. */
+  readonly walBytes: number;
+  /** Bytes by which the table grows at most until vacuum has made room: one more version of every row; null: not known. */
+  readonly tableBytes: number | null;
+}
+
 /** What running a few chunks and rolling them back has shown. */
 export interface SampleReport {
   readonly rows: number;
@@ -64,8 +73,6 @@ export interface SampleReport {
   readonly changedColumns: readonly string[];
   /** Values are cut to their beginning. */
   readonly examples: readonly Example[];
-  readonly twice: Twice;
-  readonly down: Back;
   /** Connections of the migration's own to the same server: what it writes there is not rolled back. */
   readonly ownConnections: number;
   readonly chunks: number;
@@ -94,23 +101,21 @@ export function waits({ locks, older }: Outlook): readonly string[] {
 }
 
 /** What a sample has shown, in the form in which it is printed. */
-export function reportOf({ proof, pace }: Sample): SampleReport {
+export function reportOf({ rate, ...sample }: Sample): SampleReport {
   return {
-    rows: proof.rows,
-    statements: proof.statements.map(({ sql, times, plan }) => ({
+    rows: sample.rows,
+    statements: sample.statements.map(({ sql, times, plan }) => ({
       sql,
       times,
       plan: plan === null ? [] : planLines(plan),
     })),
-    writes: proof.writes.map(({ oid: _oid, ancestors: _ancestors, ...written }) => written),
-    changedColumns: proof.changed,
-    examples: proof.examples,
-    twice: proof.twice,
-    down: proof.down,
-    ownConnections: proof.ownConnections,
-    chunks: pace?.chunks ?? 0,
-    rowsPerSecond: pace === null ? null : Math.round(pace.rowsPerSecond),
-    walBytesPerRow: pace === null ? null : Math.round(pace.walBytesPerRow),
+    writes: sample.writes.map(({ oid: _oid, ancestors: _ancestors, ...written }) => written),
+    changedColumns: sample.changed,
+    examples: sample.examples,
+    ownConnections: sample.ownConnections,
+    chunks: rate?.chunks ?? 0,
+    rowsPerSecond: rate === null ? null : Math.round(rate.rowsPerSecond),
+    walBytesPerRow: rate === null ? null : Math.round(rate.walBytesPerRow),
   };
 }
 
@@ -119,58 +124,25 @@ const blockBytes = 8_192;
 
 /** What the whole run will take, by its sample; null where no chunk was measured, or its rows are not known. */
 export function estimateOf(
-  { proof, pace }: Sample,
+  { writes, rate, rows: sampled }: Sample,
   rows: number | null,
   { tuning }: RunEnvironment,
   { base, stored }: Plan,
 ): Estimate | null {
-  if (pace === null || rows === null) return null;
-  const own = proof.writes.filter((one) => isPartOf(one, base));
+  if (rate === null || rows === null) return null;
+  const own = writes.filter((one) => isPartOf(one, base));
   const versions = own.reduce((sum, { inserted, updated }) => sum + inserted + updated, 0);
   // What is stored out of line is written again only where it changes, and then stands in the log.
   const inLine = rowBytesOf({ ...base, bytes: base.blocks * blockBytes }, stored.survey);
   const most = rowBytesOf(base, stored.survey);
-  return estimateRun({
-    rows,
-    rowsPerSecond: pace.rowsPerSecond,
-    walBytesPerRow: pace.walBytesPerRow,
-    rowBytes: Math.min(most, inLine + pace.walBytesPerRow),
-    versionsPerRow: versions / proof.rows,
-    // More chunks at once than this only wait for each other.
-    lanes: Math.min(tuning.workers * (tuning.lanes ?? usualLanes), 2 * os.availableParallelism()),
-  });
-}
-
-/** What a sample has shown, as far as it may be a reason for a warning. */
-export function observed(
-  { base, stored }: Plan,
-  matching: number | null,
-  { proof, halves, largeTables, unanalyzed }: Sample,
-): Observed {
-  const own = proof.writes.filter((one) => isPartOf(one, base));
-  const { triggers, foreignKeys, indexes } = proof.consequences;
+  const rowBytes = Math.min(most, inLine + rate.walBytesPerRow);
+  // More chunks at once than this only wait for each other.
+  const lanes = Math.min(tuning.workers * (tuning.lanes ?? usualLanes), 2 * os.availableParallelism());
+  const seconds = rate.rowsPerSecond > 0 ? rows / rate.rowsPerSecond : 0;
   return {
-    table: base.name,
-    tableRows: stored.survey?.rows ?? null,
-    unanalyzed,
-    key: base.key.map(({ name }) => name),
-    matching,
-    largeTables,
-    sampledRows: proof.rows,
-    statements: proof.statements,
-    changed: proof.changed,
-    written: proof.writes.reduce(
-      (sum, { inserted, updated, deleted }) => sum + inserted + updated + deleted,
-      0,
-    ),
-    updated: own.reduce((sum, { updated }) => sum + updated, 0),
-    missing: proof.missing,
-    hot: own.reduce((sum, { hot }) => sum + hot, 0),
-    indexes,
-    triggers,
-    foreignKeys,
-    locks: proof.locks,
-    ownConnections: proof.ownConnections,
-    parted: halves.kind === 'same' ? null : halves.columns,
+    secondsAtMost: seconds,
+    secondsAtLeast: seconds / Math.max(1, lanes),
+    walBytes: Math.round(rows * rate.walBytesPerRow),
+    tableBytes: rowBytes > 0 ? Math.round((rows * rowBytes * versions) / sampled) : null,
   };
 }

@@ -1,9 +1,7 @@
 import type { Control } from '../../cluster/worker/control.ts';
 import { workOn } from '../../cluster/process/own-process.ts';
 import type { Config } from '../../config/config.ts';
-import { adviseOrder } from '../../core/plan/order-advice.ts';
 import { withoutName } from '../../core/values/names.ts';
-import { warningsOf } from '../../core/plan/plan-warnings.ts';
 import { UmzugClusterError } from '../../errors.ts';
 import { failureFacts } from '../../ledger/run/quarantine.ts';
 import type { Run } from '../../ledger/run/rows.ts';
@@ -15,7 +13,7 @@ import { isSpent, refuseOtherFile, refuseOtherPlan, revertingError } from '../..
 import { type RunEnvironment, makeEnvironment, readServer } from '../../run/context/environment.ts';
 import { type Plan, planStep } from '../../run/analyze/plan.ts';
 import { type Sample, lookAhead, takeSample } from '../../run/dry-run/sample.ts';
-import { readStorage } from '../../run/dry-run/storage.ts';
+import { adviseOrder } from '../../run/dry-run/order-advice.ts';
 import { type DataMigration, stepOf } from '../../run/context/step.ts';
 import { checkOrder } from '../pending/checks.ts';
 import { recordedElsewhere, recordedError } from '../pending/other-tools.ts';
@@ -25,10 +23,10 @@ import {
   type PlanReport,
   type PlannedRows,
   estimateOf,
-  observed,
   reportOf,
   waits,
 } from './plan-report.ts';
+import { warningsOf } from './warnings.ts';
 import type { LedgerState } from '../pending/state.ts';
 import { unknownName } from '../pending/umzug.ts';
 
@@ -148,24 +146,24 @@ async function planData(
     warnings: plan.warnings,
   });
   const live = hasLedger ? await liveRun(control, env, migration, plan) : null;
-  const back = await planBack(control, env, migration);
   const outlook = await control.use((session) => lookAhead(session, env, plan, live));
-  const first = [...plan.warnings, ...back.warnings, ...waits(outlook)];
+  const back = await warningsOfDown(control, env, migration);
+  const first = [...plan.warnings, ...back, ...waits(outlook)];
   const expected = rowsOf(outlook.rows, outlook.isCounted, outlook.why);
   learn({ rows: expected, isBegun: live !== null, warnings: first });
-  const plans = { up: plan, down: back.plan };
-  const sample = await control.use((session) => takeSample(session, env, migration, plans, outlook));
+  const sample = await control.use((session) => takeSample(session, env, migration, plan, outlook));
   // From the beginning of the table to its end, none was found; of a half-done run not all parts were searched.
   const isSearched = live === null || outlook.places.length === 1;
   if (sample === null) return learn(isSearched ? { rows: rowsOf(0, true) } : {});
   // Where the sample has met them all, they are counted.
-  const isAll = sample.proof.isAll && isSearched;
-  const rows = isAll ? sample.proof.rows : outlook.rows;
+  const isAll = sample.isAll && isSearched;
+  const rows = isAll ? sample.rows : outlook.rows;
+  const matching = rows ?? survey?.found?.at(-1) ?? null;
   learn({
     rows: isAll ? rowsOf(rows, true) : expected,
     sample: reportOf(sample),
     estimate: estimateOf(sample, rows, env, plan),
-    warnings: [...first, ...warningsOf(observed(plan, rows ?? survey?.found?.at(-1) ?? null, sample))],
+    warnings: [...first, ...warningsOf({ ...sample, base, tableRows: survey?.rows ?? null, matching })],
     advice: live === null ? await adviceOf(control, env, migration, plan, { sample, rows }) : [],
   });
 }
@@ -177,13 +175,10 @@ async function adviceOf(
   { base, hasPlaces }: Plan,
   { sample, rows }: { readonly sample: Sample; readonly rows: number | null },
 ): Promise<readonly string[]> {
-  const drains = sample.proof.twice.kind === 'drained';
-  if (!hasPlaces || !drains || rows === null || options.order === 'physical') return [];
-  const storage = await control.use((session) =>
-    withTransaction(session, env.pinned, () => readStorage(session, base), beginReadOnly),
+  if (!hasPlaces || !sample.drains || rows === null || options.order === 'physical') return [];
+  const advice = await control.use((session) =>
+    withTransaction(session, env.pinned, () => adviseOrder(session, base, rows), beginReadOnly),
   );
-  const visit = { table: base.name, column: base.key[0]?.name ?? '', matching: rows };
-  const advice = adviseOrder(visit, storage);
   return advice === null ? [] : [advice];
 }
 
@@ -209,19 +204,19 @@ async function liveRun(
   return run;
 }
 
-/** What `down` means; that it cannot work is no reason not to plan `up`, but one to say so. */
-async function planBack(
+/** That `down` cannot work is no reason not to plan `up`, but one to say so. */
+async function warningsOfDown(
   control: Control,
   env: RunEnvironment,
   migration: DataMigration,
-): Promise<{ readonly plan: Plan | null; readonly warnings: readonly string[] }> {
-  if (migration.down === null) return { plan: null, warnings: [] };
+): Promise<readonly string[]> {
+  if (migration.down === null) return [];
   try {
-    const step = stepOf(migration, 'down');
-    return { plan: await control.use((session) => planStep(session, env, migration, step)), warnings: [] };
+    await control.use((session) => planStep(session, env, migration, stepOf(migration, 'down')));
+    return [];
   } catch (error) {
     if (!(error instanceof UmzugClusterError) || error.code !== 'SELECT_REFUSED') throw error;
     const why = withoutName(withoutName(error.message, migration.name), migration.path);
-    return { plan: null, warnings: [`down would be refused: ${why}`] };
+    return [`down would be refused: ${why}`];
   }
 }

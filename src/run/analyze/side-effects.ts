@@ -58,7 +58,7 @@ export function writesBetween(
 }
 
 /** Whether a written table is the base table, or a partition of it. */
-export function isPartOf({ oid, ancestors }: TableWrites, base: BaseTable): boolean {
+export function isPartOf({ oid, ancestors }: TableWrites, base: Pick<BaseTable, 'oid'>): boolean {
   return oid === base.oid || ancestors.includes(base.oid);
 }
 
@@ -95,9 +95,8 @@ export async function foreignLocks(session: Session, base: BaseTable): Promise<r
 
 /** What a change of these columns brings about besides. */
 export interface Consequences {
-  /** `note_write (after update, each row)`. */
+  /** Triggers that fire, and foreign keys that are checked. */
   readonly triggers: readonly string[];
-  /** Foreign keys that are checked: `orders_person_fkey`. */
   readonly foreignKeys: readonly string[];
   /** Indexes that hold a changed column: every changed row gets a new entry in all indexes. */
   readonly indexes: readonly string[];
@@ -110,86 +109,43 @@ export async function consequencesOf(
   changed: readonly string[],
   writes: readonly TableWrites[],
 ): Promise<Consequences> {
-  const [triggers, foreignKeys, indexes] = [
-    await firedTriggers(session, base, changed, writes),
-    await checkedKeys(session, base, changed, writes),
-    await touchedIndexes(session, base, changed),
-  ];
-  return { triggers, foreignKeys, indexes };
+  const fired = await firedTriggers(session, base, changed, writes);
+  const names = (isKey: boolean): readonly string[] =>
+    fired.filter((row) => row['is_key'] === isKey).map((row) => String(row['name']));
+  const indexes = await touchedIndexes(session, base, changed);
+  return { triggers: names(false), foreignKeys: names(true), indexes };
 }
 
-const inserts = 4;
-const deletes = 8;
-const updates = 16;
-
+/** Foreign keys are triggers too; which columns of other tables than the base were changed is not known. */
 async function firedTriggers(
   session: Session,
   base: BaseTable,
   changed: readonly string[],
   writes: readonly TableWrites[],
-): Promise<readonly string[]> {
+): Promise<readonly Readonly<Record<string, unknown>>[]> {
   const { rows } = await session.query(
-    `select t.tgrelid::text as oid, c.relname::text as table, t.tgname::text as name, t.tgtype as type,
-            array(select a.attname::text from pg_catalog.pg_attribute as a
-                  where a.attrelid = t.tgrelid and a.attnum = any (t.tgattr::int2[])) as columns
-     from pg_catalog.pg_trigger as t
-     join pg_catalog.pg_class as c on c.oid = t.tgrelid
-     where t.tgrelid = any ($1::oid[]) and not t.tgisinternal and t.tgenabled in ('O', 'A')
-     order by 2, 3`,
-    [writes.map(({ oid }) => oid)],
-  );
-  const found = rows.flatMap((row) => {
-    const done = writes.find(({ oid }) => oid === row['oid']);
-    const type = Number(row['type']);
-    const columns = row['columns'] as readonly string[];
-    const isOfBase = done !== undefined && isPartOf(done, base);
-    const isOfOthers = isOfBase && columns.length > 0 && !columns.some((one) => changed.includes(one));
-    const events = [
-      done !== undefined && done.inserted > 0 && (type & inserts) !== 0 ? ['insert'] : [],
-      done !== undefined && done.updated > 0 && (type & updates) !== 0 && !isOfOthers ? ['update'] : [],
-      done !== undefined && done.deleted > 0 && (type & deletes) !== 0 ? ['delete'] : [],
-    ].flat();
-    if (events.length === 0) return [];
-    const when = (type & 2) === 0 ? 'after' : 'before';
-    const each = (type & 1) === 0 ? 'each statement' : 'each row';
-    return [
-      `${String(row['name'])} on ${isOfBase ? base.name : String(row['table'])} (${when} ${events.join(' or ')}, ${each})`,
-    ];
-  });
-  return [...new Set(found)];
-}
-
-async function checkedKeys(
-  session: Session,
-  base: BaseTable,
-  changed: readonly string[],
-  writes: readonly TableWrites[],
-): Promise<readonly string[]> {
-  const { rows } = await session.query(
-    `select k.conname::text as name, k.conrelid::text as own, k.confrelid::text as other,
-            array(select a.attname::text from pg_catalog.pg_attribute as a
-                  where a.attrelid = k.conrelid and a.attnum = any (k.conkey)) as own_columns,
-            array(select a.attname::text from pg_catalog.pg_attribute as a
-                  where a.attrelid = k.confrelid and a.attnum = any (k.confkey)) as other_columns
-     from pg_catalog.pg_constraint as k
-     where k.contype = 'f' and (k.conrelid = any ($1::oid[]) or k.confrelid = any ($1::oid[]))
+    `select distinct coalesce(k.conname, t.tgname)::text as name, k.oid is not null as is_key
+     from unnest($1::oid[], $2::bool[], $3::int4[], $4::int4[]) as w (oid, is_base, events, updates)
+     join pg_catalog.pg_trigger as t on t.tgrelid = w.oid and t.tgenabled in ('O', 'A')
+     left join pg_catalog.pg_constraint as k on k.oid = t.tgconstraint and k.contype = 'f'
+     cross join lateral (select case when k.oid is null then t.tgattr::int2[]
+                                     when k.conrelid = w.oid then k.conkey else k.confkey end as nos) as c
+     where (k.oid is not null or not t.tgisinternal)
+       and (t.tgtype & w.events <> 0 or t.tgtype & w.updates <> 0 and case
+         when not w.is_base or c.nos = '{}' then k.oid is null
+         else exists (select from pg_catalog.pg_attribute as a
+                      where a.attrelid = w.oid and a.attnum = any (c.nos) and a.attname = any ($5::text[])) end)
      order by 1`,
-    [writes.map(({ oid }) => oid)],
+    [
+      writes.map(({ oid }) => oid),
+      writes.map((one) => isPartOf(one, base)),
+      // As in pg_trigger.tgtype.
+      writes.map(({ inserted, deleted }) => (inserted > 0 ? 4 : 0) + (deleted > 0 ? 8 : 0)),
+      writes.map(({ updated }) => (updated > 0 ? 16 : 0)),
+      changed,
+    ],
   );
-  const parts = new Set([base.oid, ...writes.filter((one) => isPartOf(one, base)).map(({ oid }) => oid)]);
-  const isChanged = (oid: unknown, columns: unknown): boolean =>
-    parts.has(String(oid)) && (columns as readonly string[]).some((column) => changed.includes(column));
-  const found = rows.filter((row) => {
-    const own = writes.find(({ oid }) => oid === row['own']);
-    const other = writes.find(({ oid }) => oid === row['other']);
-    return (
-      (own?.inserted ?? 0) > 0 ||
-      (other?.deleted ?? 0) > 0 ||
-      isChanged(row['own'], row['own_columns']) ||
-      isChanged(row['other'], row['other_columns'])
-    );
-  });
-  return [...new Set(found.map((row) => String(row['name'])))];
+  return rows;
 }
 
 async function touchedIndexes(

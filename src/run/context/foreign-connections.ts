@@ -31,7 +31,7 @@ function socketsOf(): readonly Socket[] {
 }
 
 /** Processes of the server that wait for a lock of process `pid`. */
-export async function waitingFor(
+async function waitingFor(
   session: Session,
   pid: number,
 ): Promise<readonly { readonly pid: number; readonly port: number | null }[]> {
@@ -67,14 +67,26 @@ export async function refuseSelfWait(
   while (await pause()) {
     const own = session.isIdle ? await waitingBeside(session, env) : null;
     looks = own === null ? 0 : looks + 1;
-    if (own !== null && (isSample || looks === looksInRun)) {
-      throw wroteOutside(
-        name,
-        `process ${own} of the server, a connection of this process, waits for its chunk`,
-      );
-    }
+    if (own !== null && (isSample || looks === looksInRun)) throw waitsOutside(name, own);
   }
   return await new Promise<never>(() => undefined);
+}
+
+/** Throws where a connection beside `session` waits for what it has locked. */
+export async function refuseWaitingBeside(
+  session: Session,
+  env: RunEnvironment,
+  name: string,
+): Promise<void> {
+  const own = await waitingBeside(session, env);
+  if (own !== null) throw waitsOutside(name, own);
+}
+
+function waitsOutside(name: string, pid: number): Error {
+  return wroteOutside(
+    name,
+    `process ${pid} of the server, a connection of this process, waits for its chunk`,
+  );
 }
 
 /** The server's process of a connection beside `session` that waits for it; null: none does, or nobody knows. */

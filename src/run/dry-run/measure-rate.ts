@@ -2,13 +2,11 @@ import { firstChunkSize, nextChunkSize } from '../../core/size/chunk-size.ts';
 import { rowBytesOf } from '../../core/size/survey.ts';
 import type { Session } from '../../postgres/session.ts';
 import type { ChunkWork } from '../context/chunk-work.ts';
-import { rolledBack } from './rolled-back.ts';
-import { type Place, applied } from './sample-chunk.ts';
+import { type Place, applied, rolledBack } from './sample-chunk.ts';
 
 /** How fast chunks were, one at a time, in this process, without their commits. */
-export interface Pace {
+export interface Rate {
   readonly chunks: number;
-  readonly rows: number;
   readonly rowsPerSecond: number;
   /** Bytes of write-ahead log a row, of the whole server in that time: at most so many. */
   readonly walBytesPerRow: number;
@@ -28,67 +26,69 @@ const mostChunks = 4;
 const mostOfTable = 0.05;
 
 /**
- * Runs a few chunks of a run of about `rows` rows as it would, the size adapting, each rolled back. Null where none had rows. A first chunk
- * warms the caches and the compiler: where there is another, it does not count.
+ * Runs a few chunks of a run of about `rows` rows as it would, the size adapting, each rolled back. Null where none had
+ * rows. A first chunk warms the caches and the compiler: where there is another, it does not count.
  */
-export async function measurePace(
+export async function measureRate(
   session: Session,
   work: ChunkWork,
   places: readonly Place[],
   rows: number,
-): Promise<Pace | null> {
+): Promise<Rate | null> {
   const { env, migration, run } = work;
+  const { maxRows } = env.tuning;
+  const targetMs = migration.options.targetMs ?? env.tuning.targetMs;
   const fixed = migration.options.chunkSize ?? env.tuning.chunkSize;
   let size = fixed ?? firstChunkSize(rowBytesOf(run.plan.base, run.plan.survey), env.tuning.maxBytes);
   const measures: Measure[] = [];
-  let tried = 0;
   const startedAt = performance.now();
   for (let index = 0; index < mostChunks; index += 1) {
     const place = places[index % places.length];
     if (place === undefined || performance.now() - startedAt > budgetMs) break;
-    const limit = size;
-    const measure = await rolledBack(session, env, ({ signal }) =>
-      measured(session, () => applied(session, work, place, { limit, signal }).then(({ rows }) => rows)),
-    );
+    const measure = await measureChunk(session, work, place, size);
     if (measure.rows === 0) continue;
     measures.push(measure);
-    tried += measure.rows;
-    if (measures.length > 1 && tried > rows * mostOfTable) break;
-    const targetMs = migration.options.targetMs ?? env.tuning.targetMs;
-    const { maxRows } = env.tuning;
-    size =
-      fixed ??
-      nextChunkSize({ current: limit, rows: measure.rows, durationMs: measure.ms, targetMs, maxRows });
+    if (measures.length > 1 && total(measures).rows > rows * mostOfTable) break;
+    const { rows: taken, ms: durationMs } = measure;
+    size = fixed ?? nextChunkSize({ current: size, rows: taken, durationMs, targetMs, maxRows });
   }
-  return paceOf(measures.length > 1 ? measures.slice(1) : measures);
-}
-
-async function measured(session: Session, work: () => Promise<number>): Promise<Measure> {
-  const { rows: before } = await session.query('select pg_catalog.pg_current_wal_insert_lsn()::text as at');
-  const startedAt = performance.now();
-  const rows = await work();
-  const ms = performance.now() - startedAt;
-  const { rows: written } = await session.query(
-    'select pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_insert_lsn(), $1::pg_catalog.pg_lsn)::float8 as bytes',
-    [before[0]?.['at']],
-  );
-  return { rows, ms, walBytes: Number(written[0]?.['bytes']) };
-}
-
-function paceOf(measures: readonly Measure[]): Pace | null {
-  const sum = (of: (measure: Measure) => number): number =>
-    measures.reduce((total, measure) => total + of(measure), 0);
-  const rows = sum((measure) => measure.rows);
-  if (rows === 0) return null;
+  const counted = measures.length > 1 ? measures.slice(1) : measures;
+  const sum = total(counted);
+  if (sum.rows === 0) return null;
   return {
-    chunks: measures.length,
-    rows,
-    rowsPerSecond:
-      (rows * 1_000) /
-      Math.max(
-        1,
-        sum(({ ms }) => ms),
-      ),
-    walBytesPerRow: sum(({ walBytes }) => walBytes) / rows,
+    chunks: counted.length,
+    rowsPerSecond: (sum.rows * 1_000) / Math.max(1, sum.ms),
+    walBytesPerRow: sum.walBytes / sum.rows,
   };
+}
+
+function total(measures: readonly Measure[]): Measure {
+  return measures.reduce(
+    (sum, one) => ({
+      rows: sum.rows + one.rows,
+      ms: sum.ms + one.ms,
+      walBytes: sum.walBytes + one.walBytes,
+    }),
+    { rows: 0, ms: 0, walBytes: 0 },
+  );
+}
+
+async function measureChunk(
+  session: Session,
+  work: ChunkWork,
+  place: Place,
+  limit: number,
+): Promise<Measure> {
+  const wal = async (): Promise<number> => {
+    const { rows } = await session.query(
+      `select pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_insert_lsn(), '0/0')::float8 as bytes`,
+    );
+    return Number(rows[0]?.['bytes']);
+  };
+  return await rolledBack(session, work.env, async (signal) => {
+    const [walBefore, startedAt] = [await wal(), performance.now()];
+    const { rows } = await applied(session, work, place, { limit, signal });
+    const ms = performance.now() - startedAt;
+    return { rows, ms, walBytes: (await wal()) - walBefore };
+  });
 }

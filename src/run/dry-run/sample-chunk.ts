@@ -1,10 +1,13 @@
 import type { Key } from '../../ledger/run/rows.ts';
+import { forbidCommit } from '../../ledger/look/sample-guard.ts';
 import { guardDatabase } from '../../migration/handle/guard.ts';
 import type { Session } from '../../postgres/session.ts';
-import { inOrder, underAuthorPath } from '../../postgres/transaction.ts';
+import { beginWith, inOrder, rollback, underAuthorPath } from '../../postgres/transaction.ts';
 import { selectOfChunk } from '../analyze/author-select.ts';
 import { type ChunkWork, chunkContext } from '../context/chunk-work.ts';
 import { migrate } from '../chunk/migrate.ts';
+import { watchChunk } from '../chunk/watch.ts';
+import type { RunEnvironment } from '../context/environment.ts';
 import { pickAndLock } from '../chunk/lock-keys.ts';
 import { readWriteCounters } from '../chunk/write-counters.ts';
 
@@ -73,7 +76,31 @@ export function limitFor(work: ChunkWork, rows: number): number {
 // A set-based chunk counts the rows of the table: more than a place can have.
 const wholePlace = 1e9;
 
-/** Does `work` and takes it back. */
+/**
+ * Begins a transaction as a chunk does, does `work` in it within a chunk's ceiling, and rolls it back. Nobody can commit
+ * it. `work` is given a signal that aborts when it is given up.
+ */
+export async function rolledBack<T>(
+  session: Session,
+  env: RunEnvironment,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const watch = watchChunk(session, env.tuning.ceilingMs, { no: 1, signal: new AbortController().signal });
+  try {
+    await beginWith(session, env.pinned);
+    watch.opened();
+    await forbidCommit(session, env.names, env.ledgerSchema);
+    return await watch.race(work(watch.signal));
+  } catch (error) {
+    throw watch.reason() ?? error;
+  } finally {
+    watch.stop();
+    session.onStatement = null;
+    await rollback(session);
+  }
+}
+
+/** Does `work` and rolls it back. */
 export async function inSavepoint<T>(session: Session, work: () => Promise<T>): Promise<T> {
   await session.query('savepoint umzug_cluster_sample');
   try {

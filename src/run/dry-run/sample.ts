@@ -3,7 +3,7 @@ import { standingOf } from '../../core/progress/standing.ts';
 import { matchingOf, rowBytesOf, whyUnknown } from '../../core/size/survey.ts';
 import { openParts } from '../../ledger/run/open-ranges.ts';
 import { totals } from '../../ledger/run/ranges.ts';
-import type { Direction, Run } from '../../ledger/run/rows.ts';
+import type { Run } from '../../ledger/run/rows.ts';
 import type { BaseTable } from '../../migration/key/key.ts';
 import { olderTransactions } from '../../ledger/look/old-transactions.ts';
 import type { Session } from '../../postgres/session.ts';
@@ -11,9 +11,9 @@ import { beginReadOnly, inOrder, withTransaction } from '../../postgres/transact
 import { type ChunkWork, nothingLearnt, sampleRunId } from '../context/chunk-work.ts';
 import type { RunEnvironment } from '../context/environment.ts';
 import { makeLayout } from '../lifecycle/layout.ts';
-import { type Pace, measurePace } from './measure-rate.ts';
+import { type Rate, measureRate } from './measure-rate.ts';
 import type { Plan } from '../analyze/plan.ts';
-import { type Halves, compareHalves } from './halves.ts';
+import { compareHalves } from './halves.ts';
 import { type Proof, proveChunk } from './dry-run-chunk.ts';
 import type { Place } from './sample-chunk.ts';
 import { foreignLocks } from '../analyze/side-effects.ts';
@@ -35,11 +35,11 @@ export interface Outlook {
   readonly older: readonly { readonly pid: number | null; readonly ageSeconds: number | null }[];
 }
 
-/** A chunk that was run and rolled back, and the pace of a few more. */
-export interface Sample {
-  readonly proof: Proof;
-  readonly halves: Halves;
-  readonly pace: Pace | null;
+/** A chunk that was run and rolled back, and the rate of a few more. */
+export interface Sample extends Proof {
+  /** Columns that are not the same after two chunks as after one; empty: other rows are left; null: all is the same. */
+  readonly parted: readonly string[] | null;
+  readonly rate: Rate | null;
   /** Tables of its statements that a scan from beginning to end takes long. */
   readonly largeTables: readonly string[];
   /** Columns of its condition of which the planner has no statistics though there are many rows. */
@@ -49,7 +49,7 @@ export interface Sample {
 // One at the beginning of the table, the others further on: rows differ with their age.
 const mostPlaces = 3;
 
-// Enough rows to tell, few enough to compare all their columns, to change them twice and back.
+// Enough rows to tell, few enough to compare all their columns, whole and in halves.
 const provenRows = 100;
 
 /** Looks at a run from outside; reads only. `live`: its half-done run, if there is one. */
@@ -141,22 +141,21 @@ export async function takeSample(
   session: Session,
   env: RunEnvironment,
   migration: DataMigration,
-  plans: { readonly up: Plan; readonly down: Plan | null },
+  plan: Plan,
   { places, rows }: Outlook,
 ): Promise<Sample | null> {
-  const work = workFor(env, migration, 'up', plans.up);
-  const down = plans.down === null ? null : workFor(env, migration, 'down', plans.down);
-  const rowBytes = rowBytesOf(plans.up.base, plans.up.stored.survey);
+  const work = workFor(env, migration, plan);
+  const { base, survey } = plan.stored;
+  const rowBytes = rowBytesOf(plan.base, survey);
   const most = rowBytes > 0 ? Math.floor(env.tuning.maxBytes / rowBytes) : provenRows;
   const limit = Math.max(1, Math.min(provenRows, migration.options.chunkSize ?? provenRows, most));
   for (const place of places) {
-    const proof = await proveChunk(session, work, down, place, limit);
+    const proof = await proveChunk(session, work, place, limit);
     if (proof === null) continue;
-    const halves = await compareHalves(session, work, place, proof.rows);
-    const pace = await measurePace(session, work, places, rows ?? 0);
+    const parted = await compareHalves(session, work, place, proof.rows);
+    const rate = await measureRate(session, work, places, rows ?? 0);
     const nodes = proof.statements.flatMap(({ plan }) => (plan === null ? [] : nodesOf(plan)));
     const tables = nodes.flatMap(({ table }) => (table === null ? [] : [table]));
-    const { base, survey } = plans.up.stored;
     const isLarge = (survey?.rows ?? 0) >= largeTableRows;
     const [large, columns] = await withTransaction(
       session,
@@ -165,8 +164,8 @@ export async function takeSample(
       beginReadOnly,
     );
     const largeTables = isLarge ? [...large, base.name] : large;
-    const unanalyzed = columns.filter((column) => plans.up.asked.includes(column));
-    return { proof, halves, pace, largeTables, unanalyzed };
+    const unanalyzed = columns.filter((column) => plan.asked.includes(column));
+    return { ...proof, parted, rate, largeTables, unanalyzed };
   }
   return null;
 }
@@ -178,17 +177,17 @@ const silent = {
   error: () => undefined,
 };
 
-function workFor(env: RunEnvironment, migration: DataMigration, direction: Direction, plan: Plan): ChunkWork {
+function workFor(env: RunEnvironment, migration: DataMigration, plan: Plan): ChunkWork {
   return {
     env,
     migration,
-    step: stepOf(migration, direction),
+    step: stepOf(migration, 'up'),
     logger: silent,
     ...nothingLearnt(),
     run: {
       id: sampleRunId,
       name: migration.name,
-      direction,
+      direction: 'up',
       state: 'running',
       epoch: 1,
       reverts: null,

@@ -1,34 +1,16 @@
-import { counted } from '../values/numbers.ts';
-import { type PlanNode, nodesOf, sorts, wholeScans } from './query-plan.ts';
+import { counted } from '../../core/values/numbers.ts';
+import { nodesOf, sorts, wholeScans } from '../../core/plan/query-plan.ts';
+import type { Sample } from '../../run/dry-run/sample.ts';
+import { isPartOf } from '../../run/analyze/side-effects.ts';
+import type { BaseTable } from '../../migration/key/key.ts';
 
 /** What a sample has shown, as far as it may be a reason to worry. */
-export interface Observed {
-  /** The table, without its schema, and its rows; null: not known. */
-  readonly table: string;
+export interface Observed extends Omit<Sample, 'isAll' | 'drains' | 'examples' | 'rate'> {
+  readonly base: Pick<BaseTable, 'oid' | 'name' | 'key'>;
+  /** Rows of the table; null: not known. */
   readonly tableRows: number | null;
-  /** Columns that the search for rows goes by, of which the planner has no statistics. */
-  readonly unanalyzed: readonly string[];
-  readonly key: readonly string[];
   /** Rows that match; 0: none of those that were looked at; null: not known. */
   readonly matching: number | null;
-  readonly largeTables: readonly string[];
-  readonly sampledRows: number;
-  /** The statements of a chunk; the first finds its rows. */
-  readonly statements: readonly { readonly times: number; readonly plan: PlanNode | null }[];
-  readonly changed: readonly string[];
-  /** Rows that were written, in all tables, and updates of the table's rows: all, and those without index entries. */
-  readonly written: number;
-  /** Rows that updateRows was given and did not find. */
-  readonly missing: number;
-  readonly updated: number;
-  readonly hot: number;
-  readonly indexes: readonly string[];
-  readonly triggers: readonly string[];
-  readonly foreignKeys: readonly string[];
-  readonly locks: readonly string[];
-  readonly ownConnections: number;
-  /** Columns that are not the same after two chunks as after one; empty: other rows are left; null: all is the same. */
-  readonly parted: readonly string[] | null;
 }
 
 /** Reasons to think twice, in words. */
@@ -37,7 +19,7 @@ export function warningsOf(seen: Observed): readonly string[] {
     ...aboutHalves(seen),
     ...aboutReading(seen),
     ...aboutWriting(seen),
-    ...seen.triggers.map((trigger) => `trigger ${trigger} fires in every chunk`),
+    ...(seen.triggers.length === 0 ? [] : [`triggers fire in every chunk: ${seen.triggers.join(', ')}`]),
     ...(seen.foreignKeys.length === 0
       ? []
       : [`foreign keys are checked for every row: ${seen.foreignKeys.join(', ')}`]),
@@ -50,11 +32,11 @@ export function warningsOf(seen: Observed): readonly string[] {
   ];
 }
 
-function aboutHalves({ parted, table }: Observed): string[] {
+function aboutHalves({ parted, base }: Observed): string[] {
   if (parted === null) return [];
   const what =
     parted.length === 0
-      ? `rows that are left in "${table}"`
+      ? `rows that are left in "${base.name}"`
       : `${parted.length === 1 ? 'column' : 'columns'} ${parted.map((column) => `"${column}"`).join(', ')}`;
   return [
     `the same rows give another result in two chunks than in one: ${what}; select or update reads rows that update changes, or update counts within its chunk: see "Numbers and ranks" in docs/writing-migrations.md`,
@@ -65,9 +47,10 @@ function aboutHalves({ parted, table }: Observed): string[] {
 const sparse = 0.01;
 
 function aboutReading(seen: Observed): string[] {
-  const { statements, table, tableRows, key, matching, largeTables, unanalyzed } = seen;
+  const { statements, base, tableRows, matching, largeTables, unanalyzed } = seen;
+  const table = base.name;
   const reading = statements[0]?.plan ?? null;
-  const order = key.join(', ');
+  const order = base.key.map(({ name }) => name).join(', ');
   const warnings: string[] = [];
   if (unanalyzed.length > 0) {
     const columns = unanalyzed.map((column) => `"${column}"`).join(', ');
@@ -107,22 +90,23 @@ function aboutWriting(seen: Observed): string[] {
   const warnings: string[] = [];
   const [, ...others] = seen.statements;
   const sent = others.reduce((sum, { times }) => sum + times, 0);
-  if (seen.sampledRows >= tellingRows && sent >= seen.sampledRows) {
+  if (seen.rows >= tellingRows && sent >= seen.rows) {
     warnings.push(
       'update runs a statement for every row: updateRows writes a whole chunk in one, 10 to 50 times faster',
     );
   }
-  if (seen.written === 0 && seen.changed.length === 0)
+  if (seen.writes.length === 0 && seen.changed.length === 0)
     warnings.push(
-      `${counted(seen.sampledRows, 'row')} passed to update, 0 changed: it has written nothing in this database`,
+      `${counted(seen.rows, 'row')} passed to update, 0 changed: it has written nothing in this database`,
     );
   if (seen.missing > 0)
     warnings.push(
       `updateRows did not find ${counted(seen.missing, 'row')} that it was given: compare the values of its key, or set allowMissing: true`,
     );
-  if (seen.updated > seen.hot && seen.indexes.length > 0) {
+  const own = seen.writes.filter((one) => isPartOf(one, seen.base));
+  if (own.some(({ updated, hot }) => updated > hot) && seen.indexes.length > 0) {
     warnings.push(
-      `every change makes new entries in all indexes of "${seen.table}" (no HOT update), since ${seen.indexes.join(', ')} ${seen.indexes.length === 1 ? 'holds' : 'hold'} a changed column`,
+      `every change makes new entries in all indexes of "${seen.base.name}" (no HOT update), since ${seen.indexes.join(', ')} ${seen.indexes.length === 1 ? 'holds' : 'hold'} a changed column`,
     );
   }
   return warnings;
