@@ -41,6 +41,9 @@ export function ledgerNames(schema: string): LedgerNames {
 
 const list = (values: readonly string[]): string => values.map((value) => `'${value}'`).join(', ');
 
+/** The states of a run that has begun and not ended, as a list of SQL. */
+export const live = list(liveStates);
+
 function ddl(names: LedgerNames): string {
   return `
 create table ${names.meta} (
@@ -69,7 +72,7 @@ create table ${names.runs} (
   finished_at timestamptz,
   check ((direction = 'down') = (reverts is not null))
 );
-create unique index runs_one_live on ${names.runs} (name, direction) where state in (${list(liveStates)});
+create unique index runs_one_live on ${names.runs} (name, direction) where state in (${live});
 create table ${names.controls} (
   run_id bigint primary key references ${names.runs} (id),
   overrides jsonb not null default '{}' check (jsonb_typeof(overrides) = 'object'),

@@ -3,8 +3,6 @@ import type { Control } from '../cluster/worker/control.ts';
 import { workOn } from '../cluster/process/own-process.ts';
 import type { Primary } from '../cluster/primary/primary.ts';
 import { UmzugClusterError, fail } from '../errors.ts';
-import { isExecuted } from '../ledger/migrations.ts';
-import { totals } from '../ledger/run/ranges.ts';
 import type { Direction, Run } from '../ledger/run/rows.ts';
 import type { Logger } from '../logger.ts';
 import type { MigrationFile } from '../migration/file/folder.ts';
@@ -123,8 +121,8 @@ export function makeExecutor(input: ExecutorInput): Executor {
     },
     refuse: (session) =>
       direction === 'up'
-        ? refuseWithoutGround(session, env.names, name, found)
-        : refuseBuiltUpon(session, env.names, name, found),
+        ? refuseWithoutGround(env.ledger(session), name, found)
+        : refuseBuiltUpon(env.ledger(session), name, found),
   });
 
   const sayOnce = (migration: string): ((reason: string) => void) => {
@@ -168,7 +166,7 @@ export function makeExecutor(input: ExecutorInput): Executor {
   /** One that was run once more is executed still: `down` comes to the run before. */
   const takeAllBack = async (migration: DataMigration, done: Done): Promise<Done> => {
     const isLeft = (session: Session): Promise<boolean> =>
-      inOneTrip(session, env.pinned, () => isExecuted(session, env.names, migration.name));
+      inOneTrip(session, env.pinned, () => env.ledger(session).migrations.has(migration.name));
     if (done === nothingCounted || !(await control.use(isLeft))) return done;
     const { rows, chunks, retries } = await takeAllBack(migration, await runData(migration, 'down'));
     return {
@@ -221,7 +219,7 @@ export function makeExecutor(input: ExecutorInput): Executor {
         ? await registerUp(session, env, migration, plan, { ...turn, again, lift, others })
         : await registerDown(session, env, migration, plan, turn);
     if (run === null) return null;
-    const { rows } = await inOneTrip(session, env.pinned, () => totals(session, env.names, run.id));
+    const { rows } = await inOneTrip(session, env.pinned, () => env.ledger(session).ranges.totals(run.id));
     return { run, rowsBefore: rows };
   };
 

@@ -2,8 +2,6 @@ import { type Control, openControl } from '../cluster/worker/control.ts';
 import type { Config } from '../config/config.ts';
 import type { FileHashes } from '../core/values/file-drift.ts';
 import { fail } from '../errors.ts';
-import { acceptFiles, forgetExecuted, recordBaseline } from '../ledger/migrations.ts';
-import { acceptTables, recreatedTables } from '../ledger/recreated.ts';
 import { ensureLedger } from '../ledger/schema.ts';
 import { type TurnOptions, takeTurn } from '../ledger/turn.ts';
 import { type MigrationFile, listMigrations } from '../migration/file/folder.ts';
@@ -50,19 +48,16 @@ export class LedgerAdmin {
   async repair(name?: string): Promise<readonly Changed[]> {
     const files = await listMigrations(this.#config.migrationsDir);
     return await this.#inTurn(async ({ session, env, state }) => {
+      const ledger = env.ledger(session);
       if (!state.exists) return [];
       if (name !== undefined && !state.live.includes(name)) requireExecuted(name, state);
       const executed = state.executed.filter((one) => name === undefined || one.name === name);
       const changed = await changedSince(files, executed);
-      const recreated = await recreatedTables(session, env.names, name);
-      await acceptTables(
-        session,
-        env.names,
-        recreated.map((one) => one.name),
-      );
+      const recreated = await ledger.migrations.recreatedTables(name);
+      await ledger.migrations.acceptTables(recreated.map((one) => one.name));
       for (const one of changed) {
         const file = files.find((candidate) => candidate.name === one.name);
-        if (file !== undefined) await acceptFiles(session, env.names, one.name, await hashesOfFile(file));
+        if (file !== undefined) await ledger.migrations.acceptFiles(one.name, await hashesOfFile(file));
       }
       return [...changed, ...recreated.map((one) => ({ name: one.name, files: `table ${one.table}` }))];
     });
@@ -93,7 +88,7 @@ export class LedgerAdmin {
       if (marked.length > 0) {
         await ensureLedger(session, env.ledgerSchema, turn);
         const facts = marked.map(async (file) => read.get(file.name) ?? (await factsOf(file, request)));
-        await recordBaseline(session, env.names, await Promise.all(facts));
+        await env.ledger(session).migrations.recordBaseline(await Promise.all(facts));
       }
       const present = new Set(files.map(({ name }) => name));
       return {
@@ -115,7 +110,7 @@ export class LedgerAdmin {
           hint: `revert it with: umzug-cluster down --name ${name}`,
         });
       }
-      for (const name of names) await forgetExecuted(session, env.names, name);
+      for (const name of names) await env.ledger(session).migrations.forget(name);
       return names;
     });
   }

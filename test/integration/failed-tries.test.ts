@@ -1,8 +1,5 @@
 import { afterAll, afterEach, beforeAll, expect, it, vi } from 'vitest';
-import { advance, own } from '../../src/ledger/run/chunks.ts';
-import { accountFor, recordFailure, stallsOf } from '../../src/ledger/run/quarantine.ts';
-import { claim, layOut, totals } from '../../src/ledger/run/ranges.ts';
-import { insertRun } from '../../src/ledger/run/runs.ts';
+import { Ledger } from '../../src/ledger/ledger.ts';
 import { ensureLedger, ledgerNames } from '../../src/ledger/schema.ts';
 import { Session } from '../../src/postgres/session.ts';
 import { createMigrator } from '../../src/application.ts';
@@ -19,10 +16,12 @@ const base = { oid: '0', schema: 'public', name: 't', key: [], blocks: 1, estima
 
 let database: TestDatabase;
 let session: Session;
+let ledger: Ledger;
 
 beforeAll(async () => {
   database = await createDatabase();
   session = await openSession();
+  ledger = new Ledger(session, names);
   await session.query('begin');
   const signal = AbortSignal.timeout(60_000);
   await ensureLedger(session, 'umzug_cluster', { waiting: () => undefined, signal });
@@ -42,7 +41,7 @@ async function openSession(): Promise<Session> {
 
 /** A run with one range, which worker `a` has taken up, and then worker `b`. */
 async function twiceTaken(name: string): Promise<string> {
-  const { id, epoch } = await insertRun(session, names, {
+  const { id, epoch } = await ledger.runs.insert({
     name,
     direction: 'up',
     reverts: null,
@@ -52,7 +51,7 @@ async function twiceTaken(name: string): Promise<string> {
     estimatedRows: 100,
     imports: {},
   });
-  await layOut(session, names, id, {
+  await ledger.ranges.layOut(id, {
     space: 'keys',
     stopKey: ['100'],
     bounds: [['100']],
@@ -61,7 +60,7 @@ async function twiceTaken(name: string): Promise<string> {
   for (const worker of ['a', 'b']) {
     // As if the one before had been at it for longer than a range stays its own.
     await session.query(`update ${names.ranges} set touched_at = '-infinity'`);
-    expect(await claim(session, names, { id, epoch }, worker, null)).toMatchObject({ kind: 'range' });
+    expect(await ledger.ranges.claim({ id, epoch }, worker, null)).toMatchObject({ kind: 'range' });
   }
   return id;
 }
@@ -79,22 +78,22 @@ const failure = { no: 1, error: 'x', maxRows: 25, waitMs: 60_000, transient: fal
 it('is accounted for, with fewer rows, while it stays with the worker that was quicker', async () => {
   const runId = await twiceTaken('quicker');
   expect(await rangeOf(runId)).toMatchObject({ worker: 'b', stalls: 2 });
-  await recordFailure(session, names, { ...failure, runId, worker: 'a', from: null });
+  await ledger.failures.record({ ...failure, runId, worker: 'a', from: null });
   expect(await rangeOf(runId)).toEqual({ worker: 'b', stalls: 1, attempts: 1, max_rows: 25 });
-  await recordFailure(session, names, { ...failure, runId, worker: 'a', maxRows: 50, from: null });
+  await ledger.failures.record({ ...failure, runId, worker: 'a', maxRows: 50, from: null });
   expect(await rangeOf(runId), 'fewer rows are known to be too many').toMatchObject({ max_rows: 25 });
-  await recordFailure(session, names, { ...failure, runId, worker: 'b', maxRows: 12, from: null });
+  await ledger.failures.record({ ...failure, runId, worker: 'b', maxRows: 12, from: null });
   expect(await rangeOf(runId)).toEqual({ worker: null, stalls: 0, attempts: 3, max_rows: 12 });
 });
 
 it('is counted once, by the word that goes with its rollback', async () => {
   const runId = await twiceTaken('accounted');
   const at = { runId, no: 1, cursor: null };
-  expect(await accountFor(session, names, at)).toBe(true);
+  expect(await ledger.failures.accountFor(at)).toBe(true);
   expect(await rangeOf(runId)).toEqual({ worker: 'b', stalls: 1, attempts: 1, max_rows: null });
-  await recordFailure(session, names, { ...failure, runId, worker: 'a', from: null, isAccounted: true });
+  await ledger.failures.record({ ...failure, runId, worker: 'a', from: null, isAccounted: true });
   expect(await rangeOf(runId)).toEqual({ worker: 'b', stalls: 1, attempts: 1, max_rows: 25 });
-  expect(await accountFor(session, names, { ...at, cursor: ['50'] }), 'from another cursor').toBe(false);
+  expect(await ledger.failures.accountFor({ ...at, cursor: ['50'] }), 'from another cursor').toBe(false);
 });
 
 it('is no death to whoever takes its range up while the word of it waits for the range', async () => {
@@ -103,10 +102,10 @@ it('is no death to whoever takes its range up while the word of it waits for the
   const [other, third] = opened;
   try {
     await session.query('begin');
-    await own(session, names, runId, 1, '00000000-0000-0000-0000-000000000002');
-    const told = accountFor(other, names, { runId, no: 1, cursor: null });
+    await ledger.chunks.lockRange(runId, 1, '00000000-0000-0000-0000-000000000002');
+    const told = new Ledger(other, names).failures.accountFor({ runId, no: 1, cursor: null });
     await until('the word of it waits', async () => (await waitingSessions(session.client)) === 1);
-    const counted = stallsOf(third, names, runId, 1);
+    const counted = new Ledger(third, names).failures.claimsOf(runId, 1);
     await until('the count waits, too', async () => (await waitingSessions(session.client)) === 2);
     await session.query('rollback');
     expect(await counted).toBe(1);
@@ -120,17 +119,17 @@ it('is nothing any more where the other one has made progress', async () => {
   const runId = await twiceTaken('progress');
   const token = '00000000-0000-0000-0000-000000000001';
   await session.query('begin');
-  await own(session, names, runId, 1, token);
+  await ledger.chunks.lockRange(runId, 1, token);
   const step = { runId, no: 1, token, epoch: 1, from: null, to: ['50'], last: false };
-  await advance(session, names, { ...step, rows: 50, passed: 50, bounds: null, busyMs: 1 });
+  await ledger.chunks.advance({ ...step, rows: 50, passed: 50, bounds: null, busyMs: 1 });
   await session.query('commit');
-  await recordFailure(session, names, { ...failure, runId, worker: 'a', from: null });
+  await ledger.failures.record({ ...failure, runId, worker: 'a', from: null });
   expect(await rangeOf(runId)).toEqual({ worker: 'b', stalls: 0, attempts: 0, max_rows: null });
 });
 
 it('says nothing of a range that others have where its own cursor is not told', async () => {
   const runId = await twiceTaken('untold');
-  await recordFailure(session, names, { ...failure, runId, worker: 'a' });
+  await ledger.failures.record({ ...failure, runId, worker: 'a' });
   expect(await rangeOf(runId)).toEqual({ worker: 'b', stalls: 2, attempts: 0, max_rows: null });
 });
 
@@ -140,9 +139,9 @@ it('is the last error of the run where it was the latest, whatever it says', asy
     `insert into ${names.ranges} (run_id, no, hi, worker) values ($1::bigint, 2, '{200}', 'c')`,
     [runId],
   );
-  await recordFailure(session, names, { ...failure, runId, worker: 'b', error: 'zzz, the first' });
-  await recordFailure(session, names, { ...failure, runId, no: 2, worker: 'c', error: 'aaa, the latest' });
-  expect(await totals(session, names, runId)).toMatchObject({ lastError: 'aaa, the latest' });
+  await ledger.failures.record({ ...failure, runId, worker: 'b', error: 'zzz, the first' });
+  await ledger.failures.record({ ...failure, runId, no: 2, worker: 'c', error: 'aaa, the latest' });
+  expect(await ledger.ranges.totals(runId)).toMatchObject({ lastError: 'aaa, the latest' });
 });
 
 it('of the last row of a range leaves no empty range behind it, however often it is tried again', async () => {

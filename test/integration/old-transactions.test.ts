@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { chunkBlockers } from '../../src/ledger/look/blockers.ts';
+import { Ledger } from '../../src/ledger/ledger.ts';
 import { olderTransactions } from '../../src/ledger/look/old-transactions.ts';
 import { ensureLedger, ledgerNames } from '../../src/ledger/schema.ts';
 import { Session } from '../../src/postgres/session.ts';
@@ -43,7 +43,7 @@ it('names a prepared transaction, whose it is and how to end it: one that is old
     await chunk.query(`begin; select from ${names.ranges} for update`);
     const waiting = chunk.query('select from t for update');
     await somebodyWaits(client);
-    expect((await chunkBlockers(session, names)).map(describeOld)).toEqual([
+    expect((await new Ledger(session, names).blockers.list()).map(describeOld)).toEqual([
       expect.stringMatching(described),
     ]);
     await client.query(`rollback prepared 'two''s'`);

@@ -3,9 +3,7 @@ import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { standingOf } from '../../src/core/progress/standing.ts';
 import { type Migrator, createMigrator } from '../../src/index.ts';
-import { totals } from '../../src/ledger/run/ranges.ts';
-import type { Direction } from '../../src/ledger/run/rows.ts';
-import { findLiveRun } from '../../src/ledger/run/runs.ts';
+import { Ledger } from '../../src/ledger/ledger.ts';
 import { ledgerNames } from '../../src/ledger/schema.ts';
 import { Session } from '../../src/postgres/session.ts';
 import { type TestDatabase, withDatabase } from '../support/database.ts';
@@ -145,14 +143,12 @@ async function watched(
 
 /** In one snapshot; null while `plan` tries a chunk. */
 async function lookAt(session: Session, key: string): Promise<Look | null> {
-  const names = ledgerNames('umzug_cluster');
+  const ledger = new Ledger(session, ledgerNames('umzug_cluster'));
   await session.query('begin isolation level repeatable read');
   try {
-    const find = (direction: Direction): ReturnType<typeof findLiveRun> =>
-      findLiveRun(session, names, 'a', direction);
-    const run = (await find('down')) ?? (await find('up'));
+    const run = (await ledger.runs.findLive('a', 'down')) ?? (await ledger.runs.findLive('a', 'up'));
     if (run === null) return null;
-    const sums = await totals(session, names, run.id);
+    const sums = await ledger.ranges.totals(run.id);
     const { fraction, rowsEstimated } = standingOf(run, sums);
     const { rows: counted } = await session.query(
       `select count(*) filter (where t.id <= (r.cursor)[1]::${key})::float8 / count(*)::float8 as share

@@ -1,9 +1,6 @@
 import { UmzugClusterError } from '../../errors.ts';
-import { chunkBlockers, chunkWait } from '../../ledger/look/blockers.ts';
-import { type RunReading, readRunning } from '../../ledger/run/controls.ts';
-import { type HostMark, type HostSeen, forgetHost, listHosts, markHost } from '../../ledger/look/hosts.ts';
-import { listQuarantined } from '../../ledger/run/quarantine.ts';
-import { totals } from '../../ledger/run/ranges.ts';
+import type { RunReading } from '../../ledger/run/controls.ts';
+import type { HostMark, HostSeen } from '../../ledger/look/hosts.ts';
 import type { Run, RunTotals } from '../../ledger/run/rows.ts';
 import { knowsRun } from '../../ledger/run/runs.ts';
 import type { Session } from '../../postgres/session.ts';
@@ -51,12 +48,12 @@ export class RunLedger {
   /** How the run stands: sums over its ranges, what was said to it, and the other hosts. */
   read(): Promise<RunStanding> {
     const { id } = this.#run;
-    const { names, process } = this.#env;
+    const { ledger, process } = this.#env;
     return this.#single(async (session) => {
       const [sums, now, hosts] = await Promise.all([
-        totals(session, names, id),
-        readRunning(session, names, id),
-        listHosts(session, names, id),
+        ledger(session).ranges.totals(id),
+        ledger(session).controls.read(id),
+        ledger(session).hosts.list(id),
       ]);
       const others = hosts.filter((host) => host.process !== process);
       const isSame = now.epoch === this.#run.epoch;
@@ -76,9 +73,9 @@ export class RunLedger {
   /** For whose lock, or for what of the server, chunks wait at this moment; null: for nothing. */
   waitOfChunks(): Promise<string | null> {
     return this.#single(async (session) => {
-      const [first] = await chunkBlockers(session, this.#env.names);
+      const [first] = await this.#env.ledger(session).blockers.list();
       if (first !== undefined) return `a lock of ${describeOld(first)}`;
-      const wait = await chunkWait(session, this.#env.names);
+      const wait = await this.#env.ledger(session).blockers.serverWait();
       if (wait === null) return null;
       const why = wait.event === 'SyncRep' ? ': a synchronous standby does not confirm a commit' : '';
       return `the server, ${wait.event} for ${Math.round(wait.seconds)} s${why}`;
@@ -90,11 +87,11 @@ export class RunLedger {
     const now = performance.now();
     if (now < this.#toldAt + tellEveryMs) return;
     this.#toldAt = now;
-    const { names, process, pinned } = this.#env;
+    const { ledger, process, pinned } = this.#env;
     // What people look at may be lost with the server, and must not wait for a standby that keeps others waiting.
     const write = (on: Session): Promise<void> =>
       inOneTrip(on, `${pinned}; set local synchronous_commit to off`, () =>
-        markHost(on, names, this.#run.id, process, mark()),
+        ledger(on).hosts.mark(this.#run.id, process, mark()),
       );
     try {
       await (session === undefined ? this.#control.use(write) : write(session));
@@ -105,12 +102,12 @@ export class RunLedger {
 
   /** This host works on the run no longer; the sums at this moment. */
   async leave(): Promise<RunTotals> {
-    const { names, process } = this.#env;
+    const { ledger, process } = this.#env;
     const { id } = this.#run;
     return await this.#single(async (session) => {
       const [sums] = await Promise.all([
-        totals(session, names, id),
-        this.#toldAt === -Infinity ? undefined : forgetHost(session, names, id, process),
+        ledger(session).ranges.totals(id),
+        this.#toldAt === -Infinity ? undefined : ledger(session).hosts.forget(id, process),
       ]);
       return sums;
     });
@@ -144,10 +141,8 @@ export class RunLedger {
 
   /** Throws where rows of the run are quarantined: names them. */
   async throwQuarantined(): Promise<void> {
-    const { names } = this.#env;
-    const list = (session: Session): ReturnType<typeof listQuarantined> =>
-      listQuarantined(session, names, this.#run.id, mostListed);
-    const found = await this.#single(list);
+    const { ledger } = this.#env;
+    const found = await this.#single((on) => ledger(on).quarantine.list(this.#run.id, mostListed));
     if (found.count > 0) throw quarantinedError(this.#run, found);
   }
 

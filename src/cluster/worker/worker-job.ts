@@ -1,7 +1,6 @@
 import { type LogLevel, reloadKnexfile } from '../../config/config.ts';
 import type { LaneWaits } from '../../core/size/lanes.ts';
 import type { LogRecord } from '../../core/config/log-events.ts';
-import { readRun } from '../../ledger/run/runs.ts';
 import { type Logger, type WrittenLevel, isLogged } from '../../logger.ts';
 import { loadMigration } from '../../migration/file/loader.ts';
 import { inOneTrip } from '../../postgres/transaction.ts';
@@ -32,7 +31,7 @@ export async function work(job: Job, { drain, abort, waits, send }: Hearing): Pr
   if (migration.kind !== 'data') return;
   const control = new Control(env.session, env.tuning.retryBudgetMs, job.migration.name, false);
   const run = await control.use((session) =>
-    inOneTrip(session, env.pinned, () => readRun(session, env.names, job.runId)),
+    inOneTrip(session, env.pinned, () => env.ledger(session).runs.read(job.runId)),
   );
   await control.close();
   // The file may have been replaced since the primary has read it.

@@ -1,10 +1,4 @@
-import type { Session } from '../../postgres/session.ts';
-import type { LedgerNames } from '../schema.ts';
-
-/**
- * What the hosts of a run tell of themselves, once a second, for people to look at. Nothing is decided by it: a
- * host that is not seen may be slow, and its chunks count as much as those of others.
- */
+import { LedgerPart } from '../part.ts';
 
 /** What a host tells. */
 export interface HostMark {
@@ -31,99 +25,90 @@ export const unseenMs = 5_000;
 // What is left by hosts that were killed.
 const forgottenAfter = '1 hour';
 
-/** Writes what a host tells. */
-export async function markHost(
-  session: Session,
-  names: LedgerNames,
-  runId: string,
-  process: string,
-  mark: HostMark,
-): Promise<void> {
-  await session.query(
-    `with forgotten as (
-       delete from ${names.hosts}
-       where run_id = $1::bigint and process <> $2
-         and seen_at < clock_timestamp() - interval '${forgottenAfter}'
-     )
-     insert into ${names.hosts} as h
-       (run_id, process, workers, rows_per_second, eta_seconds, chunk_size, waiting, throttled)
-     values ($1::bigint, $2, $3::integer, $4::double precision, $5::double precision, $6::integer, $7, $8)
-     on conflict (run_id, process) do update
-     set workers = excluded.workers, rows_per_second = excluded.rows_per_second,
-         eta_seconds = excluded.eta_seconds, chunk_size = excluded.chunk_size, waiting = excluded.waiting,
-         throttled = excluded.throttled, seen_at = clock_timestamp()`,
-    [
+/**
+ * What the hosts of a run tell of themselves, once a second, for people to look at. Nothing is decided by it: a
+ * host that is not seen may be slow, and its chunks count as much as those of others.
+ */
+export class Hosts extends LedgerPart {
+  /** Writes what a host tells. */
+  async mark(runId: string, process: string, mark: HostMark): Promise<void> {
+    await this.session.query(
+      `with forgotten as (
+         delete from ${this.names.hosts}
+         where run_id = $1::bigint and process <> $2
+           and seen_at < clock_timestamp() - interval '${forgottenAfter}'
+       )
+       insert into ${this.names.hosts} as h
+         (run_id, process, workers, rows_per_second, eta_seconds, chunk_size, waiting, throttled)
+       values ($1::bigint, $2, $3::integer, $4::double precision, $5::double precision, $6::integer, $7, $8)
+       on conflict (run_id, process) do update
+       set workers = excluded.workers, rows_per_second = excluded.rows_per_second,
+           eta_seconds = excluded.eta_seconds, chunk_size = excluded.chunk_size, waiting = excluded.waiting,
+           throttled = excluded.throttled, seen_at = clock_timestamp()`,
+      [
+        runId,
+        process,
+        mark.workers,
+        mark.rowsPerSecond,
+        mark.etaSeconds,
+        mark.chunkSize,
+        mark.waiting === null ? null : this.session.storable(mark.waiting),
+        mark.throttled,
+      ],
+    );
+  }
+
+  /** A host works on a run no longer. */
+  async forget(runId: string, process: string): Promise<void> {
+    await this.session.query(`delete from ${this.names.hosts} where run_id = $1::bigint and process = $2`, [
       runId,
       process,
-      mark.workers,
-      mark.rowsPerSecond,
-      mark.etaSeconds,
-      mark.chunkSize,
-      mark.waiting === null ? null : session.storable(mark.waiting),
-      mark.throttled,
-    ],
-  );
-}
+    ]);
+  }
 
-/** A host works on a run no longer. */
-export async function forgetHost(
-  session: Session,
-  names: LedgerNames,
-  runId: string,
-  process: string,
-): Promise<void> {
-  await session.query(`delete from ${names.hosts} where run_id = $1::bigint and process = $2`, [
-    runId,
-    process,
-  ]);
-}
+  /** All hosts that have told of themselves and not said goodbye, the latest first. */
+  async list(runId: string): Promise<readonly HostSeen[]> {
+    const result = await this.session.query(
+      `select process, workers, rows_per_second, eta_seconds, chunk_size, waiting, throttled,
+              extract(epoch from clock_timestamp() - seen_at)::double precision * 1000 as ago
+       from ${this.names.hosts} where run_id = $1::bigint and seen_at <= clock_timestamp() order by seen_at desc, process`,
+      [runId],
+    );
+    return result.rows.map((row) => ({
+      process: row.process as string,
+      workers: row.workers as number,
+      rowsPerSecond: row.rows_per_second as number | null,
+      etaSeconds: row.eta_seconds as number | null,
+      chunkSize: row.chunk_size as number,
+      waiting: row.waiting as string | null,
+      throttled: row.throttled as string | null,
+      seenAgoMs: Number(row.ago),
+    }));
+  }
 
-/** All hosts that have told of themselves and not said goodbye, the latest first. */
-export async function listHosts(
-  session: Session,
-  names: LedgerNames,
-  runId: string,
-): Promise<readonly HostSeen[]> {
-  const result = await session.query(
-    `select process, workers, rows_per_second, eta_seconds, chunk_size, waiting, throttled,
-            extract(epoch from clock_timestamp() - seen_at)::double precision * 1000 as ago
-     from ${names.hosts} where run_id = $1::bigint and seen_at <= clock_timestamp() order by seen_at desc, process`,
-    [runId],
-  );
-  return result.rows.map((row) => ({
-    process: row.process as string,
-    workers: row.workers as number,
-    rowsPerSecond: row.rows_per_second as number | null,
-    etaSeconds: row.eta_seconds as number | null,
-    chunkSize: row.chunk_size as number,
-    waiting: row.waiting as string | null,
-    throttled: row.throttled as string | null,
-    seenAgoMs: Number(row.ago),
-  }));
-}
-
-/**
- * Milliseconds since somebody was last seen working on a run: by what hosts tell, by the latest chunk, by its
- * beginning; 0 where a chunk is under way at this moment.
- */
-export async function unattendedMs(session: Session, names: LedgerNames, runId: string): Promise<number> {
-  const result = await session.query(
-    `select case when exists (
-              select from ${names.ranges} as r
-              join pg_catalog.pg_locks as holder
-                on holder.locktype = 'transactionid' and holder.granted and holder.mode = 'ExclusiveLock'
-                and holder.transactionid = r.xmax
-              where r.run_id = $1::bigint and r.state = 'open'
-            ) then 0
-            else extract(epoch from clock_timestamp() - (
-              select max(at) from (
-                select seen_at from ${names.hosts} where run_id = $1::bigint
-                union all select touched_at from ${names.ranges} where run_id = $1::bigint
-                union all select started_at from ${names.runs} where id = $1::bigint
-              ) as mark (at)
-              where at <= clock_timestamp() -- one that is still to come is of before the clock was set back
-            ))::double precision * 1000 end as ms`,
-    [runId],
-  );
-  return Number(result.rows[0]?.['ms'] ?? Infinity);
+  /**
+   * Milliseconds since somebody was last seen working on a run: by what hosts tell, by the latest chunk, by its
+   * beginning; 0 where a chunk is under way at this moment.
+   */
+  async unattendedMs(runId: string): Promise<number> {
+    const result = await this.session.query(
+      `select case when exists (
+                select from ${this.names.ranges} as r
+                join pg_catalog.pg_locks as holder
+                  on holder.locktype = 'transactionid' and holder.granted and holder.mode = 'ExclusiveLock'
+                  and holder.transactionid = r.xmax
+                where r.run_id = $1::bigint and r.state = 'open'
+              ) then 0
+              else extract(epoch from clock_timestamp() - (
+                select max(at) from (
+                  select seen_at from ${this.names.hosts} where run_id = $1::bigint
+                  union all select touched_at from ${this.names.ranges} where run_id = $1::bigint
+                  union all select started_at from ${this.names.runs} where id = $1::bigint
+                ) as mark (at)
+                where at <= clock_timestamp() -- one that is still to come is of before the clock was set back
+              ))::double precision * 1000 end as ms`,
+      [runId],
+    );
+    return Number(result.rows[0]?.['ms'] ?? Infinity);
+  }
 }

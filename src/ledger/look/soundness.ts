@@ -1,15 +1,7 @@
-import { liveStates } from '../../core/config/states.ts';
 import { type BaseTable, inSpace } from '../../migration/key/key.ts';
 import { isAtMost } from '../../migration/key/sql.ts';
-import type { Session } from '../../postgres/session.ts';
-import type { LedgerNames } from '../schema.ts';
-
-/**
- * What must be true of a ledger, whoever wrote it last. The tables' constraints hold for one row each; this is
- * about rows together, which a person with psql or half a restore can break.
- */
-
-const live = liveStates.map((state) => `'${state}'`).join(', ');
+import { LedgerPart } from '../part.ts';
+import { type LedgerNames, live } from '../schema.ts';
 
 /** The checks that hold for the whole ledger; each selects the migration's name and a text. */
 const checks = (names: LedgerNames): readonly string[] => [
@@ -64,40 +56,40 @@ const checks = (names: LedgerNames): readonly string[] => [
    having count(distinct p.hi) <> count(*) or count(distinct p.lo) + count(*) filter (where p.lo is null) <> count(*)`,
 ];
 
-/** What contradicts itself in the ledger, or in what it says of one migration; empty where it is sound. */
-export async function contradictions(
-  session: Session,
-  names: LedgerNames,
-  name: string | null = null,
-): Promise<readonly string[]> {
-  const result = await session.query(
-    `select problem from (${checks(names).join('\nunion all\n')}) as found (name, problem)
-     where $1::text is null or name = $1`,
-    [name],
-  );
-  return result.rows.map((row) => row.problem as string);
-}
+/**
+ * What must be true of a ledger, whoever wrote it last. The tables' constraints hold for one row each; this is
+ * about rows together, which a person with psql or half a restore can break.
+ */
+export class Soundness extends LedgerPart {
+  /** What contradicts itself in the ledger, or in what it says of one migration; empty where it is sound. */
+  async contradictions(name: string | null = null): Promise<readonly string[]> {
+    const result = await this.session.query(
+      `select problem from (${checks(this.names).join('\nunion all\n')}) as found (name, problem)
+       where $1::text is null or name = $1`,
+      [name],
+    );
+    return result.rows.map((row) => row.problem as string);
+  }
 
-/** The bounds and cursors of a live run that are out of order by the key's own comparison, in words. */
-export async function misplacedCursors(
-  session: Session,
-  names: LedgerNames,
-  run: { readonly id: string; readonly name: string },
-  base: BaseTable,
-): Promise<readonly string[]> {
-  const inOrder = (one: string, other: string): string =>
-    `case p.space when 'keys' then ${isAtMost(`p.${one}`, `p.${other}`, base)}
-                  else ${isAtMost(`p.${one}`, `p.${other}`, inSpace(base, 'blocks'))} end`;
-  const result = await session.query(
-    `select p.no from ${names.ranges} as p
-     where p.run_id = $1::bigint and not (
-       (p.lo is null or ${inOrder('lo', 'hi')})
-       and (p.cursor is null or ${inOrder('cursor', 'hi')})
-       and (p.cursor is null or p.lo is null or ${inOrder('lo', 'cursor')}))
-     order by p.no`,
-    [run.id],
-  );
-  return result.rows.map(
-    ({ no }) => `the cursor of range ${String(no)} of run ${run.id} of ${run.name} is outside it`,
-  );
+  /** The bounds and cursors of a live run that are out of order by the key's own comparison, in words. */
+  async misplacedCursors(
+    run: { readonly id: string; readonly name: string },
+    base: BaseTable,
+  ): Promise<readonly string[]> {
+    const inOrder = (one: string, other: string): string =>
+      `case p.space when 'keys' then ${isAtMost(`p.${one}`, `p.${other}`, base)}
+                    else ${isAtMost(`p.${one}`, `p.${other}`, inSpace(base, 'blocks'))} end`;
+    const result = await this.session.query(
+      `select p.no from ${this.names.ranges} as p
+       where p.run_id = $1::bigint and not (
+         (p.lo is null or ${inOrder('lo', 'hi')})
+         and (p.cursor is null or ${inOrder('cursor', 'hi')})
+         and (p.cursor is null or p.lo is null or ${inOrder('lo', 'cursor')}))
+       order by p.no`,
+      [run.id],
+    );
+    return result.rows.map(
+      ({ no }) => `the cursor of range ${String(no)} of run ${run.id} of ${run.name} is outside it`,
+    );
+  }
 }

@@ -1,9 +1,10 @@
+import { randomUUID } from 'node:crypto';
 import { type Overrides, parseOverrides } from '../../core/config/steering.ts';
 import type { Space } from '../../migration/key/key.ts';
 import type { Statement } from '../../migration/key/sql.ts';
-import type { Session } from '../../postgres/session.ts';
+import { LedgerPart } from '../part.ts';
+import { readLedgerVersion } from '../schema.ts';
 import type { Key } from './rows.ts';
-import type { LedgerNames } from '../schema.ts';
 
 /** What the range row and the run row said when the chunk's transaction took the range's lock. */
 export interface Owned {
@@ -24,70 +25,12 @@ export interface Owned {
   readonly overrides: Overrides;
 }
 
-/**
- * Takes the range's row lock for this transaction and opens the commit guard: from here on any COMMIT
- * fails with 23503 until `advance` has deleted the token. Null where the range is gone or not open.
- */
-export async function own(
-  session: Session,
-  names: LedgerNames,
-  runId: string,
-  no: number,
-  token: string,
-): Promise<Owned | null> {
-  const result = await session.query(
-    `with own as materialized (
-       select space, lo, cursor, hi, max_rows, at, estimated, greatest(attempts + stalls, 1) as attempt
-       from ${names.ranges}
-       where run_id = $1::bigint and no = $2::integer and state = 'open'
-       for update -- the authority over the chunk, held until its transaction ends
-     ), guard as (
-       insert into ${names.guardOpen} (token) select $3::uuid from own
-     )
-     select own.space, coalesce(own.cursor, own.lo) as after, own.cursor, own.hi, own.max_rows, own.attempt,
-            own.at, own.estimated,
-            not exists (select from ${names.ranges} as other
-                        where other.run_id = $1::bigint and other.state = 'open' and other.worker is null) as is_at_end,
-            run.state as run_state, run.epoch, c.overrides
-     from own cross join ${names.runs} as run left join ${names.controls} as c on c.run_id = run.id
-     where run.id = $1::bigint`,
-    [runId, no, token],
-  );
-  const row = result.rows[0];
-  if (row === undefined) return null;
-  return {
-    space: row.space as Space,
-    after: row.after as Key | null,
-    cursor: row.cursor as Key | null,
-    hi: row.hi as Key,
-    maxRows: row.max_rows as number | null,
-    at: row.at as number,
-    left: row.estimated as number,
-    isAtEnd: row.is_at_end === true,
-    attempt: row.attempt as number,
-    runState: row.run_state as string,
-    epoch: row.epoch as number,
-    overrides: parseOverrides(row.overrides),
-  };
-}
-
-/** Opens the commit guard for a transaction that owns no range. */
-export async function openGuard(session: Session, names: LedgerNames, token: string): Promise<void> {
-  await session.query(`insert into ${names.guardOpen} (token) values ($1::uuid)`, [token]);
-}
-
-/** Closes the commit guard; false where the token is gone because somebody rolled back. */
-export async function closeGuard(session: Session, names: LedgerNames, token: string): Promise<boolean> {
-  const result = await session.query(`delete from ${names.guardOpen} where token = $1::uuid`, [token]);
-  return result.rowCount === 1;
-}
-
 export interface Advance {
   readonly runId: string;
   readonly no: number;
   readonly token: string;
   readonly epoch: number;
-  /** The cursor that `own` read; the advance needs it unchanged. */
+  /** The cursor that `lockRange` read; the advance needs it unchanged. */
   readonly from: Key | null;
   readonly to: Key;
   /** True at the end of the range. */
@@ -126,66 +69,143 @@ export interface Advanced {
   readonly epoch: number;
 }
 
-/**
- * The last statement of a chunk: locks the run row in share mode (it may wait for `down` or `pause` and
- * then sees their epoch), closes the guard, and moves the cursor.
- */
-export async function advance(session: Session, names: LedgerNames, step: Advance): Promise<Advanced> {
-  const { bounds } = step;
-  const passedKeys = bounds === null ? '' : `${bounds.count.text} * ${bounds.step}::double precision`;
-  const passed =
-    bounds === null
-      ? '$8::double precision'
-      : `(select greatest(least(greatest($8::double precision, floor), floor + ${bounds.step}::double precision), 0)
-          from (select ${passedKeys} - ${bounds.offset}::double precision as floor) as by_keys)`;
-  const result = await session.query(
-    `with run as materialized (
-       select state, epoch from ${names.runs} where id = $1::bigint
-       for share -- waits for, and then sees, a new epoch
-     ), guard as (
-       delete from ${names.guardOpen} where token = $3::uuid returning 1
-     ), step as materialized (
-       select ${passed} as passed
-     ), moved as (
-       update ${names.ranges} as r
-       set cursor = $5::text[], state = case when $6::boolean then 'done' else 'open' end,
-           rows = r.rows + $7::bigint, chunks = r.chunks + 1, stalls = 0, attempts = 0,
-           at = r.at + case when $6::boolean then r.estimated else least(step.passed, r.estimated) end,
-           passed = r.passed + case when $6::boolean then r.estimated else least(step.passed, r.estimated) end,
-           estimated = case when $6::boolean then 0 else greatest(r.estimated - step.passed, 0) end,
-           busy_ms = r.busy_ms + $9::double precision, touched_at = clock_timestamp(),
-           max_rows = case when r.max_rows is null or r.max_rows > 1000000 then null else r.max_rows * 2 end,
-           last_error = null
-       from run cross join step
-       where r.run_id = $1::bigint and r.no = $2::integer and r.state = 'open'
-         and r.cursor is not distinct from $10::text[]
-         and run.epoch = $4::bigint and run.state = 'running'
-         and exists (select from guard)
-       returning step.passed
-     )
-     select exists (select from guard) as guarded, exists (select from moved) as moved,
-            (select passed from moved) as passed, run.state, run.epoch
-     from run`,
-    [
-      step.runId,
-      step.no,
-      step.token,
-      step.epoch,
-      step.to,
-      step.last,
-      step.rows,
-      step.passed,
-      step.busyMs,
-      step.from,
-      ...(bounds?.count.values ?? []),
-    ],
-  );
-  const row = result.rows[0] ?? {};
-  return {
-    guarded: row.guarded === true,
-    moved: row.moved === true,
-    passed: Number(row.passed ?? 0),
-    runState: String(row.state),
-    epoch: Number(row.epoch),
-  };
+/** What the transaction of a chunk does to the ledger. */
+export class Chunks extends LedgerPart {
+  /**
+   * Takes the range's row lock for this transaction and opens the commit guard: from here on any COMMIT
+   * fails with 23503 until `advance` has deleted the token. Null where the range is gone or not open.
+   */
+  async lockRange(runId: string, no: number, token: string): Promise<Owned | null> {
+    const result = await this.session.query(
+      `with own as materialized (
+         select space, lo, cursor, hi, max_rows, at, estimated, greatest(attempts + stalls, 1) as attempt
+         from ${this.names.ranges}
+         where run_id = $1::bigint and no = $2::integer and state = 'open'
+         for update -- the authority over the chunk, held until its transaction ends
+       ), guard as (
+         insert into ${this.names.guardOpen} (token) select $3::uuid from own
+       )
+       select own.space, coalesce(own.cursor, own.lo) as after, own.cursor, own.hi, own.max_rows, own.attempt,
+              own.at, own.estimated,
+              not exists (select from ${this.names.ranges} as other
+                          where other.run_id = $1::bigint and other.state = 'open' and other.worker is null) as is_at_end,
+              run.state as run_state, run.epoch, c.overrides
+       from own cross join ${this.names.runs} as run left join ${this.names.controls} as c on c.run_id = run.id
+       where run.id = $1::bigint`,
+      [runId, no, token],
+    );
+    const row = result.rows[0];
+    if (row === undefined) return null;
+    return {
+      space: row.space as Space,
+      after: row.after as Key | null,
+      cursor: row.cursor as Key | null,
+      hi: row.hi as Key,
+      maxRows: row.max_rows as number | null,
+      at: row.at as number,
+      left: row.estimated as number,
+      isAtEnd: row.is_at_end === true,
+      attempt: row.attempt as number,
+      runState: row.run_state as string,
+      epoch: row.epoch as number,
+      overrides: parseOverrides(row.overrides),
+    };
+  }
+
+  /** Opens the commit guard for a transaction that owns no range. */
+  async openGuard(token: string): Promise<void> {
+    await this.session.query(`insert into ${this.names.guardOpen} (token) values ($1::uuid)`, [token]);
+  }
+
+  /** Closes the commit guard; false where the token is gone because somebody rolled back. */
+  async closeGuard(token: string): Promise<boolean> {
+    const result = await this.session.query(`delete from ${this.names.guardOpen} where token = $1::uuid`, [
+      token,
+    ]);
+    return result.rowCount === 1;
+  }
+
+  /**
+   * The last statement of a chunk: locks the run row in share mode (it may wait for `down` or `pause` and
+   * then sees their epoch), closes the guard, and moves the cursor.
+   */
+  async advance(step: Advance): Promise<Advanced> {
+    const { bounds } = step;
+    const passedKeys = bounds === null ? '' : `${bounds.count.text} * ${bounds.step}::double precision`;
+    const passed =
+      bounds === null
+        ? '$8::double precision'
+        : `(select greatest(least(greatest($8::double precision, floor), floor + ${bounds.step}::double precision), 0)
+            from (select ${passedKeys} - ${bounds.offset}::double precision as floor) as by_keys)`;
+    const result = await this.session.query(
+      `with run as materialized (
+         select state, epoch from ${this.names.runs} where id = $1::bigint
+         for share -- waits for, and then sees, a new epoch
+       ), guard as (
+         delete from ${this.names.guardOpen} where token = $3::uuid returning 1
+       ), step as materialized (
+         select ${passed} as passed
+       ), moved as (
+         update ${this.names.ranges} as r
+         set cursor = $5::text[], state = case when $6::boolean then 'done' else 'open' end,
+             rows = r.rows + $7::bigint, chunks = r.chunks + 1, stalls = 0, attempts = 0,
+             at = r.at + case when $6::boolean then r.estimated else least(step.passed, r.estimated) end,
+             passed = r.passed + case when $6::boolean then r.estimated else least(step.passed, r.estimated) end,
+             estimated = case when $6::boolean then 0 else greatest(r.estimated - step.passed, 0) end,
+             busy_ms = r.busy_ms + $9::double precision, touched_at = clock_timestamp(),
+             max_rows = case when r.max_rows is null or r.max_rows > 1000000 then null else r.max_rows * 2 end,
+             last_error = null
+         from run cross join step
+         where r.run_id = $1::bigint and r.no = $2::integer and r.state = 'open'
+           and r.cursor is not distinct from $10::text[]
+           and run.epoch = $4::bigint and run.state = 'running'
+           and exists (select from guard)
+         returning step.passed
+       )
+       select exists (select from guard) as guarded, exists (select from moved) as moved,
+              (select passed from moved) as passed, run.state, run.epoch
+       from run`,
+      [
+        step.runId,
+        step.no,
+        step.token,
+        step.epoch,
+        step.to,
+        step.last,
+        step.rows,
+        step.passed,
+        step.busyMs,
+        step.from,
+        ...(bounds?.count.values ?? []),
+      ],
+    );
+    const row = result.rows[0] ?? {};
+    return {
+      guarded: row.guarded === true,
+      moved: row.moved === true,
+      passed: Number(row.passed ?? 0),
+      runState: String(row.state),
+      epoch: Number(row.epoch),
+    };
+  }
+
+  /**
+   * Sees to it that the open transaction cannot be committed, whoever types COMMIT: with the ledger's own guard, or
+   * with a temporary table where there is no ledger yet. Both go with the rollback.
+   */
+  async forbidCommit(schema: string): Promise<void> {
+    if ((await readLedgerVersion(this.session, schema)) !== null) {
+      return await this.openGuard(randomUUID());
+    }
+    const allowed = await this.session.query(
+      `select pg_catalog.has_database_privilege(pg_catalog.current_database(), 'temp') as may`,
+    );
+    // Without the right there remain the word filter and the watch on the transaction's status.
+    if (allowed.rows[0]?.may !== true) return;
+    await this.session.query(`create temporary table pg_temp.umzug_cluster_guard (
+      token integer primary key,
+      closed integer not null references pg_temp.umzug_cluster_guard (token) deferrable initially deferred
+    )`);
+    await this.session.query('insert into pg_temp.umzug_cluster_guard (token, closed) values (1, 2)');
+  }
 }

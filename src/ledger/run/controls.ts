@@ -1,12 +1,6 @@
 import { type Overrides, parseOverrides } from '../../core/config/steering.ts';
-import type { Session } from '../../postgres/session.ts';
 import type { RunState } from '../../core/config/states.ts';
-import type { LedgerNames } from '../schema.ts';
-
-/**
- * What operators say to a run while it goes on. It has a table of its own: the run's row is locked in share mode
- * by every chunk, so that a change of settings would have to wait for a moment in which there is none.
- */
+import { LedgerPart } from '../part.ts';
 
 /** How a run stands, as those who work on it look at it again and again. */
 export interface RunReading {
@@ -15,38 +9,42 @@ export interface RunReading {
   readonly overrides: Overrides;
 }
 
-/** Reads how a run stands. Waits for no lock. */
-export async function readRunning(session: Session, names: LedgerNames, runId: string): Promise<RunReading> {
-  const result = await session.query(
-    `select run.state, run.epoch, c.overrides
-     from ${names.runs} as run left join ${names.controls} as c on c.run_id = run.id
-     where run.id = $1::bigint`,
-    [runId],
-  );
-  const row = result.rows[0] ?? {};
-  return {
-    state: row.state as RunState,
-    epoch: Number(row.epoch),
-    overrides: parseOverrides(row.overrides),
-  };
-}
-
 /**
- * Changes what an operator has set for a run: `set` replaces keys, `cleared` takes them away. Whoever waits for
- * a pace looks again. Returns what is set afterwards.
+ * What operators say to a run while it goes on. It has a table of its own: the run's row is locked in share mode
+ * by every chunk, so that a change of settings would have to wait for a moment in which there is none.
  */
-export async function changeOverrides(
-  session: Session,
-  names: LedgerNames,
-  runId: string,
-  change: { readonly set: Overrides; readonly cleared: readonly string[] },
-): Promise<Overrides> {
-  const result = await session.query(
-    `update ${names.controls}
-     set overrides = (overrides || $2::jsonb) - $3::text[], free_at = '-infinity'
-     where run_id = $1::bigint
-     returning overrides`,
-    [runId, JSON.stringify(change.set), change.cleared],
-  );
-  return parseOverrides(result.rows[0]?.['overrides']);
+export class Controls extends LedgerPart {
+  /** Reads how a run stands. Waits for no lock. */
+  async read(runId: string): Promise<RunReading> {
+    const result = await this.session.query(
+      `select run.state, run.epoch, c.overrides
+       from ${this.names.runs} as run left join ${this.names.controls} as c on c.run_id = run.id
+       where run.id = $1::bigint`,
+      [runId],
+    );
+    const row = result.rows[0] ?? {};
+    return {
+      state: row.state as RunState,
+      epoch: Number(row.epoch),
+      overrides: parseOverrides(row.overrides),
+    };
+  }
+
+  /**
+   * Changes what an operator has set for a run: `set` replaces keys, `cleared` takes them away. Whoever waits for
+   * a pace looks again. Returns what is set afterwards.
+   */
+  async change(
+    runId: string,
+    change: { readonly set: Overrides; readonly cleared: readonly string[] },
+  ): Promise<Overrides> {
+    const result = await this.session.query(
+      `update ${this.names.controls}
+       set overrides = (overrides || $2::jsonb) - $3::text[], free_at = '-infinity'
+       where run_id = $1::bigint
+       returning overrides`,
+      [runId, JSON.stringify(change.set), change.cleared],
+    );
+    return parseOverrides(result.rows[0]?.['overrides']);
+  }
 }

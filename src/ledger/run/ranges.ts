@@ -1,10 +1,9 @@
 import { type Overrides, parseOverrides } from '../../core/config/steering.ts';
 import type { Space } from '../../migration/key/key.ts';
-import type { Session } from '../../postgres/session.ts';
 import { inOrder } from '../../postgres/transaction.ts';
-import { isOrphan } from './orphans.ts';
-import { type Key, type Range, type RunTotals, toRange } from './rows.ts';
+import { LedgerPart } from '../part.ts';
 import type { LedgerNames } from '../schema.ts';
+import { type Key, type Range, type RunTotals, toRange } from './rows.ts';
 
 // A worker touches its range at least once a chunk and holds its lock in between. One that has neither
 // lock nor touch for this long is dead, or waits for its turn: its range may be taken up.
@@ -14,6 +13,14 @@ const untouchedMs = 400;
 const isFree = `(worker is null or worker = $2
   or touched_at not between clock_timestamp() - ${untouchedMs} * interval '1 millisecond' and clock_timestamp())`;
 const mayBeTried = '(next_try <= clock_timestamp() or touched_at > clock_timestamp())';
+
+/**
+ * An SQL condition: a range belongs to a dead worker, by the beginnings of their names in the array `dead`. What has
+ * failed or killed before is nothing to hurry for: it comes last.
+ */
+const isOrphan = (dead: string): string =>
+  `(stalls < 2 and attempts = 0
+    and exists (select from pg_catalog.unnest(${dead}::text[]) as dead where pg_catalog.starts_with(worker, dead)))`;
 
 /** A range that was taken up. `onlyFailed`: no chunk of the run has succeeded, and some have failed. */
 export type ClaimedRange = Range & { readonly onlyFailed: boolean };
@@ -36,161 +43,12 @@ export type Claim =
   | { readonly kind: 'paced'; readonly waitMs: number; readonly overrides: Overrides }
   | { readonly kind: 'stopped' };
 
-/**
- * Takes up an open range that nobody works on. Counts the claim as a stall until progress resets it, so that
- * deaths are counted durably, but for those in the moment before a crash of the server: a claim does not wait for
- * its disk. Under a pace the lanes of all hosts take turns, one after the other by the
- * database's clock, and a turn is taken together with a range: time that nobody used is not saved up. `dead`: only
- * a range of one of these workers, which are known to be gone.
- */
-export async function claim(
-  session: Session,
-  names: LedgerNames,
-  run: { readonly id: string; readonly epoch: number },
-  worker: string,
-  turn: PacedTurn | null,
-  dead: readonly string[] | null = null,
-): Promise<Claim> {
-  const unused = `${turn === null ? 0 : turn.unused / turn.pace} * interval '1 second'`;
-  const freeAt = `case when paid_at > clock_timestamp() then '-infinity' else free_at - ${unused} end`;
-  const isTurn =
-    turn === null
-      ? 'true'
-      : `exists (select from ${names.controls}
-                 where run_id = $1::bigint and ${freeAt} <= clock_timestamp()
-                 for update)`; // one lane after the other, until its statement ends
-  const result = await session.query(
-    `with run as materialized (
-       select from ${names.runs} where id = $1::bigint and epoch = $3::bigint and state = 'running'
-     ), turn as materialized (
-       select ${isTurn} as is_mine
-     ), free as materialized ( -- once: a subquery may be run anew for each row of a join, and take them all
-       select no from ${names.ranges}
-       where run_id = $1::bigint and state = 'open' and ${mayBeTried}
-         and exists (select from run) and (select is_mine from turn)
-         and ${dead === null ? isFree : isOrphan('$4')}
-       -- what fails or killed its workers comes last, so that it does not keep the others from their turn; what
-       -- a dead worker has left comes first, since it may be the last that a host waits for
-       order by stalls >= 2, attempts, touched_at = '-infinity', worker is null desc, no
-       limit 1
-       for update skip locked -- a locked range has a chunk in flight
-     ), taken as (
-       update ${names.ranges} as r
-       set worker = $2, stalls = r.stalls + 1, touched_at = clock_timestamp(), next_try = '-infinity'
-       from free
-       where r.run_id = $1::bigint and r.no = free.no
-       returning r.no, r.space, r.lo, r.hi, r.cursor, r.max_rows, r.stalls,
-         not exists (select from ${names.ranges} where run_id = $1::bigint and chunks > 0)
-           and exists (select from ${names.ranges} where run_id = $1::bigint and (attempts > 0 or state = 'void'))
-           as only_failed
-     )${turn === null ? '' : `, paid as (${payTurn(names, turn, freeAt)})`}
-     select taken.*, turn.is_mine, c.overrides, pg_catalog.set_config('synchronous_commit', 'off', true),
-            -- before Postgres 17 no time can be subtracted from -infinity
-            extract(epoch from greatest(${freeAt}, clock_timestamp()) - clock_timestamp())::double precision
-              * 1000 as wait_ms
-     from run cross join turn left join taken on true
-     left join ${names.controls} as c on c.run_id = $1::bigint`,
-    [run.id, worker, run.epoch, ...(dead === null ? [] : [dead])],
-  );
-  const row = result.rows[0];
-  if (row === undefined) return { kind: 'stopped' };
-  const overrides = parseOverrides(row.overrides);
-  if (row.is_mine !== true) return { kind: 'paced', waitMs: Number(row.wait_ms), overrides };
-  if (row.no === null) return { kind: 'none', overrides };
-  const range = { ...toRange(row), onlyFailed: row.only_failed === true };
-  return { kind: 'range', range, overrides };
-}
-
 /** Only with a range: a turn without one would keep the others waiting for nothing. */
 function payTurn(names: LedgerNames, { rows, pace }: PacedTurn, freeAt: string): string {
   return `update ${names.controls}
           set free_at = greatest(${freeAt}, clock_timestamp()) + ${rows / pace} * interval '1 second',
               paid_at = clock_timestamp()
           where run_id = $1::bigint and exists (select from taken)`;
-}
-
-/** Gives a claimed range back untried: its claim is no stall. `no` is null where the answer to the claim was lost. */
-export async function giveBack(
-  session: Session,
-  names: LedgerNames,
-  runId: string,
-  no: number | null,
-  worker: string,
-): Promise<void> {
-  await session.query(
-    `update ${names.ranges} set worker = null, stalls = greatest(stalls - 1, 0)
-     where run_id = $1::bigint and no = coalesce($2::integer, no) and state = 'open' and worker = $3`,
-    [runId, no, worker],
-  );
-}
-
-/** Locks the open range with the most left, for stealing; its owner lets go of it at its chunk's end. */
-export async function lockLargest(
-  session: Session,
-  names: LedgerNames,
-  runId: string,
-  minimum: number,
-): Promise<(Range & { readonly at: number; readonly estimated: number }) | null> {
-  const result = await session.query(
-    `select no, space, lo, hi, cursor, max_rows, stalls, at, estimated, state
-     from ${names.ranges}
-     where run_id = $1::bigint and state = 'open' and estimated >= $2::double precision
-       -- a sweep looks for all that is left in one go: two of them would read the whole table twice
-       and (pass = 0 or cursor is not null)
-     order by estimated desc, no
-     limit 1
-     for update -- waits for the owner's chunk, with lock_timeout`,
-    [runId, minimum],
-  );
-  const row = result.rows[0];
-  if (row === undefined) return null;
-  return { ...toRange(row), at: row.at as number, estimated: row.estimated as number };
-}
-
-/** Splits a locked range at `at`: its owner keeps `(cursor, at]`, `worker` gets `(at, hi]`. */
-export async function split(
-  session: Session,
-  names: LedgerNames,
-  runId: string,
-  range: Range,
-  at: Key,
-  estimates: { readonly kept: number; readonly taken: number },
-  worker: string,
-): Promise<void> {
-  // Two thieves of different ranges must not take the same number.
-  await session.query('select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended($1, 0))', [
-    `umzug-cluster split ${names.schema} ${runId}`,
-  ]);
-  await session.query(
-    `with kept as (
-       update ${names.ranges} set hi = $3::text[], estimated = $5::double precision
-       where run_id = $1::bigint and no = $2::integer and state = 'open'
-       returning pass, space, at
-     )
-     insert into ${names.ranges} (run_id, no, pass, space, lo, hi, at, estimated, worker, touched_at)
-     select $1::bigint, (select max(no) + 1 from ${names.ranges} where run_id = $1::bigint),
-            pass, space, $3::text[], $4::text[], at + $5::double precision, $6::double precision, $7, clock_timestamp()
-     from kept`,
-    [runId, range.no, at, range.hi, estimates.kept, estimates.taken, worker],
-  );
-}
-
-/** Notes that a range is too small to be split: what is left of it was estimated too high, and is `left` at most. */
-export async function markSmall(
-  session: Session,
-  names: LedgerNames,
-  runId: string,
-  no: number,
-  left: number,
-): Promise<void> {
-  await session.query(
-    `update ${names.ranges}
-     set estimated = least(estimated, $3::double precision),
-         at = at + greatest(estimated - $3::double precision, 0),
-         passed = passed + greatest(estimated - $3::double precision, 0)
-     where run_id = $1::bigint and no = $2::integer`,
-    [runId, no, left],
-  );
 }
 
 /** Where a pass over a table ends, upper bounds of its first ranges, and the positions of those. */
@@ -201,60 +59,239 @@ export interface Layout {
   readonly ends: readonly number[];
 }
 
-/** Inserts the first ranges of a run's present pass; consecutive bounds make half-open ranges. */
-export async function layOut(
-  session: Session,
-  names: LedgerNames,
-  runId: string,
-  { bounds, space, ends }: Layout,
-): Promise<void> {
-  const insert = `insert into ${names.ranges} (run_id, no, pass, space, lo, hi, at, estimated)
-     select $1::bigint, 1 + coalesce((select max(no) from ${names.ranges} where run_id = $1::bigint), 0),
-            pass, $5, $2::text[], $3::text[], $6::double precision, $4::double precision
-     from ${names.runs} where id = $1::bigint`;
-  await inOrder(
-    bounds.map((hi, index) => {
-      const at = ends[index - 1] ?? 0;
-      const left = Math.max((ends[index] ?? at) - at, 0);
-      return session.query(insert, [runId, bounds[index - 1] ?? null, hi, left, space, at]);
-    }),
-  );
-}
+/** The table of ranges. */
+export class Ranges extends LedgerPart {
+  /**
+   * Takes up an open range that nobody works on. Counts the claim as a stall until progress resets it, so that
+   * deaths are counted durably, but for those in the moment before a crash of the server: a claim does not wait for
+   * its disk. Under a pace the lanes of all hosts take turns, one after the other by the
+   * database's clock, and a turn is taken together with a range: time that nobody used is not saved up. `dead`: only
+   * a range of one of these workers, which are known to be gone.
+   */
+  async claim(
+    run: { readonly id: string; readonly epoch: number },
+    worker: string,
+    turn: PacedTurn | null,
+    dead: readonly string[] | null = null,
+  ): Promise<Claim> {
+    const unused = `${turn === null ? 0 : turn.unused / turn.pace} * interval '1 second'`;
+    const freeAt = `case when paid_at > clock_timestamp() then '-infinity' else free_at - ${unused} end`;
+    const isTurn =
+      turn === null
+        ? 'true'
+        : `exists (select from ${this.names.controls}
+                   where run_id = $1::bigint and ${freeAt} <= clock_timestamp()
+                   for update)`; // one lane after the other, until its statement ends
+    const result = await this.session.query(
+      `with run as materialized (
+         select from ${this.names.runs} where id = $1::bigint and epoch = $3::bigint and state = 'running'
+       ), turn as materialized (
+         select ${isTurn} as is_mine
+       ), free as materialized ( -- once: a subquery may be run anew for each row of a join, and take them all
+         select no from ${this.names.ranges}
+         where run_id = $1::bigint and state = 'open' and ${mayBeTried}
+           and exists (select from run) and (select is_mine from turn)
+           and ${dead === null ? isFree : isOrphan('$4')}
+         -- what fails or killed its workers comes last, so that it does not keep the others from their turn; what
+         -- a dead worker has left comes first, since it may be the last that a host waits for
+         order by stalls >= 2, attempts, touched_at = '-infinity', worker is null desc, no
+         limit 1
+         for update skip locked -- a locked range has a chunk in flight
+       ), taken as (
+         update ${this.names.ranges} as r
+         set worker = $2, stalls = r.stalls + 1, touched_at = clock_timestamp(), next_try = '-infinity'
+         from free
+         where r.run_id = $1::bigint and r.no = free.no
+         returning r.no, r.space, r.lo, r.hi, r.cursor, r.max_rows, r.stalls,
+           not exists (select from ${this.names.ranges} where run_id = $1::bigint and chunks > 0)
+             and exists (select from ${this.names.ranges} where run_id = $1::bigint and (attempts > 0 or state = 'void'))
+             as only_failed
+       )${turn === null ? '' : `, paid as (${payTurn(this.names, turn, freeAt)})`}
+       select taken.*, turn.is_mine, c.overrides, pg_catalog.set_config('synchronous_commit', 'off', true),
+              -- before Postgres 17 no time can be subtracted from -infinity
+              extract(epoch from greatest(${freeAt}, clock_timestamp()) - clock_timestamp())::double precision
+                * 1000 as wait_ms
+       from run cross join turn left join taken on true
+       left join ${this.names.controls} as c on c.run_id = $1::bigint`,
+      [run.id, worker, run.epoch, ...(dead === null ? [] : [dead])],
+    );
+    const row = result.rows[0];
+    if (row === undefined) return { kind: 'stopped' };
+    const overrides = parseOverrides(row.overrides);
+    if (row.is_mine !== true) return { kind: 'paced', waitMs: Number(row.wait_ms), overrides };
+    if (row.no === null) return { kind: 'none', overrides };
+    const range = { ...toRange(row), onlyFailed: row.only_failed === true };
+    return { kind: 'range', range, overrides };
+  }
 
-/** Sums over the ranges of a run. */
-export async function totals(session: Session, names: LedgerNames, runId: string): Promise<RunTotals> {
-  const result = await session.query(
-    `select coalesce(sum(rows), 0)::bigint as rows, coalesce(sum(chunks), 0)::bigint as chunks,
-            coalesce(sum(passed) filter (where pass = run.current), 0) as passed,
-            count(*) filter (where state = 'done') as ranges_done,
-            count(*) filter (where state = 'open') as ranges_open,
-            coalesce(sum(estimated) filter (where state = 'open'), 0) as estimated_left,
-            coalesce(json_agg(json_build_array(at, estimated)) filter (where state = 'open'), '[]') as open,
-            coalesce(sum(busy_ms), 0) as busy_ms,
-            (array_agg(last_error order by touched_at desc, no desc) filter (where last_error is not null))[1]
-              as last_error,
-            coalesce(sum(retries), 0)::bigint as retries,
-            (select count(*) from ${names.quarantine} where run_id = $1::bigint) as quarantined,
-            coalesce(json_agg(json_build_object('worker', worker, 'no', no) order by touched_at, no)
-                     filter (where worker is not null and state = 'open'), '[]') as workers
-     from ${names.ranges}
-     cross join (select pass as current from ${names.runs} where id = $1::bigint) as run
-     where run_id = $1::bigint`,
-    [runId],
-  );
-  const row = result.rows[0] ?? {};
-  return {
-    rows: row.rows as number,
-    passed: row.passed as number,
-    chunks: row.chunks as number,
-    rangesDone: row.ranges_done as number,
-    rangesOpen: row.ranges_open as number,
-    estimatedLeft: row.estimated_left as number,
-    open: row.open as RunTotals['open'],
-    busyMs: row.busy_ms as number,
-    lastError: row.last_error as string | null,
-    retries: row.retries as number,
-    quarantined: row.quarantined as number,
-    workers: row.workers as RunTotals['workers'],
-  };
+  /** Gives a claimed range back untried: its claim is no stall. `no` is null where the answer to the claim was lost. */
+  async giveBack(runId: string, no: number | null, worker: string): Promise<void> {
+    await this.session.query(
+      `update ${this.names.ranges} set worker = null, stalls = greatest(stalls - 1, 0)
+       where run_id = $1::bigint and no = coalesce($2::integer, no) and state = 'open' and worker = $3`,
+      [runId, no, worker],
+    );
+  }
+
+  /** Locks the open range with the most left, for stealing; its owner lets go of it at its chunk's end. */
+  async lockLargest(
+    runId: string,
+    minimum: number,
+  ): Promise<(Range & { readonly at: number; readonly estimated: number }) | null> {
+    const result = await this.session.query(
+      `select no, space, lo, hi, cursor, max_rows, stalls, at, estimated, state
+       from ${this.names.ranges}
+       where run_id = $1::bigint and state = 'open' and estimated >= $2::double precision
+         -- a sweep looks for all that is left in one go: two of them would read the whole table twice
+         and (pass = 0 or cursor is not null)
+       order by estimated desc, no
+       limit 1
+       for update -- waits for the owner's chunk, with lock_timeout`,
+      [runId, minimum],
+    );
+    const row = result.rows[0];
+    if (row === undefined) return null;
+    return { ...toRange(row), at: row.at as number, estimated: row.estimated as number };
+  }
+
+  /** Splits a locked range: its owner keeps `(cursor, at]`, of about `kept` rows, `worker` gets `(at, hi]`. */
+  async split(
+    runId: string,
+    { no, hi }: Range,
+    { at, kept, taken }: { readonly at: Key; readonly kept: number; readonly taken: number },
+    worker: string,
+  ): Promise<void> {
+    // Two thieves of different ranges must not take the same number.
+    await this.session.query('select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended($1, 0))', [
+      `umzug-cluster split ${this.names.schema} ${runId}`,
+    ]);
+    await this.session.query(
+      `with kept as (
+         update ${this.names.ranges} set hi = $3::text[], estimated = $5::double precision
+         where run_id = $1::bigint and no = $2::integer and state = 'open'
+         returning pass, space, at
+       )
+       insert into ${this.names.ranges} (run_id, no, pass, space, lo, hi, at, estimated, worker, touched_at)
+       select $1::bigint, (select max(no) + 1 from ${this.names.ranges} where run_id = $1::bigint),
+              pass, space, $3::text[], $4::text[], at + $5::double precision, $6::double precision, $7, clock_timestamp()
+       from kept`,
+      [runId, no, at, hi, kept, taken, worker],
+    );
+  }
+
+  /** Notes that a range is too small to be split: what is left of it was estimated too high, and is `left` at most. */
+  async markSmall(runId: string, no: number, left: number): Promise<void> {
+    await this.session.query(
+      `update ${this.names.ranges}
+       set estimated = least(estimated, $3::double precision),
+           at = at + greatest(estimated - $3::double precision, 0),
+           passed = passed + greatest(estimated - $3::double precision, 0)
+       where run_id = $1::bigint and no = $2::integer`,
+      [runId, no, left],
+    );
+  }
+
+  /** Inserts the first ranges of a run's present pass; consecutive bounds make half-open ranges. */
+  async layOut(runId: string, { bounds, space, ends }: Layout): Promise<void> {
+    const insert = `insert into ${this.names.ranges} (run_id, no, pass, space, lo, hi, at, estimated)
+       select $1::bigint, 1 + coalesce((select max(no) from ${this.names.ranges} where run_id = $1::bigint), 0),
+              pass, $5, $2::text[], $3::text[], $6::double precision, $4::double precision
+       from ${this.names.runs} where id = $1::bigint`;
+    await inOrder(
+      bounds.map((hi, index) => {
+        const at = ends[index - 1] ?? 0;
+        const left = Math.max((ends[index] ?? at) - at, 0);
+        return this.session.query(insert, [runId, bounds[index - 1] ?? null, hi, left, space, at]);
+      }),
+    );
+  }
+
+  /** Sums over the ranges of a run. */
+  async totals(runId: string): Promise<RunTotals> {
+    const result = await this.session.query(
+      `select coalesce(sum(rows), 0)::bigint as rows, coalesce(sum(chunks), 0)::bigint as chunks,
+              coalesce(sum(passed) filter (where pass = run.current), 0) as passed,
+              count(*) filter (where state = 'done') as ranges_done,
+              count(*) filter (where state = 'open') as ranges_open,
+              coalesce(sum(estimated) filter (where state = 'open'), 0) as estimated_left,
+              coalesce(json_agg(json_build_array(at, estimated)) filter (where state = 'open'), '[]') as open,
+              coalesce(sum(busy_ms), 0) as busy_ms,
+              (array_agg(last_error order by touched_at desc, no desc) filter (where last_error is not null))[1]
+                as last_error,
+              coalesce(sum(retries), 0)::bigint as retries,
+              (select count(*) from ${this.names.quarantine} where run_id = $1::bigint) as quarantined,
+              coalesce(json_agg(json_build_object('worker', worker, 'no', no) order by touched_at, no)
+                       filter (where worker is not null and state = 'open'), '[]') as workers
+       from ${this.names.ranges}
+       cross join (select pass as current from ${this.names.runs} where id = $1::bigint) as run
+       where run_id = $1::bigint`,
+      [runId],
+    );
+    const row = result.rows[0] ?? {};
+    return {
+      rows: row.rows as number,
+      passed: row.passed as number,
+      chunks: row.chunks as number,
+      rangesDone: row.ranges_done as number,
+      rangesOpen: row.ranges_open as number,
+      estimatedLeft: row.estimated_left as number,
+      open: row.open as RunTotals['open'],
+      busyMs: row.busy_ms as number,
+      lastError: row.last_error as string | null,
+      retries: row.retries as number,
+      quarantined: row.quarantined as number,
+      workers: row.workers as RunTotals['workers'],
+    };
+  }
+
+  /** What is left of the open ranges of keys of a run, at most `most` of them; locks nothing. */
+  async openParts(
+    runId: string,
+    most: number,
+  ): Promise<readonly { readonly after: Key | null; readonly upTo: Key }[]> {
+    const { rows } = await this.session.query(
+      `select coalesce(cursor, lo) as after, hi from ${this.names.ranges}
+       where run_id = $1::bigint and state = 'open' and space = 'keys'
+       order by estimated desc, no
+       limit $2::integer`,
+      [runId, most],
+    );
+    return rows.map((row) => ({ after: row['after'] as Key | null, upTo: row['hi'] as Key }));
+  }
+
+  /** Whether open ranges still belong to dead workers; the server may hold their locks until it notices the death. */
+  async hasOrphans(runId: string, dead: readonly string[]): Promise<boolean> {
+    const result = await this.session.query(
+      `select exists (select from ${this.names.ranges}
+                      where run_id = $1::bigint and state = 'open' and ${isOrphan('$2')}) as has_orphans`,
+      [runId, dead],
+    );
+    return result.rows[0]?.['has_orphans'] === true;
+  }
+
+  /**
+   * Makes the open ranges claimable at once, for a run that is taken up again. One that is locked has a chunk of an older
+   * epoch in flight, which may take long, and gives its range back when it finds out.
+   */
+  async resetRetries(id: string): Promise<void> {
+    await this.session.query(
+      `with idle as materialized (
+         select no from ${this.names.ranges} where run_id = $1::bigint and state = 'open' for update skip locked
+       )
+       update ${this.names.ranges} as r set next_try = '-infinity', worker = null, stalls = 0
+       from idle where r.run_id = $1::bigint and r.no = idle.no`,
+      [id],
+    );
+  }
+
+  /** The done parts of a run, `(lo, cursor]` of every range, become the ranges of the run that reverts it. */
+  async layOutDone(upRunId: string, downRunId: string): Promise<void> {
+    await this.session.query(
+      `insert into ${this.names.ranges} (run_id, no, lo, hi, at, estimated)
+       select $2::bigint, no, lo, cursor, at - passed, passed
+       from ${this.names.ranges}
+       where run_id = $1::bigint and cursor is not null and state <> 'void'`,
+      [upRunId, downRunId],
+    );
+  }
 }

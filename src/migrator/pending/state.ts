@@ -1,8 +1,6 @@
 import { liveStates } from '../../core/config/states.ts';
-import { type ExecutedMigration, listExecuted } from '../../ledger/migrations.ts';
-import { type Recreated, recreatedTables } from '../../ledger/recreated.ts';
-import { latestRuns } from '../../ledger/run/runs.ts';
-import { ledgerNames, readLedgerVersion } from '../../ledger/schema.ts';
+import type { ExecutedMigration, Recreated } from '../../ledger/migrations.ts';
+import { findLedger } from '../../ledger/ledger.ts';
 import type { Session } from '../../postgres/session.ts';
 
 /** What the ledger says before a command decides. */
@@ -18,14 +16,13 @@ export interface LedgerState {
 
 /** Reads the ledger; a database without one has nothing executed. Writes nothing. */
 export async function readState(session: Session, schema: string): Promise<LedgerState> {
-  if ((await readLedgerVersion(session, schema)) === null)
-    return { exists: false, executed: [], live: [], recreated: [] };
-  const names = ledgerNames(schema);
-  const executed = await listExecuted(session, names);
-  const runs = await latestRuns(session, names);
+  const ledger = await findLedger(session, schema);
+  if (ledger === null) return { exists: false, executed: [], live: [], recreated: [] };
+  const executed = await ledger.migrations.list();
+  const runs = await ledger.runs.latest();
   const isLive = (state: string): boolean => (liveStates as readonly string[]).includes(state);
   const live = runs.filter(({ state }) => isLive(state)).map(({ name }) => name);
-  const recreated = await recreatedTables(session, names);
+  const recreated = await ledger.migrations.recreatedTables();
   const begun = new Set(live);
   return { exists: true, recreated, executed: executed.filter(({ name }) => !begun.has(name)), live };
 }

@@ -3,9 +3,7 @@ import { workOn } from '../../cluster/process/own-process.ts';
 import type { Config } from '../../config/config.ts';
 import { withoutName } from '../../core/values/names.ts';
 import { UmzugClusterError } from '../../errors.ts';
-import { failureFacts } from '../../ledger/run/quarantine.ts';
 import type { Run } from '../../ledger/run/rows.ts';
-import { findLiveRun } from '../../ledger/run/runs.ts';
 import type { MigrationFile } from '../../migration/file/folder.ts';
 import { loadMigration } from '../../migration/file/loader.ts';
 import { beginReadOnly, reading, withTransaction } from '../../postgres/transaction.ts';
@@ -191,8 +189,8 @@ async function liveRun(
 ): Promise<Run | null> {
   const found = await control.use((session) =>
     withTransaction(session, env.pinned, async () => {
-      const run = await findLiveRun(session, env.names, migration.name, 'up');
-      return run === null ? null : { run, facts: await failureFacts(session, env.names, run.id) };
+      const run = await env.ledger(session).runs.findLive(migration.name, 'up');
+      return run === null ? null : { run, facts: await env.ledger(session).failures.facts(run.id) };
     }),
   );
   if (found === null) return null;

@@ -1,11 +1,10 @@
 import { paceReason } from '../../core/size/throttle.ts';
-import { type RunReading, readRunning } from '../../ledger/run/controls.ts';
-import { type HostSeen, listHosts, unattendedMs, unseenMs } from '../../ledger/look/hosts.ts';
+import type { Ledger } from '../../ledger/ledger.ts';
+import type { RunReading } from '../../ledger/run/controls.ts';
+import { type HostSeen, unseenMs } from '../../ledger/look/hosts.ts';
 import { olderTransactions } from '../../ledger/look/old-transactions.ts';
-import { listQuarantined } from '../../ledger/run/quarantine.ts';
-import { totals } from '../../ledger/run/ranges.ts';
+import type { Quarantine } from '../../ledger/run/quarantine.ts';
 import type { Run, RunTotals } from '../../ledger/run/rows.ts';
-import type { LedgerNames } from '../../ledger/schema.ts';
 import type { Session } from '../../postgres/session.ts';
 import { mostListed } from '../../run/lifecycle/retry.ts';
 import { describeOld } from '../../run/lifecycle/register.ts';
@@ -22,17 +21,17 @@ export interface FullReading {
   readonly waiting: string | null;
   /** What holds new chunks back, or null. */
   readonly throttled: string | null;
-  readonly quarantine: Awaited<ReturnType<typeof listQuarantined>>;
+  readonly quarantine: Awaited<ReturnType<Quarantine['list']>>;
 }
 
 /** Reads all that is known of a run. Waits for no lock. */
-export async function readFully(session: Session, names: LedgerNames, run: Run): Promise<FullReading> {
-  const sums = await totals(session, names, run.id);
+export async function readFully(session: Session, ledger: Ledger, run: Run): Promise<FullReading> {
+  const sums = await ledger.ranges.totals(run.id);
   const isRunning = run.state === 'running';
-  const hosts = isRunning ? await listHosts(session, names, run.id) : [];
+  const hosts = isRunning ? await ledger.hosts.list(run.id) : [];
   const seen = hosts.filter(({ seenAgoMs }) => seenAgoMs < unseenMs);
-  const idleMs = isRunning && seen.length === 0 ? await unattendedMs(session, names, run.id) : 0;
-  const reading = await readRunning(session, names, run.id);
+  const idleMs = isRunning && seen.length === 0 ? await ledger.hosts.unattendedMs(run.id) : 0;
+  const reading = await ledger.controls.read(run.id);
   return {
     sums,
     reading,
@@ -41,9 +40,7 @@ export async function readFully(session: Session, names: LedgerNames, run: Run):
     waiting: isRunning ? ((await waitedFor(session, run, sums)) ?? told(seen)) : null,
     throttled: isRunning && idleMs < unseenMs ? heldBack(reading, seen) : null,
     quarantine:
-      sums.quarantined === 0
-        ? { count: 0, rows: [] }
-        : await listQuarantined(session, names, run.id, mostListed),
+      sums.quarantined === 0 ? { count: 0, rows: [] } : await ledger.quarantine.list(run.id, mostListed),
   };
 }
 

@@ -4,11 +4,10 @@ import type { Config } from '../../config/config.ts';
 import { type Standing, secondsLeft, standingOf } from '../../core/progress/standing.ts';
 import type { Overrides } from '../../core/config/steering.ts';
 import type { ExecutedMigration } from '../../ledger/migrations.ts';
-import { listExecuted } from '../../ledger/migrations.ts';
-import { recreatedTables } from '../../ledger/recreated.ts';
 import type { Run } from '../../ledger/run/rows.ts';
-import { findLiveRun, latestRuns } from '../../ledger/run/runs.ts';
-import { ledgerNames, readLedgerVersion } from '../../ledger/schema.ts';
+import type { Runs } from '../../ledger/run/runs.ts';
+import { findLedger } from '../../ledger/ledger.ts';
+import { readLedgerVersion } from '../../ledger/schema.ts';
 import type { MigrationFile } from '../../migration/file/folder.ts';
 import { kindOf } from '../../migration/file/loader.ts';
 import type { Session } from '../../postgres/session.ts';
@@ -61,7 +60,7 @@ export interface StatusReport {
   readonly migrations: readonly MigrationStatus[];
 }
 
-type LatestRun = Awaited<ReturnType<typeof latestRuns>>[number];
+type LatestRun = Awaited<ReturnType<Runs['latest']>>[number];
 
 /** Reads the ledger and the folder into one report. */
 export async function statusReport(
@@ -106,13 +105,13 @@ async function readAll(
   schema: string,
 ): Promise<MigrationStatus[]> {
   const present = new Set(files.map(({ name }) => name));
-  if ((await readLedgerVersion(session, schema)) === null) {
+  const ledger = await findLedger(session, schema);
+  if (ledger === null) {
     return files.map(({ name }) => statusOf(name, { present: true }));
   }
-  const names = ledgerNames(schema);
-  const executed = new Map((await listExecuted(session, names)).map((row) => [row.name, row]));
-  const runs = new Map((await latestRuns(session, names)).map((run) => [run.name, run]));
-  const recreated = new Set((await recreatedTables(session, names)).map(({ name }) => name));
+  const executed = new Map((await ledger.migrations.list()).map((row) => [row.name, row]));
+  const runs = new Map((await ledger.runs.latest()).map((run) => [run.name, run]));
+  const recreated = new Set((await ledger.migrations.recreatedTables()).map(({ name }) => name));
   // Somebody else's file may be missing here: a run that is begun and not ended is shown all the same.
   const begun = [...runs.values()].filter(({ state }) => (liveStates as readonly string[]).includes(state));
   const all = [...new Set([...present, ...executed.keys(), ...begun.map(({ name }) => name)])].sort((a, b) =>
@@ -122,9 +121,9 @@ async function readAll(
   for (const name of all) {
     const upRun = runs.get(name);
     const isReverting = upRun?.state === 'reverting';
-    const down = isReverting ? await findLiveRun(session, names, name, 'down') : null;
+    const down = isReverting ? await ledger.runs.findLive(name, 'down') : null;
     const shown = down ?? upRun;
-    const read = shown === undefined ? undefined : await readFully(session, names, shown);
+    const read = shown === undefined ? undefined : await readFully(session, ledger, shown);
     const base = {
       present: present.has(name),
       executed: executed.get(name),

@@ -3,15 +3,14 @@ import type { Config } from '../../config/config.ts';
 import { alikeInCase, confusablePairs } from '../../core/values/confusable.ts';
 import type { FileHashes } from '../../core/values/file-drift.ts';
 import { type ErrorCode, UmzugClusterError, fail } from '../../errors.ts';
-import { type FailureFacts, failureFacts } from '../../ledger/run/quarantine.ts';
+import { Ledger } from '../../ledger/ledger.ts';
+import type { FailureFacts } from '../../ledger/run/failures.ts';
 import type { Run } from '../../ledger/run/rows.ts';
-import { liveRuns } from '../../ledger/run/runs.ts';
-import { type LedgerNames, ledgerNames } from '../../ledger/schema.ts';
+import { ledgerNames } from '../../ledger/schema.ts';
 import { type MigrationFile, listMigrations } from '../../migration/file/folder.ts';
 import { hashesOfFile } from '../../migration/file/imports.ts';
 import { loadMigration } from '../../migration/file/loader.ts';
 import { checkOffline } from '../../migration/file/offline.ts';
-import type { Session } from '../../postgres/session.ts';
 import { plainSettings, withTransaction } from '../../postgres/transaction.ts';
 import { isSpent, refuseOtherFile, refuseRecreated, revertingError } from '../../run/checks/drift.ts';
 import { changedSince, checkOrder, confusableMessage, missingFiles } from '../pending/checks.ts';
@@ -83,7 +82,7 @@ async function aboutLedger(
   const [state, runs, records] = await control.use((session) =>
     withTransaction(session, plainSettings, async (): Promise<Known> => {
       const found = await readState(session, ledgerSchema);
-      const live = found.exists ? await readLive(session, ledgerNames(ledgerSchema)) : [];
+      const live = found.exists ? await readLive(new Ledger(session, ledgerNames(ledgerSchema))) : [];
       const begun = new Set([...found.executed.map(({ name }) => name), ...found.live]);
       const others = files.filter(({ name }) => !begun.has(name));
       return [found, live, await recordedElsewhere(session, others, config)];
@@ -136,10 +135,10 @@ async function hashesIn(files: readonly MigrationFile[], run: Run): Promise<File
   return await hashesOfFile(file);
 }
 
-async function readLive(session: Session, names: LedgerNames): Promise<readonly LiveRun[]> {
+async function readLive(ledger: Ledger): Promise<readonly LiveRun[]> {
   const found: LiveRun[] = [];
-  for (const run of await liveRuns(session, names)) {
-    found.push({ run, facts: await failureFacts(session, names, run.id) });
+  for (const run of await ledger.runs.live()) {
+    found.push({ run, facts: await ledger.failures.facts(run.id) });
   }
   return found;
 }

@@ -1,11 +1,8 @@
 import type { Control } from '../../cluster/worker/control.ts';
 import type { Config } from '../../config/config.ts';
 import { UmzugClusterError } from '../../errors.ts';
-import { listExecuted } from '../../ledger/migrations.ts';
 import type { Run } from '../../ledger/run/rows.ts';
-import { liveRuns } from '../../ledger/run/runs.ts';
 import { readLedgerVersion } from '../../ledger/schema.ts';
-import { contradictions, misplacedCursors } from '../../ledger/look/soundness.ts';
 import type { MigrationFile } from '../../migration/file/folder.ts';
 import { loadMigration } from '../../migration/file/loader.ts';
 import type { Session } from '../../postgres/session.ts';
@@ -39,11 +36,13 @@ export async function verifyReport(
   const read = <T>(work: (session: Session) => Promise<T>): Promise<T> =>
     control.use((session) => reading(session, () => work(session)));
   const exists = (await read((session) => readLedgerVersion(session, env.ledgerSchema))) !== null;
-  const executed = exists ? await read((session) => listExecuted(session, env.names)) : [];
+  const executed = exists ? await read((session) => env.ledger(session).migrations.list()) : [];
   const names = executed.map(({ name }) => name);
   if (only !== undefined && !names.includes(only)) throw unknownName(only, names, 'executed');
-  const found = exists ? await read((session) => contradictions(session, env.names, only ?? null)) : [];
-  const runs = exists ? await read((session) => liveRuns(session, env.names)) : [];
+  const found = exists
+    ? await read((session) => env.ledger(session).soundness.contradictions(only ?? null))
+    : [];
+  const runs = exists ? await read((session) => env.ledger(session).runs.live()) : [];
   const misplaced: string[] = [];
   for (const run of runs) {
     if (only === undefined || run.name === only) misplaced.push(...(await misplacedIn(read, env, run)));
@@ -70,7 +69,7 @@ async function misplacedIn(
   run: Run,
 ): Promise<readonly string[]> {
   try {
-    return await read((session) => misplacedCursors(session, env.names, run, run.plan.base));
+    return await read((session) => env.ledger(session).soundness.misplacedCursors(run, run.plan.base));
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : '';
     if (!(error instanceof UmzugClusterError) && code.startsWith('42')) return [];

@@ -1,7 +1,7 @@
 import { type FileHashes, changedFiles, namesOf } from '../../core/values/file-drift.ts';
 import { fail } from '../../errors.ts';
-import type { FailureFacts } from '../../ledger/run/quarantine.ts';
-import type { Recreated } from '../../ledger/recreated.ts';
+import type { FailureFacts } from '../../ledger/run/failures.ts';
+import type { Recreated } from '../../ledger/migrations.ts';
 import type { Run } from '../../ledger/run/rows.ts';
 import type { BaseTable } from '../../migration/key/key.ts';
 import { otherTable, resortedColumn } from '../../migration/select/identity.ts';

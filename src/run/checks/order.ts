@@ -1,8 +1,5 @@
 import { fail } from '../../errors.ts';
-import { listExecuted } from '../../ledger/migrations.ts';
-import { liveRuns } from '../../ledger/run/runs.ts';
-import type { LedgerNames } from '../../ledger/schema.ts';
-import type { Session } from '../../postgres/session.ts';
+import type { Ledger } from '../../ledger/ledger.ts';
 import { inOrder } from '../../postgres/transaction.ts';
 import { revertingError } from './drift.ts';
 
@@ -16,12 +13,11 @@ import { revertingError } from './drift.ts';
  * command counted, no longer is.
  */
 export async function refuseWithoutGround(
-  session: Session,
-  names: LedgerNames,
+  ledger: Ledger,
   name: string,
   executed: Iterable<string>,
 ): Promise<void> {
-  const [live, recorded] = await inOrder([liveRuns(session, names), listExecuted(session, names)]);
+  const [live, recorded] = await inOrder([ledger.runs.live(), ledger.migrations.list()]);
   const reverting = live.find(
     (run) => run.direction === 'up' && run.state === 'reverting' && run.name < name,
   );
@@ -38,13 +34,12 @@ export async function refuseWithoutGround(
 
 /** Refuses to revert `name` where something after it was begun that was not among `begun` when it was chosen. */
 export async function refuseBuiltUpon(
-  session: Session,
-  names: LedgerNames,
+  ledger: Ledger,
   name: string,
   begun: ReadonlySet<string>,
 ): Promise<void> {
-  const live = (await liveRuns(session, names)).filter(({ direction }) => direction === 'up');
-  const now = [...(await listExecuted(session, names)), ...live].map((one) => one.name);
+  const live = (await ledger.runs.live()).filter(({ direction }) => direction === 'up');
+  const now = [...(await ledger.migrations.list()), ...live].map((one) => one.name);
   const later = now.find((other) => other > name && !begun.has(other));
   if (later === undefined) return;
   throw fail('ORDER', {

@@ -5,11 +5,9 @@ import { type ChunkLimits, mostRows, limitsAtEnd, searchLimitMs } from '../../co
 import type { Overrides } from '../../core/config/steering.ts';
 import { keysBetween, stepOf } from '../../core/size/survey.ts';
 import { UmzugClusterError, fail } from '../../errors.ts';
-import { type Bounds, type Owned, advance, boundsFrom, own } from '../../ledger/run/chunks.ts';
-import { accountFor } from '../../ledger/run/quarantine.ts';
+import { type Bounds, type Owned, boundsFrom } from '../../ledger/run/chunks.ts';
 import type { Key, RunPlan } from '../../ledger/run/rows.ts';
 import { countUpTo } from '../../migration/key/queries.ts';
-import { passGate } from '../../ledger/run/runs.ts';
 import { guardDatabase } from '../../migration/handle/guard.ts';
 import type { Session } from '../../postgres/session.ts';
 import {
@@ -187,7 +185,7 @@ async function openChunk(
 ): Promise<Owned | null> {
   const [, owned] = await inOrder([
     beginWith(session, env.pinned),
-    own(session, env.names, run.id, no, token),
+    env.ledger(session).chunks.lockRange(run.id, no, token),
     session.query(authorSearchPath(env.searchPath)),
     session.query(timeLimit(searchLimitMs(targetMs, env.tuning.statementTimeoutMs, run.pass))),
   ]);
@@ -200,15 +198,16 @@ async function closeChunk(
   { env, run, migration }: ChunkWork,
   chunk: { request: ChunkRequest; owned: Owned; token: string; done: Migrated; busyMs: number },
 ): Promise<number | 'stopped'> {
+  const ledger = env.ledger(session);
   const { owned, done, request } = chunk;
   const { check } = done;
-  const closing = session.query(`${emptySearchPath}, ${passGate(env.names, run.id)}`);
+  const closing = session.query(`${emptySearchPath}, ${ledger.runs.passGate(run.id)}`);
   const counters = check === null ? null : readWriteCounters(session, run.plan.base);
   const [, , , advanced] = await inOrder([
     closing,
     counters,
     counters === null ? null : check?.(counters),
-    advance(session, env.names, {
+    ledger.chunks.advance({
       runId: run.id,
       no: request.no,
       token: chunk.token,
@@ -264,7 +263,7 @@ async function rollbackTry(
   let isAccounted = false;
   const account = async (cursor: Key | null): Promise<void> => {
     isAccounted = await inOneTrip(session, env.pinned, () =>
-      accountFor(session, env.names, { runId: run.id, no, cursor }),
+      env.ledger(session).failures.accountFor({ runId: run.id, no, cursor }),
     );
   };
   await rollback(session, tried === null ? undefined : () => account(tried.cursor));

@@ -5,7 +5,8 @@ import type { Config } from '../../config/config.ts';
 import { mostLanes } from '../../core/size/lanes.ts';
 import type { Tuning } from '../../core/config/settings.ts';
 import { fail } from '../../errors.ts';
-import { type LedgerNames, ledgerNames } from '../../ledger/schema.ts';
+import { Ledger } from '../../ledger/ledger.ts';
+import { ledgerNames } from '../../ledger/schema.ts';
 import type { SessionOptions } from '../../postgres/client-config.ts';
 import { EarlySession } from '../../postgres/early-session.ts';
 import type { Session } from '../../postgres/session.ts';
@@ -16,7 +17,8 @@ import { Replicas } from './replicas.ts';
 
 /** What every step of a run needs and none of them changes. One per process. */
 export interface RunEnvironment {
-  readonly names: LedgerNames;
+  /** The ledger over a session. */
+  readonly ledger: (session: Session) => Ledger;
   readonly ledgerSchema: string;
   readonly tuning: Tuning;
   readonly knexConfig: Knex.Config;
@@ -54,8 +56,9 @@ export function sessionOptions(config: Config): SessionOptions {
 export function makeEnvironment(config: Config, server: ServerFacts): RunEnvironment {
   const session = sessionOptions(config);
   const settings = pinned(config.tuning, server, applicationName);
+  const names = ledgerNames(config.ledgerSchema);
   return {
-    names: ledgerNames(config.ledgerSchema),
+    ledger: (on) => new Ledger(on, names),
     ledgerSchema: config.ledgerSchema,
     tuning: { ...config.tuning, maxBytes: withinHeap(config.tuning) },
     knexConfig: config.knexConfig,

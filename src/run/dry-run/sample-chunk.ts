@@ -1,5 +1,4 @@
 import type { Key } from '../../ledger/run/rows.ts';
-import { forbidCommit } from '../../ledger/look/sample-guard.ts';
 import { guardDatabase } from '../../migration/handle/guard.ts';
 import type { Session } from '../../postgres/session.ts';
 import { beginWith, inOrder, rollback, underAuthorPath } from '../../postgres/transaction.ts';
@@ -89,7 +88,7 @@ export async function rolledBack<T>(
   try {
     await beginWith(session, env.pinned);
     watch.opened();
-    await forbidCommit(session, env.names, env.ledgerSchema);
+    await env.ledger(session).chunks.forbidCommit(env.ledgerSchema);
     return await watch.race(work(watch.signal));
   } catch (error) {
     throw watch.reason() ?? error;

@@ -1,8 +1,6 @@
 import { nodesOf } from '../../core/plan/query-plan.ts';
 import { standingOf } from '../../core/progress/standing.ts';
 import { matchingOf, rowBytesOf, whyUnknown } from '../../core/size/survey.ts';
-import { openParts } from '../../ledger/run/open-ranges.ts';
-import { totals } from '../../ledger/run/ranges.ts';
 import type { Run } from '../../ledger/run/rows.ts';
 import type { BaseTable } from '../../migration/key/key.ts';
 import { olderTransactions } from '../../ledger/look/old-transactions.ts';
@@ -70,7 +68,7 @@ export async function lookAhead(
         'select pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text as xid',
       );
       const older = await olderTransactions(session, String(now[0]?.['xid']));
-      const sums = live === null ? null : await totals(session, env.names, live.id);
+      const sums = live === null ? null : await env.ledger(session).ranges.totals(live.id);
       const known = live ?? {
         pass: 0,
         estimatedRows: matchingOf(plan.stored.survey) ?? -1,
@@ -97,7 +95,7 @@ async function placesOf(
   plan: Plan,
   live: Run | null,
 ): Promise<readonly Place[]> {
-  if (live !== null) return await openParts(session, env.names, live.id, mostPlaces);
+  if (live !== null) return await env.ledger(session).ranges.openParts(live.id, mostPlaces);
   const { stopKey, bounds } = await makeLayout(session, plan.stored, env.tuning.workers);
   if (stopKey === null) return [];
   const starts = [null, ...bounds.slice(0, -1)];

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { type Owned, own } from '../../ledger/run/chunks.ts';
-import { type QuarantinedRow, setAside } from '../../ledger/run/quarantine.ts';
+import type { Owned } from '../../ledger/run/chunks.ts';
+import type { QuarantinedRow } from '../../ledger/run/quarantine.ts';
 import type { Key, RunPlan } from '../../ledger/run/rows.ts';
 import { lockedChunk, pickKeys } from '../../migration/chunk/queries.ts';
 import { ChunkRows } from '../../migration/chunk/rows.ts';
@@ -39,11 +39,12 @@ export async function quarantineNext(
   { no, seen, failure }: Suspect,
 ): Promise<Key | null> {
   const { env, run } = work;
+  const ledger = env.ledger(session);
   const token = randomUUID();
   try {
     const [, owned] = await inOrder([
       beginWith(session, env.pinned),
-      own(session, env.names, run.id, no, token),
+      ledger.chunks.lockRange(run.id, no, token),
     ]);
     const isSame =
       owned !== null &&
@@ -57,7 +58,7 @@ export async function quarantineNext(
       return null;
     }
     const at = { runId: run.id, no, cursor: owned.cursor, epoch: run.epoch, token };
-    const isDone = await setAside(session, env.names, at, { ...failure, ...next, attempts: owned.attempt });
+    const isDone = await ledger.quarantine.add(at, { ...failure, ...next, attempts: owned.attempt });
     if (isDone) await commit(session);
     else await rollback(session);
     return isDone ? next.key : null;

@@ -1,6 +1,5 @@
 import type { Trouble } from '../../core/progress/progress.ts';
-import { failureFacts, recordFailure, shrinkRange, stallsOf } from '../../ledger/run/quarantine.ts';
-import type { FailureFacts, RangeFailure } from '../../ledger/run/quarantine.ts';
+import type { FailureFacts, RangeFailure } from '../../ledger/run/failures.ts';
 import { afterDeaths, reasonToStop, recentResults, rowsAfterFailure } from '../../core/errors/isolation.ts';
 import { messageOf } from '../../errors.ts';
 import type { ClaimedRange } from '../../ledger/run/ranges.ts';
@@ -155,8 +154,10 @@ export class Isolator {
     const { no, cursor } = range;
     const rows = Math.min(size, range.maxRows ?? size);
     if (afterDeaths(range.stalls, rows).kind === 'go') return false;
-    const { names } = work.env;
-    const stalls = await this.#options.session.single((session) => stallsOf(session, names, work.run.id, no));
+    const { ledger } = work.env;
+    const stalls = await this.#options.session.single((session) =>
+      ledger(session).failures.claimsOf(work.run.id, no),
+    );
     const next = afterDeaths(stalls, rows);
     if (next.kind === 'go') return false;
     // From here the end of a process looks like that of its network, for as long as it lasts.
@@ -167,14 +168,16 @@ export class Isolator {
       await this.#setAside({ no, seen: { cursor, key: null }, failure }, error);
       return true;
     }
-    await this.#options.session.single((session) => shrinkRange(session, names, work.run.id, no, next.rows));
+    await this.#options.session.single((session) =>
+      ledger(session).failures.shrinkRange(work.run.id, no, next.rows),
+    );
     this.#warn('chunk.shrunk', no, new Error(`${deaths} in it`), `is tried again with ${next.rows} rows`);
     return false;
   }
 
   #facts(): Promise<FailureFacts> {
     const { run, env } = this.#options.work;
-    return this.#options.session.single((session) => failureFacts(session, env.names, run.id));
+    return this.#options.session.single((session) => env.ledger(session).failures.facts(run.id));
   }
 
   /** Logs what becomes of a failing chunk. */
@@ -221,6 +224,6 @@ export class Isolator {
     const { no, from, isAccounted = false } = range;
     const cursor = from === undefined ? {} : { from };
     const failure = { runId: work.run.id, no, worker, error: named(error), isAccounted, ...how, ...cursor };
-    return (session) => recordFailure(session, work.env.names, failure);
+    return (session) => work.env.ledger(session).failures.record(failure);
   }
 }

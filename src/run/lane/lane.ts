@@ -1,8 +1,7 @@
 import { counted } from '../../core/values/numbers.ts';
 import { type ChunkLimits, mostRows } from '../../core/size/chunk-limits.ts';
 import { nextWaitMs } from '../../core/size/throttle.ts';
-import { hasOrphans } from '../../ledger/run/orphans.ts';
-import { type ClaimedRange, claim, giveBack, totals } from '../../ledger/run/ranges.ts';
+import type { ClaimedRange } from '../../ledger/run/ranges.ts';
 import type { Session } from '../../postgres/session.ts';
 import { inOneTrip } from '../../postgres/transaction.ts';
 import { type ChunkOutcome, runChunk } from '../chunk/chunk.ts';
@@ -110,13 +109,13 @@ class Lane {
   /** A range to work on; or how long to wait before it is looked for again, in milliseconds. */
   async #findRange(session: Session): Promise<ClaimedRange | number | 'finished'> {
     const { work } = this.#options;
-    const { names, pinned, replicas } = work.env;
+    const { ledger, pinned, replicas } = work.env;
     const isHeld = (await replicas.look(session)) !== null;
     const isHeir = await this.#isHeir(session);
     const first = isHeld ? 'none' : await this.#claim(session, isHeir ? this.#options.takeOverFrom : null);
     if (first !== 'none') return first;
     if (isHeir) return longestPollMs;
-    const { rangesOpen } = await inOneTrip(session, pinned, () => totals(session, names, work.run.id));
+    const { rangesOpen } = await inOneTrip(session, pinned, () => ledger(session).ranges.totals(work.run.id));
     if (rangesOpen === 0) return 'finished';
     if (isHeld) return longestPollMs;
     await reap(session, work, this.#options.progress);
@@ -132,8 +131,10 @@ class Lane {
   async #isHeir(session: Session): Promise<boolean> {
     const { takeOverFrom, work } = this.#options;
     if (takeOverFrom.length === 0 || performance.now() > this.#heirUntil) return false;
-    const { names, pinned } = work.env;
-    return await inOneTrip(session, pinned, () => hasOrphans(session, names, work.run.id, takeOverFrom));
+    const { ledger, pinned } = work.env;
+    return await inOneTrip(session, pinned, () =>
+      ledger(session).ranges.hasOrphans(work.run.id, takeOverFrom),
+    );
   }
 
   async #claim(
@@ -141,13 +142,15 @@ class Lane {
     dead: readonly string[] | null = null,
   ): Promise<ClaimedRange | number | 'none' | 'finished'> {
     const { work, worker } = this.#options;
-    const { names, pinned } = work.env;
+    const { ledger, pinned } = work.env;
     const turn = await this.#limiter.turn(session, this.#sizer.adaptingRows);
     if (this.#isUnanswered) {
-      await inOneTrip(session, pinned, () => giveBack(session, names, work.run.id, null, worker));
+      await inOneTrip(session, pinned, () => ledger(session).ranges.giveBack(work.run.id, null, worker));
     }
     this.#isUnanswered = true;
-    const found = await inOneTrip(session, pinned, () => claim(session, names, work.run, worker, turn, dead));
+    const found = await inOneTrip(session, pinned, () =>
+      ledger(session).ranges.claim(work.run, worker, turn, dead),
+    );
     this.#isUnanswered = false;
     if (found.kind === 'stopped') return 'finished';
     this.#limiter.learn(found.overrides);
@@ -209,7 +212,7 @@ class Lane {
   async #giveBack(no: number): Promise<void> {
     const { work, worker } = this.#options;
     const write = (session: Session): Promise<void> =>
-      giveBack(session, work.env.names, work.run.id, no, worker);
+      work.env.ledger(session).ranges.giveBack(work.run.id, no, worker);
     await this.#session.single(write).catch(() => undefined);
   }
 

@@ -1,6 +1,6 @@
 import { type Overrides, type Steering, steer } from '../../core/config/steering.ts';
 import { mostPacedRows } from '../../core/size/throttle.ts';
-import { readRunning } from '../../ledger/run/controls.ts';
+import type { RunReading } from '../../ledger/run/controls.ts';
 import type { PacedTurn } from '../../ledger/run/ranges.ts';
 import type { Session } from '../../postgres/session.ts';
 import { inOneTrip } from '../../postgres/transaction.ts';
@@ -35,7 +35,7 @@ export class RateLimiter {
   async turn(session: Session, adapting: number): Promise<PacedTurn | null> {
     if (this.#overrides === null) {
       const { env, run } = this.#work;
-      const read = (): ReturnType<typeof readRunning> => readRunning(session, env.names, run.id);
+      const read = (): Promise<RunReading> => env.ledger(session).controls.read(run.id);
       this.#overrides = (await inOneTrip(session, env.pinned, read)).overrides;
     }
     const { pace } = this.steering;

@@ -1,4 +1,3 @@
-import { endOldHolders } from '../../ledger/look/holders.ts';
 import type { Session } from '../../postgres/session.ts';
 import { inOneTrip } from '../../postgres/transaction.ts';
 import type { ChunkWork } from '../context/chunk-work.ts';
@@ -20,7 +19,8 @@ export async function reap(session: Session, work: ChunkWork, clock: { nextReapA
   clock.nextReapAt = now + everyMs;
   const { env, run, logger } = work;
   const olderThanMs = env.tuning.ceilingMs + marginMs;
-  const find = (): Promise<readonly number[]> => endOldHolders(session, env.names, run.id, olderThanMs);
+  const find = (): Promise<readonly number[]> =>
+    env.ledger(session).blockers.endOldHolders(run.id, olderThanMs);
   for (const pid of await inOneTrip(session, env.pinned, find)) {
     const message = `ended the transaction of pid ${pid}, which held a range for longer than the ceiling`;
     logger.warn({ event: 'range.reaped', migration: run.name, backend: pid }, message);

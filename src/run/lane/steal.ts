@@ -1,7 +1,6 @@
 import { middlePlace } from '../../core/size/places.ts';
 import { worthStealing } from '../../core/size/chunk-limits.ts';
 import { keysBetween, stepOf } from '../../core/size/survey.ts';
-import { lockLargest, markSmall, split } from '../../ledger/run/ranges.ts';
 import type { Key, Range, Run, RunPlan } from '../../ledger/run/rows.ts';
 import { keyAtOffset, nthOfKeys } from '../../migration/key/queries.ts';
 import type { Session } from '../../postgres/session.ts';
@@ -36,16 +35,16 @@ export async function steal(
 ): Promise<boolean> {
   const attempt = withTransaction(session, env.pinned, async () => {
     const least = worthStealing(keysEach, leastKeys);
-    const victim = await lockLargest(session, env.names, run.id, least);
+    const victim = await env.ledger(session).ranges.lockLargest(run.id, least);
     if (victim === null) return false;
     const { at, kept } = await cut(session, run.plan, victim, least / 2);
     const isSmaller = at !== null && JSON.stringify(at) !== JSON.stringify(victim.hi);
     if (!isSmaller) {
-      await markSmall(session, env.names, run.id, victim.no, least / 2);
+      await env.ledger(session).ranges.markSmall(run.id, victim.no, least / 2);
       return true;
     }
     const estimates = { kept, taken: Math.max(victim.estimated - kept, 0) };
-    await split(session, env.names, run.id, victim, at, estimates, worker);
+    await env.ledger(session).ranges.split(run.id, victim, { at, ...estimates }, worker);
     return true;
   });
   return await attempt.catch((error: unknown) => {

@@ -1,8 +1,5 @@
 import { rowsAre } from '../../core/values/numbers.ts';
-import { forgetExecuted, recordExecuted } from '../../ledger/migrations.ts';
-import { failureFacts, putBack } from '../../ledger/run/quarantine.ts';
 import type { Run } from '../../ledger/run/rows.ts';
-import { changeState, findDone, lockRun, readRun } from '../../ledger/run/runs.ts';
 import type { Session } from '../../postgres/session.ts';
 import { inOrder, withTransaction } from '../../postgres/transaction.ts';
 import type { RunEnvironment } from '../context/environment.ts';
@@ -20,17 +17,18 @@ export interface Finished {
  * number of times. Returns the run as it is afterwards.
  */
 export async function finish(session: Session, env: RunEnvironment, runId: string): Promise<Finished> {
+  const ledger = env.ledger(session);
   return await withTransaction(session, env.pinned, async () => {
-    const { run, openRanges, quarantined } = await lockRun(session, env.names, runId);
+    const { run, openRanges, quarantined } = await ledger.runs.lock(runId);
     if (run.state !== 'running' || !run.isLaidOut || openRanges > 0) return { run, isEndless: false };
     if (quarantined > 0) {
       const error = rowsAre(quarantined, 'quarantined');
-      return { run: await changeState(session, env.names, run.id, 'failed', error), isEndless: false };
+      return { run: await ledger.runs.changeState(run.id, 'failed', error), isEndless: false };
     }
     const swept = await sweepAgain(session, env, run);
-    if (swept === 'sweep') return { run: await readRun(session, env.names, run.id), isEndless: false };
+    if (swept === 'sweep') return { run: await ledger.runs.read(run.id), isEndless: false };
     const [done] = await inOrder([
-      changeState(session, env.names, run.id, 'done'),
+      ledger.runs.changeState(run.id, 'done'),
       run.reverts === null
         ? recordRun(session, env, run)
         : recordReverted(session, env, run.name, run.reverts),
@@ -46,15 +44,16 @@ async function recordReverted(
   name: string,
   id: string,
 ): Promise<void> {
-  await changeState(session, env.names, id, 'reverted');
-  const earlier = await findDone(session, env.names, name);
-  if (earlier === null) await forgetExecuted(session, env.names, name);
+  const ledger = env.ledger(session);
+  await ledger.runs.changeState(id, 'reverted');
+  const earlier = await ledger.runs.findDone(name);
+  if (earlier === null) await ledger.migrations.forget(name);
   else await recordRun(session, env, earlier);
 }
 
-async function recordRun(session: Session, { names }: RunEnvironment, run: Run): Promise<void> {
+async function recordRun(session: Session, { ledger }: RunEnvironment, run: Run): Promise<void> {
   const { id, name, fileSha256, imports } = run;
-  await recordExecuted(session, names, { name, kind: 'data', runId: id, fileSha256, imports });
+  await ledger(session).migrations.record({ name, kind: 'data', runId: id, fileSha256, imports });
 }
 
 /**
@@ -67,11 +66,12 @@ export async function failRun(
   { id, epoch }: Run,
   error: string,
 ): Promise<void> {
+  const ledger = env.ledger(session);
   await withTransaction(session, env.pinned, async () => {
-    const { run } = await lockRun(session, env.names, id);
+    const { run } = await ledger.runs.lock(id);
     if (run.state !== 'running' || run.epoch !== epoch) return;
-    await changeState(session, env.names, id, 'failed', error);
-    const { hasSucceeded } = await failureFacts(session, env.names, id);
-    if (!hasSucceeded) await putBack(session, env.names, id);
+    await ledger.runs.changeState(id, 'failed', error);
+    const { hasSucceeded } = await ledger.failures.facts(id);
+    if (!hasSucceeded) await ledger.quarantine.reopen(id);
   });
 }

@@ -1,10 +1,7 @@
 import { type Decision, type Verb, decide } from '../../core/config/operate.ts';
 import type { Overrides } from '../../core/config/steering.ts';
 import { fail } from '../../errors.ts';
-import { changeOverrides } from '../../ledger/run/controls.ts';
-import { isExecuted } from '../../ledger/migrations.ts';
 import type { Run } from '../../ledger/run/rows.ts';
-import { changeState, findLiveRun, lockRun, resetRetries } from '../../ledger/run/runs.ts';
 import type { Session } from '../../postgres/session.ts';
 import { withTransaction } from '../../postgres/transaction.ts';
 import type { RunEnvironment } from '../context/environment.ts';
@@ -23,11 +20,12 @@ export async function foresee(
   name: string,
   verb: Verb,
 ): Promise<{ readonly run: Run; readonly decision: Exclude<Decision, { kind: 'refuse' }> }> {
-  const down = await findLiveRun(session, env.names, name, 'down');
-  const up = await findLiveRun(session, env.names, name, 'up');
+  const ledger = env.ledger(session);
+  const down = await ledger.runs.findLive(name, 'down');
+  const up = await ledger.runs.findLive(name, 'up');
   const decision = decide(verb, {
     name,
-    isExecuted: await isExecuted(session, env.names, name),
+    isExecuted: await ledger.migrations.has(name),
     up: up?.state ?? null,
     down: down?.state ?? null,
   });
@@ -48,15 +46,16 @@ export async function operate(
   name: string,
   verb: Verb,
 ): Promise<Operated> {
+  const ledger = env.ledger(session);
   return await withTransaction(session, env.pinned, async () => {
     const { run: found } = await foresee(session, env, name, verb);
-    await lockRun(session, env.names, found.id);
+    await ledger.runs.lock(found.id);
     // As it is now that nobody else can change it.
     const { run, decision } = await foresee(session, env, name, verb);
     if (decision.kind === 'already') return { run, changed: false };
-    if (decision.to === 'running') await resetRetries(session, env.names, run.id);
+    if (decision.to === 'running') await ledger.ranges.resetRetries(run.id);
     const error = decision.to === 'cancelled' ? run.error : null;
-    return { run: await changeState(session, env.names, run.id, decision.to, error), changed: true };
+    return { run: await ledger.runs.changeState(run.id, decision.to, error), changed: true };
   });
 }
 
@@ -67,17 +66,16 @@ export async function adjust(
   name: string,
   change: { readonly set: Overrides; readonly cleared: readonly string[] },
 ): Promise<{ readonly run: Run; readonly overrides: Overrides }> {
+  const ledger = env.ledger(session);
   return await withTransaction(session, env.pinned, async () => {
-    const run =
-      (await findLiveRun(session, env.names, name, 'down')) ??
-      (await findLiveRun(session, env.names, name, 'up'));
+    const run = (await ledger.runs.findLive(name, 'down')) ?? (await ledger.runs.findLive(name, 'up'));
     if (run === null) throw await notUnderWay(session, env, name);
-    return { run, overrides: await changeOverrides(session, env.names, run.id, change) };
+    return { run, overrides: await ledger.controls.change(run.id, change) };
   });
 }
 
 async function notUnderWay(session: Session, env: RunEnvironment, name: string): Promise<Error> {
-  const isDone = await isExecuted(session, env.names, name);
+  const isDone = await env.ledger(session).migrations.has(name);
   return fail('USAGE', {
     message: `${name} is ${isDone ? 'executed' : 'not begun'}: it has no run whose settings could be changed`,
     hint: isDone

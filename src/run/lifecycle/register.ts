@@ -1,24 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { matchingOf } from '../../core/size/survey.ts';
-import { readRunning } from '../../ledger/run/controls.ts';
-import { unattendedMs, unseenMs } from '../../ledger/look/hosts.ts';
+import { unseenMs } from '../../ledger/look/hosts.ts';
 import { type OldTransaction, olderTransactions } from '../../ledger/look/old-transactions.ts';
-import { layOut } from '../../ledger/run/ranges.ts';
-import { type FailureFacts, failureFacts } from '../../ledger/run/quarantine.ts';
+import type { FailureFacts } from '../../ledger/run/failures.ts';
 import type { Run } from '../../ledger/run/rows.ts';
 import { fail } from '../../errors.ts';
-import {
-  adopt,
-  changeState,
-  findLiveRun,
-  insertRun,
-  layOutDone,
-  lockRun,
-  markLaidOut,
-  readRun,
-  resetRetries,
-} from '../../ledger/run/runs.ts';
-import { isExecuted } from '../../ledger/migrations.ts';
 import { ensureLedger } from '../../ledger/schema.ts';
 import type { TurnOptions } from '../../ledger/turn.ts';
 import type { Session } from '../../postgres/session.ts';
@@ -59,11 +45,12 @@ export async function registerUp(
   plan: Plan,
   { again, turn, refuse, ...how }: Turn & TakeUp & { readonly again: boolean },
 ): Promise<Run | null> {
+  const ledger = env.ledger(session);
   return await withTransaction(session, `${env.pinned}; ${env.unhurried}`, async () => {
     await ensureLedger(session, env.ledgerSchema, { ...turn, begin: env.hurried });
     const [live, isDone] = await inOrder([
-      findLiveRun(session, env.names, migration.name, 'up'),
-      isExecuted(session, env.names, migration.name),
+      ledger.runs.findLive(migration.name, 'up'),
+      ledger.migrations.has(migration.name),
     ]);
     // One that is executed may be run once more, and be begun.
     if (!again && live === null && isDone) return null;
@@ -71,14 +58,14 @@ export async function registerUp(
     // To be run again: what was done of it is gone with the table.
     const isGone = await refuseUnsound(session, env, migration.name, again ? 'recreated' : null);
     if (live !== null) {
-      const facts = await failureFacts(session, env.names, live.id);
+      const facts = await ledger.failures.facts(live.id);
       if (!isGone && !isSpent(live, migration.hashes, facts)) {
         return await resume(session, env, live, migration, plan, { ...how, facts });
       }
-      await changeState(session, env.names, live.id, 'reverting');
-      await changeState(session, env.names, live.id, 'reverted');
+      await ledger.runs.changeState(live.id, 'reverting');
+      await ledger.runs.changeState(live.id, 'reverted');
     }
-    const run = await insertRun(session, env.names, {
+    const run = await ledger.runs.insert({
       name: migration.name,
       direction: 'up',
       reverts: null,
@@ -104,17 +91,18 @@ export async function layOutAtOnce(session: Session, env: RunEnvironment, run: R
  * it, any number of times. Returns the run as it is afterwards.
  */
 async function layOutRun(session: Session, env: RunEnvironment, { id }: Run): Promise<Run> {
-  const { run } = await lockRun(session, env.names, id);
+  const ledger = env.ledger(session);
+  const { run } = await ledger.runs.lock(id);
   if (run.isLaidOut) return run;
-  const up = run.reverts === null ? null : await readRun(session, env.names, run.reverts);
+  const up = run.reverts === null ? null : await ledger.runs.read(run.reverts);
   if (up !== null && hasKnownRanges(up)) {
-    await layOutDone(session, env.names, up.id, id);
-    return await markLaidOut(session, env.names, id, up.stopKey);
+    await ledger.ranges.layOutDone(up.id, id);
+    return await ledger.runs.markLaidOut(id, up.stopKey);
   }
   const lay = run.plan.rowsPerBlock === undefined ? makeLayout : blockLayout;
   const layout = await lay(session, run.plan, env.tuning.workers);
-  await layOut(session, env.names, id, layout);
-  return await markLaidOut(session, env.names, id, layout.stopKey);
+  await ledger.ranges.layOut(id, layout);
+  return await ledger.runs.markLaidOut(id, layout.stopKey);
 }
 
 /**
@@ -133,27 +121,29 @@ async function resume(
   plan: Plan,
   { lift, others, facts }: TakeUp & { readonly facts: FailureFacts },
 ): Promise<Run> {
+  const ledger = env.ledger(session);
   if (run.state === 'reverting') throw revertingError(migration.name);
   refuseOtherFile(run, migration.hashes, facts);
   refuseOtherPlan(run, plan);
   await refuseMisplaced(session, env, run, plan);
   if (run.state === 'running') {
-    const isFree = others === 'join' || (await unattendedMs(session, env.names, run.id)) >= unseenMs;
+    const isFree = others === 'join' || (await ledger.hosts.unattendedMs(run.id)) >= unseenMs;
     if (isFree) return await renumbered(session, env, run, plan);
     throw leftToOthers(run.name, 'another host is at work on it');
   }
   if (run.state === 'cancelled' && !lift) throw cancelledError(run.name);
   await refuseQuarantined(session, env, run);
-  await resetRetries(session, env.names, run.id);
+  await ledger.ranges.resetRetries(run.id);
   await renumbered(session, env, run, plan);
-  return await changeState(session, env.names, run.id, 'running');
+  return await ledger.runs.changeState(run.id, 'running');
 }
 
 /** A run as it is taken up after a restore, where its table and its columns have other numbers. */
 export async function renumbered(session: Session, env: RunEnvironment, run: Run, plan: Plan): Promise<Run> {
+  const ledger = env.ledger(session);
   if (isNumberedAlike(run.plan.base, plan.base)) return run;
-  await adopt(session, env.names, run.id, { ...run, plan: { ...run.plan, base: plan.base } });
-  return await readRun(session, env.names, run.id);
+  await ledger.runs.adopt(run.id, { ...run, plan: { ...run.plan, base: plan.base } });
+  return await ledger.runs.read(run.id);
 }
 
 /** The end of an `up` that is not to join others. Not success: it is not done yet. */
@@ -204,11 +194,11 @@ export async function waitForOlder(
     readonly between: (session: Session) => Promise<void>;
   },
 ): Promise<Run> {
-  const { names } = env;
+  const { ledger } = env;
   let isCurrent = true;
   while (env.tuning.waitForOldTransactions) {
     const [[oldest], { state, epoch }] = await inOneTrip(session, plainSettings, () =>
-      Promise.all([olderTransactions(session, run.startXid), readRunning(session, names, run.id)]),
+      Promise.all([olderTransactions(session, run.startXid), ledger(session).controls.read(run.id)]),
     );
     isCurrent = state === 'running' && epoch === run.epoch;
     if (oldest === undefined || !isCurrent) break;

@@ -1,9 +1,8 @@
 import { rowsAre } from '../../core/values/numbers.ts';
 import { fail } from '../../errors.ts';
 import type { FileHashes } from '../../core/values/file-drift.ts';
-import { type QuarantinedRow, listQuarantined, putBack } from '../../ledger/run/quarantine.ts';
+import type { QuarantinedRow } from '../../ledger/run/quarantine.ts';
 import type { Run } from '../../ledger/run/rows.ts';
-import { adopt, changeState, findLiveRun, lockRun, resetRetries } from '../../ledger/run/runs.ts';
 import type { Session } from '../../postgres/session.ts';
 import { withTransaction } from '../../postgres/transaction.ts';
 import { refuseOtherFile, refuseOtherPlan } from '../checks/drift.ts';
@@ -35,7 +34,7 @@ export function quarantinedError(
 /** Refuses to take up a run that has failed with quarantined rows: only `retry` does. */
 export async function refuseQuarantined(session: Session, env: RunEnvironment, run: Run): Promise<void> {
   if (run.state !== 'failed') return;
-  const found = await listQuarantined(session, env.names, run.id, mostListed);
+  const found = await env.ledger(session).quarantine.list(run.id, mostListed);
   if (found.count > 0) throw quarantinedError(run, found);
 }
 
@@ -45,11 +44,10 @@ export async function findRetriable(
   env: RunEnvironment,
   name: string,
 ): Promise<{ readonly run: Run; readonly quarantined: number } | null> {
-  const run =
-    (await findLiveRun(session, env.names, name, 'down')) ??
-    (await findLiveRun(session, env.names, name, 'up'));
+  const ledger = env.ledger(session);
+  const run = (await ledger.runs.findLive(name, 'down')) ?? (await ledger.runs.findLive(name, 'up'));
   if (run === null) return null;
-  const { count } = await listQuarantined(session, env.names, run.id, 1);
+  const { count } = await ledger.quarantine.list(run.id, 1);
   return { run, quarantined: count };
 }
 
@@ -64,17 +62,18 @@ export async function retryQuarantined(
   run: Run,
   { hashes, plan }: { readonly hashes: FileHashes; readonly plan: Plan },
 ): Promise<boolean> {
+  const ledger = env.ledger(session);
   return await withTransaction(session, env.pinned, async () => {
-    const { run: locked } = await lockRun(session, env.names, run.id);
+    const { run: locked } = await ledger.runs.lock(run.id);
     if (locked.state === 'paused' || locked.state === 'cancelled') throw heldError(locked);
     if (locked.state !== 'running' && locked.state !== 'failed') return false;
     refuseOtherPlan(locked, plan);
     if (locked.state === 'running') refuseOtherFile(locked, hashes);
-    await putBack(session, env.names, run.id);
+    await ledger.quarantine.reopen(run.id);
     if (locked.state === 'running') return true;
-    await adopt(session, env.names, run.id, { ...hashes, planSha256: plan.sha256 });
-    await resetRetries(session, env.names, run.id);
-    await changeState(session, env.names, run.id, 'running');
+    await ledger.runs.adopt(run.id, { ...hashes, planSha256: plan.sha256 });
+    await ledger.ranges.resetRetries(run.id);
+    await ledger.runs.changeState(run.id, 'running');
     return true;
   });
 }

@@ -1,16 +1,6 @@
 import { type Survey, matchingOf } from '../../core/size/survey.ts';
 import { fail } from '../../errors.ts';
-import { totals } from '../../ledger/run/ranges.ts';
-import { forgetExecuted } from '../../ledger/migrations.ts';
 import type { Run, RunPlan } from '../../ledger/run/rows.ts';
-import {
-  adopt,
-  changeState,
-  findLiveRun,
-  findRunToRevert,
-  insertRun,
-  resetRetries,
-} from '../../ledger/run/runs.ts';
 import { ensureLedger } from '../../ledger/schema.ts';
 import { otherTable } from '../../migration/select/identity.ts';
 import type { Session } from '../../postgres/session.ts';
@@ -35,22 +25,23 @@ export async function registerDown(
   plan: Plan,
   { turn, refuse }: Turn,
 ): Promise<Run | null> {
+  const ledger = env.ledger(session);
   return await withTransaction(session, env.pinned, async () => {
     await session.query(env.unhurried);
     // Without it two hosts would begin the same rollback, or `up` would take up a run that this one reverts.
     await ensureLedger(session, env.ledgerSchema, { ...turn, begin: env.hurried });
-    const live = await findLiveRun(session, env.names, migration.name, 'down');
+    const live = await ledger.runs.findLive(migration.name, 'down');
     await refuseUnsound(session, env, migration.name);
     if (live !== null) return await resume(session, env, live, migration, plan);
     await refuse(session);
-    const upRun = await findRunToRevert(session, env.names, migration.name);
+    const upRun = await ledger.runs.lockToRevert(migration.name);
     if (upRun === null) return null;
     refuseOtherTable(migration.name, upRun, plan);
-    await changeState(session, env.names, upRun.id, 'reverting');
-    await forgetExecuted(session, env.names, migration.name);
-    const { rows } = await totals(session, env.names, upRun.id);
+    await ledger.runs.changeState(upRun.id, 'reverting');
+    await ledger.migrations.forget(migration.name);
+    const { rows } = await ledger.ranges.totals(upRun.id);
     const matching = matchingOf(plan.stored.survey) ?? -1;
-    const run = await insertRun(session, env.names, {
+    const run = await ledger.runs.insert({
       name: migration.name,
       direction: 'down',
       reverts: upRun.id,
@@ -71,6 +62,7 @@ async function resume(
   migration: DataMigration,
   plan: Plan,
 ): Promise<Run> {
+  const ledger = env.ledger(session);
   if (run.state === 'running') {
     refuseOtherFile(run, migration.hashes);
     refuseOtherPlan(run, plan);
@@ -78,13 +70,13 @@ async function resume(
   }
   await refuseQuarantined(session, env, run);
   refuseOtherTable(migration.name, run, plan);
-  await adopt(session, env.names, run.id, {
+  await ledger.runs.adopt(run.id, {
     ...migration.hashes,
     planSha256: plan.sha256,
     plan: wayBack(plan, run.plan.survey),
   });
-  await resetRetries(session, env.names, run.id);
-  return await changeState(session, env.names, run.id, 'running');
+  await ledger.ranges.resetRetries(run.id);
+  return await ledger.runs.changeState(run.id, 'running');
 }
 
 /** Its ranges are what `up` has done: where its rows lie is said by what was drawn for `up`. */

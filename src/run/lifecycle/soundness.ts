@@ -1,7 +1,5 @@
 import { fail } from '../../errors.ts';
 import type { Run } from '../../ledger/run/rows.ts';
-import { recreatedTables } from '../../ledger/recreated.ts';
-import { contradictions, misplacedCursors } from '../../ledger/look/soundness.ts';
 import type { Session } from '../../postgres/session.ts';
 import { inOrder } from '../../postgres/transaction.ts';
 import { refuseRecreated } from '../checks/drift.ts';
@@ -18,9 +16,10 @@ export async function refuseUnsound(
   name: string,
   allowed: 'recreated' | null = null,
 ): Promise<boolean> {
+  const ledger = env.ledger(session);
   const [found, recreated] = await inOrder([
-    contradictions(session, env.names, name),
-    recreatedTables(session, env.names, name),
+    ledger.soundness.contradictions(name),
+    ledger.migrations.recreatedTables(name),
   ]);
   if (found.length > 0) throw unsoundError(found);
   if (allowed === null) refuseRecreated(recreated);
@@ -34,7 +33,7 @@ export async function refuseMisplaced(
   run: Run,
   plan: Plan,
 ): Promise<void> {
-  const found = await misplacedCursors(session, env.names, run, plan.base);
+  const found = await env.ledger(session).soundness.misplacedCursors(run, plan.base);
   if (found.length > 0) throw unsoundError(found);
 }
 

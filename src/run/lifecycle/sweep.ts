@@ -1,6 +1,4 @@
 import { afterPasses } from '../../core/size/sweep.ts';
-import { beginPass, rowsByPass } from '../../ledger/run/passes.ts';
-import { layOut } from '../../ledger/run/ranges.ts';
 import type { Run } from '../../ledger/run/rows.ts';
 import type { Session } from '../../postgres/session.ts';
 import type { RunEnvironment } from '../context/environment.ts';
@@ -15,11 +13,12 @@ export type Swept = 'sweep' | 'done' | 'endless';
  * it. A sweep goes over all keys that there are now, as one range: it is expected to find little.
  */
 export async function sweepAgain(session: Session, env: RunEnvironment, run: Run): Promise<Swept> {
+  const ledger = env.ledger(session);
   if (run.plan.sweeps !== true) return 'done';
-  const next = afterPasses(await rowsByPass(session, env.names, run.id));
+  const next = afterPasses(await ledger.runs.rowsByPass(run.id));
   if (next !== 'sweep') return next;
   const layout = await makeLayout(session, run.plan, 0);
-  await beginPass(session, env.names, run.id, layout.stopKey);
-  await layOut(session, env.names, run.id, layout);
+  await ledger.runs.beginPass(run.id, layout.stopKey);
+  await ledger.ranges.layOut(run.id, layout);
   return 'sweep';
 }

@@ -2,10 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { backoffMs } from '../../core/values/backoff.ts';
 import { UmzugClusterError, fail } from '../../errors.ts';
-import { closeGuard, openGuard } from '../../ledger/run/chunks.ts';
-import { forgetExecuted, isExecuted, recordExecuted } from '../../ledger/migrations.ts';
 import type { Direction } from '../../ledger/run/rows.ts';
-import { acceptTables, recreatedTables } from '../../ledger/recreated.ts';
 import { ensureLedger } from '../../ledger/schema.ts';
 import type { SchemaStep } from '../../migration/contract/contract.ts';
 import { type GuardedDatabase, guardDatabase } from '../../migration/handle/guard.ts';
@@ -90,19 +87,20 @@ export async function runSchemaStep(
 }
 
 async function inTransaction(session: Session, env: RunEnvironment, work: Work): Promise<boolean> {
+  const ledger = env.ledger(session);
   const { migration, direction, step } = work;
   const token = randomUUID();
   return await withTransaction(session, env.pinned, async () => {
     await inOrder([session.query(env.unhurried), session.query(withoutStatementLimits)]);
     if (!(await isMyTurn(session, env, work))) return false;
-    await openGuard(session, env.names, token);
+    await ledger.chunks.openGuard(token);
     await session.query(authorSearchPath(env.searchPath));
     const guard = guardDatabase(session, env.knexConfig, { transaction: true, ddl: true });
     await watchingLocks(session, work, () => runStep(guard, migration, direction, step));
     await session.query(emptySearchPath).catch((error: unknown) => {
       throw guard.explain(error);
     });
-    if (!(await closeGuard(session, env.names, token))) {
+    if (!(await ledger.chunks.closeGuard(token))) {
       throw fail('MIGRATION_FAILED', {
         message: `${migration.name}: ${direction} ended its transaction`,
         hint: 'remove COMMIT and ROLLBACK, or export const options = { transaction: false }',
@@ -140,7 +138,7 @@ async function isMyTurn(
 ): Promise<boolean> {
   // Another host may be at this migration for as long as it takes.
   await ensureLedger(session, env.ledgerSchema, turn);
-  const done = await isExecuted(session, env.names, migration.name);
+  const done = await env.ledger(session).migrations.has(migration.name);
   const isLeft = direction === 'up' ? again || !done : done;
   if (isLeft) await refuse(session);
   return isLeft;
@@ -184,15 +182,12 @@ async function record(
   { name, hashes }: SchemaMigration,
   direction: Direction,
 ): Promise<void> {
-  if (direction === 'down') return await forgetExecuted(session, env.names, name);
-  await recordExecuted(session, env.names, { name, kind: 'schema', runId: null, ...hashes });
+  const ledger = env.ledger(session);
+  if (direction === 'down') return await ledger.migrations.forget(name);
+  await ledger.migrations.record({ name, kind: 'schema', runId: null, ...hashes });
   // Nothing was recreated when `up` began: this step did it, and its author knows of the rows.
-  const recreated = await recreatedTables(session, env.names);
-  await acceptTables(
-    session,
-    env.names,
-    recreated.map((one) => one.name),
-  );
+  const recreated = await ledger.migrations.recreatedTables();
+  await ledger.migrations.acceptTables(recreated.map((one) => one.name));
 }
 
 /** How far a try came. */

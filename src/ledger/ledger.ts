@@ -1,0 +1,37 @@
+import type { Session } from '../postgres/session.ts';
+import { Blockers } from './look/blockers.ts';
+import { Hosts } from './look/hosts.ts';
+import { Soundness } from './look/soundness.ts';
+import { Migrations } from './migrations.ts';
+import { LedgerPart } from './part.ts';
+import { Chunks } from './run/chunks.ts';
+import { Controls } from './run/controls.ts';
+import { Failures } from './run/failures.ts';
+import { Quarantine } from './run/quarantine.ts';
+import { Ranges } from './run/ranges.ts';
+import { Runs } from './run/runs.ts';
+import { type LedgerNames, ledgerNames, readLedgerVersion } from './schema.ts';
+
+/** The ledger over one session, by nouns: `ledger.runs.findLive(name, 'up')`. */
+export class Ledger extends LedgerPart {
+  readonly migrations = this.#part(Migrations);
+  readonly runs = this.#part(Runs);
+  readonly controls = this.#part(Controls);
+  readonly ranges = this.#part(Ranges);
+  readonly chunks = this.#part(Chunks);
+  readonly failures = this.#part(Failures);
+  readonly quarantine = this.#part(Quarantine);
+  readonly hosts = this.#part(Hosts);
+  readonly blockers = this.#part(Blockers);
+  readonly soundness = this.#part(Soundness);
+
+  #part<Part>(part: new (session: Session, names: LedgerNames) => Part): Part {
+    return new part(this.session, this.names);
+  }
+}
+
+/** The ledger in `schema`, or null where there is none. Reads only. */
+export async function findLedger(session: Session, schema: string): Promise<Ledger | null> {
+  const isThere = (await readLedgerVersion(session, schema)) !== null;
+  return isThere ? new Ledger(session, ledgerNames(schema)) : null;
+}
