@@ -71,7 +71,7 @@ function refuseBundle(): void {
     return;
   throw fail('CONFIG', {
     message: 'umzug-cluster was bundled into the application',
-    detail: `it starts processes of its own files, which are not there: ${url ?? 'the place of the bundle is not known'}`,
+    detail: `it starts worker processes from its own files, which are missing from the bundle: ${url ?? 'the location of the bundle is unknown'}`,
     hint: 'mark it as external and install it beside the bundle: external: ["umzug-cluster"] (esbuild, Rollup, Vite), externals (webpack), serverExternalPackages (Next.js)',
   });
 }

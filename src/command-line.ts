@@ -43,7 +43,7 @@ function workingDirectory(): string | Error {
   try {
     return process.cwd();
   } catch (cause) {
-    const hint = 'change into the folder of the project, and run it again';
-    return fail('CONFIG', { message: 'the working directory is gone', hint, cause });
+    const hint = 'change to the project folder and run it again';
+    return fail('CONFIG', { message: 'the working directory no longer exists', hint, cause });
   }
 }

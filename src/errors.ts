@@ -35,16 +35,16 @@ export const exitCodes = {
 /** What each exit code tells whoever started the command. */
 export const exitMeanings: readonly { readonly codes: readonly number[]; readonly meaning: string }[] = [
   { codes: [0], meaning: 'done, or nothing to do' },
-  { codes: [1], meaning: 'a migration failed: its code, or the data, quarantined rows included' },
-  { codes: [2], meaning: 'wrong usage, configuration or migration file; a right is missing' },
+  { codes: [1], meaning: 'a migration failed because of its code or data (including quarantined rows)' },
+  { codes: [2], meaning: 'wrong usage, configuration or migration file, or a missing permission' },
   {
     codes: [3],
     meaning:
       'refused for safety: a changed file, the order, files that another tool has run, a rollback in progress, another ledger version',
   },
-  { codes: [4], meaning: 'the database is away or read-only; progress is safe' },
+  { codes: [4], meaning: 'the database is unavailable or read-only; no progress is lost' },
   { codes: [5], meaning: 'stopped before the end: paused, cancelled or out of time; resumable' },
-  { codes: [70], meaning: 'the ledger contradicts itself, or a bug' },
+  { codes: [70], meaning: 'the ledger is inconsistent, or a bug' },
   { codes: [129, 130, 143], meaning: 'stopped by SIGHUP, SIGINT, SIGTERM; resumable' },
 ];
 
@@ -92,8 +92,7 @@ export function fail(code: ErrorCode, parts: ErrorParts): UmzugClusterError {
 /** What to do about a file or a folder that may not be read or written; undefined: that is not what is wrong. */
 export function accessHint(thrown: unknown, what: 'read' | 'write'): string | undefined {
   const code = (thrown as { readonly code?: unknown } | null | undefined)?.code;
-  if (what === 'write' && code === 'EROFS')
-    return 'it is on a file system that is read-only: name another place';
+  if (what === 'write' && code === 'EROFS') return 'it is on a read-only file system: choose another place';
   if (code !== 'EACCES' && code !== 'EPERM') return undefined;
   return `let the user who runs this ${what} it (chmod, chown), or run as another user`;
 }

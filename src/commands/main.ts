@@ -60,8 +60,8 @@ async function parse(given: readonly string[], io: Io): Promise<void> {
       throw usageError(message ?? error?.message ?? '', given, commands, Object.keys(globalOptions));
     });
   for (const command of commands) parser.command(toYargs(command, globalOptions, io));
-  parser.completion('completion', 'print a script for shell completion');
-  parser.demandCommand(1, `a command is missing: ${verbs}`);
+  parser.completion('completion', 'print a shell completion script');
+  parser.demandCommand(1, `no command given: ${verbs}`);
   drawHelpOnDemand(parser);
   // What yargs prints by itself: help, version, the script for completion.
   await parser.parseAsync([...given], {}, (_error: unknown, _argv: unknown, output: string) => {

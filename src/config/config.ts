@@ -133,8 +133,7 @@ function chooseDatabase(configured: DatabaseConfig | null, mustBeConfigured: boo
   if (!mustBeConfigured) return Object.freeze({ kind: 'embedded' });
   throw fail('CONFIG', {
     message: 'no database is configured',
-    detail:
-      'in production the embedded server is not started: a deploy must not migrate a database nobody meant',
+    detail: 'in production the embedded server is not started: a deploy must not migrate the wrong database',
     hint: 'set DATABASE_URL, or connection in knexfile.ts',
   });
 }
@@ -166,7 +165,7 @@ function readLedgerSchema({ migrations, name }: Knexfile): string {
   if (isUsable && !/^(?:pg_|information_schema$)/.test(schema)) return schema;
   throw fail('CONFIG', {
     message: `${name}: migrations.schemaName must be the name of a schema of your own`,
-    detail: 'at most 63 bytes, no space or quote, not beginning with pg_',
+    detail: 'at most 63 bytes, no space or quote, not starting with pg_',
   });
 }
 

@@ -29,7 +29,7 @@ export function readConnection(knexfile: Knexfile, env: Env): DatabaseConfig | n
   if (!clientIsPostgres) {
     throw fail('CONFIG', {
       message: `${knexfile.name}: client must be 'pg': got '${redact(String(client))}'`,
-      detail: 'umzug-cluster runs on PostgreSQL only: its guarantees rest on row locks and SKIP LOCKED',
+      detail: 'umzug-cluster runs on PostgreSQL only: its guarantees depend on row locks and SKIP LOCKED',
     });
   }
   const fromKnexfile = knexfile.settings['connection'];
@@ -55,15 +55,15 @@ export function refuseUnusable({ settings, name }: Knexfile, environment: string
   if ('connection' in settings && isEmpty(connection) && !isFilled && !env['DATABASE_URL']) {
     const what = connection === '' ? 'empty' : connection === null ? 'null' : 'undefined';
     throw fail('CONFIG', {
-      message: `${name}: environment "${environment}" has a connection, and it is ${what}`,
+      message: `${name}: environment "${environment}" has a connection that is ${what}`,
       hint: 'set the environment variable that it reads, or DATABASE_URL',
     });
   }
   if (typeof pool === 'object' && pool !== null && (pool as { afterCreate?: unknown }).afterCreate) {
     throw fail('CONFIG', {
       message: `${name}: pool.afterCreate is not called on the connections of this tool`,
-      detail: 'what it sets for a session would be lost, or meet others, behind a pooler',
-      hint: 'write what it sets as searchPath, or into the URL as ?options=-c%20timezone%3DUTC, and give this tool a knexfile without it: --knexfile PATH',
+      detail: 'with a pooler, session settings would be lost or leak to other clients',
+      hint: 'set searchPath instead, or put the settings into the URL as ?options=-c%20timezone%3DUTC, and give this tool a knexfile without the hook: --knexfile PATH',
     });
   }
 }
@@ -137,18 +137,18 @@ function checkObject(connection: object, place: string): void {
     if (value === undefined || value === null) continue;
     if (name === 'host' && String(value).includes(',')) {
       throw fail('CONFIG', {
-        message: `${place}.host names several hosts`,
+        message: `${place}.host lists several hosts`,
         hint: 'give them in a URL: postgres://user@host1:5432,host2:5432/database',
       });
     }
     if (typeof value === 'string') continue;
-    throw fail('CONFIG', { message: `${place}.${name} must be a text: got ${typeof value}` });
+    throw fail('CONFIG', { message: `${place}.${name} must be a string: got ${typeof value}` });
   }
 }
 
 /** `host:port/name` of a connection, without user and password; `env` gives pg's own fallbacks. */
 export function describeDatabase(connection: Connection, env: Env = {}): string {
-  if (typeof connection === 'function') return 'that the connection function names';
+  if (typeof connection === 'function') return 'that the connection function returns';
   const url = urlIn(connection);
   if (url === null) {
     const { host, port, database, user } = connection as Record<string, unknown>;

@@ -72,7 +72,7 @@ function requireFile(file: string): string {
   if (found?.isFile() === true) return file;
   const isLink = found === undefined && isThere(file);
   const message = isLink
-    ? `the knexfile ${file} is a link to nothing`
+    ? `the knexfile ${file} is a broken link`
     : found === undefined
       ? `no knexfile at ${file}`
       : `the knexfile ${file} is not a file`;
@@ -90,7 +90,7 @@ async function load(file: string, name: string): Promise<unknown> {
     }
     return await (typeof value === 'function' ? (value as () => unknown)() : value);
   };
-  return await loaded(evaluate(), file, 'CONFIG', 'repair the file, or name another with --knexfile PATH');
+  return await loaded(evaluate(), file, 'CONFIG', 'fix the file, or give another with --knexfile PATH');
 }
 
 /** `const config = { … };` and no export: all of it would be passed over in silence. */

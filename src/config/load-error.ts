@@ -28,8 +28,8 @@ export async function loaded<T>(
 function neverLoaded(file: string, code: ErrorCode): UmzugClusterError {
   return fail(code, {
     message: `${path.basename(file)} was not loaded within ${mostLoadMs / 1_000} s`,
-    detail: 'it awaits something that does not come',
-    hint: 'a file only exports: do the work in its functions',
+    detail: 'it awaits something that never happens',
+    hint: 'a file should only export: do the work in its functions',
   });
 }
 
@@ -43,8 +43,8 @@ function loadError(file: string, error: unknown, code: ErrorCode, hint?: string)
     return fail(code, {
       message: `${label}: cannot find module '${missing}'`,
       hint: /^[./]/.test(missing)
-        ? 'correct the import, or let its folder be read'
-        : 'install it, or correct the import',
+        ? 'fix the import, or make its folder readable'
+        : 'install it, or fix the import',
       cause: error,
     });
   }
@@ -63,7 +63,7 @@ function loadError(file: string, error: unknown, code: ErrorCode, hint?: string)
     const place = path.relative(path.dirname(file), where) + at + by;
     return fail(code, { message: `${place} syntax error: ${what}`, cause: error });
   }
-  return fail(code, { message: `${label} threw while it was loaded: ${message}`, hint, cause: error });
+  return fail(code, { message: `${label} threw while loading: ${message}`, hint, cause: error });
 }
 
 /** The file that this user may not read; null: something else was wrong. */

@@ -38,7 +38,7 @@ export function parseOverridesChange(
   if (typeof targetMs === 'number' && targetMs > limits.ceilingMs) {
     throw fail('USAGE', {
       message: `targetMs (${targetMs}) is larger than ceilingMs (${limits.ceilingMs})`,
-      detail: 'a chunk that takes as long as it should would be given up',
+      detail: 'a chunk that takes its target time would be aborted',
       hint: 'lower targetMs',
     });
   }
@@ -58,7 +58,7 @@ function steerableOf(key: string): Steerable {
   if (found !== undefined) return found;
   if (setting !== undefined) {
     throw fail('USAGE', {
-      message: `${setting.name} cannot be changed while a run is under way`,
+      message: `${setting.name} cannot be changed during a run`,
       detail: `set knows: ${steerable.join(', ')}`,
       hint: 'stop the run, change it in the knexfile, and run `up` again',
     });

@@ -38,7 +38,7 @@ export function readTuning(sources: TuningSources): Tuning {
   if (tuning.targetMs > tuning.ceilingMs) {
     throw fail('CONFIG', {
       message: `targetMs (${tuning.targetMs}) is larger than ceilingMs (${tuning.ceilingMs})`,
-      detail: 'a chunk that takes as long as it should would be given up',
+      detail: 'a chunk that takes its target time would be aborted',
       hint: 'lower targetMs, or raise ceilingMs',
     });
   }
@@ -118,7 +118,7 @@ function refuseUnknownKeys({ knexfile, knexfileName }: TuningSources): void {
     if (names.some((name) => name === key)) continue;
     throw fail('CONFIG', {
       message: `${knexfileName}: unknown key "${key}"${didYouMean(key, names)}`,
-      detail: `migrations.cluster knows: ${names.join(', ')}`,
+      detail: `migrations.cluster accepts: ${names.join(', ')}`,
     });
   }
 }

@@ -101,9 +101,9 @@ export function parameterOf(url: string, name: string): string | null {
 }
 
 function wrongBeginning(url: string): string {
-  if (/^["'`]/.test(url)) return 'it begins with a quotation mark';
-  if (/^\w+=postgres/i.test(url)) return 'it begins with the name of a variable';
-  return 'it does not begin with postgres://';
+  if (/^["'`]/.test(url)) return 'it starts with a quotation mark';
+  if (/^\w+=postgres/i.test(url)) return 'it starts with the name of a variable';
+  return 'it does not start with postgres://';
 }
 
 // Each sentence without a value: where a URL is not what it should be, any part of it may be one of a password.
@@ -170,12 +170,12 @@ function unknownParameter(name: string, given: URLSearchParams, place: string): 
   // An & that is not encoded ends a password there.
   if (given.has('password')) {
     return fail('CONFIG', {
-      message: `${place}: a parameter is not known, or the password has an & that must be %26`,
+      message: `${place}: unknown parameter, or the password has an & that must be %26`,
     });
   }
   const known = Object.keys(honoured);
   const hints: Readonly<Record<string, string>> = {
-    socket: 'name the folder of the socket: ?host=/var/run/postgresql',
+    socket: 'give the folder of the socket: ?host=/var/run/postgresql',
     dbname: `name the database as in ${example}`,
   };
   return fail('CONFIG', {
@@ -188,7 +188,7 @@ function requireReadable(file: string, name: string, place: string): void {
   if (name === 'sslrootcert' && file === 'system') {
     throw fail('CONFIG', {
       message: `${place}: sslrootcert=system is not supported`,
-      hint: 'leave it out: with sslmode=verify-full the authorities that Node.js knows are trusted, and NODE_EXTRA_CA_CERTS adds others',
+      hint: 'leave it out: sslmode=verify-full trusts the authorities that Node.js knows, and NODE_EXTRA_CA_CERTS adds others',
     });
   }
   try {

@@ -170,7 +170,7 @@ export async function readLedgerVersion(session: Session, schema: string): Promi
   if (version !== ledgerVersion) {
     throw fail('LEDGER_VERSION', {
       message: `the ledger in schema "${schema}" has version ${String(version ?? 'none')}`,
-      detail: `this release of umzug-cluster knows version ${ledgerVersion}`,
+      detail: `this release of umzug-cluster supports version ${ledgerVersion}`,
       hint: 'install the release that wrote it, or a newer one',
     });
   }
@@ -195,9 +195,9 @@ const tableNames = Object.values(ledgerNames('x')).flatMap((name) => name.split(
 /** Somebody else's tables, or a ledger that lost some of its own: nothing is made beside them. */
 function foreignTables(schema: string, names: readonly string[]): Error {
   return fail('LEDGER_VERSION', {
-    message: `schema "${schema}" has tables that are no ledger: ${names.toSorted().join(', ')}`,
+    message: `schema "${schema}" has tables that do not belong to a ledger: ${names.toSorted().join(', ')}`,
     detail: 'the table "meta" with the version of a ledger is missing; nothing was changed',
-    hint: 'name another schema for the ledger with migrations.schemaName in the knexfile, or restore it from a backup',
+    hint: 'choose another schema for the ledger with migrations.schemaName in the knexfile, or restore it from a backup',
   });
 }
 
@@ -233,7 +233,7 @@ async function schemaToCreate(session: Session, schema: string): Promise<string>
   const role = pg.escapeIdentifier(String(row.role));
   if (row.exists === true && row.may_use !== true) {
     throw fail('PERMISSION', {
-      message: `the role ${role} may not create the ledger in schema ${name}`,
+      message: `role ${role} may not create the ledger in schema ${name}`,
       detail: 'nothing was changed',
       hint: `grant usage, create on schema ${name} to ${role};`,
     });
@@ -241,7 +241,7 @@ async function schemaToCreate(session: Session, schema: string): Promise<string>
   if (row.exists === true) return '';
   if (row.may_create !== true) {
     throw fail('PERMISSION', {
-      message: `the role ${role} may not create the schema ${name} of the ledger`,
+      message: `role ${role} may not create the schema ${name} of the ledger`,
       detail: `it has no right to create a schema in database ${pg.escapeIdentifier(String(row.database))}; nothing was changed`,
       hint: `create schema ${name} authorization ${role};`,
     });

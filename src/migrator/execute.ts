@@ -41,7 +41,7 @@ export interface ExecutorInput {
   readonly control: Control;
   readonly primary: Primary;
   readonly logger: Logger;
-  /** Run a migration that is executed already once more. */
+  /** Run a migration that is already executed once more. */
   readonly again: boolean;
   /** Take up a run that was cancelled. */
   readonly lift?: boolean;
@@ -190,7 +190,7 @@ export function makeExecutor(input: ExecutorInput): Executor {
     const { rows, chunks, retries } = sums;
     const changed = own.rows === rows - rowsBefore ? own.changed : null;
     if (changed === 0 && own.rows > 0) {
-      const told = `${counted(own.rows, 'row')} passed to update, 0 changed in any table`;
+      const told = `${counted(own.rows, 'row')}passed to update, 0 changed in any table`;
       logger.warn({ event: 'run.unchanged', migration: run.name, rows: own.rows }, `${run.name}: ${told}`);
     }
     const counts: Done = { ...nothingCounted, rows, rowsBefore, changed, chunks, retries };
@@ -266,9 +266,9 @@ const untranslatable = '22P05';
 
 function unstorable(name: string, cause: unknown): Error {
   return fail('MIGRATION_FILE', {
-    message: `${name}: it has a character that the encoding of the database lacks`,
+    message: `${name}: it has a character that the encoding of the database cannot store`,
     detail: 'in its name, in the name of a file that it imports, or in its select',
-    hint: 'rename the file, or write the character as the database can store it',
+    hint: 'rename the file, or write the character in a way that the database can store',
     cause,
   });
 }

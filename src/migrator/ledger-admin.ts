@@ -107,7 +107,7 @@ export class LedgerAdmin {
         if (state.executed.some((one) => one.name === name && one.isBaseline)) continue;
         throw fail('USAGE', {
           message: `${name} was run, not marked as executed`,
-          hint: `revert it with: umzug-cluster down --name ${name}`,
+          hint: `revert it: umzug-cluster down --name ${name}`,
         });
       }
       for (const name of names) await env.ledger(session).migrations.forget(name);
@@ -147,7 +147,7 @@ export class LedgerAdmin {
     return await changing.catch((error: unknown) => {
       if (!signal.aborted || error !== signal.reason) throw error;
       throw fail('RUNNING', {
-        message: `waited ${turnMs / 1_000} s in vain for ${holder ?? 'another host'}`,
+        message: `gave up after waiting ${turnMs / 1_000} s for ${holder ?? 'another host'}`,
         detail: 'nothing was changed',
         hint: 'run the command again when it is done',
       });
@@ -180,9 +180,9 @@ function refuseLive(wanted: readonly MigrationFile[], { live }: LedgerState): vo
   const running = wanted.find(({ name }) => live.includes(name));
   if (running === undefined) return;
   throw fail('RUNNING', {
-    message: `${running.name} is begun and not done: it cannot be marked as executed`,
+    message: `${running.name} is started but not done: it cannot be marked as executed`,
     detail: 'nothing was marked',
-    hint: `finish it with: umzug-cluster up, or revert it with: umzug-cluster down --name ${running.name}`,
+    hint: `finish it: umzug-cluster up; revert it: umzug-cluster down --name ${running.name}`,
   });
 }
 

@@ -35,7 +35,7 @@ export async function sayLeft(
     const { name } = migration;
     logger.warn(
       { event: 'run.left', migration: name, rows: left },
-      `${name}: ${rowsLeft(left)} behind the run`,
+      `${name}: ${rowsLeft(left)} after the run`,
     );
   }
   return left;

@@ -84,7 +84,7 @@ export class Operator {
       ]),
     ].toSorted();
     if (!known.includes(name)) throw unknownName(name, known, 'known');
-    if (!state.exists) throw unknownName(name, [], 'begun');
+    if (!state.exists) throw unknownName(name, [], 'started');
     return makeEnvironment(this.#config, await this.#control.use(readServer));
   }
 }

@@ -42,11 +42,9 @@ export async function waitForOthers(
 }
 
 function reasonOf({ state, abandonedSeconds }: MigrationStatus): string {
-  if (state === 'pending') return 'another host to begin it';
+  if (state === 'pending') return 'another host to start it';
   if (state === 'paused') return 'somebody to resume it';
-  return abandonedSeconds === null
-    ? 'other hosts to finish it'
-    : 'a host to go on with it: its hosts are gone';
+  return abandonedSeconds === null ? 'other hosts to finish it' : 'a host to resume it: its hosts are gone';
 }
 
 function refuseInVain({ name, state, error }: MigrationStatus): void {
@@ -54,13 +52,13 @@ function refuseInVain({ name, state, error }: MigrationStatus): void {
     throw fail('MIGRATION_FAILED', {
       message: `${name}: failed on another host`,
       detail: error ?? undefined,
-      hint: `umzug-cluster status ${name} shows why`,
+      hint: `see why: umzug-cluster status ${name}`,
     });
   }
   if (state === 'cancelled') {
     throw fail('STOPPED', {
       message: `${name} was cancelled`,
-      hint: `somebody has to decide: umzug-cluster resume ${name}, or umzug-cluster down --name ${name}`,
+      hint: `resume: umzug-cluster resume ${name}; roll back: umzug-cluster down --name ${name}`,
     });
   }
   if (state === 'reverting') throw revertingError(name);

@@ -36,7 +36,7 @@ function requireConnection(given: unknown): void {
   if (schemaIn(given) === null) return;
   throw fail('CONFIG', {
     message: `${what} a URL with the parameter "schema"`,
-    hint: 'name the schema in the knexfile, as searchPath: it is needed before the function is called',
+    hint: 'set the schema as searchPath in the knexfile: it is needed before the function is called',
   });
 }
 

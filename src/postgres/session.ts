@@ -229,8 +229,8 @@ export class Session {
 function tooLong(bytes: number): Error {
   const [longest, came] = [constants.MAX_STRING_LENGTH, bytes].map((count) => count.toLocaleString('en-US'));
   return fail('VALUE_REFUSED', {
-    message: `a value that was read is longer than a JavaScript string can be (${longest} characters): ${came} bytes came with it`,
-    hint: 'leave its column out of select, and change it by SQL alone',
+    message: `a value is longer than a JavaScript string can be (${longest} characters): its row has ${came} bytes`,
+    hint: 'leave its column out of select, and change it in SQL only',
   });
 }
 

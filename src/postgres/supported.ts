@@ -4,7 +4,7 @@ import { type UmzugClusterError, fail } from '../errors.ts';
 export const oldestServer = 140_000;
 
 /** What is said of a server that replays what another one writes. */
-export const onStandby = 'the server is a standby, on which nobody may write';
+export const onStandby = 'the server is a standby, which is read-only';
 
 /** Refuses, before any statement, a server that is too old or speaks the protocol but is no PostgreSQL. */
 export function requireSupported(parameters: ReadonlyMap<string, string>): void {

@@ -60,7 +60,7 @@ describe('baseline', () => {
       expect((await run(['up'], { ...place, env: { BREAKS: '1' } })).code).toBe(1);
       const refused = await run(['baseline', '--to', 'b'], place);
       expect(refused.code).toBe(3);
-      expect(refused.stderr).toMatch(/^error: b is begun and not done[^]*nothing was marked/);
+      expect(refused.stderr).toMatch(/^error: b is started but not done[^]*nothing was marked/);
       expect((await run(['down', '--name', 'b'], place)).code).toBe(0);
       expect((await run(['baseline', '--to', 'b'], place)).stdout).toBe('b: marked as executed\n');
       expect((await run(['up', '--name', 'b', '--rerun', 'ALLOW'], place)).code).toBe(0);
@@ -107,7 +107,7 @@ describe('baseline', () => {
         code: 0,
         stdout: '1-a: marked as executed\n2-b: marked as executed\n',
       });
-      expect(stderr).toBe('recorded by the other tool, but without a file here: 3-gone\n');
+      expect(stderr).toBe('recorded by the other tool, but no file here: 3-gone\n');
       expect((await run(['pending'], place)).stdout).toBe('4-c\n');
       expect((await run(['up'], place)).code).toBe(0);
     });

@@ -70,18 +70,18 @@ describe('usage', () => {
     writeFileSync(path.join(cwd, 'knexfile.ts'), `throw new Error('broken on purpose');`);
     const quiet = await run(['up']);
     expect(quiet).toMatchObject({ code: 2 });
-    expect(quiet.stderr).toMatch(/^error: knexfile.ts threw while it was loaded: broken on purpose$/m);
+    expect(quiet.stderr).toMatch(/^error: knexfile.ts threw while loading: broken on purpose$/m);
     expect(quiet.stderr).not.toMatch(/^\s+at /m);
     expect((await run(['up', '--verbose'])).stderr).toMatch(/^\s+at /m);
   });
 });
 
-it('says that the working directory is gone, where a deploy has removed it', () => {
+it('says that the working directory no longer exists, where a deploy has removed it', () => {
   const script = 'rmdir "$PWD" && exec "$0" "$@"';
   const args = ['-c', script, process.execPath, cli, 'status', '--json'];
   const { status, stdout, stderr } = spawnSync('sh', args, { cwd, encoding: 'utf8' });
   expect(status, stderr).toBe(2);
-  expect(JSON.parse(stdout)).toMatchObject({ error: { message: 'the working directory is gone' } });
+  expect(JSON.parse(stdout)).toMatchObject({ error: { message: 'the working directory no longer exists' } });
 });
 
 describe('create', () => {

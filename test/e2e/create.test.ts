@@ -33,7 +33,7 @@ describe('create --table', () => {
         code: 0,
         stdout: expect.stringMatching(/^migrations\/.*\.a\.ts\n$/) as string,
       });
-      expect(stderr).toMatch(/^fill it in, then:\n {2}umzug-cluster plan .*\.a\n {2}umzug-cluster up\n$/);
+      expect(stderr).toMatch(/^fill it in, then run:\n {2}umzug-cluster plan .*\.a\n {2}umzug-cluster up\n$/);
       expect(
         /interface Row \{\n([^}]*)\}/
           .exec(newest(place))?.[1]
@@ -85,7 +85,7 @@ describe('create --table', () => {
       for (const [table, message] of [
         ['without_key', /table "without_key" needs a NOT NULL unique key/],
         ['withoutkey', /table "withoutkey" does not exist[^]*did you mean "without_key"\?/],
-        ['a.b.c', /"a\.b\.c" is no table: give TABLE or SCHEMA\.TABLE/],
+        ['a.b.c', /"a\.b\.c" is not a table: give TABLE or SCHEMA\.TABLE/],
       ] as const) {
         const refused = await run(['create', '--name', 'a', '--table', table], place);
         expect(refused).toMatchObject({ code: 2, stdout: '' });

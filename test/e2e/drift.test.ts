@@ -75,7 +75,7 @@ describe('a file that was changed', () => {
       expect(refused.code).toBe(3);
       expect(refused.stderr).toMatch(/^error: a was changed while its run is in progress$/m);
       expect(refused.stderr).toMatch(
-        /the run began with import \.\.\/lib\/one\.ts [0-9a-f]{64}, this host has [0-9a-f]{64}$/m,
+        /the run started with import \.\.\/lib\/one\.ts [0-9a-f]{64}, this host has [0-9a-f]{64}$/m,
       );
       const valid = await run(['validate'], place);
       expect(valid.code).toBe(3);
@@ -103,14 +103,14 @@ describe('a file that is gone while its run is begun', () => {
       rmSync(path.join(project.dir, 'migrations/a.ts'));
       const strict = await run(['up', '--strict'], place);
       expect(strict.code).toBe(3);
-      expect(strict.stderr).toMatch(/^error: begun, not finished, and missing: a\n[^]*put the files back/);
+      expect(strict.stderr).toMatch(/^error: started, not finished, and missing: a\n[^]*put the files back/);
       const up = await run(['up'], place);
       expect(up.code, up.stderr).toBe(0);
       expect(up.stdout).toMatch(/^b: /);
       const again = await run(['up'], place);
       expect(again).toMatchObject({ code: 0, stdout: 'nothing is pending\n' });
       for (const { stderr } of [up, again]) {
-        expect(stderr).toMatch(/begun, not finished, and missing: a; put the files back/);
+        expect(stderr).toMatch(/started, not finished, and missing: a; put the files back/);
       }
       const { stdout } = await run(['status', '--json'], place);
       expect(JSON.parse(stdout)).toMatchObject({
@@ -141,7 +141,7 @@ describe('a file that was mended for quarantined rows', () => {
       const place = { cwd: project.dir, url };
       expect((await run(['up', '--workers', '1'], place)).code).toBe(1);
       project.write('a.ts', importing);
-      const word = /mended for the quarantined rows and selects the same, run umzug-cluster retry a,/;
+      const word = /fixed for the quarantined rows and selects the same, run umzug-cluster retry a,/;
       for (const command of ['up', 'plan', 'validate']) {
         const { code, stdout, stderr } = await run([command], place);
         expect({ command, code }).toEqual({ command, code: 3 });

@@ -89,16 +89,14 @@ describe('init', () => {
       `${files.Makefile}\n\n.PHONY: migrate\nmigrate:\n\tnpx umzug-cluster up $(ARGS)\n`,
     );
     expect(read(cwd, '.gitignore')).toBe('node_modules\n.postgres/\n');
-    expect(stdout).toMatch(/^left as it is: knexfile\.js: settings go to migrations\.cluster$/m);
+    expect(stdout).toMatch(/^unchanged: knexfile\.js: settings go to migrations\.cluster$/m);
+    expect(stdout).toMatch(/^unchanged: db\/: 1 file; if another tool has run them.*baseline --from knex/m);
     expect(stdout).toMatch(
-      /^left as it is: db\/: 1 file; if another tool has run them.*baseline --from knex/m,
-    );
-    expect(stdout).toMatch(
-      /^left as it is: package\.json: script "migrate" is there; this tool's: umzug-cluster up$/m,
+      /^unchanged: package\.json: script "migrate" exists; this tool's: umzug-cluster up$/m,
     );
     const before = statSync(path.join(cwd, 'package.json')).mtimeMs;
     const again = await run(['init'], { cwd, url: null });
-    expect(again.stdout).toMatch(/^left as it is: Makefile: target migrate is there/m);
+    expect(again.stdout).toMatch(/^unchanged: Makefile: target migrate exists/m);
     expect(statSync(path.join(cwd, 'package.json')).mtimeMs).toBe(before);
   });
 

@@ -53,12 +53,12 @@ describe('a migration file is refused', () => {
       file(
         'that throws',
         `throw new Error('no luck with postgres://u:${secret}@h/d');`,
-        /0007_x\.ts threw while it was loaded: no luck/,
+        /0007_x\.ts threw while loading: no luck/,
       ),
       file(
         'that throws undefined',
         `throw undefined;`,
-        /0007_x\.ts threw while it was loaded: non-Error: undefined/,
+        /0007_x\.ts threw while loading: non-Error: undefined/,
       ),
       file('that ends the process', `process.exit(0);`, [/0007_x/, /process/], { exit: 1 }),
       file(
@@ -107,30 +107,32 @@ describe('a migration file is refused', () => {
         writeFileSync(path.join(at, '0007_x.ts'), '');
         chmodSync(path.join(at, '0007_x.ts'), 0);
       }),
-      folder('that is a folder', /a\.ts is named like a migration, but is not a file/, (at) =>
+      folder('that is a folder', /a\.ts is named like a migration but is not a file/, (at) =>
         mkdirSync(path.join(at, 'a.ts')),
       ),
-      folder('that is a link to nothing', /cannot read a\.ts/, (at) =>
+      folder('that is a broken link', /cannot read a\.ts/, (at) =>
         symlinkSync('/nowhere', path.join(at, 'a.ts')),
       ),
-      folder('that is a link out of the folder', /a\.ts is a link out of the migrations folder/, (at) =>
-        symlinkSync('/etc/hostname', path.join(at, 'a.ts')),
+      folder(
+        'that is a link out of the folder',
+        /a\.ts is a link to a place outside the migrations folder/,
+        (at) => symlinkSync('/etc/hostname', path.join(at, 'a.ts')),
       ),
       folder('that is there twice', /two files are the same migration: a\.js and a\.ts/, (at) => {
         for (const name of ['a.ts', 'a.js']) writeFileSync(path.join(at, name), select + update);
       }),
-      folder('with a line break in its name', /name of a migration file is not usable[^]*rename/, (at) =>
+      folder('with a line break in its name', /a migration file has an unusable name[^]*rename/, (at) =>
         writeFileSync(path.join(at, 'a\nerror: b.ts'), select + update),
       ),
-      folder('with a terminal’s commands in its name', /name of a migration file is not usable/, (at) =>
+      folder('with a terminal’s commands in its name', /a migration file has an unusable name/, (at) =>
         writeFileSync(path.join(at, 'a\u001b[2J.ts'), select + update),
       ),
       folder(
         'with a mark that turns text around in its name',
-        /name of a migration file is not usable/,
+        /a migration file has an unusable name/,
         (at) => writeFileSync(path.join(at, 'a\u202eb.ts'), select + update),
       ),
-      folder('with a name that is too long', /name of a migration file is not usable[^]*at most 200/, (at) =>
+      folder('with a name that is too long', /a migration file has an unusable name[^]*at most 200/, (at) =>
         writeFileSync(path.join(at, `${'x'.repeat(201)}.ts`), select + update),
       ),
     ],
@@ -144,7 +146,7 @@ describe('the folder of the migrations is refused', () => {
       {
         what: 'that is not there',
         url: own,
-        says: [/cannot read the migrations folder .*migrations$/m, /create it, or name another/],
+        says: [/cannot read the migrations folder .*migrations$/m, /create it, or give another/],
       },
       {
         what: 'that --migrations names and is not there',

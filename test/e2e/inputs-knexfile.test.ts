@@ -35,7 +35,7 @@ itAnswers([
   knexfile(
     'that throws',
     `throw new Error('no vault at postgres://u:${secret}@h/d');`,
-    /knexfile\.ts threw while it was loaded: no vault at postgres:\/\/u:\*\*\*@h/,
+    /knexfile\.ts threw while loading: no vault at postgres:\/\/u:\*\*\*@h/,
   ),
   knexfile('that throws a text', `throw 'no vault';`, /knexfile\.ts threw .*"no vault"/),
   knexfile(
@@ -75,7 +75,7 @@ itAnswers([
     /unknown key "directry", did you mean "directory"\?/,
   ),
   cluster('chunkSzie', '5', /^error: knexfile\.ts: unknown key "chunkSzie", did you mean "chunkSize"\?$/m),
-  cluster('nonsense', '5', [/unknown key "nonsense"/, /migrations\.cluster knows: workers, lanes/]),
+  cluster('nonsense', '5', [/unknown key "nonsense"/, /migrations\.cluster accepts: workers, lanes/]),
   ...[
     '0',
     '-1',
@@ -155,7 +155,7 @@ itAnswers([
   knexfile(
     'with a host that is no text',
     'export default { connection: { host: 5 } };',
-    /connection\.host must be a text/,
+    /connection\.host must be a string/,
   ),
   knexfile(
     'with a bad URL',
@@ -212,7 +212,7 @@ itAnswers([
     says: /knexfile\.ts is a folder|knexfile\.ts .*not a file/,
   },
   {
-    what: 'that is a link to nothing',
+    what: 'that is a broken link',
     prepare: (folder) => symlinkSync('/nowhere', path.join(folder, 'knexfile.js')),
     says: /knexfile\.js/,
   },

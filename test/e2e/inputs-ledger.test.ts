@@ -47,11 +47,11 @@ describe('with two migrations executed', () => {
       said('up --to 1-schema', [/no pending migration is named "1-schema"/]),
       said('up --to 3-dta', /no (pending|known) migration is named "3-dta"/),
       said('up --name 3-dta', [/no known migration is named "3-dta"/, /did you mean "3-data"\?/]),
-      said('up --name 3-data.ts', [/3-data is executed already/, /--rerun SKIP or --rerun ALLOW/]),
+      said('up --name 3-data.ts', [/3-data is already executed/, /--rerun SKIP or --rerun ALLOW/]),
       said('up --name migrations/3-data.ts', [/no known migration/, /did you mean "3-data"\?/]),
       said('up --name 3-DATA', /did you mean "3-data"\?/),
-      said('up --name 3-data', [/3-data is executed already/, /--rerun SKIP or --rerun ALLOW/]),
-      said('up', [/2-new is new, but sorts before 3-data/, /--allow-out-of-order/], {
+      said('up --name 3-data', [/3-data is already executed/, /--rerun SKIP or --rerun ALLOW/]),
+      said('up', [/2-new is new but sorts before 3-data/, /--allow-out-of-order/], {
         what: ', a new file in between',
         exit: 3,
         files: { ...executed, 'migrations/2-new.ts': schema },
@@ -125,9 +125,7 @@ describe('the ledger of another role', () => {
       const other = { cwd: dir, url: Object.assign(new URL(url), { username: role, password: 'p' }).href };
       const refused = await run(['up'], other);
       expect(refused.code, refused.stderr).toBe(2);
-      expect(refused.stderr).toMatch(
-        /^error: the role may not do this: permission denied for schema umzug_cluster$/m,
-      );
+      expect(refused.stderr).toMatch(/^error: permission denied for schema umzug_cluster$/m);
       const granted = /or as that role: (.*)$/m.exec(refused.stderr)?.[1];
       await client.query(String(granted));
       for (const args of [['up'], ['status'], ['down']]) {
@@ -142,10 +140,14 @@ describe('the ledger of another role', () => {
 describe('tables of somebody else in the schema of the ledger', () => {
   itAnswers(
     [
-      said('up', [/schema "umzug_cluster" has tables that are no ledger: migrations, runs/, /schemaName/], {
-        exit: 3,
-      }),
-      said('status', /tables that are no ledger/, { exit: 3 }),
+      said(
+        'up',
+        [/schema "umzug_cluster" has tables that do not belong to a ledger: migrations, runs/, /schemaName/],
+        {
+          exit: 3,
+        },
+      ),
+      said('status', /tables that do not belong to a ledger/, { exit: 3 }),
     ],
     `${tables}; create schema umzug_cluster; create table umzug_cluster.runs (id int); create table umzug_cluster.migrations (a int)`,
   );

@@ -24,7 +24,11 @@ itAnswers(
     query('with a condition on an unknown column', `db('t').select('id').where('nope', 1)`, /nope/),
     query('with a type that does not fit', `db('t').select('id').whereRaw('id = ?', ['x'])`, /integer/),
     query('with broken SQL', `db('t').select('id').whereRaw('id = = 1')`, /syntax error/),
-    query('with LIMIT', `db('t').select('id').limit(5)`, /must not use limit: chunks are cut by the tool/),
+    query(
+      'with LIMIT',
+      `db('t').select('id').limit(5)`,
+      /must not use limit: umzug-cluster does the chunking/,
+    ),
     query('with OFFSET', `db('t').select('id').offset(5)`, /must not use offset/),
     query('with GROUP BY', `db('t').select('n').groupBy('n')`, /must not use group by/),
     query('with DISTINCT', `db('t').distinct('id')`, /must not use distinct/),

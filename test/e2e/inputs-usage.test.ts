@@ -12,7 +12,7 @@ const words = (args: readonly string[], says: RegExp): BadInput => ({
 });
 
 const cases: readonly BadInput[] = [
-  usage('', /a command is missing: up, down, /),
+  usage('', /no command given: up, down, /),
   usage('upp', /unknown command "upp", did you mean "up"\?/),
   usage('UP', /unknown command "UP", did you mean "up"\?/),
   usage('frobnicate', [/unknown command "frobnicate"/, /the commands are up, down/]),
@@ -20,7 +20,7 @@ const cases: readonly BadInput[] = [
   usage('migrate', /hint: umzug-cluster up$/m),
   usage('rollback', /hint: umzug-cluster down$/m),
   words([''], /unknown command ""/),
-  words(['up', ''], /argument ""\n.*variable of the shell/),
+  words(['up', ''], /argument ""\n.*shell variable/),
   words(['up\u001b[31m'], /unknown command "up", did you mean|unknown command/),
   usage('up nope', /up does not take the argument "nope"\n[^]*up --to nope/),
   usage('up down', /argument "down"\n.*one command at a time/),
@@ -77,8 +77,8 @@ const cases: readonly BadInput[] = [
   words(['up', '--max-time', '5 bananas'], /--max-time must be a duration/),
   usage('up --grace 20', /--grace must be a duration[^]*got "20"[^]*1h30m/),
   usage('up --grace 2h', /--grace must be a duration/),
-  usage('up --to a --step 2', /--to and --step exclude each other/),
-  usage('down --name a --step 2', /--step and --name exclude each other/),
+  usage('up --to a --step 2', /--to and --step cannot be combined/),
+  usage('down --name a --step 2', /--step and --name cannot be combined/),
   ...['0', '-1', '1.5', 'abc', '1e3'].map((value) =>
     usage(`up --step ${value}`, /--step must be a whole number from 1/),
   ),

@@ -153,7 +153,10 @@ describe('the records of --log-format json', () => {
       const { child, outcome } = start(['up', '--json', ...alone], { ...place, env });
       const { stdout, stderr } = await outcome;
       expect(child.signalCode).toBe('SIGKILL');
-      const said = { code: 'MIGRATION_FAILED', hint: expect.stringMatching(/^look for a loop/) as string };
+      const said = {
+        code: 'MIGRATION_FAILED',
+        hint: expect.stringMatching(/^look for an endless loop/) as string,
+      };
       expect(recordsIn(stderr).at(-1)).toMatchObject({ event: 'command.failed', exitCode: 137, ...said });
       const message = 'a: update blocked the event loop for more than 0.5 s, the time a chunk may take';
       expect(JSON.parse(stdout)).toMatchObject({ error: { ...said, message } });

@@ -45,12 +45,12 @@ it('advises physical order where it would pay, with the reason, and nowhere else
     const [scattered, ...others] = plansOf(planned.stdout);
     expect(scattered?.['advice']).toEqual([
       expect.stringMatching(
-        /^options\.order = 'physical' would pay: "t" \(1\d\d MB\) is larger than the server's cache \(shared_buffers \d+ MB, effective_cache_size \d+ MB\), .* "id" \(correlation -?0\.\d\d\), and about 3 rows of each page/,
+        /^options\.order = 'physical' would be faster: "t" \(1\d\d MB\) is larger than the server's cache \(shared_buffers \d+ MB, effective_cache_size \d+ MB\), .* "id" \(correlation -?0\.\d\d\), and about 3 rows of each page/,
       ),
     ]);
     expect(others.map(({ advice }) => advice)).toEqual(others.map(() => []));
     const text = await run(['plan', '1-scattered'], place);
-    expect(text.stdout).toMatch(/^ {2}advice {5}options\.order = 'physical' would pay: /m);
+    expect(text.stdout).toMatch(/^ {2}advice {5}options\.order = 'physical' would be faster: /m);
     await cacheOf('4GB');
     const cached = await run(['plan', '--json', '1-scattered'], place);
     expect(plansOf(cached.stdout)[0]?.['advice']).toEqual([]);

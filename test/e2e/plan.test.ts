@@ -63,14 +63,14 @@ describe('plan', () => {
         /sample +100 rows, rolled back: nothing of it is left\n +id +column +before +after\n +1 +slug +null +secret 1$/m,
       );
       expect(first).toMatch(/writes +public\.people: 100 updated\n +writes +public\.visits: 100 inserted$/m);
-      expect(first).toMatch(lineOf`measured +[\d,]+ rows/s in [\d,]+ chunks?, ${bytes} of WAL a row`);
+      expect(first).toMatch(lineOf`measured +[\d,]+ rows/s in [\d,]+ chunks?, ${bytes} of WAL per row`);
       expect(first).toMatch(
         lineOf`whole run +${time}(?: to ${time})?, ${bytes} of WAL; the table grows by up to ${bytes} until vacuum`,
       );
       expect(first).toMatch(/warning +triggers fire in every chunk: note_visit$/m);
       expect(second).toMatch(/warning +foreign keys are checked for every row: people_city_fkey$/m);
       expect(second).toMatch(
-        /warning +every change makes new entries in all indexes of "people".*people_score holds/,
+        /warning +every change adds entries to all indexes of "people".*people_score holds/,
       );
       expect(second).not.toContain('note_visit');
       expect(third).toBe('3-later (schema)\n  runs       once, in its own transaction: nothing to sample');
@@ -130,7 +130,7 @@ describe('plan', () => {
       });
       expect(c).toMatchObject({ rows: { estimated: 20, table: 20 }, sample: { rows: 20 } });
       expect(c?.warnings).toEqual([
-        expect.stringMatching(/^every change makes new entries in all indexes of "parts".*parts_n_idx holds/),
+        expect.stringMatching(/^every change adds entries to all indexes of "parts".*parts_n_idx holds/),
       ]);
       expect(stdout).not.toContain(longText.slice(0, 100));
       const text = await run(['plan', 'a', '--verbose'], place);

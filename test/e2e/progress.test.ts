@@ -74,12 +74,12 @@ it('draws one block in place, and leaves only log lines and what to do next', as
 });
 
 it.each([
-  [['a.ts'], `next: umzug-cluster verify looks for rows left behind`],
+  [['a.ts'], `next: umzug-cluster verify checks for rows that were missed`],
   [
     ['a.ts', 'b.ts'],
-    `next: umzug-cluster verify looks for rows left behind; umzug-cluster down takes the last one back`,
+    `next: umzug-cluster verify checks for rows that were missed; umzug-cluster down rolls the last one back`,
   ],
-  [['b.ts'], `next: umzug-cluster down takes it back`],
+  [['b.ts'], `next: umzug-cluster down rolls it back`],
   [['c.ts'], null],
 ] as const)(
   'says what to do next after %j, and of down only where there is a way back',

@@ -30,7 +30,7 @@ describe('a signal', () => {
       process.kill(-up.pid, signal);
       const outcome = await up.outcome;
       expect(outcome.code, outcome.stderr).toBe(code);
-      expect(outcome.stderr).toMatch(/stopped.*nothing lost\n {2}hint: go on with: umzug-cluster up$/m);
+      expect(outcome.stderr).toMatch(/stopped.*no work lost\n {2}hint: resume: umzug-cluster up$/m);
       expect(groupMembers(up.pid)).toEqual([]);
       const { rows } = await client.query<{ done: number }>('select sum(n)::int as done from t');
       expect(rows[0]?.done).toBeGreaterThan(0);
@@ -53,7 +53,7 @@ describe('a signal', () => {
       process.kill(down.pid, 'SIGTERM');
       const { code, stderr } = await down.outcome;
       expect(code, stderr).toBe(143);
-      expect(stderr).toMatch(/hint: go on with: umzug-cluster down --name a; umzug-cluster up is refused/);
+      expect(stderr).toMatch(/hint: resume: umzug-cluster down --name a; umzug-cluster up is refused/);
       expect(await run(['up'], { cwd: dir, url })).toMatchObject({ code: 3 });
       expect(await run(['down', '--name', 'a'], { cwd: dir, url })).toMatchObject({ code: 0 });
       expect((await client.query('select distinct n from t')).rows).toEqual([{ n: 2 }]);
@@ -89,7 +89,7 @@ describe('a signal', () => {
       // A busy machine takes a second or two until the run has begun.
       const outcome = await run([...args, '--max-time', '5s'], { cwd: dir, url });
       expect(outcome.code, outcome.stderr).toBe(5);
-      expect(outcome.stderr).toMatch(/go on with: umzug-cluster up$/m);
+      expect(outcome.stderr).toMatch(/resume: umzug-cluster up$/m);
     });
   });
 

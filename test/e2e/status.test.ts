@@ -46,7 +46,7 @@ it('names the hosts that work, from a host without the file, and says when all a
     });
     expect(left).toMatchObject({ state: 'running', hosts: [], workers: [], rowsPerSecond: null });
     const { stdout } = await run(['status'], elsewhere);
-    expect(stdout).toMatch(/a: no host works on it, the last was seen .* ago: go on with umzug-cluster up/);
+    expect(stdout).toMatch(/a: no host is working on it, the last was seen .* ago; resume: umzug-cluster up/);
     hurry(place.cwd);
     const { code, stdout: done } = await run(['up', '--no-join', '--workers', '1'], place);
     expect({ code, done }).toMatchObject({ code: 0, done: expect.stringMatching(/^a: 20,000 rows/) });
@@ -83,7 +83,7 @@ it('up --wait runs nothing and ends with the work of others; --no-join leaves it
     await client.query(createCounters);
     const place = { cwd: makeProject({ 'a.ts': rowsMigration(0.3) }).dir, url };
     const waiting = start(['up', '--wait'], place);
-    await waiting.says(/waiting for another host to begin it/);
+    await waiting.says(/waiting for another host to start it/);
     expect((await client.query(`select to_regnamespace('umzug_cluster') as it`)).rows).toEqual([
       { it: null },
     ]);
@@ -91,7 +91,7 @@ it('up --wait runs nothing and ends with the work of others; --no-join leaves it
     await until('some rows are done', () => rowsDone(client));
     const left = await run(['up', '--no-join'], place);
     expect(left.code, left.stderr).toBe(5);
-    expect(left.stderr).toMatch(/a is left to others: another host is at work on it\n[^]*up --wait/);
+    expect(left.stderr).toMatch(/a is left to other hosts: another host is working on it\n[^]*up --wait/);
     await waiting.says(/waiting for other hosts to finish it/);
     const { rows } = await client.query(
       'select distinct worker from umzug_cluster.ranges where worker is not null',
@@ -117,7 +117,7 @@ it('up --wait stops at the time that it is given, and where waiting is in vain',
     expect(vain.code, vain.stderr).toBe(1);
     expect(vain.stderr).toMatch(/a: failed on another host/);
     const both = await run(['up', '--wait', '--no-join'], place);
-    expect(both.stderr).toMatch(/--wait and --no-join exclude each other/);
+    expect(both.stderr).toMatch(/--wait and --no-join cannot be combined/);
     expect(both.code).toBe(2);
   });
 });

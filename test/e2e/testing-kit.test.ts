@@ -123,10 +123,10 @@ describe('what is wrong with a migration is found and named', () => {
       /^a: 2 of 8 checks failed\n {2}twice: a second up changes rows again\n +people: 21 rows differ in score: id = \(1\), \(2\), \(3\), …\n +hint: let select find only /,
     );
     expect(message).toMatch(
-      /\n {2}down: after down the rows are not those of before\n +people: 21 rows differ in name: id = \(1\), /,
+      /\n {2}down: after down the rows are not as they were before\n +people: 21 rows differ in name: id = \(1\), /,
     );
     expect(message).toMatch(
-      /people: of the rows without a key of the seed, 0 are missing and [1-9]\d* are too many\n/,
+      /people: of the rows without a key of the seed, 0 are missing and [1-9]\d* are extra\n/,
     );
     expect(message).not.toContain(secret);
   });
@@ -149,9 +149,9 @@ describe('what is wrong with a migration is found and named', () => {
     );
     const { resume, ...others } = failures(report);
     expect(others).toEqual({});
-    expect(resume).toMatch(/^after a kill -9 in the middle the result is another one\n/);
+    expect(resume).toMatch(/^after a kill -9 in the middle the result is different\n/);
     expect(resume).toMatch(/people: \d+ rows differ in place: id = /);
-    expect(resume).toMatch(/log: of the rows without a key of the seed, 0 are missing and 3 are too many/);
+    expect(resume).toMatch(/log: of the rows without a key of the seed, 0 are missing and 3 are extra/);
     expect(report.idempotent).toBe(false);
     expect(report.checks.at(-1)).toEqual({ name: 'down', outcome: 'skipped', message: 'it exports no down' });
   });
@@ -191,13 +191,13 @@ describe('what is wrong with a migration is found and named', () => {
     );
     expect(failures(report)).toEqual({
       chunks: expect.stringMatching(
-        /^the result depends on how the rows are cut into chunks\n +people: \d+ rows differ in place: id = \(/,
+        /^the result depends on how the rows are split into chunks\n +people: \d+ rows differ in place: id = \(/,
       ),
     });
     expect(report.checks).toContainEqual({
       name: 'resume',
       outcome: 'skipped',
-      message: 'it cannot be told while the result depends on the chunks',
+      message: 'cannot be checked while the result depends on the chunks',
     });
   });
 

@@ -33,7 +33,7 @@ it('names everything that is wrong with the files at once, without a database', 
     expect.stringMatching(/6-awaits\.ts: select/),
   ]);
   expect(stdout).toMatch(/^warning: 10-late runs before 2-limited/m);
-  expect(stdout).toMatch(/^7 migrations: 5 errors \(files alone: no database was looked at\)$/m);
+  expect(stdout).toMatch(/^7 migrations: 5 errors \(files only: no database was checked\)$/m);
   expect(stderr).toMatch(/^error: .*2-limited\.ts: select must not use limit.* \(and 4 more\)$/m);
   expect(stderr).not.toMatch(/^\s+at /m);
   const json = await run(['validate', '--json'], place);
@@ -62,7 +62,7 @@ it('compares the ledger with the files, unless it is told not to, and writes not
     project.write('a.ts', schemaStep);
     const early = await run(['validate'], place);
     expect(early.code).toBe(3);
-    expect(early.stderr).toMatch(/^error: a is new, but sorts before c, which is executed$/m);
+    expect(early.stderr).toMatch(/^error: a is new but sorts before c, which is executed$/m);
     expect((await run(['validate', '--offline'], place)).code).toBe(0);
     const other = makeProject({ 'c.ts': schemaStep });
     const missing = await run(['validate'], { cwd: other.dir, url });

@@ -90,7 +90,7 @@ describe('an update that does not come to an end', () => {
   const says = /^error: a: update blocked the event loop for more than 0\.5 s/m;
 
   it('and blocks the process of the command: it ends with 1 and says why', { timeout }, () =>
-    tryTwice('primary', 'for (;;);', { code: 1, says, hint: /^ {2}hint: look for a loop without end/m }),
+    tryTwice('primary', 'for (;;);', { code: 1, says, hint: /^ {2}hint: look for an endless loop/m }),
   );
 
   it('and waits for a child: it is killed, with last words', { timeout }, () =>
@@ -111,7 +111,8 @@ describe('an update that does not come to an end', () => {
 });
 
 describe('process.exit in update is no success', () => {
-  const says = /^error: a: its process was ended before the work was done\n {2}process\.exit in a migration/m;
+  const says =
+    /^error: a: its process ended before the work was done\n {2}process\.exit was called by a migration/m;
   const hint = /^ {2}hint: throw an error instead/m;
 
   it.each([

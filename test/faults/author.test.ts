@@ -122,7 +122,7 @@ describe('nothing of its chunk is committed where update', () => {
       expect(stderr).toMatch(
         /^error: a: db was used after update had returned; that statement was not run$/m,
       );
-      expect(stderr).toMatch(/hint: await everything, timers and events too/);
+      expect(stderr).toMatch(/hint: await everything, including timers and events/);
       expect(done.most).toBe(1);
       expect(done.sum).toBe(done.recorded);
     });

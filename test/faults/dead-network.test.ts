@@ -37,7 +37,7 @@ describe('a network that stays dead', () => {
           const { code, stderr } = await up.outcome;
           expect(code, stderr).toBe(4);
           expect(stderr).toMatch(/^error: no progress for .*did not answer within/m);
-          expect(stderr).toMatch(/progress is safe; run `up` again/);
+          expect(stderr).toMatch(/no progress is lost; run `up` again/);
           expect(groupMembers(up.pid)).toEqual([]);
           await released(db.client);
           proxy.passAll();
@@ -72,7 +72,7 @@ describe('a network that stays dead', () => {
           up.child.kill('SIGINT');
           const { code, stderr } = await up.outcome;
           expect(code, stderr).toBe(130);
-          expect(stderr).toMatch(/stopped.*nothing lost/);
+          expect(stderr).toMatch(/stopped.*no work lost/);
           expect(groupMembers(up.pid)).toEqual([]);
         });
       });
@@ -92,7 +92,7 @@ describe('a network that stays dead', () => {
           expect(stderr).toMatch(
             /^error: cannot work with the database .*127\.0\.0\.1.*did not answer within 1 s/m,
           );
-          expect(stderr).toContain('progress is safe');
+          expect(stderr).toContain('no progress is lost');
         }
       });
     });

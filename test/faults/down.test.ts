@@ -27,7 +27,7 @@ const isLong = process.env['FAULTS_LONG'] === '1';
 
 const args = ['--workers', '2', '--chunk-size', '50'];
 const patient = { UMZUG_CLUSTER_LOCK_TIMEOUT_MS: '60000' };
-const anotherHost = /^error: a: another host (?:has rolled|began to roll) it back$/m;
+const anotherHost = /^error: a: another host (?:has rolled|has started to roll) it back$/m;
 
 it(
   'lets no chunk of `up` commit once `down` has begun on another host, and reverts what was done before',

@@ -53,7 +53,7 @@ describe('a signal to a command whose worker has a chunk without end', () => {
         await until('a worker is in its chunk', () => sleeping(client));
         process.kill(up.pid, signal);
         const stderr = await expectEnd(client, up, code);
-        expect(stderr).toMatch(/stopped.*nothing lost[\s\S]*go on with: umzug-cluster up/);
+        expect(stderr).toMatch(/stopped.*no work lost[\s\S]*resume: umzug-cluster up/);
         hurry(dir);
         const again = await run(['up', '--workers', '1'], { cwd: dir, url });
         expect(again.code, again.stderr).toBe(0);

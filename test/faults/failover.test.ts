@@ -46,7 +46,7 @@ it(
       for (const command of ['up', 'plan', 'down']) {
         const refused = await run([command], place);
         expect(refused.code, refused.stderr).toBe(4);
-        expect(refused.stderr).toMatch(/ is read-only: the server is a standby[^]*progress is safe/);
+        expect(refused.stderr).toMatch(/ is read-only: the server is a standby[^]*no progress is lost/);
       }
       const status = await run(['status'], place);
       expect(status.code, status.stderr).toBe(0);

@@ -41,7 +41,7 @@ async function expectNamed({ code, stderr }: Outcome, what: RegExp, client: pg.C
   expect(code, stderr).toBe(4);
   const said = /^error: .*(?:\n {2}.*)*/m.exec(stderr)?.[0] ?? stderr;
   expect(said).toMatch(what);
-  expect(said).toMatch(/hint: progress is safe; .*then run .* again/);
+  expect(said).toMatch(/hint: no progress is lost; .*then run .* again/);
   const { rows } = await client.query(
     `select state, (select count(*)::int from umzug_cluster.quarantine) as quarantined from umzug_cluster.runs`,
   );
@@ -66,7 +66,7 @@ describe('where the server raises it', () => {
   it.each([
     ['53100', 'at once', /no progress.*disk of the database server is full: .*no more of it/],
     ['53200', 'at once', /out of memory: .*no more of it/],
-    ['53400', 'at once', /a limit that the database server sets is reached: .*no more of it/],
+    ['53400', 'at once', /a limit of the database server is reached: .*no more of it/],
     ['53100', 'at commit', /disk of the database server is full: .*no more of it/],
   ])('%s %s', { timeout }, async (code, when, what) => {
     await withDatabase(async ({ url, client }) => {
@@ -229,7 +229,7 @@ describe('a server that is full', () => {
       const unlimited = await limitRole(2);
       const here = place({ 'a.ts': rowsMigration(0.3) }, impatient);
       const up = start(['up', '--workers', '4', '--chunk-size', '200'], here);
-      await up.says(/worker \d+ cannot work: .*no connection to the database is left/);
+      await up.says(/worker \d+ cannot work: .*the database has no connections left/);
       hurry(here.cwd);
       const { code, stderr } = await up.outcome;
       await unlimited();

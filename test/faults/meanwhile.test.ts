@@ -68,7 +68,7 @@ it.each([
       const refused = await running.outcome;
       expectCode(refused, 3);
       expect(refused.stderr).toMatch(
-        /^error: b comes after a, which another host has rolled back meanwhile$/m,
+        /^error: b comes after a, which another host has rolled back in the meantime$/m,
       );
       expect(refused.stderr).toMatch(/^ {2}hint: .*umzug-cluster up$/m);
       expect((await client.query('select name from umzug_cluster.migrations')).rows).toEqual([]);
@@ -94,7 +94,9 @@ it.each([
       letGo();
       const refused = await running.outcome;
       expectCode(refused, 3);
-      expect(refused.stderr).toMatch(/^error: b, which comes after a, was begun by another host meanwhile$/m);
+      expect(refused.stderr).toMatch(
+        /^error: b, which comes after a, was started by another host in the meantime$/m,
+      );
       const { rows } = await client.query('select name from umzug_cluster.migrations order by name');
       expect(rows, 'nothing was reverted').toEqual([{ name: 'a' }, { name: 'b' }]);
     });

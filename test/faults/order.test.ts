@@ -75,7 +75,7 @@ it.each([
         const { code, stdout, stderr } = await run([verb], place);
         expect(code, stderr).toBe(3);
         const said = stdout + stderr;
-        expect(said).toContain('a: the key column "id" is sorted in another way than when the run began');
+        expect(said).toContain('a: the key column "id" is sorted differently than when the run started');
         expect(said).toMatch(says);
       }
       expect(await counts(client), 'nothing ran').toEqual(before);

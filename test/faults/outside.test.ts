@@ -88,7 +88,7 @@ it.each([
     for (const verb of ['plan', 'up']) {
       const { code, stderr } = await run([verb, '--log-level', 'warn'], { cwd: dir, url });
       expect(stderr).toMatch(/error: a.*: update wrote outside its transaction\n/);
-      expect(stderr).toMatch(/hint: write through the db that update is given/);
+      expect(stderr).toMatch(/hint: write through the db passed to update/);
       expect(stderr).not.toContain('allowNoQueries');
       expect(code).toBe(1);
     }
@@ -114,7 +114,7 @@ it.each([
     const flags = ['--workers', '2', '--chunk-size', '20', '--log-level', 'warn'];
     const { code, stderr } = await run(['up', ...flags], { cwd: makeProject({ 'a.ts': source }).dir, url });
     expect(stderr).toMatch(/error: a.*: update wrote outside its transaction\n/);
-    expect(stderr).toMatch(/hint: write through the db that update is given/);
+    expect(stderr).toMatch(/hint: write through the db passed to update/);
     expect(code).toBe(1);
   });
 });

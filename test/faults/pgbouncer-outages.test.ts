@@ -49,7 +49,7 @@ describe('an outage that lasts past the budget', () => {
         const { code, stderr } = await up.outcome;
         expect(code, stderr).toBe(4);
         expect(stderr).toMatch(/^error: .*no progress for/m);
-        expect(stderr).toMatch(/progress is safe; run `up` again/);
+        expect(stderr).toMatch(/no progress is lost; run `up` again/);
         expect(groupMembers(up.pid)).toEqual([]);
         await end(pooler, name);
         hurry(place.cwd);
@@ -114,7 +114,7 @@ describe('credentials', () => {
     expect(outcome, outcome.stderr).toMatchObject({ code: 4, stdout: '' });
     expect(outcome.stderr).toMatch(/^error: cannot work with the database /m);
     expect(outcome.stderr).toMatch(message);
-    expect(outcome.stderr).toContain('progress is safe');
+    expect(outcome.stderr).toContain('no progress is lost');
     expect(outcome.stderr).not.toContain('hunter2');
   }
 
@@ -170,7 +170,7 @@ describe('credentials', () => {
         const { code, stderr } = await up.outcome;
         expect(code, stderr).toBe(4);
         expect(stderr).toMatch(/^error: .*password authentication failed/m);
-        expect(stderr).toContain('progress is safe');
+        expect(stderr).toContain('no progress is lost');
         await client.query(`alter role ${role} password 'before'`);
         hurry(place.cwd);
         await expectDone(start(args, place));

@@ -34,7 +34,7 @@ it(
       hurry(place.cwd);
       const { code, stderr } = await up.outcome;
       expect(code, stderr).toBe(0);
-      expect(stderr).toMatch(new RegExp(`worker ${worker} does not answer: killed`));
+      expect(stderr).toMatch(new RegExp(`worker ${worker} stopped responding and was killed`));
       await until('nothing is left behind', () => groupMembers(up.pid).length === 0);
       await expectEachOnce(client);
     });

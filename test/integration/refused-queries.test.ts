@@ -67,7 +67,7 @@ describe('a select that is another one in a chunk than when the run began', () =
       export const update = (db, rows) => db('seen').insert({ row: 'written' });`;
     await expect(selects.run([source])).rejects.toMatchObject({
       code: 'DRIFT',
-      message: expect.stringContaining('select does not mean what it meant when the run began'),
+      message: expect.stringContaining('select is not the query this run started with'),
     });
     expect((await selects.client.query('select from seen')).rowCount).toBe(0);
   });

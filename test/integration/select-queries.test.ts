@@ -101,7 +101,7 @@ it.each([
   [
     'a CTE that Postgres reads as a whole',
     `db.raw('with p as materialized (select id from people) select id from p')`,
-    /each chunk reads the CTE "p" as a whole: begin with db\('people'\)/,
+    /each chunk reads the CTE "p" as a whole: start with db\('people'\)/,
   ],
   ['a key of floating-point numbers', `db('measures')`, /the key column "at" is a floating-point number/],
 ])('warns of %s', async (_what, select, said) => {

@@ -31,7 +31,7 @@ it.each([
   ['postgres:///shop?host=one,/tmp&port=1,2', 'one:1,/tmp:2/shop'],
   ['/var/run/postgresql shop', '/var/run/postgresql:5432/shop'],
   ['socket:/var/run/postgresql?db=shop&password=secret', '/var/run/postgresql:5432/shop'],
-  [() => ({ password: 'secret' }), 'that the connection function names'],
+  [() => ({ password: 'secret' }), 'that the connection function returns'],
 ])('a database is described as host:port/name: %j', (connection, label) => {
   expect(describeDatabase(connection)).toBe(label);
 });

@@ -172,7 +172,7 @@ describe('knexfile', () => {
     ['export default {', /^knexfile.ts:1:16 syntax error/],
     [
       'throw new Error("no postgres://u:secret@h/d")',
-      /^knexfile.ts threw while it was loaded: no postgres:\/\/u:\*\*\*@h/,
+      /^knexfile.ts threw while loading: no postgres:\/\/u:\*\*\*@h/,
     ],
     ['import "lodahs"; export default {}', /lodahs/],
     ['export default 5', /must export an object: found number/],
@@ -225,7 +225,7 @@ describe('database', () => {
       knexfile(
         `export default { development: { connection: ${connection} }, staging: { connection: ${connection} } };`,
       );
-      const says = /^knexfile\.ts: environment "staging" has a connection, and it is (undefined|null|empty)$/;
+      const says = /^knexfile\.ts: environment "staging" has a connection that is (undefined|null|empty)$/;
       expect((await refusal({ env: 'staging' })).message).toMatch(says);
       expect((await refusal()).message).toContain('environment "development" has a connection');
       expect((await load({}, { DATABASE_URL: url })).database).toMatchObject({ connection: url });
@@ -248,8 +248,8 @@ describe('database', () => {
 
   it.each([
     ['mysql://u:secret@h/d', /mysql:\/\/ URL/],
-    ['h:5432/d', /does not begin with postgres:\/\//],
-    ['nonsense', /does not begin with postgres:\/\//],
+    ['h:5432/d', /does not start with postgres:\/\//],
+    ['nonsense', /does not start with postgres:\/\//],
     ['postgres://u:secret@h:abc/d', /the port is not a whole number/],
     ['postgres://u:secret@h:99999/d', /the port is not a whole number/],
     ['postgres://u:secret', /the port is not a whole number/],

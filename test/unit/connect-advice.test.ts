@@ -15,8 +15,8 @@ it.each([
     /sslmode=require/,
   ],
   ['08P01', 'SSL required', /sslmode=require/],
-  ['ENOTFOUND', 'getaddrinfo ENOTFOUND h', /name of the host/],
-  ['ECONNREFUSED', 'connect ECONNREFUSED', /whether the server runs/],
+  ['ENOTFOUND', 'getaddrinfo ENOTFOUND h', /check the host name/],
+  ['ECONNREFUSED', 'connect ECONNREFUSED', /that the server is running/],
   ['08P01', 'transaction blocks not allowed in statement pooling mode', /pool_mode = transaction/],
   ['28P01', 'password authentication failed', /check DATABASE_URL/],
 ])('where a connection fails with %s, %s', (code, message, advice) => {

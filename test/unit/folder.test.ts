@@ -49,11 +49,11 @@ describe('a folder of migrations', () => {
     ['a link to nothing', 'cannot read a.ts', (file: string) => symlink('/nowhere', file)],
     [
       'a folder named like a file',
-      'a.ts is named like a migration, but is not a file',
+      'a.ts is named like a migration but is not a file',
       (f: string) => mkdir(f),
     ],
-    ['a name too long', 'the name of a migration file is not usable', () => named('x'.repeat(201))],
-    ['a control character', 'the name of a migration file is not usable', () => named('a\u0007')],
+    ['a name too long', 'a migration file has an unusable name', () => named('x'.repeat(201))],
+    ['a control character', 'a migration file has an unusable name', () => named('a\u0007')],
   ])('refuses %s', async (_what, message, make) => {
     await make(path.join(folder, 'a.ts'));
     await expect(listMigrations(folder)).rejects.toMatchObject({ code: 'MIGRATION_FILE', message });

@@ -101,7 +101,7 @@ describe('a migration file', () => {
     ],
     ['a chunk size of 0', `${select}${update} export const options = { chunkSize: 0 };`, /from 1 to 1000000/],
     ['a missing module', "import 'lodahs'; export const up = () => 1;", /cannot find module 'lodahs'/],
-    ['a throw at import', "throw new Error('boom');", /threw while it was loaded: boom/],
+    ['a throw at import', "throw new Error('boom');", /threw while loading: boom/],
     ['a syntax error', 'export const select = (;', /0007_x\.ts:1:\d+ syntax error/],
   ])('with %s is refused', async (_what, text, message) => {
     await expect(load(text)).rejects.toMatchObject({ code: 'MIGRATION_FILE', message });
@@ -138,7 +138,7 @@ describe('a migration file', () => {
   });
 
   it('that throws a SyntaxError of its own is not said to have one', async () => {
-    await expect(load("JSON.parse('{x');")).rejects.toMatchObject({ message: /threw while it was loaded/ });
+    await expect(load("JSON.parse('{x');")).rejects.toMatchObject({ message: /threw while loading/ });
   });
 
   it('that was edited meanwhile is loaded anew, with its new hash', async () => {

@@ -24,7 +24,7 @@ it('says that it waits for the database where an answer takes long, and stops sa
   await vi.advanceTimersByTimeAsync(1_000);
   expect(shown).toEqual([]);
   await vi.advanceTimersByTimeAsync(2_000);
-  expect(shown).toEqual(['an answer of the database']);
+  expect(shown).toEqual(['the database to answer']);
   answer(7);
   expect(await asked).toBe(7);
   expect(shown.at(-1)).toBeNull();

@@ -72,7 +72,7 @@ describe('warnings of a plan', () => {
       {
         statements: [{ sql: '', times: 1, plan: readPlan(limited({ 'Node Type': 'Sort', Plans: [index] })) }],
       },
-      /sorts all rows that match by the key \(id\)/,
+      /sorts all matching rows by the key \(id\)/,
     ],
     [
       'an update that looks up without an index',
@@ -83,7 +83,7 @@ describe('warnings of a plan', () => {
           { sql: '', times: 1, plan: readPlan(explained({ ...scan, 'Relation Name': 'other' })) },
         ],
       },
-      /every chunk reads all of "other": an index on what is looked up/,
+      /every chunk reads all of "other": it lacks an index on the columns/,
     ],
     [
       'few rows that match',
@@ -96,7 +96,7 @@ describe('warnings of a plan', () => {
     [
       'columns without statistics',
       { unanalyzed: ['slug'], matching: 500 },
-      /no statistics of "slug".*run analyze first/,
+      /no statistics on "slug".*run analyze first/,
     ],
     [
       'a statement a row',
@@ -111,14 +111,14 @@ describe('warnings of a plan', () => {
     ['triggers', { triggers: ['x', 'y'] }, /triggers fire in every chunk: x, y$/],
     ['foreign keys', { foreignKeys: ['t_fkey'] }, /t_fkey/],
     ['locks', { locks: ['ShareLock on public.t'] }, /update takes ShareLock on public\.t/],
-    ['a connection of its own', { ownConnections: 1 }, /a connection of its own/],
+    ['a connection of its own', { ownConnections: 1 }, /its own connection/],
     [
       'another result in two chunks',
       { parted: ['n'] },
       /in two chunks than in one: column "n"; .*"Numbers and ranks"/,
     ],
     ['other rows that two chunks leave', { parted: [] }, /than in one: rows that are left in "t"/],
-    ['nothing written', { writes: [], changed: [] }, /has written nothing/],
+    ['nothing written', { writes: [], changed: [] }, /wrote nothing/],
   ])('tell of %s', (_what, observed, expected) => {
     expect(warningsOf({ ...calm, ...observed })).toEqual([expect.stringMatching(expected)]);
   });

@@ -20,7 +20,7 @@ export async function sayAndWaitForOlder(
   const waiting = (reason: string | null): void => {
     if (reason !== null && !isSaid) {
       isSaid = true;
-      const message = `${run.name}: waiting for ${reason}, which was writing when the run began`;
+      const message = `${run.name}: waiting for ${reason}, which was already writing when the run started`;
       logger.info({ event: 'run.waiting', migration: run.name, reason }, message);
     }
     meter.waiting(reason);

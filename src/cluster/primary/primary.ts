@@ -133,7 +133,7 @@ export class Primary {
     this.#drain.abort();
     this.#workers.tell({ type: 'drain' });
     if (how === 'abort') return this.#destroyChunks();
-    const message = 'stopping: running chunks are finished; a second signal stops them at once';
+    const message = 'stopping: waiting for running chunks to finish; a second signal stops them at once';
     this.#input.logger.info({ event: 'run.stopping', code }, message);
     this.#later(() => this.#destroyChunks(), this.#input.env.tuning.graceMs);
   }
@@ -277,7 +277,7 @@ export class Primary {
   }
 
   #goOnWithout(why: string): void {
-    this.#input.logger.warn({ event: 'worker.idle', error: why }, `going on with a worker less: ${why}`);
+    this.#input.logger.warn({ event: 'worker.idle', error: why }, `continuing with one worker fewer: ${why}`);
   }
 
   #destroyChunks(): void {

@@ -69,7 +69,7 @@ export class ProgressMeter {
 
   /** Says that the database is waited for where its answer takes long. */
   async during<T>(answer: Promise<T>): Promise<T> {
-    const reason = 'an answer of the database';
+    const reason = 'the database to answer';
     const timer = setTimeout(() => this.waiting(reason), silentMs);
     try {
       return await answer;

@@ -10,19 +10,17 @@ import type { Logger } from '../../logger.ts';
 
 /** Says that rows of a run are undone, which goes on from there. */
 export function sayRewound(logger: Logger, { name }: Run, rows: number): void {
-  const message = `${name}: the database went back in time: at least ${grouped(rows)} rows that were migrated are not any more, in data and ledger alike; they are migrated again`;
+  const message = `${name}: the database went back in time: at least ${grouped(rows)} migrated rows are undone, in both data and ledger; they will be migrated again`;
   logger.warn({ event: 'run.rewound', migration: name, rows }, message);
 }
 
 /** The end of a command whose run is not in the ledger any more, or only as it was before the command. */
 export function rewoundError({ name, direction }: Run, rows: number): Error {
   const undone =
-    rows === 0
-      ? ''
-      : `; at least ${grouped(rows)} rows that it had migrated are undone, in data and ledger alike`;
+    rows === 0 ? '' : `; at least ${grouped(rows)} rows it had migrated are undone, in both data and ledger`;
   return fail('DATABASE_UNAVAILABLE', {
-    message: `${name}: the database went back in time, to before this command began its run`,
-    detail: `the ledger does not know the run any more, as after a failover that lost the last commits, or a restore${undone}`,
+    message: `${name}: the database went back in time, to before this command started its run`,
+    detail: `the run is no longer in the ledger, as happens after a failover that lost the last commits, or after a restore${undone}`,
     hint: `run \`umzug-cluster ${direction === 'up' ? 'up' : `down --name ${name}`}\` again; if the ledger alone was dropped or restored, see "What if the database goes back in time?" in docs/operating.md first`,
   });
 }

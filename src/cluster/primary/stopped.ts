@@ -14,19 +14,19 @@ export interface Begun {
  * nothing is that could be gone on with.
  */
 export function stoppedByUser(code: ErrorCode, fraction: number | null, begun: Begun | null): Error {
-  return fail(code, { message: `stopped${where(fraction)}, nothing lost`, hint: goOn(begun) });
+  return fail(code, { message: `stopped${where(fraction)}, no work lost`, hint: goOn(begun) });
 }
 
 function goOn(begun: Begun | null): string {
-  if (begun === null) return 'to go on, type the same command again';
+  if (begun === null) return 'to resume, run the same command again';
   const { name, direction, hasDown } = begun;
   const back = `umzug-cluster down --name ${name}`;
-  if (direction === 'down') return `go on with: ${back}; umzug-cluster up is refused until it is done`;
-  return `go on with: umzug-cluster up${hasDown ? `, or take back what is done with: ${back}` : ''}`;
+  if (direction === 'down') return `resume: ${back}; umzug-cluster up is refused until it is done`;
+  return `resume: umzug-cluster up${hasDown ? `; roll back: ${back}` : ''}`;
 }
 
 function where(fraction: number | null): string {
-  return fraction === null ? '' : ` at ${Math.floor(fraction * 100)} %`;
+  return fraction === null ? '' : ` at ${Math.floor(fraction * 100)}%`;
 }
 
 /** Whether somebody has paused, cancelled, reverted or taken up anew what this host works on. */
@@ -40,16 +40,16 @@ export function isTakenAway(now: Pick<Run, 'state' | 'epoch'>, run: Pick<Run, 'e
 export function stoppedElsewhere(name: string, run: Run, fraction: number | null): Error {
   if (run.state === 'reverting') {
     return fail('REVERTING', {
-      message: `${name}: another host began to roll it back`,
+      message: `${name}: another host has started to roll it back`,
       detail: 'no chunk of this host was committed after that',
-      hint: `let it finish, or finish it with: umzug-cluster down --name ${name}`,
+      hint: `let it finish, or finish it: umzug-cluster down --name ${name}`,
     });
   }
   if (run.state === 'reverted') {
     return fail('REVERTING', {
       message: `${name}: another host has rolled it back`,
       detail: 'no chunk of this host was committed after that',
-      hint: 'run it again with: umzug-cluster up',
+      hint: 'run it again: umzug-cluster up',
     });
   }
   if (run.state === 'failed') {
@@ -62,19 +62,19 @@ export function stoppedElsewhere(name: string, run: Run, fraction: number | null
   if (run.state === 'paused') {
     const command = run.direction === 'up' ? 'umzug-cluster up' : `umzug-cluster down --name ${name}`;
     return fail('STOPPED', {
-      message: `${name} was paused${where(fraction)}, nothing lost`,
-      hint: `go on with: ${again}, or simply ${command}`,
+      message: `${name} was paused${where(fraction)}, no work lost`,
+      hint: `resume: ${again} (or ${command})`,
     });
   }
   if (run.state === 'cancelled') {
     return fail('STOPPED', {
-      message: `${name} was cancelled${where(fraction)}; what is done stays done`,
-      hint: `take it back with: umzug-cluster down --name ${name}, or go on after all with: ${again}`,
+      message: `${name} was cancelled${where(fraction)}; finished work is kept`,
+      hint: `roll back: umzug-cluster down --name ${name}; resume: ${again}`,
     });
   }
   return fail('STOPPED', {
     message:
-      run.state === 'running' ? `${name}: another host has taken it up anew` : `${name} is ${run.state}`,
-    hint: `progress is safe; go on with: ${run.direction === 'up' ? 'umzug-cluster up' : `umzug-cluster down --name ${name}`}`,
+      run.state === 'running' ? `${name}: another host has restarted the run` : `${name} is ${run.state}`,
+    hint: `no progress is lost; resume: ${run.direction === 'up' ? 'umzug-cluster up' : `umzug-cluster down --name ${name}`}`,
   });
 }

@@ -157,8 +157,8 @@ export class Control {
   #readOnly(error: unknown): UmzugClusterError {
     return fail('DATABASE_READ_ONLY', {
       message: `the database ${this.#label} is read-only: ${messageOf(error)}`,
-      detail: 'a standby, or a server that was set so',
-      hint: 'progress is safe; give the URL of the primary, then run the command again',
+      detail: 'it is a standby, or was set to read-only',
+      hint: 'no progress is lost; give the URL of the primary, then run the command again',
       cause: error,
     });
   }
@@ -175,15 +175,15 @@ export class Control {
     if (code === '57014') {
       return fail('DATABASE_UNAVAILABLE', {
         message: `a statement was cancelled twice: ${messageOf(error)}`,
-        detail: 'by a person, or by the time limit of a statement; it was rolled back',
-        hint: 'run the command again; if the time limit is too short, raise statementTimeoutMs',
+        detail: 'by a person or by statement_timeout; it was rolled back',
+        hint: 'run the command again; if the timeout is too short, raise statementTimeoutMs',
         cause: error,
       });
     }
     if (code === '42501') {
       const said = messageOf(error);
       const hint = missingGrant(said, this.#session?.client.user ?? 'the role');
-      return fail('PERMISSION', { message: `the role may not do this: ${said}`, hint, cause: error });
+      return fail('PERMISSION', { message: said, hint, cause: error });
     }
     // What the tool asks before a run goes as far as the author's query does.
     if (code?.startsWith('54') === true) {

@@ -66,9 +66,9 @@ export class Workers {
   fork(job: Job, events: WorkersEvents): void {
     if (this.#deaths.isHopeless) {
       throw fail('MIGRATION_FAILED', {
-        message: `${job.migration.name}: ${this.#deaths.inVain} workers died, and no chunk was committed meanwhile`,
+        message: `${job.migration.name}: ${this.#deaths.inVain} workers died in a row without committing a chunk`,
         detail: `the last one: ${this.#lastDeath}`,
-        hint: 'lower --workers or --chunk-size, and look at what update does',
+        hint: 'lower --workers or --chunk-size, and check what update does',
       });
     }
     if (!this.#deaths.mayFork(performance.now())) return;
@@ -128,7 +128,10 @@ export class Workers {
       if (!member.busy || member.leaving) continue;
       member.leaving = true;
       const pid = pidOf(member);
-      this.#logger.warn({ event: 'worker.killed', worker: pid }, `worker ${pid} does not answer: killed`);
+      this.#logger.warn(
+        { event: 'worker.killed', worker: pid },
+        `worker ${pid} stopped responding and was killed`,
+      );
       member.process.kill('SIGKILL');
     }
   }
@@ -177,7 +180,7 @@ export class Workers {
     if (!member.busy) return events.onFailed(error);
     const pid = pidOf(member);
     const record = { event: 'worker.waiting', worker: pid, error: error.message } as const;
-    if (!member.waiting) this.#logger.warn(record, `worker ${pid} cannot work: ${error.message}`);
+    if (!member.waiting) this.#logger.warn(record, `worker ${pid} cannot start: ${error.message}`);
     member.waiting = true;
     this.#send(member, { type: 'work', job });
   }

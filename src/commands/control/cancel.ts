@@ -3,13 +3,13 @@ import type { Command } from '../frame/command.ts';
 /** `cancel`: gives a run up on all hosts, until somebody decides what becomes of it. */
 export const cancel: Command = {
   command: 'cancel <migration>',
-  describe: 'give a begun migration up, on all hosts; what is done stays done',
+  describe: 'abandon a started migration on all hosts; finished work is kept',
   options: {},
   positionals: { migration: 'name of the migration, without extension' },
   examples: [
-    ['cancel NAME', 'from any host; up refuses to go on until you decide:'],
-    ['down --name NAME', 'take back what was done'],
-    ['resume NAME', 'or go on after all'],
+    ['cancel NAME', 'from any host; up refuses to resume it until you decide:'],
+    ['down --name NAME', 'roll back what was done'],
+    ['resume NAME', 'or resume it after all'],
   ],
   run: async (flags, io) => {
     const { tellRun } = await import('./operate.ts');

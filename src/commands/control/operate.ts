@@ -23,7 +23,10 @@ export async function setRun(flags: Arguments, io: Io): Promise<void> {
   await withContext(flags, io, async ({ migrator, config }) => {
     const adjusted = await migrator.operator.set(name, parseOverridesChange(texts, config.tuning));
     if (config.output.json) return printJson(io, adjusted);
-    printLine(io, `${name}: ${describeOverrides(adjusted.settings)}, on all hosts, from the next chunk on`);
+    printLine(
+      io,
+      `${name}: ${describeOverrides(adjusted.settings)}, on all hosts, starting with the next chunk`,
+    );
   });
 }
 
@@ -34,16 +37,16 @@ function saidOf({ name, direction, state, changed }: OperatedRun): readonly stri
   switch (state) {
     case 'paused':
       return [
-        `${name} ${is} paused: nothing is lost, no chunk begins`,
-        `  go on with: umzug-cluster resume ${name}, or simply ${again}`,
+        `${name} ${is} paused: no work is lost, no new chunk starts`,
+        `  resume: umzug-cluster resume ${name} (or ${again})`,
       ];
     case 'cancelled':
       return [
-        `${name} ${is} cancelled: what is done stays done, and \`up\` does not go on with it`,
-        `  take it back with: ${back}`,
-        `  or go on after all: umzug-cluster resume ${name}`,
+        `${name} ${is} cancelled: finished work is kept, and \`up\` does not resume it`,
+        `  roll back: ${back}`,
+        `  resume: umzug-cluster resume ${name}`,
       ];
     default:
-      return [`${name} ${is} ${state}: hosts that run ${again} work on it`];
+      return [`${name} ${is} ${state}: hosts that run ${again} join it`];
   }
 }

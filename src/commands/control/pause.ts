@@ -3,7 +3,7 @@ import type { Command } from '../frame/command.ts';
 /** `pause`: holds a run on all hosts. */
 export const pause: Command = {
   command: 'pause <migration>',
-  describe: 'hold a running migration, on all hosts; up or resume goes on',
+  describe: 'pause a running migration on all hosts; up or resume continues it',
   options: {},
   positionals: { migration: 'name of the migration, without extension' },
   examples: [['pause NAME', 'from any host; every up that works on it exits with 5']],

@@ -4,13 +4,13 @@ import { switchFlag } from '../frame/command.ts';
 /** `resume`: takes up a run that was paused or cancelled. */
 export const resume: Command = {
   command: 'resume <migration>',
-  describe: 'go on with a paused or cancelled migration',
+  describe: 'resume a paused or cancelled migration',
   options: {
     'no-run': switchFlag('only lift the pause; leave the work to hosts that run up'),
   },
   positionals: { migration: 'name of the migration, without extension' },
   examples: [
-    ['resume NAME', 'works on it here, as up does'],
+    ['resume NAME', 'run it here, as up does'],
     ['resume NAME --no-run', 'from a host that is not to work on it'],
   ],
   run: async (flags, io) => {

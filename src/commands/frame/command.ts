@@ -91,7 +91,7 @@ function checkFlags(flags: Arguments, options: Readonly<Record<string, Options>>
   const given = (command.exclusive ?? []).filter((name) => flags[name] !== undefined);
   if (given.length > 1) {
     const names = given.map((name) => `--${name}`).join(' and ');
-    throw fail('USAGE', { message: `${names} exclude each other`, hint: 'give one of them' });
+    throw fail('USAGE', { message: `${names} cannot be combined`, hint: 'give only one of them' });
   }
 }
 

@@ -4,29 +4,29 @@ import { settings } from '../../core/config/settings.ts';
 import { switchFlag, valueFlag } from './command.ts';
 
 const descriptions: Readonly<Record<string, string>> = {
-  workers: 'working processes (default: one a core at most, where they pay)',
-  'chunk-size': 'fixed rows a chunk (default: adapts)',
-  'target-ms': 'time in ms that a chunk aims at (default: 500)',
-  pace: 'most rows per second of a run, over all hosts (default: as fast as it goes)',
-  grace: `after a signal, time for running chunks (${durationExamples}; default: 20s)`,
+  workers: 'maximum worker processes (default: up to one per core, added when useful)',
+  'chunk-size': 'fixed number of rows per chunk (default: adaptive)',
+  'target-ms': 'target time of a chunk in ms (default: 500)',
+  pace: 'maximum rows per second, across all hosts (default: unlimited)',
+  grace: `after a signal, time for running chunks to finish (${durationExamples}; default: 20s)`,
   'max-time': `stop cleanly after this time, resumable (${durationExamples})`,
 };
 
 /** Flags of every command. Those of `core/settings` are read from its table. */
 export const globalOptions: Readonly<Record<string, Options>> = {
-  knexfile: valueFlag('knexfile to read (default: knexfile.ts, .js, .mjs, .cjs here)'),
+  knexfile: valueFlag('knexfile to read (default: knexfile.ts, .js, .mjs or .cjs in this folder)'),
   env: valueFlag('environment of the knexfile (default: NODE_ENV, then development)'),
   migrations: valueFlag('folder of the migrations (default: migrations)'),
   ...tuningFlags(),
   json: switchFlag('print one JSON document to stdout'),
-  'log-format': valueFlag('how log lines look (default: pretty on a terminal)', {
+  'log-format': valueFlag('log format (default: pretty on a terminal)', {
     choices: ['pretty', 'json'],
   }),
-  'log-level': valueFlag('least level that is logged', {
+  'log-level': valueFlag('minimum log level', {
     choices: ['debug', 'info', 'warn', 'error', 'silent'],
   }),
   verbose: switchFlag('log more, and show stack traces'),
-  'no-progress': switchFlag('log lines instead of a bar'),
+  'no-progress': switchFlag('log lines instead of a progress bar'),
 };
 
 function tuningFlags(): Record<string, Options> {

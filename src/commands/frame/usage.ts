@@ -75,7 +75,7 @@ export function refuseWhatYargsPassesOver(
   if (args.some((arg) => arg.startsWith('--get-yargs-completions'))) return;
   const rest = args.indexOf('--');
   if (rest >= 0) {
-    const hint = 'no command takes arguments behind --';
+    const hint = 'no command takes arguments after --';
     throw fail('USAGE', { message: `unexpected "${args.slice(rest).join(' ')}"`, hint });
   }
   const options = Object.assign(
@@ -139,8 +139,8 @@ function unknownWord(
 }
 
 function mistakenWord(word: string, verbs: readonly string[]): string | null {
-  if (word.trim() === '') return 'it is empty: is a variable of the shell not set?';
-  if (/^[\u2010-\u2015\u2212]/u.test(word)) return 'a flag begins with two hyphens; these are dashes';
+  if (word.trim() === '') return 'it is empty: is a shell variable not set?';
+  if (/^[\u2010-\u2015\u2212]/u.test(word)) return 'a flag starts with two hyphens; these are dashes';
   return verbs.includes(word) ? `give one command at a time: umzug-cluster ${word}` : null;
 }
 

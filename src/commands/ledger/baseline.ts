@@ -18,20 +18,20 @@ const tools = [
 /** `baseline`: marks migrations as executed without running them. */
 export const baseline: Command = {
   command: 'baseline',
-  describe: 'mark migrations as executed without running them, and say which',
+  describe: 'mark migrations as executed without running them, and list them',
   options: {
-    to: valueFlag('mark up to this migration, with it'),
+    to: valueFlag('mark up to and including this migration'),
     name: valueFlag('mark this migration (repeatable)'),
-    from: valueFlag('take over what another tool has executed', { choices: tools }),
+    from: valueFlag('take over the record of another tool', { choices: tools }),
     table: valueFlag('the other tool’s table, if it is not the one it has by default'),
-    undo: switchFlag('with --name: have it pending again, if it was only marked'),
+    undo: switchFlag('with --name: make it pending again, if it was only marked'),
   },
   exclusive: ['to', 'name', 'from'],
   insteadOf: (argument) => `umzug-cluster baseline --to ${argument}`,
   examples: [
-    ['baseline --to NAME', 'the database has all up to this one already'],
+    ['baseline --to NAME', 'the database already has everything up to this one'],
     ['baseline --from knex', 'what knex migrate has executed'],
-    ['baseline --undo --name NAME', 'it was a mistake'],
+    ['baseline --undo --name NAME', 'undo a mistake'],
   ],
   run: async (flags, io) => {
     const names = textsOf(flags, 'name');
@@ -77,7 +77,7 @@ function requestOf(flags: Arguments, names: readonly string[] | undefined): Base
   if (to !== undefined) return { kind: 'to', name: to };
   if (names !== undefined) return { kind: 'names', names };
   throw fail('USAGE', {
-    message: 'baseline needs --to, --name or --from: it does not mark everything by itself',
+    message: 'baseline needs --to, --name or --from: it never marks everything by default',
     hint: 'umzug-cluster pending lists the names; umzug-cluster baseline --to NAME marks up to one of them',
   });
 }
@@ -86,8 +86,8 @@ async function print(io: Io, { marked, already, withoutFile }: BaselineReport): 
   const { printLine, printNote } = await import('../frame/output.ts');
   for (const name of marked) printLine(io, `${name}: marked as executed`);
   if (marked.length === 0) printLine(io, 'nothing to mark');
-  if (already.length > 0) printNote(io, `executed already: ${already.join(', ')}`);
+  if (already.length > 0) printNote(io, `already executed: ${already.join(', ')}`);
   if (withoutFile.length > 0) {
-    printNote(io, `recorded by the other tool, but without a file here: ${withoutFile.join(', ')}`);
+    printNote(io, `recorded by the other tool, but no file here: ${withoutFile.join(', ')}`);
   }
 }

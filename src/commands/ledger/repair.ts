@@ -3,7 +3,7 @@ import { type Command, textOf } from '../frame/command.ts';
 /** `repair`: accepts the present files of executed migrations that were changed. */
 export const repair: Command = {
   command: 'repair [name]',
-  describe: 'accept the present files of executed migrations that were changed, and say which',
+  describe: 'accept edits to already executed files, and list them',
   options: {},
   positionals: { name: 'only this migration' },
   insteadOf: () => 'umzug-cluster repair NAME',
@@ -17,7 +17,7 @@ export const repair: Command = {
     await withLedger(flags, io, async (books, { json }) => {
       const repaired = await books.repair(textOf(flags, 'name'));
       if (json) return printJson(io, { repaired });
-      if (repaired.length === 0) printLine(io, 'nothing to repair: files are as they were executed');
+      if (repaired.length === 0) printLine(io, 'nothing to repair: all files are as they were executed');
       for (const { name, files } of repaired) printLine(io, `${name}: accepted ${files}`);
     });
   },

@@ -3,7 +3,7 @@ import type { Command } from '../frame/command.ts';
 /** `pending`: one name a line, or umzug's `[{ name, path }]` with `--json`. Writes nothing to the database. */
 export const pending: Command = {
   command: 'pending',
-  describe: 'list migrations that are not executed yet, in order',
+  describe: 'list migrations that have not been executed yet, in order',
   options: {},
   examples: [['pending --json', 'as an array of { name, path }']],
   run: async (flags, io) => {

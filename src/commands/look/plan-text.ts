@@ -17,7 +17,7 @@ export function printPlan(io: Io, { migrations }: PlanReport): void {
 
 function paragraph(entry: Entry): readonly string[] {
   const { name, kind, blockedBy, warnings, advice, error } = entry;
-  const begun = entry.isBegun ? ', begun: this is the rest' : '';
+  const begun = entry.isBegun ? ', started: this is the rest' : '';
   const lines = [`${name}${kind === null ? '' : ` (${kind}${begun})`}`];
   if (kind === 'schema') lines.push(item('runs', 'once, in its own transaction: nothing to sample'));
   if (entry.table !== null) lines.push(item('table', `${entry.table}, by ${entry.key.join(', ')}`));
@@ -38,8 +38,8 @@ function item(label: string, text: string): string {
 }
 
 function rowsOf({ rows: { estimated, table: all, isCounted, isTableCounted, why } }: Entry): string {
-  if (estimated === null) return `not known: ${why}`;
-  if (estimated === 0) return isCounted ? 'none match now' : 'hardly any match';
+  if (estimated === null) return `unknown: ${why}`;
+  if (estimated === 0) return isCounted ? 'no rows match now' : 'almost no rows match';
   const about = isCounted ? '' : 'about ';
   const ofAll = all === null ? '' : ` of ${isCounted && !isTableCounted ? 'about ' : ''}${number(all)}`;
   return `${about}${number(estimated)}${ofAll}`;
@@ -47,7 +47,7 @@ function rowsOf({ rows: { estimated, table: all, isCounted, isTableCounted, why 
 
 function sampleLines(sample: Sample, key: readonly string[]): readonly string[] {
   const { statements, rows, rowsPerSecond, walBytesPerRow, chunks, ownConnections } = sample;
-  const lines = [item('statements', `${statements.reduce((sum, { times }) => sum + times, 0)} in a chunk`)];
+  const lines = [item('statements', `${statements.reduce((sum, { times }) => sum + times, 0)} per chunk`)];
   for (const { sql, times, plan } of statements.slice(0, mostStatements)) {
     lines.push(item('', `${times === 1 ? '' : `${number(times)} times `}${oneLine(sql)}`));
     for (const line of plan) lines.push(item('', `  ${line}`));
@@ -58,7 +58,7 @@ function sampleLines(sample: Sample, key: readonly string[]): readonly string[] 
   lines.push(
     item(
       'sample',
-      `${counted(rows, 'row')}, rolled back${ownConnections > 0 ? '; what a connection of its own wrote is not' : ': nothing of it is left'}`,
+      `${counted(rows, 'row')}, rolled back${ownConnections > 0 ? ', except what its own connection wrote' : ': nothing remains'}`,
     ),
   );
   for (const line of exampleLines(sample, key)) lines.push(item('', line));
@@ -66,7 +66,7 @@ function sampleLines(sample: Sample, key: readonly string[]): readonly string[] 
     lines.push(item('writes', `${name}: ${writesOf({ inserted, updated, deleted })}`));
   }
   if (rowsPerSecond !== null) {
-    const wal = walBytesPerRow === null ? '' : `, ${formatBytes(walBytesPerRow)} of WAL a row`;
+    const wal = walBytesPerRow === null ? '' : `, ${formatBytes(walBytesPerRow)} of WAL per row`;
     lines.push(item('measured', `${number(rowsPerSecond)} rows/s in ${counted(chunks, 'chunk')}${wal}`));
   }
   return lines;

@@ -75,25 +75,23 @@ function remarks(entry: Entry, details: boolean): readonly string[] {
   const again = direction === 'down' ? `umzug-cluster down --name ${name}` : 'umzug-cluster up';
   if (entry.error) lines.push(`error: ${entry.error}`);
   if (fileMissing && state !== 'missing') {
-    lines.push('its file is missing here: put it back; only with it can it be finished or reverted');
+    lines.push('its file is missing here: put it back; without it the run cannot be finished or reverted');
   }
   if (tableRecreated) {
     const rerun = `umzug-cluster up --rerun ALLOW --name ${name}`;
     lines.push(
-      `its table was recreated since: run it again with ${rerun}, or accept it with umzug-cluster repair ${name}`,
+      `its table was recreated since: run it again: ${rerun}; or accept it: umzug-cluster repair ${name}`,
     );
   }
   if (abandonedSeconds !== null) {
     const ago = formatDuration(abandonedSeconds * 1_000);
-    lines.push(`no host works on it, the last was seen ${ago} ago: go on with ${again}`);
+    lines.push(`no host is working on it, the last was seen ${ago} ago; resume: ${again}`);
   }
   if (entry.waiting) lines.push(`waiting: ${entry.waiting}`);
   if (entry.throttled) lines.push(`held back: ${entry.throttled}`);
-  if (state === 'paused') lines.push(`go on with umzug-cluster resume ${name}, or simply ${again}`);
+  if (state === 'paused') lines.push(`resume: umzug-cluster resume ${name} (or ${again})`);
   if (state === 'cancelled') {
-    lines.push(
-      `take it back with umzug-cluster down --name ${name}, or go on with umzug-cluster resume ${name}`,
-    );
+    lines.push(`roll back: umzug-cluster down --name ${name}; resume: umzug-cluster resume ${name}`);
   }
   if (entry.rows.quarantined > 0) {
     lines.push(`${rowsAre(entry.rows.quarantined, 'quarantined')}: umzug-cluster retry ${name}`);

@@ -6,13 +6,13 @@ export const status: Command = {
   command: 'status [name]',
   describe: 'show what is executed, running, failed or missing',
   options: {
-    watch: switchFlag('show it anew every second, until Ctrl-C; in a pipe, a line for every change'),
+    watch: switchFlag('refresh every second until Ctrl-C; in a pipe, print a line for every change'),
   },
   positionals: { name: 'only this migration, with its errors and workers' },
   insteadOf: () => 'umzug-cluster status NAME',
   examples: [
     ['status', 'all migrations as a table'],
-    ['status --watch', 'as it goes on'],
+    ['status --watch', 'live'],
     ['status NAME --json', 'one migration, for a program'],
   ],
   run: async (flags, io) => {

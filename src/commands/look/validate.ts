@@ -6,14 +6,14 @@ import type { Io } from '../frame/output.ts';
 /** `validate`: checks files and ledger without running anything. For a pipeline, before anything is merged. */
 export const validate: Command = {
   command: 'validate',
-  describe: 'check all migration files, and the ledger against them, without running anything',
+  describe: 'check all migration files, and compare them with the ledger, without running anything',
   options: {
-    offline: switchFlag('look at the files alone, even if a database is configured'),
-    strict: switchFlag('let warnings fail it too'),
+    offline: switchFlag('check only the files, even if a database is configured'),
+    strict: switchFlag('fail on warnings too'),
   },
   insteadOf: () => 'umzug-cluster validate',
   examples: [
-    ['validate', 'files and, where one is configured, the ledger'],
+    ['validate', 'the files, and the ledger if a database is configured'],
     ['validate --offline --json', 'in a pipeline that has no database'],
   ],
   run: async (flags, io) => {
@@ -49,7 +49,7 @@ async function print(
     if (hint !== null) printLine(io, `  hint: ${hint}`);
   }
   if (migrations === 0) return printLine(io, `no migrations found in ${folder}`);
-  const looked = withDatabase ? 'files and ledger' : 'files alone: no database was looked at';
+  const looked = withDatabase ? 'files and ledger' : 'files only: no database was checked';
   const errors = findings.filter(({ level }) => level === 'error').length;
   const verdict = errors === 0 ? 'valid' : counted(errors, 'error');
   printLine(io, `${counted(migrations, 'migration')}: ${verdict} (${looked})`);

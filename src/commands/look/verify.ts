@@ -7,12 +7,12 @@ import { type Io, printJson, printLine, table } from '../frame/output.ts';
 /** `verify`: that executed migrations left nothing behind, and that the ledger is sound. Writes nothing. */
 export const verify: Command = {
   command: 'verify [name]',
-  describe: 'prove that executed migrations left no row behind, and that the ledger is sound',
+  describe: 'check for rows that were missed, and that the ledger is consistent',
   options: {},
   positionals: { name: 'only this migration' },
   insteadOf: () => 'umzug-cluster verify NAME',
   examples: [
-    ['verify', 'all executed migrations, before the old column is dropped'],
+    ['verify', 'all executed migrations, before you drop the old column'],
     ['verify NAME --json', 'one migration, for a program'],
   ],
   run: async (flags, io) => {
@@ -37,8 +37,8 @@ function print(io: Io, { migrations }: VerifyReport): void {
 }
 
 function said(left: number | null): string {
-  if (left === null) return 'nothing to ask';
-  return left === 0 ? 'no row is left' : rowsLeft(left);
+  if (left === null) return 'nothing to check';
+  return left === 0 ? 'no rows left' : rowsLeft(left);
 }
 
 function leftBehind(report: VerifyReport): Error | null {
@@ -47,8 +47,8 @@ function leftBehind(report: VerifyReport): Error | null {
   return fail('MIGRATION_FAILED', {
     message: found.map(({ name, left }) => `${name}: ${rowsLeft(left ?? 0)}`).join('; '),
     detail:
-      'written after the run, or never changed: a select that matches what update wrote needs a verify(db) of its own',
-    hint: 'let the application write the new form, then migrate the rest with a new migration of the same select and update',
+      'written after the run, or never changed; if select matches what update writes, export a verify(db)',
+    hint: 'have the application write the new form, then add a migration with the same select and update for the rest',
     report,
   });
 }

@@ -39,7 +39,7 @@ export async function createMigration(flags: Arguments, io: Io, request: CreateR
   await write(file, renderMigration({ kind: request.kind, name, language, table }));
   if (config.output.json) return printJson(io, { name, path: file });
   printLine(io, path.relative(config.cwd, file) || file);
-  printNote(io, 'fill it in, then:');
+  printNote(io, 'fill it in, then run:');
   printNote(io, `  umzug-cluster plan ${name}`);
   printNote(io, '  umzug-cluster up');
 }
@@ -87,7 +87,7 @@ async function filesIn(folder: string): Promise<readonly string[]> {
 function refuseExisting(name: string, existing: readonly string[], folder: string): void {
   if (!existing.includes(name)) return;
   throw fail('USAGE', {
-    message: `${name} exists already in ${folder}`,
+    message: `${name} already exists in ${folder}`,
     hint: 'choose another --name',
   });
 }
@@ -98,14 +98,14 @@ function refuseConfusingOrder(name: string, existing: readonly string[]): void {
   if (later === undefined) return;
   throw fail('USAGE', {
     message: `${name} would sort before ${later}, which exists`,
-    detail: 'migrations run in the order of their names; a new one belongs at the end',
+    detail: 'migrations run in the order of their names; a new one goes last',
     hint: 'choose another --prefix or --name, or add --allow-confusing-ordering',
   });
 }
 
 function refuseOtherFolder(folder: string, migrationsDir: string): void {
   throw fail('USAGE', {
-    message: `up would not find a file in ${folder}: it reads ${migrationsDir}`,
+    message: `up would not find a file in ${folder}; it reads ${migrationsDir}`,
     hint: 'leave out --folder, or add --skip-verify',
   });
 }

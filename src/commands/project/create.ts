@@ -4,22 +4,22 @@ import { switchFlag, textOf, valueFlag } from '../frame/command.ts';
 /** `create`: writes a new migration file that type-checks and says what to fill in. Opens a database only for `--table`. */
 export const create: Command = {
   command: 'create',
-  describe: 'write a new migration file that says what to fill in',
+  describe: 'write a new migration file with places to fill in',
   options: {
-    name: valueFlag('what it does, in a few words: dated-to-date-given', { demandOption: true }),
+    name: valueFlag('what it does, in a few words, such as dated-to-date-given', { demandOption: true }),
     kind: valueFlag(
-      'data: rows pass through update; set: they stay in the database; schema: up and down (default: data)',
+      'data: rows pass through update; set: rows stay in the database; schema: up and down (default: data)',
       {
         choices: ['data', 'set', 'schema'],
       },
     ),
-    table: valueFlag('look this table up, and fill in its columns, their types and its key'),
-    prefix: valueFlag('what the file name begins with (default: TIMESTAMP)', {
+    table: valueFlag('fill in the columns, types and key of this table'),
+    prefix: valueFlag('prefix of the file name (default: TIMESTAMP)', {
       choices: ['TIMESTAMP', 'DATE', 'NONE'],
     }),
     folder: valueFlag('where to write it (default: the folder of the migrations)'),
-    'skip-verify': switchFlag('do not check that the new file will be found as pending'),
-    'allow-confusing-ordering': switchFlag('write it even if it sorts before files that exist'),
+    'skip-verify': switchFlag('do not check that up would find the new file'),
+    'allow-confusing-ordering': switchFlag('write it even if it sorts before existing files'),
   },
   insteadOf: (argument) => `umzug-cluster create --name ${argument}`,
   examples: [

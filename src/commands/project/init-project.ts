@@ -36,7 +36,7 @@ export async function initProject(flags: Arguments, io: Io): Promise<void> {
   }
   if (config.output.json) return printJson(io, said);
   for (const line of said.done) printLine(io, line);
-  for (const line of said.left) printLine(io, `left as it is: ${line}`);
+  for (const line of said.left) printLine(io, `unchanged: ${line}`);
   printNote(io, 'now:');
   if (!isInstalled(project)) printNote(io, '  npm install umzug-cluster');
   printNote(io, '  umzug-cluster create --name my-change');
@@ -80,7 +80,7 @@ function addFolder(cwd: string, folder: string, said: Done): void {
   const next =
     files.length === 0
       ? 'empty'
-      : `${many}; if another tool has run them, take its record over with: umzug-cluster baseline --from knex, sequelize or node-pg-migrate`;
+      : `${many}; if another tool has run them, take over its record: umzug-cluster baseline --from knex, sequelize or node-pg-migrate`;
   said.left.push(`${name}: ${next}`);
 }
 
@@ -101,9 +101,9 @@ function addScripts(cwd: string, { manifest }: ProjectFacts, said: Done): void {
   const missing = Object.entries(scripts).filter(([name]) => !(name in present));
   const taken = Object.entries(scripts).filter(([name, line]) => name in present && present[name] !== line);
   for (const [name, line] of taken)
-    said.left.push(`package.json: script "${name}" is there; this tool's: ${line}`);
+    said.left.push(`package.json: script "${name}" exists; this tool's: ${line}`);
   if (missing.length === 0) {
-    if (taken.length === 0) said.left.push('package.json: the scripts are there');
+    if (taken.length === 0) said.left.push('package.json: has the scripts');
     return;
   }
   const file = path.join(cwd, 'package.json');
@@ -123,7 +123,7 @@ function addTarget(cwd: string, said: Done): void {
   const file = path.join(cwd, name);
   const text = readFileSync(file, 'utf8');
   if (/^migrate\s*:/m.test(text)) {
-    said.left.push(`${name}: target migrate is there; this tool's: npx umzug-cluster up`);
+    said.left.push(`${name}: target migrate exists; this tool's: npx umzug-cluster up`);
     return;
   }
   const separator = text === '' || text.endsWith('\n') ? '\n' : '\n\n';

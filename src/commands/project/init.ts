@@ -3,10 +3,10 @@ import type { Command } from '../frame/command.ts';
 /** `init`: sets an existing project up. Overwrites nothing, opens no database. */
 export const init: Command = {
   command: 'init',
-  describe: 'set up this project: knexfile, folder, scripts, .gitignore; overwrites nothing',
+  describe: 'set up this project (knexfile, folder, scripts, .gitignore); overwrites nothing',
   options: {},
   insteadOf: () => 'umzug-cluster init',
-  examples: [['init', 'in the folder of package.json; twice does no harm']],
+  examples: [['init', 'in the folder of package.json; safe to run twice']],
   run: async (flags, io) => {
     const { initProject } = await import('./init-project.ts');
     await initProject(flags, io);

@@ -50,7 +50,7 @@ function parsed(file: string): Readonly<Record<string, unknown>> {
   } catch (error) {
     throw fail('CONFIG', {
       message: `${path.basename(file)} cannot be read: ${messageOf(error)}`,
-      hint: 'repair the file',
+      hint: 'fix the file',
       cause: error,
     });
   }

@@ -4,9 +4,9 @@ import { positiveCount, textOf, textsOf, valueFlag } from '../frame/command.ts';
 /** `down`: reverts the last migration, or as told. */
 export const down: Command = {
   command: 'down',
-  describe: 'revert the last migration; a half-done run counts as the last one',
+  describe: 'revert the last migration, even if it is only partly done',
   options: {
-    to: valueFlag('revert back to this migration, with it; 0 reverts everything'),
+    to: valueFlag('revert back to and including this migration; 0 reverts everything'),
     step: valueFlag('revert this many migrations'),
     name: valueFlag('revert only this migration (repeatable)'),
   },

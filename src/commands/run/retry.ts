@@ -3,10 +3,10 @@ import type { Command } from '../frame/command.ts';
 /** `retry`: puts quarantined rows back and runs them. */
 export const retry: Command = {
   command: 'retry <migration>',
-  describe: 'run the quarantined rows of a migration once more',
+  describe: 'run the quarantined rows of a migration again',
   options: {},
   positionals: { migration: 'name of the migration, without extension' },
-  examples: [['retry NAME', 'after the rows, or update, were mended']],
+  examples: [['retry NAME', 'after the rows or update were fixed']],
   run: async (flags, io) => {
     const name = String(flags['migration']);
     const { runMigrations } = await import('./run.ts');

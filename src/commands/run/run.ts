@@ -49,18 +49,18 @@ function nextStep(outcomes: readonly MigrationOutcome[]): string | null {
   if (last.direction === 'down') return `umzug-cluster up runs ${those} again`;
   const steps = [
     ...(outcomes.some(({ kind }) => kind === 'data')
-      ? ['umzug-cluster verify looks for rows left behind']
+      ? ['umzug-cluster verify checks for rows that were missed']
       : []),
     // It takes back one migration, the last.
     ...(last.hasDown
-      ? [`umzug-cluster down takes ${outcomes.length === 1 ? 'it' : 'the last one'} back`]
+      ? [`umzug-cluster down rolls ${outcomes.length === 1 ? 'it' : 'the last one'} back`]
       : []),
   ];
   return steps.length === 0 ? null : steps.join('; ');
 }
 
 function leftBehind(name: string, rows: number): string {
-  return `  ${rowsLeft(rows)}: inserted behind the run, made to match again, or matching still after update; umzug-cluster verify ${name} counts anew, a new migration of the same select and update takes what the application wrote`;
+  return `  ${rowsLeft(rows)}: inserted after their range was done, changed back, or not changed by update. Recount: umzug-cluster verify ${name}. To migrate them, add a migration with the same select and update`;
 }
 
 /** `2025…dated-to-date-given: 62,000 rows in 31 chunks, 0.6 s, 103,000 rows/s` */

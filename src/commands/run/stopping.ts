@@ -30,7 +30,7 @@ export async function withStopping<Result>(work: (stopping: Stopping) => Promise
   const onSignal = (signal: Signal): void => {
     signalsSeen += 1;
     if (migrator === null) {
-      const message = `stopped by ${signal} before any work began`;
+      const message = `stopped by ${signal} before any work started`;
       stopped ??= fail(codes[signal], { message, hint: 'run the command again' });
       giveUp(stopped);
     } else {

@@ -9,25 +9,27 @@ export const up: Command = {
   command: 'up',
   describe: 'run pending migrations in order; resume what was interrupted',
   options: {
-    to: valueFlag('run up to this migration, with it'),
+    to: valueFlag('run up to and including this migration'),
     step: valueFlag('run this many migrations'),
     name: valueFlag('run only this migration (repeatable)'),
-    rerun: valueFlag('what to do with a --name that is executed already (default: THROW)', {
+    rerun: valueFlag('what to do if a --name is already executed (default: THROW)', {
       choices: reruns,
     }),
     'run-recorded': switchFlag('run files, too, that another tool has recorded as executed'),
     'allow-out-of-order': switchFlag('run new files that sort before executed ones'),
-    wait: switchFlag('run nothing: wait until other hosts have run it'),
+    wait: switchFlag('run nothing; wait until other hosts have run it'),
     'no-join': switchFlag('where another host is at work, leave at once with exit code 5'),
-    strict: switchFlag('refuse if an executed or begun file is missing, or an executed one changed'),
+    strict: switchFlag(
+      'refuse if the file of an executed or started migration is missing, or an executed one changed',
+    ),
   },
   exclusive: ['to', 'step', 'name'],
   insteadOf: (argument) => `umzug-cluster up --to ${argument}`,
   examples: [
     ['up', 'run everything that is pending'],
-    ['up --to NAME', 'run up to one migration, with it'],
-    ['up --wait', 'on hosts that only start once it is done'],
-    ['up --max-time 10m', 'stop cleanly after ten minutes; up again goes on'],
+    ['up --to NAME', 'run up to and including one migration'],
+    ['up --wait', 'on hosts that must not start before it is done'],
+    ['up --max-time 10m', 'stop cleanly after ten minutes; the next up resumes'],
   ],
   run: async (flags, io) => {
     const rerun = reruns.find((value) => value === flags['rerun']);
@@ -52,7 +54,10 @@ export const up: Command = {
       others: flags['no-join'] === true ? ('leave' as const) : ('join' as const),
     };
     if (options.wait && options.others === 'leave') {
-      throw fail('USAGE', { message: '--wait and --no-join exclude each other', hint: 'give one of them' });
+      throw fail('USAGE', {
+        message: '--wait and --no-join cannot be combined',
+        hint: 'give only one of them',
+      });
     }
     const nothing = options.wait ? 'everything is executed' : 'nothing is pending';
     const { runMigrations } = await import('./run.ts');

@@ -36,12 +36,12 @@ export const logEvents = {
   },
   'migration.missing': {
     level: 'warn',
-    when: 'executed migrations have no file any more',
+    when: 'files of executed migrations are missing',
     fields: { missing: 'texts' },
   },
   'migration.unfinished': {
     level: 'warn',
-    when: 'migrations that are begun and not finished have no file here',
+    when: 'files of started but unfinished migrations are missing here',
     fields: { missing: 'texts' },
   },
   'migration.changed': {
@@ -51,12 +51,12 @@ export const logEvents = {
   },
   'migration.confusable': {
     level: 'warn',
-    when: 'two names read in another order than they run',
+    when: 'two names run in a different order than they appear to',
     fields: { first: 'text', second: 'text' },
   },
   'migration.started': {
     level: 'info',
-    when: 'this host begins, resumes or joins a migration',
+    when: 'this host starts, resumes or joins a migration',
     fields: { migration: 'text', direction },
   },
   'plan.warning': {
@@ -66,7 +66,7 @@ export const logEvents = {
   },
   'run.waiting': {
     level: 'info',
-    when: 'an older transaction, a lock or another host is waited for',
+    when: 'the run waits for an older transaction, a lock or another host',
     fields: { migration: 'text', reason: 'text' },
   },
   'run.set': {
@@ -76,7 +76,7 @@ export const logEvents = {
   },
   'run.progress': {
     level: 'info',
-    when: 'a migration begins, its reason to wait or to be held back changes, and every 10 s; not where a bar is drawn',
+    when: 'a migration starts, its reason to wait or be held back changes, and every 10 s; not while a progress bar is shown',
     fields: {
       migration: 'text',
       direction,
@@ -101,7 +101,7 @@ export const logEvents = {
   },
   'run.sweeping': {
     level: 'info',
-    when: 'a run with options.sweep goes over its table once more; `rows` is what it has done so far',
+    when: 'a run with options.sweep starts another pass over its table; `rows` is what it has done so far',
     fields: { migration: 'text', sweep: 'number', rows: 'number' },
   },
   'run.rewound': {
@@ -111,52 +111,52 @@ export const logEvents = {
   },
   'run.endless': {
     level: 'warn',
-    when: 'sweeps find as many rows as those before, and the run is ended: the application inserts them as fast',
+    when: 'sweeps keep finding as many rows as before and the run ends: the application inserts rows as fast as they are migrated',
     fields: { migration: 'text', sweeps: 'number' },
   },
   'run.left': {
     level: 'warn',
-    when: 'a run has ended and its select, which drains, or its verify still finds rows',
+    when: 'a run has ended and rows still match its select or its verify',
     fields: { migration: 'text', rows: 'number' },
   },
   'run.unchanged': {
     level: 'warn',
-    when: 'a run has passed rows to update, and it has changed no row of any table',
+    when: 'a run passed rows to update, but no row of any table changed',
     fields: { migration: 'text', rows: 'number' },
   },
   'update.missing': {
     level: 'warn',
-    when: 'updateRows has not found all of the rows that it was given, the first time in a process',
+    when: 'updateRows did not find all rows it was given (first time in a process)',
     fields: { migration: 'text', missing: 'number' },
   },
   'chunk.done': {
     level: 'debug',
-    when: 'a chunk of this host is committed; `size` is how many rows it might have had',
+    when: 'a chunk of this host is committed; `size` is how many rows it could have had',
     fields: { migration: 'text', range: 'number', rows: 'number', size: 'number', durationMs: 'number' },
   },
   'chunk.retry': {
     level: 'warn',
-    when: 'a chunk failed for what passes (lost connection, deadlock, timeout) and is tried again',
+    when: 'a chunk failed with a transient error (lost connection, deadlock, timeout) and is tried again',
     fields: failing,
   },
   'chunk.narrowed': {
     level: 'warn',
-    when: 'the search for rows that match ran into its time limit and is tried again over fewer keys',
+    when: 'the search for matching rows timed out and is tried again over fewer keys',
     fields: failing,
   },
   'chunk.shrunk': {
     level: 'warn',
-    when: 'a chunk failed for its code or data and is tried again with fewer rows',
+    when: 'a chunk failed because of its code or data and is tried again with fewer rows',
     fields: failing,
   },
   'row.quarantined': {
     level: 'warn',
-    when: 'a row failed alone and is set aside; `status NAME` shows its key',
+    when: 'a row failed alone and is quarantined; `status NAME` shows its key',
     fields: failing,
   },
   'range.reaped': {
     level: 'warn',
-    when: 'a transaction that held a range for longer than any chunk may take was ended',
+    when: 'a transaction that held a range for longer than any chunk may take was terminated',
     fields: { migration: 'text', backend: 'number' },
   },
   'update.logged': {
@@ -167,12 +167,12 @@ export const logEvents = {
   'worker.forked': { level: 'debug', when: 'a worker process was started', fields: { worker: 'number' } },
   'worker.waiting': {
     level: 'warn',
-    when: 'a worker gets no connection and goes on trying',
+    when: 'a worker gets no connection and keeps trying',
     fields: { worker: 'number', error: 'text' },
   },
   'worker.idle': {
     level: 'warn',
-    when: 'a worker gets no connection and is given up; the others go on',
+    when: 'a worker gets no connection and is stopped; the others continue',
     fields: { error: 'text' },
   },
   'worker.died': {
@@ -187,7 +187,7 @@ export const logEvents = {
   },
   'run.stopping': {
     level: 'info',
-    when: 'a signal or `--max-time` stops the command; running chunks are finished',
+    when: 'a signal or `--max-time` stops the command; running chunks finish first',
     fields: { code: 'text' },
   },
   'migration.done': {
@@ -204,12 +204,12 @@ export const logEvents = {
   },
   'node.warned': {
     level: 'warn',
-    when: 'Node or a package warns of something; in a worker always, else only with `--log-format json`',
+    when: 'Node or a package emits a warning; always in a worker, elsewhere only with `--log-format json`',
     fields: { name: 'text' },
   },
   'command.failed': {
     level: 'error',
-    when: 'the command ends with another exit code than 0; only with `--log-format json`, in place of the text',
+    when: 'the command ends with a nonzero exit code; only with `--log-format json`, in place of the text',
     fields: {
       code: 'text',
       exitCode: 'number',

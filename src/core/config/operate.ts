@@ -37,8 +37,8 @@ export function decide(verb: Verb, situation: Situation): Decision {
   if (verb === 'cancel' && down !== null) {
     return {
       kind: 'refuse',
-      why: `${name} is being rolled back, which cannot be cancelled: some of its rows are back already`,
-      hint: `umzug-cluster pause ${name} holds it, umzug-cluster down --name ${name} finishes it`,
+      why: `${name} is being rolled back, which cannot be cancelled: some of its rows are already restored`,
+      hint: `pause it: umzug-cluster pause ${name}; finish it: umzug-cluster down --name ${name}`,
     };
   }
   if (state === target[verb]) return { kind: 'already', direction, state };
@@ -51,20 +51,20 @@ function refuseIdle(verb: Verb, { name, isExecuted }: Situation): Decision {
     ? {
         kind: 'refuse',
         why: `${name} is executed: there is nothing to ${verb}`,
-        hint: `umzug-cluster down --name ${name} reverts it`,
+        hint: `revert it: umzug-cluster down --name ${name}`,
       }
     : {
         kind: 'refuse',
-        why: `${name} is not begun: there is nothing to ${verb}`,
-        hint: `umzug-cluster up --to ${name} runs it`,
+        why: `${name} has not started: there is nothing to ${verb}`,
+        hint: `run it: umzug-cluster up --to ${name}`,
       };
 }
 
 function refuseState(verb: Verb, name: string, state: RunState, direction: 'up' | 'down'): Decision {
   const again = direction === 'up' ? 'umzug-cluster up' : `umzug-cluster down --name ${name}`;
   const hints: Partial<Record<RunState, string>> = {
-    failed: `${again} tries it again, umzug-cluster retry ${name} its quarantined rows`,
-    cancelled: `umzug-cluster resume ${name} takes it up again, umzug-cluster down --name ${name} reverts it`,
+    failed: `try it again: ${again}; only its quarantined rows: umzug-cluster retry ${name}`,
+    cancelled: `resume: umzug-cluster resume ${name}; revert: umzug-cluster down --name ${name}`,
   };
   return {
     kind: 'refuse',

@@ -57,5 +57,5 @@ export function describeOverrides(overrides: Overrides): string {
     const unit = settings.find((setting) => setting.name === name)?.unit ?? '';
     return [`${name} ${value === null ? 'off' : `${grouped(value)} ${unit}`}`];
   });
-  return parts.length === 0 ? 'settings as each host has configured them' : parts.join(', ');
+  return parts.length === 0 ? 'each host uses its own configuration' : parts.join(', ');
 }

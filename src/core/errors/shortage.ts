@@ -19,18 +19,18 @@ const disk: Shortage = {
 };
 const memory: Shortage = {
   what: 'the database server is out of memory',
-  remedy: 'give it more, or lower work_mem, --workers or --chunk-size',
+  remedy: 'add memory, or lower work_mem, --workers or --chunk-size',
 };
 const locks: Shortage = {
   what: 'the lock table of the database server is full',
-  remedy: 'end the transactions that hold so many locks, or raise max_locks_per_transaction',
+  remedy: 'end the transactions that hold many locks, or raise max_locks_per_transaction',
 };
 const connections: Shortage = {
-  what: 'no connection to the database is left',
+  what: 'the database has no connections left',
   remedy: "close others, lower --workers, or raise max_connections or the role's limit",
 };
 const configured: Shortage = {
-  what: 'a limit that the database server sets is reached',
+  what: 'a limit of the database server is reached',
   remedy: 'raise it, or lower --chunk-size',
 };
 

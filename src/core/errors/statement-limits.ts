@@ -16,12 +16,12 @@ const margin = 0.9;
 export function overLimit(sql: string, bindings: readonly unknown[]): string | null {
   if (bindings.length > mostBindings) {
     const [has, most] = [bindings.length, mostBindings].map((count) => count.toLocaleString('en-US'));
-    return `a statement has ${has} bindings, and Postgres takes ${most} at most: give each column as one array, to updateRows or to unnest in db.raw`;
+    return `a statement has ${has} bindings, but Postgres accepts at most ${most}: pass each column as one array, to updateRows or to unnest in db.raw`;
   }
   if (sizeOf([sql, bindings], (text) => text.length * mostBytesOfCharacter) <= mostBytes) return null;
   const bytes = sizeOf([sql, bindings], (text) => Buffer.byteLength(text));
   if (bytes <= mostBytes) return null;
-  return `a statement and its values have ${bytes.toLocaleString('en-US')} bytes, and Postgres takes less than 1 GB: write fewer of them at a time`;
+  return `a statement and its values have ${bytes.toLocaleString('en-US')} bytes, but Postgres accepts less than 1 GB: write fewer rows at a time`;
 }
 
 // A chunk grows at most fourfold: one with fewer bindings than that cannot bring the next one over the limit.

@@ -22,7 +22,7 @@ const checks = (names: LedgerNames): readonly string[] => [
    from ${names.runs} as r join ${names.ranges} as p on p.run_id = r.id
    where r.state = 'done' and p.state <> 'done'
    group by r.id, r.name`,
-  `select r.name, format('run %s of %s has %s ranges set aside, and %s quarantined rows', r.id, r.name, aside.n, rows.n)
+  `select r.name, format('run %s of %s has %s quarantined ranges, but %s quarantined rows', r.id, r.name, aside.n, rows.n)
    from ${names.runs} as r
    cross join lateral (select count(*) as n from ${names.ranges}
                        where run_id = r.id and state = 'void') as aside

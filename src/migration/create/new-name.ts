@@ -9,11 +9,14 @@ export function migrationName(input: {
 }): string {
   const slug = input.name.trim().replaceAll(/\s+/g, '-');
   if (!/^[\p{L}\p{N}][\p{L}\p{N}._-]*$/u.test(slug) || slug.includes('..')) {
-    throw unusable(input.name, 'letters, digits, dots, dashes and underscores; no path');
+    throw unusable(input.name, 'use letters, digits, dots, dashes and underscores; no path');
   }
   // `x.ts` would become x.ts.ts, and the folder passes over x.test.ts and x.d.ts.
   if (isMigrationFile(slug) || !isMigrationFile(`${slug}.ts`)) {
-    throw unusable(input.name, 'without an extension, and not the name of a test or a declaration file');
+    throw unusable(
+      input.name,
+      'leave out the extension; names of test and declaration files are not allowed',
+    );
   }
   const iso = input.now.toISOString();
   const prefixes = {
@@ -23,7 +26,7 @@ export function migrationName(input: {
   };
   const name = prefixes[input.prefix] + slug;
   if (name.length > longestName)
-    throw unusable(input.name, `at most ${longestName} characters, prefix included`);
+    throw unusable(input.name, `use at most ${longestName} characters, including the prefix`);
   return name;
 }
 

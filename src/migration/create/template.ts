@@ -35,7 +35,7 @@ const unknownTable: DescribedTable = {
 };
 
 const whichRows =
-  '// Which rows: a query on one table, without limit, order or group. The tool cuts the chunks.';
+  '// Which rows: a query on one table, without limit, order or group. umzug-cluster does the chunking.';
 const wayBack = `
 // The way back; without it, \`down\` refuses. Its select reads the same table and key.
 // export const down = { select: …, update: … };

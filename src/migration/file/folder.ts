@@ -55,7 +55,7 @@ async function readFolder(folder: string): Promise<Dirent[]> {
       detail: messageOf(error),
       hint:
         accessHint(error, 'read') ??
-        'create it, or name another one with --migrations or migrations.directory in the knexfile',
+        'create it, or give another with --migrations or migrations.directory in the knexfile',
       cause: error,
     });
   }
@@ -68,8 +68,8 @@ function requireUsableName(name: string): void {
     name.length <= longestName && (isPlain || (stripControls(name) === name && !/[\t\n]/.test(name)));
   if (isUsable) return;
   throw fail('MIGRATION_FILE', {
-    message: 'the name of a migration file is not usable',
-    detail: `at most ${longestName} characters, none that controls a terminal: ${escaped(name.slice(0, 80))}`,
+    message: 'a migration file has an unusable name',
+    detail: `at most ${longestName} characters, without control characters: ${escaped(name.slice(0, 80))}`,
     hint: 'rename the file',
   });
 }
@@ -88,13 +88,13 @@ async function requireFileInside(root: string, file: string): Promise<void> {
   });
   if (!real.startsWith(root + path.sep)) {
     throw fail('MIGRATION_FILE', {
-      message: `${path.basename(file)} is a link out of the migrations folder`,
+      message: `${path.basename(file)} is a link to a place outside the migrations folder`,
       hint: 'copy the file into the folder',
     });
   }
   if ((await stat(real)).isFile()) return;
   throw fail('MIGRATION_FILE', {
-    message: `${path.basename(file)} is named like a migration, but is not a file`,
+    message: `${path.basename(file)} is named like a migration but is not a file`,
     hint: 'rename it, or move it out of the migrations folder',
   });
 }
@@ -105,7 +105,8 @@ export function unreadable(file: string, error: unknown): Error {
     message: `cannot read ${path.basename(file)}`,
     detail: messageOf(error),
     hint:
-      accessHint(error, 'read') ?? 'a link to nothing, or a file removed meanwhile: restore it or remove it',
+      accessHint(error, 'read') ??
+      'it is a broken link, or was removed in the meantime: restore it or remove it',
     cause: error,
   });
 }
@@ -116,7 +117,7 @@ function refuseTwins(files: readonly MigrationFile[]): void {
     if (before?.name !== file.name) continue;
     throw fail('MIGRATION_FILE', {
       message: `two files are the same migration: ${path.basename(before.path)} and ${path.basename(file.path)}`,
-      hint: 'the extension does not belong to the name: remove one of them',
+      hint: 'a name does not include its extension: remove one of them',
     });
   }
 }

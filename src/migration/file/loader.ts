@@ -119,7 +119,7 @@ function downOf(label: string, down: unknown): Exports {
   throw fail('MIGRATION_FILE', {
     message: `${label}: down of a data migration must be an object { select, update }`,
     detail: `it is ${down === null ? 'null' : `of type ${typeof down}`}`,
-    hint: 'to have no way back, leave it out; a function down(db) belongs to up(db), in a file of its own',
+    hint: 'leave it out if the migration cannot be reverted; a function down(db) belongs to up(db), in a separate file',
   });
 }
 
@@ -153,8 +153,8 @@ function noExports(file: string, exports: Exports): Error {
     hint:
       slips.join(' ') ||
       (found.length > 0
-        ? `if it is not a migration, move it to a subfolder, which is not read: ${folder}/lib/${label}`
-        : 'umzug-cluster create --name NAME writes a file to begin with'),
+        ? `if it is not a migration, move it to a subfolder, which is ignored: ${folder}/lib/${label}`
+        : 'umzug-cluster create --name NAME writes a file to start from'),
   });
 }
 

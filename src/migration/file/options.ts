@@ -18,7 +18,7 @@ const allowed: Readonly<Record<'data' | 'schema', Readonly<Record<string, Check>
         value.length > 0 &&
         value.every((name) => typeof name === 'string' && name !== '') &&
         new Set(value).size === value.length,
-      "a list of column names, each once, such as ['id']",
+      "a list of distinct column names, such as ['id']",
     ],
     chunkSize: [between(1, 1_000_000), 'a whole number from 1 to 1000000'],
     targetMs: [between(1, 60_000), 'a whole number of milliseconds from 1 to 60000'],

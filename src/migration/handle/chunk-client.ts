@@ -52,7 +52,10 @@ export function chunkKnex(knexConfig: Knex.Config, driver: ChunkDriver): ChunkKn
   // Siblings take turns, as in any knex transaction: their savepoints would undo each other's writes.
   const outer = { _lastChild: Promise.resolve(), isCompleted: () => false, transactor: undefined };
   const own = (what: string): Error =>
-    driver.refuse(`${what} must not be used: db has one connection, and the runner owns it`, 'use db itself');
+    driver.refuse(
+      `${what} must not be used: db has one connection, and umzug-cluster owns it`,
+      'use db itself',
+    );
   // All that author code can get hold of; the session is not reachable from here.
   const connection = {
     query: (): never => {
@@ -80,7 +83,7 @@ export function chunkKnex(knexConfig: Knex.Config, driver: ChunkDriver): ChunkKn
     }
     override destroy(): never {
       const hint = 'throw an error to roll the chunk back';
-      throw driver.refuse('db.destroy must not be used: the runner ends the transaction of a chunk', hint);
+      throw driver.refuse('db.destroy must not be used: umzug-cluster ends the transaction of a chunk', hint);
     }
     override queryBuilder(): Knex.QueryBuilder {
       return new Builder(this as unknown as Knex.Client);

@@ -8,15 +8,18 @@ import { normalized, skipNothing } from '../sql/sql-words.ts';
  */
 
 const ownTransaction =
-  'the runner opens and ends the transaction; throw an error to roll it back, use db.transaction() for a savepoint';
+  'umzug-cluster opens and ends the transaction; throw an error to roll it back, use db.transaction() for a savepoint';
 const outlives = 'it would outlive the transaction and leak to other clients of a pooler';
 
 const byFirstWords: readonly [pattern: RegExp, advice: string][] = [
   [/^(commit|end|abort|begin|start transaction|prepare transaction)\b/, ownTransaction],
   [/^rollback\b(?! (?:(?:work|transaction) )?to\b)/, ownTransaction],
-  [/^set (?:local )?transaction\b/, 'the runner chooses the isolation level and the access mode'],
-  [/^set local session authorization\b/, 'the runner could not go on as its own role; use SET LOCAL ROLE'],
-  [/^set constraints all\b/, 'it checks the runner’s own guard too; name the constraints'],
+  [/^set (?:local )?transaction\b/, 'umzug-cluster sets the isolation level and the access mode'],
+  [
+    /^set local session authorization\b/,
+    'umzug-cluster could not continue as its own role; use SET LOCAL ROLE',
+  ],
+  [/^set constraints all\b/, 'it also checks the guard of umzug-cluster; name the constraints'],
   [/^set (?!local\b|constraints\b)/, `${outlives}; use SET LOCAL`],
   [/^(listen|unlisten|discard|reset|load|prepare|deallocate)\b/, `${outlives}; leave it out`],
   [/^copy\b.* (?:from stdin|to stdout)\b/, 'db cannot stream; insert the rows, or use updateRows'],
@@ -26,7 +29,7 @@ const byFirstWords: readonly [pattern: RegExp, advice: string][] = [
 const wholeTable: readonly [pattern: RegExp, advice: string][] = [
   [
     /^(truncate|lock|alter|drop|create (?:unique )?index|reindex|cluster|vacuum|refresh materialized view)\b/,
-    'it locks a whole table, for which the chunks of all workers would wait; do it in a schema migration: export up(db)',
+    'it locks the whole table, and the chunks of all workers would wait; do it in a schema migration: export up(db)',
   ],
 ];
 

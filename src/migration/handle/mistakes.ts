@@ -6,18 +6,18 @@ const endHint = 'remove COMMIT and ROLLBACK; throw an error to roll the chunk ba
 
 /** `db.commit` or `db.rollback` was called. */
 export function ending(method: string): Error {
-  return mistake(`db.${method} must not be used: the runner ends the transaction of a chunk`, {
+  return mistake(`db.${method} must not be used: umzug-cluster ends the transaction of a chunk`, {
     hint: 'throw an error to roll the chunk back; use db.transaction() for a savepoint',
   });
 }
 
 export function ended(what: string): Error {
-  return mistake(`${what} ended the transaction that the runner had begun`, { hint: endHint });
+  return mistake(`${what} ended the transaction that umzug-cluster had started`, { hint: endHint });
 }
 
 export function severalStatements(what: string): Error {
   return mistake(`${what} sent several statements with bindings in one string`, {
-    hint: 'send each with a db.raw of its own; they run in one transaction all the same',
+    hint: 'send each with its own db.raw; they still run in one transaction',
   });
 }
 
@@ -28,7 +28,7 @@ export function tooLarge(what: string, excess: string): Error {
 
 export function readOnly(what: string, cause: unknown): Error {
   return mistake(`${what} made its transaction read-only`, {
-    hint: 'leave transaction_read_only alone: the chunk’s mark is written in the same transaction',
+    hint: 'do not change transaction_read_only: the chunk’s progress is written in the same transaction',
     cause,
   });
 }
@@ -40,11 +40,14 @@ export function stillRunning(what: string): Error {
 }
 
 export function swallowed(what: string, firstError: unknown): Error {
-  return mistake(`${what} caught a SQL error and went on, but Postgres had already aborted the transaction`, {
-    detail: firstError === null ? undefined : `the error was: ${messageOf(firstError)}`,
-    hint: 'let the error through, or run the statement in db.transaction() so that only its savepoint is lost',
-    cause: firstError,
-  });
+  return mistake(
+    `${what} caught a SQL error and continued, but Postgres had already aborted the transaction`,
+    {
+      detail: firstError === null ? undefined : `the error was: ${messageOf(firstError)}`,
+      hint: 'do not catch the error, or run the statement in db.transaction() so that only its savepoint is lost',
+      cause: firstError,
+    },
+  );
 }
 
 export function neverRun(what: string, method: string): Error {
@@ -60,13 +63,13 @@ export function neverRun(what: string, method: string): Error {
 export function noStatement(what: string, hasOwnConnection: boolean): Error {
   return mistake(`${what} ran no statement on db: did you forget await or return?`, {
     hint: hasOwnConnection
-      ? 'return the query; write through the db that update is given, not through a connection of your own'
+      ? 'return the query; write through the db passed to update, not through a connection of your own'
       : 'return the query, or set options.allowNoQueries',
   });
 }
 
 export function onlyRead(what: string): Error {
-  return mistake(`${what} has only read: no statement on db wrote a row`, {
+  return mistake(`${what} only read: no statement on db wrote a row`, {
     hint: 'write with chunk.update(…) or db, or set options.allowNoQueries',
   });
 }
@@ -80,26 +83,26 @@ export function openTransaction(what: string): Error {
 /** A statement after `update` had returned. It is not run; what it should have done is missing. */
 export function tooLate(what: string): Error {
   return mistake(`db was used after ${what} had returned; that statement was not run`, {
-    detail: 'chunks that committed meanwhile may miss what was to come later',
-    hint: 'await everything, timers and events too, before update returns',
+    detail: 'chunks that committed in the meantime may lack what was still to come',
+    hint: 'await everything, including timers and events, before update returns',
   });
 }
 
 /** An error that reached no promise of `update`. */
 export function unhandled(what: string, error: unknown): UmzugClusterError {
   if (error instanceof UmzugClusterError) return error;
-  return mistake(`${what} left an error behind that nothing awaited: ${messageOf(error)}`, {
+  return mistake(`${what} caused an error that nothing awaited: ${messageOf(error)}`, {
     hint: 'await or return every promise, and handle the errors of timers and events',
     cause: error,
   });
 }
 
-const rolledBack = 'what was not committed is rolled back; `up` goes on from there';
+const rolledBack = 'what was not committed is rolled back; `up` resumes there';
 
 /** A process ended in the middle of a migration. */
 export function endedProcess(name: string): UmzugClusterError {
-  return mistake(`${name}: its process was ended before the work was done`, {
-    detail: `process.exit in a migration file or the knexfile, or in what they call; ${rolledBack}`,
+  return mistake(`${name}: its process ended before the work was done`, {
+    detail: `process.exit was called by a migration file, the knexfile, or code they call; ${rolledBack}`,
     hint: 'throw an error instead',
   });
 }
@@ -111,7 +114,7 @@ export function blockedLoop(name: string, ceilingMs: number): UmzugClusterError 
     `${name}: update blocked the event loop for more than ${seconds} s, the time a chunk may take`,
     {
       detail: rolledBack,
-      hint: 'look for a loop without end or a regular expression that never ends; see the setting ceilingMs',
+      hint: 'look for an endless loop or a regular expression that never finishes; see the setting ceilingMs',
     },
   );
 }

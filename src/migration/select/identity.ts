@@ -44,7 +44,7 @@ export function otherTable(before: BaseTable, now: BaseTable): string | null {
   const [then, here] = [before, now].map(
     ({ schema, name, only }) => `${only ? 'only ' : ''}${schema}.${name}`,
   );
-  if (then !== here) return `it read ${then}, and reads ${here}`;
+  if (then !== here) return `it read ${then}, and now reads ${here}`;
   const names = (base: BaseTable): string => base.key.map(({ name }) => name).join(', ');
   if (names(before) !== names(now)) return `the key was (${names(before)}), and is (${names(now)})`;
   for (const [index, column] of now.key.entries()) {
@@ -52,7 +52,7 @@ export function otherTable(before: BaseTable, now: BaseTable): string | null {
     const what = `the key column ${JSON.stringify(column.name)}`;
     const isSame = JSON.stringify(partsOf(old)) === JSON.stringify(partsOf(column));
     if (old.type !== column.type) return `${what} was of type ${old.type}, and is of type ${column.type}`;
-    if (!isSame) return `${what} has another domain, expression or collation`;
+    if (!isSame) return `${what} has a different domain, expression or collation`;
     if (before.oid === now.oid && old.attnum !== column.attnum) return `${what} was dropped and added again`;
   }
   return null;

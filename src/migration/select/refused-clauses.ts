@@ -8,7 +8,7 @@ export interface RefusedClause {
 }
 
 const cut: Omit<RefusedClause, 'what'> = {
-  hint: 'chunks are cut by the tool: leave it out, or set options.chunkSize',
+  hint: 'umzug-cluster does the chunking: leave it out, or set options.chunkSize',
 };
 const once: Omit<RefusedClause, 'what'> = {
   hint: 'select each row of the base table once; a CTE or a subquery that is joined may group and aggregate',
@@ -16,8 +16,8 @@ const once: Omit<RefusedClause, 'what'> = {
 
 /** Every clause that is refused, by the name under which it is found: in the builder, the words or the plan. */
 export const refusedClauses = {
-  limit: { what: 'use limit: chunks are cut by the tool', hint: cut.hint },
-  offset: { what: 'use offset: chunks are cut by the tool', hint: cut.hint },
+  limit: { what: 'use limit: umzug-cluster does the chunking', hint: cut.hint },
+  offset: { what: 'use offset: umzug-cluster does the chunking', hint: cut.hint },
   groupBy: { what: 'use group by', hint: once.hint },
   having: { what: 'use having', hint: once.hint },
   distinct: { what: 'use distinct', hint: once.hint },
@@ -27,29 +27,29 @@ export const refusedClauses = {
     hint: 'use or, whereIn or whereExists; or make it two migrations',
   },
   window: {
-    what: 'use a window function: each chunk would compute it anew, over rows that others have changed by then',
+    what: 'use a window function: each chunk would compute it again, over rows that others have already changed',
     hint: 'compute it in a CTE or a subquery over what update does not change, and join that by the key',
   },
   lock: {
-    what: 'lock (for update, for share …): the rows of a chunk are locked by the tool',
+    what: 'lock (for update, for share …): umzug-cluster locks the rows of a chunk',
     hint: 'leave it out',
   },
   setReturning: {
     what: 'use a set-returning function such as unnest: it returns a row of the base table several times',
-    hint: 'unfold the value in update, or with jsonb_agg or array in a subquery',
+    hint: 'expand the value in update, or use jsonb_agg or array in a subquery',
   },
   writes: { what: 'write', hint: 'write in update(db, rows)' },
   outerSide: {
-    what: 'have its base table on the outer side of a join (right or full join): its rows may lack a base row',
+    what: 'have its base table on the nullable side of a join (right or full join): its rows may lack a base row',
     hint: 'start from the table whose rows are migrated and use leftJoin',
   },
   sample: {
-    what: 'take a sample (tablesample): each chunk would take another one of all rows',
+    what: 'take a sample (tablesample): each chunk would sample all rows again',
     hint: 'select rows by what is stored in them',
   },
   chance: {
-    what: 'depend on chance (random, gen_random_uuid …): each chunk would draw anew',
-    hint: 'draw in update, or mark the rows in a column before',
+    what: 'be random (random, gen_random_uuid …): each chunk would get different rows',
+    hint: 'use random values in update, or mark the rows in a column first',
   },
   recursive: {
     what: 'take its rows from a recursive CTE',

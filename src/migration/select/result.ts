@@ -8,7 +8,7 @@ export function refuseResult(result: unknown, file: string): Error {
   if (typeof (result as { toSQL?: unknown }).toSQL === 'function') {
     return refuse(
       file,
-      'returned no query of rows',
+      'did not return a query for rows',
       'tables are changed in a schema migration: export up(db)',
     );
   }

@@ -138,7 +138,7 @@ function refuseWords(sql: string, file: string): void {
 }
 
 function orderWarning(ordered: boolean, file: string): readonly string[] {
-  return ordered ? [`${file}: select's order by is ignored: rows come in the order of the key`] : [];
+  return ordered ? [`${file}: select's order by is ignored: rows come in key order`] : [];
 }
 
 function refuseMethod(inner: PrivateBuilder, file: string): void {

@@ -33,7 +33,7 @@ export function catalogOf(session: Session, searchPath: readonly string[] | null
 type Row = Readonly<Record<string, string | null>>;
 
 const refusedKinds: Readonly<Record<string, string>> = {
-  v: 'a view: select from the table behind it',
+  v: 'a view: select from its table',
   m: 'a materialized view: it is refreshed, not updated',
   f: 'a foreign table: its rows cannot be locked here',
   S: 'a sequence',
@@ -108,18 +108,18 @@ function refuseRelation(label: string, row: Row, only: boolean): void {
   const why = isSystem
     ? 'a system catalog'
     : row['persistence'] === 't'
-      ? 'a temporary table: other workers do not see it'
+      ? 'a temporary table: other workers cannot see it'
       : refusedKinds[row['kind'] ?? ''];
   if (why !== undefined) throw refuse(`"${label}" cannot be migrated: it is ${why}`);
   if (row['has_foreign'] === 'true') {
     throw refuse(
       `"${label}" cannot be migrated: it has a partition that is a foreign table`,
-      'its rows cannot be locked here, nor change together with the ledger',
-      'migrate each of its other partitions by itself',
+      'its rows cannot be locked here, or change in one transaction with the ledger',
+      'migrate each of its other partitions separately',
     );
   }
   if (only && row['kind'] === 'p') {
-    throw refuse(`"${label}" is partitioned: it has no rows of its own, leave only: true out`);
+    throw refuse(`"${label}" is partitioned and has no rows of its own: leave out only: true`);
   }
   if (!only && row['has_children'] === 'true') {
     throw refuse(
@@ -142,8 +142,8 @@ function refuseForRole(label: string, row: Row): void {
   if (row['hides_rows'] !== 'true') return;
   throw fail('PERMISSION', {
     message: `row-level security hides rows of "${label}" from ${role}`,
-    detail: 'a migration that passes over rows in silence would be called done',
-    hint: `run as a role that sees all rows: the table's owner, unless it is forced on the owner too, or: alter role ${role} bypassrls`,
+    detail: 'the migration would silently skip rows and still be marked as done',
+    hint: `run as a role that sees all rows: the table's owner (unless it is forced on the owner too), or: alter role ${role} bypassrls`,
   });
 }
 

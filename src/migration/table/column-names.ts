@@ -33,8 +33,8 @@ export function refuseSharedNames(
   const what = names.includes(name) ? `, the key of "${table}"` : '';
   throw fail('SELECT_REFUSED', {
     message: `${file}: select returns two columns named "${name}": row.${name} would be ${shown}, not ${hidden}${what}`,
-    ...(others.length > 0 && { detail: `the same with ${others.map((one) => `"${one}"`).join(', ')}` }),
-    hint: `list the columns that update needs, and give one of the two another name: ${example(shown, name)}`,
+    ...(others.length > 0 && { detail: `also with ${others.map((one) => `"${one}"`).join(', ')}` }),
+    hint: `list the columns that update needs, and rename one of the two: ${example(shown, name)}`,
   });
 }
 

@@ -32,7 +32,7 @@ export async function describeTable(query: QueryFn, written: string): Promise<De
   const name = parts.at(-1) ?? written;
   const table = { schema: parts.length === 2 ? (parts[0] ?? null) : null, name, alias: name, only: false };
   if (parts.length > 2)
-    throw fail('USAGE', { message: `"${written}" is no table: give TABLE or SCHEMA.TABLE` });
+    throw fail('USAGE', { message: `"${written}" is not a table: give TABLE or SCHEMA.TABLE` });
   const oid = await oidOf(query, written, name);
   const { base, isKeyNamed } = await resolveBaseTable(query, table, undefined).then(
     (found) => ({ base: found, isKeyNamed: false }),

@@ -49,13 +49,13 @@ export async function chooseKey(
     const primary = indexes.find((index) => index.primary);
     if (primary?.defect === null) return primary.columns;
     const why =
-      primary === undefined ? 'it has no primary key' : `its primary key is no help: ${primary.defect}`;
+      primary === undefined ? 'it has no primary key' : `its primary key cannot be used: ${primary.defect}`;
     throw noKey(table, why, advice);
   }
   const wanted = keyOption.map((name) => named(table.label, columns, name));
   const nullable = wanted.filter((column) => !column.notNull).map(({ name }) => name);
   if (nullable.length > 0) {
-    const why = `found nullable: ${nullable.join(', ')}; rows with a null key would never be visited`;
+    const why = `nullable: ${nullable.join(', ')}; rows with a null key would never be processed`;
     throw noKey(table, why, advice);
   }
   const covering = indexes.filter(
@@ -64,7 +64,7 @@ export async function chooseKey(
   );
   const usable = covering.find(({ defect }) => defect === null);
   if (usable !== undefined) return usable.columns;
-  const found = covering.map(({ name, defect }) => `unique index "${name}" does not do: ${defect ?? ''}`);
+  const found = covering.map(({ name, defect }) => `unique index "${name}" cannot be used: ${defect ?? ''}`);
   const names = wanted.map(({ name }) => name).join(', ');
   throw noKey(table, found.join('; ') || `no unique index covers exactly (${names})`, advice);
 }
@@ -77,7 +77,7 @@ function adviceFrom(indexes: readonly UniqueIndex[]): string {
   if (usable === undefined) {
     return 'add a primary key or a plain unique index on columns that are NOT NULL (create unique index concurrently …), and name its columns in options.key';
   }
-  if (usable.primary) return 'leave options.key out: the primary key does';
+  if (usable.primary) return 'leave out options.key: the primary key works';
   const names = usable.columns.map(({ name }) => `'${name}'`).join(', ');
   return `set key: export const options = { key: [${names}] }`;
 }
@@ -110,6 +110,6 @@ export function keyWarnings(key: readonly KeyColumn[], file: string): readonly s
     .filter(({ type }) => floats.has(type))
     .map(
       ({ name }) =>
-        `${file}: the key column "${name}" is a floating-point number: a value that is computed anew may be another key`,
+        `${file}: the key column "${name}" is a floating-point number: a recomputed value may be a different key`,
     );
 }

@@ -85,7 +85,7 @@ function chooseOne(candidates: readonly Candidate[], file: string): WholeBase {
   if (complete.length === 0) throw noKey(candidates, file);
   const names = complete.map(({ base }) => `"${base.name}"`).join(' and ');
   throw refuse(file, `select returns the keys of ${names}: it does not say whose rows are migrated`, {
-    hint: 'leave the other key out, or give it another name: other.id as other_id',
+    hint: 'leave out the other key, or rename it: other.id as other_id',
   });
 }
 
@@ -96,7 +96,7 @@ function isComplete(candidate: Candidate): candidate is WholeBase {
 function noKey(candidates: readonly Candidate[], file: string): Error {
   if (candidates.length === 0) {
     return refuse(file, 'select returns no column of a table as it is', {
-      detail: 'the rows that are migrated are known by their key; a union or an expression hides it',
+      detail: 'migrated rows are identified by their key; a union or an expression hides it',
       hint: 'select the key column of the table whose rows are migrated',
     });
   }
@@ -105,7 +105,7 @@ function noKey(candidates: readonly Candidate[], file: string): Error {
     return `${names.length === 1 ? 'column' : 'columns'} ${names.join(', ')} of "${base.name}"`;
   });
   return refuse(file, `select must include the key ${keys.join(', or ')}`, {
-    hint: 'the tool adds the key by itself only where a select begins with a table by name',
+    hint: 'umzug-cluster adds the key only if select starts from a named table',
   });
 }
 
@@ -122,7 +122,7 @@ function refuseTwice(
     return owner === undefined ? 'an expression' : `"${owner.name}"`;
   });
   throw refuse(file, `select returns ${same.length} columns "${name}", of ${owners.join(' and ')}`, {
-    hint: `give those other names that are not the key of the table whose rows are migrated`,
+    hint: `rename those that are not the key of the migrated table`,
   });
 }
 

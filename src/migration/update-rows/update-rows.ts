@@ -132,7 +132,7 @@ function converted(value: unknown, column: TargetColumn): ReturnType<typeof toPo
   try {
     return toPostgresText(value, column.form);
   } catch {
-    return { misfit: 'it cannot be written as text; it may hold itself, or its toPostgres throws' };
+    return { misfit: 'it cannot be written as text; it may contain itself, or its toPostgres throws' };
   }
 }
 
@@ -185,7 +185,7 @@ function noneFound(table: string, given: number, key: readonly string[]): Error 
   return fail('MIGRATION_FAILED', {
     message: `updateRows: none of the ${counted(given, 'row')} changed a row of "${table}"`,
     detail: `no row there has such a value in ${names}, or a trigger returned null for each`,
-    hint: 'compare the values of key with those that are stored; where rows may be missing, set allowMissing: true beside key and set',
+    hint: 'compare the values of key with the stored ones; if rows may be missing, set allowMissing: true next to key and set',
   });
 }
 

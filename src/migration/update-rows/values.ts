@@ -80,12 +80,14 @@ function jsonText(value: unknown): string | Misfit {
 function stringified(value: unknown): string | Misfit {
   try {
     const text = JSON.stringify(value) as string | undefined;
-    if (text === undefined) return { misfit: typeof value === 'object' ? 'no JSON' : `a ${typeof value}` };
+    if (text === undefined) return { misfit: typeof value === 'object' ? 'not JSON' : `a ${typeof value}` };
     return lostInJson(value) ?? text;
   } catch (error) {
     // The engine's words name the object's class and the path to it.
     const why =
-      error instanceof RangeError ? 'nested too deeply' : 'a bigint inside, or a circle, or its toJSON';
+      error instanceof RangeError
+        ? 'nested too deeply'
+        : 'it contains a bigint or a cycle, or its toJSON throws';
     return { misfit: `an object that JSON cannot hold: ${why}` };
   }
 }

@@ -23,7 +23,7 @@ export function checkOrder(
     if (!allNames.includes(name)) throw unknownName(name, allNames, 'known');
     if (executed.has(name) && (options.rerun ?? 'THROW') === 'THROW') {
       throw fail('USAGE', {
-        message: `${name} is executed already`,
+        message: `${name} is already executed`,
         hint: 'use --rerun SKIP or --rerun ALLOW',
       });
     }
@@ -38,7 +38,7 @@ export function checkOrder(
   );
   if (early === undefined || options.allowOutOfOrder === true || options.names !== undefined) return pending;
   throw fail('ORDER', {
-    message: `${early.name} is new, but sorts before ${lastExecuted}, which is executed`,
+    message: `${early.name} is new but sorts before ${lastExecuted}, which is executed`,
     detail: 'nothing was run',
     hint: 'rename the new file, or run it out of order with --allow-out-of-order',
   });
@@ -125,8 +125,8 @@ export async function warnOfDrift(
   }
   const unfinished = unfinishable(files, state);
   if (unfinished.length > 0) {
-    const message = `begun, not finished, and missing: ${unfinished.join(', ')}`;
-    const hint = 'put the files back: only where they are can it be finished or reverted';
+    const message = `started, not finished, and missing: ${unfinished.join(', ')}`;
+    const hint = 'put the files back: a run can only be finished or reverted where they are';
     if (strict) throw fail('DRIFT', { message, hint });
     logger.warn({ event: 'migration.unfinished', missing: unfinished }, `${message}; ${hint}`);
   }
@@ -134,7 +134,7 @@ export async function warnOfDrift(
   if (changed.length > 0) {
     const message = `changed after it was executed: ${listChanged(changed)}`;
     if (strict) {
-      const hint = 'put the files back, or accept them as they are with: umzug-cluster repair';
+      const hint = 'put the files back, or accept the edits: umzug-cluster repair';
       throw fail('DRIFT', { message, hint });
     }
     logger.warn({ event: 'migration.changed', changed: changed.map(({ name }) => name) }, message);
@@ -156,15 +156,15 @@ export function refuseBaselined(targets: readonly MigrationFile[], { executed }:
   );
   if (marked === undefined) return;
   throw fail('NO_DOWN', {
-    message: `${marked.name} was marked as executed, not run: nothing is known of the rows that it changed`,
+    message: `${marked.name} was marked as executed, not run: which rows it changed is unknown`,
     detail: 'nothing was changed',
-    hint: `to have it pending again: umzug-cluster baseline --undo --name ${marked.name}`,
+    hint: `to make it pending again: umzug-cluster baseline --undo --name ${marked.name}`,
   });
 }
 
 /** What to say of two names that read in another order than they run. */
 export function confusableMessage({ first, second }: ConfusablePair): string {
-  return `${first} runs before ${second}: names are compared letter by letter; write numbers with leading zeros`;
+  return `${first} runs before ${second}: names are compared letter by letter; use leading zeros`;
 }
 
 /** Throws where a migration of the folder is not executed, or one of `names` is not. */
@@ -184,7 +184,7 @@ export function assertExecuted(
     );
   throw fail('NOT_EXECUTED', {
     message: `${missing.join(', ')}: not executed`,
-    detail: 'this application expects it to be done',
-    hint: 'run umzug-cluster up first; umzug-cluster status shows what is under way',
+    detail: 'this application requires it to be done',
+    hint: 'run umzug-cluster up first; umzug-cluster status shows what is running',
   });
 }

@@ -88,7 +88,7 @@ export async function readOtherTool(
       hint:
         isThere?.state === 'forbidden'
           ? 'grant SELECT on it to this role'
-          : 'name it with --table SCHEMA.TABLE',
+          : 'give it with --table SCHEMA.TABLE',
     });
   }
   const record = await readRecord(session, usable);

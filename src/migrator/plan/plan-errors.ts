@@ -26,8 +26,8 @@ export function explained(name: string, error: unknown): UmzugClusterError {
     detail: code === null ? undefined : `SQLSTATE ${code}`,
     hint:
       verdict === 'stop'
-        ? 'it was rolled back; mend the file: `up` would stop at such an error'
-        : 'it was rolled back; `up` would try such a chunk again with fewer rows, and set single bad rows aside',
+        ? 'it was rolled back; fix the file: `up` would stop at this error'
+        : 'it was rolled back; `up` would try the chunk again with fewer rows, and quarantine single bad rows',
     cause: error,
   });
 }

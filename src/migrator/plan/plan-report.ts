@@ -95,7 +95,7 @@ export function waits({ locks, older }: Outlook): readonly string[] {
     ...old.map(({ pid, ageSeconds }) => {
       const who = pid === null ? 'a prepared transaction' : `the transaction of pid ${pid}`;
       const age = ageSeconds === null ? '' : `, ${Math.round(ageSeconds)} s old`;
-      return `up would wait at its beginning for ${who}${age}`;
+      return `up would first wait for ${who}${age}`;
     }),
   ];
 }

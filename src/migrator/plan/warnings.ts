@@ -27,7 +27,7 @@ export function warningsOf(seen: Observed): readonly string[] {
     ...(seen.ownConnections === 0
       ? []
       : [
-          'the migration has a connection of its own to this server: what it writes there is not in the chunk’s transaction',
+          'the migration has its own connection to this server: what it writes there is not part of the chunk’s transaction',
         ]),
   ];
 }
@@ -39,7 +39,7 @@ function aboutHalves({ parted, base }: Observed): string[] {
       ? `rows that are left in "${base.name}"`
       : `${parted.length === 1 ? 'column' : 'columns'} ${parted.map((column) => `"${column}"`).join(', ')}`;
   return [
-    `the same rows give another result in two chunks than in one: ${what}; select or update reads rows that update changes, or update counts within its chunk: see "Numbers and ranks" in docs/writing-migrations.md`,
+    `the same rows give a different result in two chunks than in one: ${what}; select or update reads rows that update changes, or update counts within its chunk: see "Numbers and ranks" in docs/writing-migrations.md`,
   ];
 }
 
@@ -55,7 +55,7 @@ function aboutReading(seen: Observed): string[] {
   if (unanalyzed.length > 0) {
     const columns = unanalyzed.map((column) => `"${column}"`).join(', ');
     warnings.push(
-      `"${table}" has no statistics of ${columns}, and the planner guesses how its rows are best found: run analyze first`,
+      `"${table}" has no statistics on ${columns}, so the planner guesses how to find its rows: run analyze first`,
     );
   }
   const scanned = statements.flatMap(({ plan }) => (plan === null ? [] : wholeScans(plan)));
@@ -63,22 +63,22 @@ function aboutReading(seen: Observed): string[] {
     if (!largeTables.includes(name)) continue;
     warnings.push(
       name === table
-        ? `every chunk reads all of "${name}": the planner finds no use for the index of its key (${order})`
-        : `every chunk reads all of "${name}": an index on what is looked up in it is missing`,
+        ? `every chunk reads all of "${name}": the planner does not use the index on its key (${order})`
+        : `every chunk reads all of "${name}": it lacks an index on the columns it is searched by`,
     );
   }
   if (reading === null || !largeTables.includes(table)) return warnings;
   if (scanned.length === 0 && sorts(reading)) {
     warnings.push(
-      `every chunk sorts all rows that match by the key (${order}), though it takes only the first: an index on (${order}) with the condition of select gives them in order`,
+      `every chunk sorts all matching rows by the key (${order}) only to take the first ones: an index on (${order}) with the condition of select returns them in order`,
     );
   }
   const isFiltered = nodesOf(reading).some((node) => node.table === table && node.filters);
   if (tableRows === null || matching === null || unanalyzed.length > 0) return warnings;
   if (isFiltered && matching < tableRows * sparse) {
     const each =
-      matching === 0 ? 'hardly any is found' : `about ${Math.round(tableRows / matching)} are read for each`;
-    warnings.push(`few rows match, ${each}; an index on (${order}) with the condition of select spares that`);
+      matching === 0 ? 'almost none is found' : `about ${Math.round(tableRows / matching)} are read for each`;
+    warnings.push(`few rows match, ${each}; an index on (${order}) with the condition of select avoids that`);
   }
   return warnings;
 }
@@ -97,16 +97,16 @@ function aboutWriting(seen: Observed): string[] {
   }
   if (seen.writes.length === 0 && seen.changed.length === 0)
     warnings.push(
-      `${counted(seen.rows, 'row')} passed to update, 0 changed: it has written nothing in this database`,
+      `${counted(seen.rows, 'row')} passed to update, 0 changed: it wrote nothing in this database`,
     );
   if (seen.missing > 0)
     warnings.push(
-      `updateRows did not find ${counted(seen.missing, 'row')} that it was given: compare the values of its key, or set allowMissing: true`,
+      `updateRows did not find ${counted(seen.missing, 'row')} it was given: check the values of its key, or set allowMissing: true`,
     );
   const own = seen.writes.filter((one) => isPartOf(one, seen.base));
   if (own.some(({ updated, hot }) => updated > hot) && seen.indexes.length > 0) {
     warnings.push(
-      `every change makes new entries in all indexes of "${seen.base.name}" (no HOT update), since ${seen.indexes.join(', ')} ${seen.indexes.length === 1 ? 'holds' : 'hold'} a changed column`,
+      `every change adds entries to all indexes of "${seen.base.name}" (no HOT update), since ${seen.indexes.join(', ')} ${seen.indexes.length === 1 ? 'holds' : 'hold'} a changed column`,
     );
   }
   return warnings;

@@ -67,7 +67,7 @@ function aboutNames(files: readonly MigrationFile[]): readonly Finding[] {
       warning(
         'MIGRATION_FILE',
         alike[0] ?? null,
-        `${alike.join(' and ')} differ in nothing but case: they are one file on some systems`,
+        `${alike.join(' and ')} differ only in case: on some systems they are one file`,
       ),
     ),
   ];
@@ -92,7 +92,7 @@ async function aboutLedger(
     warning('DRIFT', name, `${name} is executed, but its file is missing`, 'put the file back'),
   );
   for (const { name, files: changed } of await changedSince(files, state.executed)) {
-    const hint = `put it back, or accept it with: umzug-cluster repair ${name}`;
+    const hint = `put it back, or accept the edit: umzug-cluster repair ${name}`;
     findings.push(warning('DRIFT', name, `${name} was changed after it was executed: ${changed}`, hint));
   }
   for (const live of runs) {

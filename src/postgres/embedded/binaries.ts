@@ -70,7 +70,7 @@ export async function findBinaries(
   if (usable.length === 0 || dataMajor === null) throw noBinaries(found);
   throw fail('CONFIG', {
     message: 'cannot start the embedded Postgres on its data',
-    detail: `The data is of Postgres ${dataMajor}; found ${usable.map((binaries) => binaries.version).join(', ')}.`,
+    detail: `The data is from Postgres ${dataMajor}; found ${usable.map((binaries) => binaries.version).join(', ')}.`,
     hint: 'Install that version, or remove the embedded server and its data with "make clean".',
   });
 }

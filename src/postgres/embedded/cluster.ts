@@ -92,7 +92,7 @@ async function runInitdb(
   throw fail('CONFIG', {
     message: 'cannot create the data of the embedded Postgres',
     detail: `initdb exited with ${code}: ${lastLines(output)}`,
-    hint: 'Repair the reason above, or set DATABASE_URL.',
+    hint: 'Fix the cause above, or set DATABASE_URL.',
   });
 }
 

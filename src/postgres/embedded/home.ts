@@ -52,7 +52,7 @@ export async function findHome(projectDir: string): Promise<Home | null> {
     throw fail('CONFIG', {
       message: `refusing to use ${pointed} for the embedded Postgres`,
       detail:
-        'The file .postgres/location names it, but it is not the folder that this tool made for this project.',
+        'The file .postgres/location names it, but umzug-cluster did not make that folder for this project.',
       hint: 'Delete the file.',
     });
   }
@@ -136,8 +136,8 @@ async function isOwn(folder: string): Promise<boolean> {
   const what = !found.isDirectory()
     ? 'It is a link or a file, not a folder.'
     : isPrivate
-      ? 'This tool has not made it: it has no file "umzug-cluster".'
-      : `Others may write it: owner ${found.uid}, mode ${(found.mode & 0o777).toString(8)}.`;
+      ? 'umzug-cluster did not make it: it has no file "umzug-cluster".'
+      : `Others may write to it: owner ${found.uid}, mode ${(found.mode & 0o777).toString(8)}.`;
   throw fail('CONFIG', {
     message: `refusing to use ${folder} for the embedded Postgres`,
     detail: what,

@@ -96,7 +96,7 @@ async function ensureRunning(
   throw fail('CONFIG', {
     message: 'the embedded Postgres does not start',
     detail: `${output}\nThe whole log is ${home.log}.`.trim(),
-    hint: 'Repair the reason above, remove the server and its data with "make clean", or set DATABASE_URL.',
+    hint: 'Fix the cause above, remove the server and its data with "make clean", or set DATABASE_URL.',
   });
 }
 
@@ -114,7 +114,7 @@ async function describe(home: Home): Promise<EmbeddedServer> {
     throw fail('CONFIG', {
       message: 'the embedded Postgres was stopped while it was starting',
       detail: `Its log is ${home.log}.`,
-      hint: 'Type the command again.',
+      hint: 'Run the command again.',
     });
   }
   return {

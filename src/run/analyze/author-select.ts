@@ -134,8 +134,8 @@ function isTimeOfProcess(binding: unknown): boolean {
 function unstable(path: string, what: string): Error {
   return fail('SELECT_REFUSED', {
     message: `${path}: ${what}`,
-    detail: 'each chunk and each host calls it anew; with another query each, rows would be missed',
-    hint: "write the value into the file, or have Postgres compute it: whereRaw('created_at < current_date')",
+    detail: 'each chunk and each host calls it again; if the query differed, rows would be missed',
+    hint: "write the value into the file, or let Postgres compute it: whereRaw('created_at < current_date')",
   });
 }
 

@@ -99,9 +99,9 @@ export function refusalOf(
   }
   if (asked === 'chunk') {
     return fail('SELECT_REFUSED', {
-      message: `${path}: select cannot be cut into chunks: ${error.message}`,
+      message: `${path}: select cannot be split into chunks: ${error.message}`,
       detail,
-      hint: 'each raw fragment must be complete by itself: the tool adds conditions and columns',
+      hint: 'each raw fragment must be complete in itself: umzug-cluster adds conditions and columns',
     });
   }
   const what = asked === 'key' ? 'the comparison of its keys' : 'select';

@@ -46,6 +46,6 @@ function refused({ name, path }: DataMigration, why: string): Error {
   return fail('SELECT_REFUSED', {
     message: `${name}: options.order cannot be 'physical': ${why}`,
     detail: 'nothing was changed',
-    hint: `leave options.order out in ${path}, and set options.sweep where the table is to be gone over again`,
+    hint: `remove options.order from ${path}, and set options.sweep if the table needs another pass`,
   });
 }

@@ -67,7 +67,7 @@ async function understandWhole(
   const shape = asSubquery(selected, base, keyAs);
   const slow = readAsWhole(plan, planned).map(
     (name) =>
-      `${migration.path}: each chunk reads the CTE "${name}" as a whole: begin with db('${base.name}')`,
+      `${migration.path}: each chunk reads the CTE "${name}" as a whole: start with db('${base.name}')`,
   );
   const asked = columnsAsked(plan, planned.relations);
   return { shape, base, keyAs, warnings: [...selected.warnings, ...slow], asked };

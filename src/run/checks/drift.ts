@@ -31,13 +31,13 @@ export function refuseOtherFile(run: Run, present: FileHashes, facts?: FailureFa
   const mended =
     run.state !== 'failed' || (facts?.quarantined ?? 0) === 0
       ? ''
-      : `or, where it was mended for the quarantined rows and selects the same, run umzug-cluster retry ${name}, `;
+      : `or, if it was fixed for the quarantined rows and selects the same, run umzug-cluster retry ${name}, `;
   throw fail('DRIFT', {
     message: `${name} was changed while its ${what} is in progress`,
-    detail: `the ${what} began with ${file} ${first.recorded ?? 'missing'}, this host has ${first.present ?? 'none'}${more}`,
+    detail: `the ${what} started with ${file} ${first.recorded ?? 'missing'}, this host has ${first.present ?? 'none'}${more}`,
     hint: isUp
-      ? `put the file back, ${mended}or revert the run with: umzug-cluster down --name ${name}`
-      : `put the file back, then finish the rollback with: umzug-cluster down --name ${name}`,
+      ? `put the file back, ${mended}or revert the run: umzug-cluster down --name ${name}`
+      : `put the file back, then finish the rollback: umzug-cluster down --name ${name}`,
   });
 }
 
@@ -49,7 +49,7 @@ export function refuseOtherOrder(run: Run, base: BaseTable): void {
   const column = resortedColumn(run.plan.base, base);
   if (column === null) return;
   throw fail('DRIFT', {
-    message: `${run.name}: the key column ${JSON.stringify(column.name)} is sorted in another way than when the run began`,
+    message: `${run.name}: the key column ${JSON.stringify(column.name)} is sorted differently than when the run started`,
     detail: `collation ${column.before} then, ${column.now} now (with the version of its library); nothing was changed`,
     hint: 'see "What if keys are sorted in another way?" in docs/operating.md',
   });
@@ -70,7 +70,7 @@ export function refuseOtherPlan(run: Run, { sha256, base, sql }: Meaning): void 
   if (run.planSha256 === sha256 && table === null) return;
   const other = table ?? (plan.sql === sql ? 'its bindings differ' : otherText(plan.sql, sql));
   throw fail('DRIFT', {
-    message: `${run.name}: ${run.direction === 'up' ? 'select' : 'down.select'} does not mean what it meant when the run began`,
+    message: `${run.name}: ${run.direction === 'up' ? 'select' : 'down.select'} is not the query this run started with`,
     detail: `${other}; nothing was changed`,
     hint:
       table === null
@@ -85,7 +85,7 @@ function otherText(before: string, now: string): string {
   const at = [...before].findIndex((sign, index) => sign !== now[index]);
   const from = Math.max(0, (at === -1 ? before.length : at) - shownText / 2);
   const part = (sql: string): string => JSON.stringify(sql.slice(from, from + shownText));
-  return `its SQL was …${part(before)}…, and is …${part(now)}…`;
+  return `its SQL was …${part(before)}…, and is now …${part(now)}…`;
 }
 
 /** Refuses migrations whose tables were dropped and made again: what was done is gone with them. */
@@ -95,9 +95,9 @@ export function refuseRecreated(found: readonly Recreated[]): void {
   const listed = found.map(({ name, table }) => `${table}: ${name}`);
   const flags = found.map(({ name }) => `--name ${name}`).join(' ');
   throw fail('DRIFT', {
-    message: `${first.table} was recreated since ${first.name} ran: what it did is gone with the old table`,
+    message: `${first.table} was recreated since ${first.name} ran: its work was lost with the old table`,
     detail: `${listed.join('\n')}\nnothing was run`,
-    hint: `run again what these tables need with: umzug-cluster up --rerun ALLOW ${flags}; or, if it is in them, accept them with: umzug-cluster repair`,
+    hint: `run them again: umzug-cluster up --rerun ALLOW ${flags}; or, if the tables already have their changes, accept them: umzug-cluster repair`,
   });
 }
 
@@ -105,7 +105,7 @@ export function refuseRecreated(found: readonly Recreated[]): void {
 export function revertingError(name: string): Error {
   return fail('REVERTING', {
     message: `${name} is being rolled back`,
-    detail: 'its rollback was begun and is not finished',
+    detail: 'its rollback has started and is not finished',
     hint: `finish it first: umzug-cluster down --name ${name}`,
   });
 }

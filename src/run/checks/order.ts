@@ -26,9 +26,9 @@ export async function refuseWithoutGround(
   const gone = [...executed].find((before) => before < name && !present.has(before));
   if (gone === undefined) return;
   throw fail('REVERTING', {
-    message: `${name} comes after ${gone}, which another host has rolled back meanwhile`,
-    detail: `nothing of ${name} was run`,
-    hint: 'run both in their order with: umzug-cluster up',
+    message: `${name} comes after ${gone}, which another host has rolled back in the meantime`,
+    detail: `${name} was not run`,
+    hint: 'run both in order: umzug-cluster up',
   });
 }
 
@@ -43,8 +43,8 @@ export async function refuseBuiltUpon(
   const later = now.find((other) => other > name && !begun.has(other));
   if (later === undefined) return;
   throw fail('ORDER', {
-    message: `${later}, which comes after ${name}, was begun by another host meanwhile`,
-    detail: `nothing of ${name} was reverted`,
-    hint: `revert the last migration with: umzug-cluster down, or only this one with: umzug-cluster down --name ${name}`,
+    message: `${later}, which comes after ${name}, was started by another host in the meantime`,
+    detail: `${name} was not reverted`,
+    hint: `revert the last migration: umzug-cluster down; revert only this one: umzug-cluster down --name ${name}`,
   });
 }

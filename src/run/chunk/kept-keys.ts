@@ -52,6 +52,6 @@ export function refuseMovedKeys(name: string, moved: number): void {
   if (moved === 0) return;
   throw fail('MIGRATION_FAILED', {
     message: `${name}: update moved or deleted ${moved} of its rows' keys`,
-    hint: 'name a key that update does not change in options.key, or set options.allowDelete',
+    hint: 'set options.key to a key that update does not change, or set options.allowDelete',
   });
 }

@@ -76,10 +76,10 @@ export class OwnTable {
       return;
     }
     throw fail('MIGRATION_FAILED', {
-      message: `${this.#work.migration.name}: update changes ${changed.join(', ')} of "${base.name}", which select also reads of other rows`,
+      message: `${this.#work.migration.name}: update changes ${changed.join(', ')} of "${base.name}", which select also reads from other rows`,
       detail:
-        'each chunk would select by what earlier chunks have changed, so that the result would depend on where chunks end',
-      hint: 'store what select finds out about other rows (a number, a rank, a first one) in a table of its own first, and join that: see "Numbers and ranks" in docs/writing-migrations.md',
+        'each chunk would see what earlier chunks changed, so the result would depend on where chunks end',
+      hint: 'first store what select computes from other rows (a number, a rank, a first row) in a separate table, then join that: see "Numbers and ranks" in docs/writing-migrations.md',
     });
   }
 
@@ -99,7 +99,7 @@ export class OwnTable {
     if (count === 0) return;
     throw fail('MIGRATION_FAILED', {
       message: `${migration.name}: update inserts ${counted(count, 'row that matches', 'rows that match')} select into its own table "${run.plan.base.name}"`,
-      detail: 'those with a key that is still to come would be passed to update as well, and so on',
+      detail: 'those with a key still ahead of the run would be passed to update too, and so on',
       hint: 'select by something that the new rows do not have, such as a column that update sets in both',
     });
   }

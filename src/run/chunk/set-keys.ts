@@ -155,7 +155,7 @@ export class SetKeys {
     if (twins === 0) return;
     throw fail('MIGRATION_FAILED', {
       message: `${this.#rules.name}: select returns ${counted(twins, 'row')} of the base table more than once`,
-      detail: 'a join multiplies them; what is written from chunk would be written as often',
+      detail: 'a join multiplies them; each would be written as many times',
       hint: 'select each base row once; use whereExists instead of a join',
     });
   }

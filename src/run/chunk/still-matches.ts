@@ -32,9 +32,9 @@ export async function refuseStillMatching(
   const left = Number((await session.query(text, values)).rows[0]?.['count']);
   if (left === 0) return;
   throw fail('MIGRATION_FAILED', {
-    message: `${name}: select does not drain: ${counted(left, 'row still matches', 'rows still match')} after update`,
+    message: `${name}: select finds rows again after update: ${counted(left, 'row still matches', 'rows still match')} after update`,
     detail:
-      'options.sweep and options.order go over the table more than once, and would update such a row again',
+      'options.sweep and options.order need migrated rows to stop matching select; otherwise a row would be updated again',
     hint: 'select by what update changes, such as whereNull of the new column, or leave these options out',
   });
 }

@@ -39,7 +39,8 @@ export function watchChunk(
   let timer: NodeJS.Timeout | undefined;
   const exceed = (): void => {
     const message = `the chunk of range ${request.no} exceeded ${ceilingMs / 1_000} s: update did not settle`;
-    const hint = 'let every promise of update settle, or do less in a chunk; see the setting ceilingMs';
+    const hint =
+      'make sure that every promise in update settles, or do less per chunk; see the setting ceilingMs';
     giveUpFor(fail('MIGRATION_FAILED', { message, hint }));
   };
   const onSignal = (): void => giveUpFor(fail('STOPPED', { message: 'stopped before the chunk was done' }));

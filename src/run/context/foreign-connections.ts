@@ -118,7 +118,7 @@ export async function refuseWritesBeside(session: Session, name: string): Promis
   if (pid === undefined) return;
   throw wroteOutside(
     name,
-    `process ${String(pid)} of the server, a connection of this process, wrote meanwhile`,
+    `process ${String(pid)} of the server, a connection of this process, wrote during the chunk`,
   );
 }
 
@@ -126,7 +126,7 @@ export async function refuseWritesBeside(session: Session, name: string): Promis
 export function wroteOutside(name: string, seen: string): Error {
   return fail('MIGRATION_FAILED', {
     message: `${name}: update wrote outside its transaction`,
-    detail: `${seen}; what another connection writes is not undone when its chunk fails, and is written again`,
-    hint: 'write through the db that update is given, not through a connection of your own',
+    detail: `${seen}; if the chunk fails, what another connection wrote is not undone, and is written again`,
+    hint: 'write through the db passed to update, not through a connection of your own',
   });
 }

@@ -55,7 +55,7 @@ const replicasSql = `
 
 function hidden(role: string): Error {
   return fail('PERMISSION', {
-    message: 'maxLagBytes is set, but the role may not see how far replicas are behind',
+    message: 'maxLagBytes is set, but the role may not see replication lag',
     hint: `grant pg_read_all_stats to ${JSON.stringify(role)}`,
   });
 }

@@ -37,6 +37,6 @@ export async function adviseOrder(
   if (bytes <= Math.max(buffers, cache) || matching < blocks * worthPerPage) return null;
   const size = `"${name}" (${formatBytes(bytes)}) is larger than the server's cache (shared_buffers ${formatBytes(buffers)}, effective_cache_size ${formatBytes(cache)})`;
   const order = `its rows are stored in another order than that of "${first?.name}" (correlation ${correlation.toFixed(2)})`;
-  const each = `about ${Math.round(matching / blocks)} rows of each page are to be changed`;
-  return `options.order = 'physical' would pay: ${size}, ${order}, and ${each}, which in the order of the key are changed at different times: each costs a page that is read, and mostly a page of WAL. select drains, as it must for it`;
+  const each = `about ${Math.round(matching / blocks)} rows of each page will be changed`;
+  return `options.order = 'physical' would be faster: ${size}, ${order}, and ${each}, at different times if in key order: each costs a page read, and usually a page of WAL. Migrated rows no longer match select, which that option requires`;
 }

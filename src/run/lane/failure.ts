@@ -61,8 +61,8 @@ export function shortageBehind(error: unknown): Shortage | null {
 
 /** The error of a login that will not succeed however often it is tried. */
 export function refusedLogin(error: unknown): Error {
-  const advice = 'check user, password and database, also those of a pooler';
-  return unavailable('the database lets nobody in', error, { again: '`up`', advice });
+  const advice = 'check user, password and database, including those of a pooler';
+  return unavailable('cannot log in to the database', error, { again: '`up`', advice });
 }
 
 /**
@@ -79,7 +79,7 @@ export function unavailable(
   return fail('DATABASE_UNAVAILABLE', {
     message: `${what}: ${named(error)}`,
     detail: code === undefined ? undefined : `code ${code}`,
-    hint: `progress is safe; ${todo === undefined ? '' : `${todo}, then `}run ${again} again`,
+    hint: `no progress is lost; ${todo === undefined ? '' : `${todo}, then `}run ${again} again`,
     cause: error,
   });
 }
@@ -97,7 +97,7 @@ export function stopping(error: unknown, { migration, run }: ChunkWork, no: numb
     detail: known?.detail ?? (code === undefined ? undefined : `SQLSTATE ${code}`),
     hint:
       known?.hint ??
-      `the chunk was rolled back, earlier chunks are safe; mend ${migration.path} and run \`${run.direction}\` again`,
+      `the chunk was rolled back, earlier chunks are kept; fix ${migration.path} and run \`${run.direction}\` again`,
     cause: error,
   });
 }

@@ -195,7 +195,7 @@ class Lane {
     if (missing === 0 || effects.isMissingTold) return;
     effects.isMissingTold = true;
     const fields = { event: 'update.missing', migration: migration.name, missing } as const;
-    const hint = 'compare the values of its key, or set allowMissing: true where rows may be missing';
+    const hint = 'check the values of its key, or set allowMissing: true if rows may be missing';
     logger.warn(
       fields,
       `${migration.name}: updateRows did not find ${counted(missing, 'row')} of a chunk: ${hint}`,

@@ -22,7 +22,7 @@ export async function reap(session: Session, work: ChunkWork, clock: { nextReapA
   const find = (): Promise<readonly number[]> =>
     env.ledger(session).blockers.endOldHolders(run.id, olderThanMs);
   for (const pid of await inOneTrip(session, env.pinned, find)) {
-    const message = `ended the transaction of pid ${pid}, which held a range for longer than the ceiling`;
+    const message = `terminated the transaction of pid ${pid}, which held a range for longer than ceilingMs`;
     logger.warn({ event: 'range.reaped', migration: run.name, backend: pid }, message);
   }
 }

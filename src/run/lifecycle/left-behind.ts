@@ -123,7 +123,7 @@ function verifying(migration: LoadedMigration, result: unknown): Knex.QueryBuild
   // The refusal says all that its rejection would.
   if (result instanceof Promise) result.catch(() => undefined);
   throw fail('MIGRATION_FILE', {
-    message: `${migration.name}: verify must return a query, of rows that should not be there`,
+    message: `${migration.name}: verify must return a query for rows that should not exist`,
     hint: 'return the query, not its result: no async, no await',
   });
 }

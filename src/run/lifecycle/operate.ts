@@ -32,7 +32,7 @@ export async function foresee(
   const run = down ?? up;
   if (decision.kind !== 'refuse' && run !== null) return { run, decision };
   const { why, hint } =
-    decision.kind === 'refuse' ? decision : { why: `${name} is not begun`, hint: undefined };
+    decision.kind === 'refuse' ? decision : { why: `${name} has not started`, hint: undefined };
   throw fail('USAGE', { message: why, hint });
 }
 
@@ -77,9 +77,9 @@ export async function adjust(
 async function notUnderWay(session: Session, env: RunEnvironment, name: string): Promise<Error> {
   const isDone = await env.ledger(session).migrations.has(name);
   return fail('USAGE', {
-    message: `${name} is ${isDone ? 'executed' : 'not begun'}: it has no run whose settings could be changed`,
+    message: `${name} ${isDone ? 'is executed' : 'has not started'}: it has no run whose settings could be changed`,
     hint: isDone
-      ? `umzug-cluster status ${name} shows it`
-      : 'give settings to up as flags or in the knexfile; see docs/reference.md',
+      ? `see it: umzug-cluster status ${name}`
+      : 'pass settings to up as flags or set them in the knexfile; see docs/reference.md',
   });
 }

@@ -29,7 +29,7 @@ export interface Turn {
 interface TakeUp {
   /** Also one that was cancelled. */
   readonly lift: boolean;
-  /** What to do where another host is at work on it. */
+  /** What to do where another host is working on it. */
   readonly others: 'join' | 'leave';
 }
 
@@ -129,7 +129,7 @@ async function resume(
   if (run.state === 'running') {
     const isFree = others === 'join' || (await ledger.hosts.unattendedMs(run.id)) >= unseenMs;
     if (isFree) return await renumbered(session, env, run, plan);
-    throw leftToOthers(run.name, 'another host is at work on it');
+    throw leftToOthers(run.name, 'another host is working on it');
   }
   if (run.state === 'cancelled' && !lift) throw cancelledError(run.name);
   await refuseQuarantined(session, env, run);
@@ -149,9 +149,9 @@ export async function renumbered(session: Session, env: RunEnvironment, run: Run
 /** The end of an `up` that is not to join others. Not success: it is not done yet. */
 export function leftToOthers(name: string, reason: string): Error {
   return fail('STOPPED', {
-    message: `${name} is left to others: ${reason}`,
+    message: `${name} is left to other hosts: ${reason}`,
     detail: 'nothing was run here',
-    hint: 'umzug-cluster up --wait waits until it is done',
+    hint: 'wait until it is done: umzug-cluster up --wait',
   });
 }
 
@@ -159,8 +159,8 @@ export function leftToOthers(name: string, reason: string): Error {
 function cancelledError(name: string): Error {
   return fail('STOPPED', {
     message: `${name} was cancelled`,
-    detail: 'what was done is safe; nothing was run',
-    hint: `take it up again with: umzug-cluster resume ${name}, or revert it with: umzug-cluster down --name ${name}`,
+    detail: 'finished work is kept; nothing was run',
+    hint: `resume: umzug-cluster resume ${name}; revert: umzug-cluster down --name ${name}`,
   });
 }
 

@@ -27,7 +27,7 @@ export function quarantinedError(
   return fail('MIGRATION_FAILED', {
     message: `${run.name}, ${run.direction}: ${rowsAre(count, 'quarantined')}`,
     detail: [...listed, ...rest].join('\n'),
-    hint: `mend the rows or ${run.direction === 'up' ? 'update' : 'down.update'}, then: umzug-cluster retry ${run.name}`,
+    hint: `fix the rows or ${run.direction === 'up' ? 'update' : 'down.update'}, then run: umzug-cluster retry ${run.name}`,
   });
 }
 
@@ -81,7 +81,7 @@ export async function retryQuarantined(
 /** Rows of a run that somebody holds are put back when it goes on. */
 function heldError({ name, state }: Run): Error {
   return fail('USAGE', {
-    message: `${name} is ${state}: its quarantined rows cannot be tried now`,
-    hint: `umzug-cluster resume ${name} goes on with it, then: umzug-cluster retry ${name}`,
+    message: `${name} is ${state}: its quarantined rows cannot be retried now`,
+    hint: `resume it: umzug-cluster resume ${name}; then: umzug-cluster retry ${name}`,
   });
 }

@@ -91,8 +91,8 @@ function refuseOtherTable(name: string, earlier: Run, plan: Plan): void {
   const other = otherTable(before, plan.base);
   if (other === null) return;
   throw fail('NO_DOWN', {
-    message: `${name}: down.select reads another table or key than select did`,
+    message: `${name}: down.select reads a different table or key than select did`,
     detail: other,
-    hint: 'down goes back over the ranges that up has done: name the same table and key',
+    hint: 'down reverts the ranges that up has done: use the same table and key',
   });
 }

@@ -40,7 +40,7 @@ export async function refuseMisplaced(
 /** The error that names what contradicts itself. */
 export function unsoundError(problems: readonly string[], report?: object): Error {
   return fail('LEDGER_DAMAGED', {
-    message: 'the ledger contradicts itself: it was edited, or restored without the data',
+    message: 'the ledger is inconsistent: it was edited, or restored without the data',
     detail: `${problems.join('\n')}\nnothing was changed`,
     report,
     hint: 'restore ledger and data from one backup; see "What if the ledger is damaged?" in docs/operating.md',

@@ -173,7 +173,7 @@ function hintFor(error: unknown, { name, path, transaction }: SchemaMigration, d
     return `if this database had it before, mark the migrations that made it as executed: umzug-cluster baseline --to ${name}, or baseline --from knex for what another tool has recorded; else fix ${path} and run \`up\` again`;
   return transaction
     ? `everything it did was rolled back; fix ${path} and run \`${direction}\` again`
-    : `what it did before the error stays, since it asked for no transaction; see ${path}`;
+    : `what it did before the error stays, because it runs without a transaction; see ${path}`;
 }
 
 async function record(

@@ -121,12 +121,12 @@ async function calmChecks(
 
 const secondChanges = {
   what: 'a second up changes rows again',
-  hint: 'let select find only rows that are not yet migrated, or set idempotent: false if that is meant',
+  hint: 'make select find only rows that are not yet migrated, or set idempotent: false if that is intended',
 };
 
 function notData(name: string): Error {
   return fail('USAGE', {
     message: `testMigration: ${name} is a schema migration`,
-    hint: 'it runs in one transaction, without chunks; name it in earlier to test the data migration that follows',
+    hint: 'it runs in one transaction, without chunks; list it in earlier to test the data migration that follows',
   });
 }

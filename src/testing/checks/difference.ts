@@ -51,7 +51,7 @@ type Known = ReturnType<typeof seededValues>;
 function tableDifference(left: TableRows, right: TableRows, known: Known): readonly string[] {
   const columns = left.columns.map(({ name }) => name);
   const others = right.columns.map(({ name }) => name);
-  if (columns.join() !== others.join()) return [`its columns are not those of before`];
+  if (columns.join() !== others.join()) return [`its columns changed`];
   const before = byKey(left, known);
   const after = byKey(right, known);
   const lost = [...before.keyed.keys()].filter((key) => !after.keyed.has(key));
@@ -71,7 +71,7 @@ function tableDifference(left: TableRows, right: TableRows, known: Known): reado
   }
   const [fewer, more] = countDifference(before.counted, after.counted);
   if (fewer + more > 0)
-    found.push(`of the rows without a key of the seed, ${fewer} are missing and ${more} are too many`);
+    found.push(`of the rows without a key of the seed, ${fewer} are missing and ${more} are extra`);
   return found;
 }
 

@@ -103,7 +103,7 @@ async function forwardChecks(
   if (after === null) return [chunks, fromCommand('resume', up.ended)];
   // After a crash rows are cut into other chunks than before: a difference would say nothing about the crash.
   if (chunks.outcome === 'failed')
-    return [chunks, skipped('resume', 'it cannot be told while the result depends on the chunks')];
+    return [chunks, skipped('resume', 'cannot be checked while the result depends on the chunks')];
   return [chunks, ofDifference('resume', differenceOf(reference, after, context.seed), crashesMatter)];
 }
 
@@ -114,7 +114,7 @@ async function rollbackCheck(
   before: readonly CheckResult[],
 ): Promise<CheckResult> {
   if (before.some(({ outcome }) => outcome !== 'passed'))
-    return skipped('rollback', 'it cannot be told while chunks or resume fails');
+    return skipped('rollback', 'cannot be checked while chunks or resume fails');
   const url = await context.fresh();
   await context.place.folder.order('rollbacks');
   const ended = await inSmallChunks(context, run, url, 'up');
@@ -141,21 +141,21 @@ async function backwardCheck(context: TestContext, ended: Ended, url: string): P
 }
 
 const chunksMatter = {
-  what: 'the result depends on how the rows are cut into chunks',
-  hint: 'make of each row what only that row says: no position in rows, no count outside of update; put what is random into ignore',
+  what: 'the result depends on how the rows are split into chunks',
+  hint: 'compute each row from that row alone: no position in rows, no counter outside update; list random columns in ignore',
 };
 
 const crashesMatter = {
-  what: 'after a kill -9 in the middle the result is another one',
-  hint: 'write through db alone, and keep nothing between two calls of update; put what is random into ignore',
+  what: 'after a kill -9 in the middle the result is different',
+  hint: 'write only through db, and keep nothing between two calls of update; list random columns in ignore',
 };
 
 const remembered = {
-  what: 'after chunks were rolled back and tried again in the same process, the result is another one',
-  hint: 'keep nothing in variables outside of update that a try has written or read: put it into context.cache, which is emptied when a chunk is rolled back',
+  what: 'after chunks were rolled back and tried again in the same process, the result is different',
+  hint: 'keep no state in variables outside update: put it into context.cache, which is emptied when a chunk is rolled back',
 };
 
 const staysChanged = {
-  what: 'after down the rows are not those of before',
-  hint: 'let update keep what it replaces, and down.select find just the rows that update changed',
+  what: 'after down the rows are not as they were before',
+  hint: 'have update keep what it replaces, and down.select find only the rows that update changed',
 };

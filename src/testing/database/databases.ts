@@ -87,7 +87,7 @@ async function templateOf(admin: pgModule.Client, copyRows: boolean, label: stri
     const some = tables.slice(0, 3).join(', ') + (tables.length > 3 ? ', …' : '');
     throw fail('CONFIG', {
       message: `testMigration: the database ${label} is not empty: it has ${some}`,
-      hint: 'name an empty database, or set copyRows: true to test on copies of it; it is never written to',
+      hint: 'use an empty database, or set copyRows: true to test on copies of it; it is never written to',
     });
   }
   return copyRows || special ? name : 'template0';
@@ -101,14 +101,14 @@ async function create(admin: pgModule.Client, name: string, template: string): P
     if (code === '42501') {
       throw fail('PERMISSION', {
         message: `testMigration: the role may not create databases: ${messageOf(error)}`,
-        hint: 'the test works in databases of its own: alter role … createdb; copies need the ownership of the original',
+        hint: 'the test creates its own databases: alter role … createdb; copies need ownership of the original',
         cause: error,
       });
     }
     if (code !== '55006') throw error;
     throw fail('CONFIG', {
       message: `testMigration: the database ${template} cannot be copied while others are connected to it`,
-      hint: 'close their connections first, or name a database that nobody uses',
+      hint: 'close their connections first, or use a database that nobody uses',
       cause: error,
     });
   }
