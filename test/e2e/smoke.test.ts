@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, it } from 'vitest';
-import { killGroup, rowsDone, run, start, until } from '../support/cli.ts';
+import { type Outcome, type Place, killGroup, rowsDone, start, until } from '../support/cli.ts';
 import { withDatabase } from '../support/database.ts';
 import {
   counterRows,
@@ -25,6 +25,9 @@ const values = `
     update: (db, rows) => db('counters').whereRaw('id = any (?)', [rows.map(({ id }) => id)]).update({ note: null }),
   };`;
 
+/** The program itself, in a process of its own. */
+const tool = (args: readonly string[], place: Place): Promise<Outcome> => start(args, place).outcome;
+
 beforeAll(() => {
   console.log(`node ${process.version}`);
 });
@@ -40,14 +43,14 @@ describe('one migration of each kind', () => {
         return rows[0];
       };
       for (const args of [['plan'], ['up'], ['up'], ['status'], ['verify', '4-values']]) {
-        expect(await run(args, place), args.join(' ')).toMatchObject({ code: 0 });
+        expect(await tool(args, place), args.join(' ')).toMatchObject({ code: 0 });
       }
       expect(await sums()).toEqual({ least: 2, most: 2 });
       const { rows } = await client.query(
         `select count(*)::int as filled from counters where note = 'row ' || id`,
       );
       expect(rows[0]).toEqual({ filled: counterRows });
-      expect(await run(['down', '--to', '0'], place)).toMatchObject({ code: 0 });
+      expect(await tool(['down', '--to', '0'], place)).toMatchObject({ code: 0 });
       expect(await sums()).toEqual({ least: 0, most: 0 });
     });
   });
@@ -62,7 +65,7 @@ it('a run that was killed in the middle is resumed, and every row is changed onc
     killGroup(up.pid);
     await up.outcome;
     hurry(place.cwd);
-    expect(await run(['up'], place)).toMatchObject({ code: 0 });
+    expect(await tool(['up'], place)).toMatchObject({ code: 0 });
     const { rows } = await client.query('select count(*)::int as rows from counters where n = 1');
     expect(rows[0]).toEqual({ rows: counterRows });
   });

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { onTestFinished } from 'vitest';
-import { needsProcess, runInProcess, sourcesIn } from './in-process.ts';
+import { needsProcess, runInProcess, sourcesIn, withEnvironment } from './in-process.ts';
 
 const cli = path.resolve(import.meta.dirname, '../../dist/cli.js');
 
@@ -82,7 +82,8 @@ export async function run(args: readonly string[], place: Place): Promise<Outcom
   const { cwd, url, env } = place;
   isBusy = true;
   try {
-    return await runInProcess(args, cwd, { ...(url === null ? {} : { DATABASE_URL: url }), ...env });
+    const all = { ...(url === null ? {} : { DATABASE_URL: url }), ...env };
+    return await withEnvironment(all, () => runInProcess(args, cwd, all));
   } finally {
     isBusy = false;
   }

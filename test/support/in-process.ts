@@ -9,7 +9,7 @@ const built = pathToFileURL(path.resolve(import.meta.dirname, '../../dist/comman
 /**
  * Runs the built command line in the test's own process: the same answer as of a process of its own, without the CPU
  * time that each of those takes to start, which is ten times what most commands take. Not for what ends, blocks or
- * signals a process. Author code finds `env` in `process.env`, so of such code one command at a time.
+ * signals a process, nor for author code that reads `process.env`.
  */
 export async function runInProcess(
   args: readonly string[],
@@ -19,11 +19,16 @@ export async function runInProcess(
   const { main } = (await import(/* @vite-ignore */ built)) as typeof import('../../src/commands/main.ts');
   const stdout = new Kept();
   const stderr = new Kept();
+  const code = await main(args, { cwd, env, stdout, stderr });
+  return { code, stdout: stdout.text, stderr: stderr.text };
+}
+
+/** Does `work` with these variables in `process.env`, where author code finds them: one at a time. */
+export async function withEnvironment<T>(env: NodeJS.ProcessEnv, work: () => Promise<T>): Promise<T> {
   const before = Object.keys(env).map((name) => [name, process.env[name]] as const);
   Object.assign(process.env, env);
   try {
-    const code = await main(args, { cwd, env, stdout, stderr });
-    return { code, stdout: stdout.text, stderr: stderr.text };
+    return await work();
   } finally {
     for (const [name, value] of before) {
       if (value === undefined) delete process.env[name];
