@@ -74,7 +74,6 @@ function asProgress(entry: MigrationStatus): Progress {
     fraction: entry.fraction,
     rowsPerSecond: entry.rowsPerSecond,
     etaSeconds: entry.etaSeconds,
-    etaReason: null,
     chunks: entry.chunks,
     chunkSize: entry.chunkSize ?? 0,
     chunkMs: null,

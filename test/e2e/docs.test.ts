@@ -5,7 +5,7 @@ import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { commands } from '../../src/commands/all.ts';
 import { globalOptions } from '../../src/commands/frame/globals.ts';
-import { formatBlock } from '../../src/core/progress/progress-block.ts';
+import { formatBlock } from '../../src/core/progress/progress-text.ts';
 import type { Progress } from '../../src/core/progress/progress.ts';
 import { exitCodes } from '../../src/errors.ts';
 import { loadMigration } from '../../src/migration/file/loader.ts';
@@ -30,7 +30,6 @@ const documents = [
 /** What `docs/operating.md` explains field by field. */
 const exampleProgress: Progress = {
   ...running,
-  etaReason: 'more rows than estimated',
   throttled: 'pace: at most 2,000 rows/s over all hosts',
 };
 

@@ -9,7 +9,6 @@ export const running: Progress = {
   fraction: 0.5,
   rowsPerSecond: 18_500,
   etaSeconds: 100,
-  etaReason: null,
   chunks: 31,
   chunkSize: 1_000,
   chunkMs: 420,

@@ -65,10 +65,9 @@ it('reckons with a pace from the moment at which it is set, not only when it has
     return shown;
   };
   for (const rows of [0, 1_000, 2_000]) read(rows, null);
-  expect(read(3_000, null)).toMatchObject({ rowsPerSecond: 1_000, etaSeconds: 3, etaReason: null });
+  expect(read(3_000, null)).toMatchObject({ rowsPerSecond: 1_000, etaSeconds: 3 });
   expect(read(4_000, 100)).toMatchObject({
     rowsPerSecond: 1_000,
     etaSeconds: 20,
-    etaReason: expect.stringMatching(/^slower than/) as string,
   });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { RateMeter } from '../../src/core/progress/rate.ts';
+import { RateMeter } from '../../src/core/progress/meters.ts';
 
 describe('the rate', () => {
   it('is unknown until two readings are there', () => {

@@ -1,6 +1,5 @@
-import { EtaMeter } from '../../core/progress/eta.ts';
+import { EtaMeter, RateMeter } from '../../core/progress/meters.ts';
 import { type Progress, type Trouble, describeTrouble } from '../../core/progress/progress.ts';
-import { RateMeter } from '../../core/progress/rate.ts';
 import { secondsLeft, standingOf } from '../../core/progress/standing.ts';
 import { paceReason } from '../../core/size/throttle.ts';
 import { type HostMark, type HostSeen, unseenMs } from '../../ledger/look/hosts.ts';
@@ -93,12 +92,8 @@ export class ProgressMeter {
     this.#keys.add(passed, now);
     const speed = { rowsPerSecond: this.#rate.perSecond(), keysPerSecond: this.#keys.perSecond() };
     const standing = standingOf(this.#run, reading.sums);
-    this.#eta.add({
-      now: standing,
-      seconds: secondsLeft(standing, speed, reading.pace),
-      ranMs: this.#ranMs,
-      ...speed,
-    });
+    const seconds = standing.keysLeft === 0 ? 0 : secondsLeft(standing, speed, reading.pace);
+    this.#eta.add(seconds, this.#ranMs);
     this.#show();
   }
 
@@ -133,7 +128,6 @@ export class ProgressMeter {
       // Both are measured while chunks are done, and say nothing of how long it will wait.
       rowsPerSecond: waiting === null ? this.#rate.perSecond() : null,
       etaSeconds: waiting === null ? this.#eta.seconds() : null,
-      etaReason: waiting === null ? this.#eta.reason() : null,
       chunks: sums?.chunks ?? 0,
       chunkSize: this.#chunk?.size ?? 0,
       chunkMs: this.#chunk?.durationMs ?? null,

@@ -1,6 +1,5 @@
 import { formatDuration } from '../../core/config/duration.ts';
-import { formatBlock } from '../../core/progress/progress-block.ts';
-import { formatProgress } from '../../core/progress/progress-line.ts';
+import { formatBlock, formatProgress } from '../../core/progress/progress-text.ts';
 import type { Progress } from '../../core/progress/progress.ts';
 import { type Drawing, nothingDrawn, redraw } from '../../core/progress/redraw.ts';
 import type { Output } from '../../config/config.ts';
@@ -108,5 +107,5 @@ function reasonOf({ waiting, throttled }: Progress): string {
 }
 
 function sentence(progress: Progress): string {
-  return `${formatProgress(progress, 400, false)}  ${formatDuration(progress.elapsedMs)}`;
+  return `${formatProgress(progress)}  ${formatDuration(progress.elapsedMs)}`;
 }

@@ -1,6 +1,6 @@
 import { describeOverrides } from '../../core/config/steering.ts';
 import { formatDuration } from '../../core/config/duration.ts';
-import { etaText, percent } from '../../core/progress/progress-line.ts';
+import { etaText, percent } from '../../core/progress/progress-text.ts';
 import { counted, grouped as number, rowsAre } from '../../core/values/numbers.ts';
 import type { Migrator } from '../../migrator/migrator.ts';
 import { type Io, printJson, printLine, table } from '../frame/output.ts';

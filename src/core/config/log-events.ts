@@ -85,7 +85,6 @@ export const logEvents = {
       fraction: 'number or null',
       rowsPerSecond: 'number or null',
       etaSeconds: 'number or null',
-      etaReason: 'text or null',
       chunks: 'number',
       chunkSize: 'number',
       chunkMs: 'number or null',

@@ -12,8 +12,6 @@ export interface Progress {
   readonly rowsPerSecond: number | null;
   /** From running time only; null until it can be known. */
   readonly etaSeconds: number | null;
-  /** Why the time left has grown lately ("more rows than estimated"), or null. */
-  readonly etaReason: string | null;
   readonly chunks: number;
   /** Rows of this host's latest chunk. */
   readonly chunkSize: number;
