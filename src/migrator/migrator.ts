@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events';
+import { isOwnProcess } from '../cluster/process/own-process.ts';
 import { Control } from '../cluster/worker/control.ts';
 import type { Primary } from '../cluster/primary/primary.ts';
 import type { Config } from '../config/config.ts';
@@ -308,7 +309,7 @@ export class Migrator extends EventEmitter<MigratorEvents> {
     const { makeExecutor } = await import('./execute.ts');
     const open = async (): Promise<{ primary: Primary; env: RunEnvironment }> => {
       const server: ServerFacts = await control.use(readServer);
-      const env = makeEnvironment(config, server);
+      const env = makeEnvironment(config, server, { isOwnProcess: isOwnProcess() });
       const onProgress = (progress: Progress): void => void this.emit('progress', progress);
       call.primary = new Primary({ config, env, server, control, logger, onProgress });
       if (call.stopped !== null) call.primary.stop(...call.stopped);

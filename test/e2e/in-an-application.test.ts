@@ -72,6 +72,33 @@ it('does not notice in its own cluster that workers of a migration come and go',
   });
 });
 
+it('may write through a pool of its own meanwhile, which is told once and not refused', async () => {
+  await withDatabase(async ({ url, client }) => {
+    await client.query(`${schema}; create table requests (at timestamptz)`);
+    const printed = application(
+      `const { createRequire } = await import('node:module');
+       const pg = createRequire(${JSON.stringify(import.meta.filename)})('pg');
+       const pool = new pg.Pool({ connectionString: urls[0], application_name: 'web' });
+       const told = [];
+       const warn = (record) => told.push(record);
+       const none = () => undefined;
+       const logger = { debug: none, info: none, warn, error: none };
+       const migrator = await createMigrator({ databaseUrl: urls[0], workers: 2, logger });
+       let isUp = true;
+       const requests = (async () => { while (isUp) await pool.query('insert into requests values (now())'); })();
+       const [{ rows }] = await migrator.up();
+       isUp = false;
+       await requests;
+       await pool.end();
+       await migrator.close();
+       print({ rows, told: told.map(({ event, application }) => [event, application]) });`,
+      [url],
+    );
+    expect(printed).toEqual({ rows: 800, told: [['update.outside', 'web']] });
+    expect((await client.query(onceEach)).rows).toEqual([{ n: 1, rows: 800 }]);
+  });
+});
+
 it('uses all cores in a worker of a cluster just the same', async () => {
   await withDatabase(async ({ url, client }) => {
     await client.query(schema);

@@ -26,7 +26,8 @@ export interface Hearing {
 export async function work(job: Job, { drain, abort, waits, send }: Hearing): Promise<void> {
   // The primary says what its workers die of.
   limitBlocking(job.config.tuning.ceilingMs, noWords);
-  const env = makeEnvironment(job.reloadKnexfile ? await reloadKnexfile(job.config) : job.config, job.server);
+  const config = job.reloadKnexfile ? await reloadKnexfile(job.config) : job.config;
+  const env = makeEnvironment(config, job.server, { isOwnProcess: true });
   const migration = await loadMigration(job.migration);
   if (migration.kind !== 'data') return;
   const control = new Control(env.session, env.tuning.retryBudgetMs, job.migration.name, false);

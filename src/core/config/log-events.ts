@@ -128,6 +128,11 @@ export const logEvents = {
     when: 'updateRows did not find all rows it was given (first time in a process)',
     fields: { migration: 'text', missing: 'number' },
   },
+  'update.outside': {
+    level: 'warn',
+    when: 'a connection of the process, not one of the tool, seems to have written while `update` ran (first time in a process)',
+    fields: { migration: 'text', backend: 'number', application: 'text' },
+  },
   'chunk.done': {
     level: 'debug',
     when: 'a chunk of this host is committed; `size` is how many rows it could have had',

@@ -1,5 +1,5 @@
 import type { Control } from '../../cluster/worker/control.ts';
-import { workOn } from '../../cluster/process/own-process.ts';
+import { isOwnProcess, workOn } from '../../cluster/process/own-process.ts';
 import type { Config } from '../../config/config.ts';
 import { withoutName } from '../../core/values/names.ts';
 import { UmzugClusterError } from '../../errors.ts';
@@ -52,7 +52,7 @@ export async function planReport(
     reading(session, async () => recordedError(await recordedElsewhere(session, unbegun, config))),
   );
   if (recorded !== null) throw recorded;
-  const env = makeEnvironment(config, await control.use(readServer));
+  const env = makeEnvironment(config, await control.use(readServer), { isOwnProcess: isOwnProcess() });
   const planned: Planned[] = [];
   let schemaBefore: string | null = null;
   for (const file of files) {

@@ -16,7 +16,7 @@ import { refuseStillMatching, setDrainCheck } from './still-matches.ts';
 import { type RangeLeft, chunkEnd } from './chunk-end.ts';
 import { countKept, refuseMovedKeys } from './kept-keys.ts';
 import type { ChunkResult } from './chunk-result.ts';
-import { connectionsBeside, refuseSelfWait, refuseWritesBeside } from '../context/foreign-connections.ts';
+import { connectionsBeside, refuseSelfWait } from '../context/foreign-connections.ts';
 import { OwnTable } from './own-table.ts';
 import { type SetCall, updateSet } from './set.ts';
 import { type WriteCounters, countAllWritten, readWriteCounters } from './write-counters.ts';
@@ -153,30 +153,33 @@ async function watched(
     readonly settle: () => Promise<unknown>;
   },
 ): Promise<number> {
-  const { effects } = work;
+  const { effects, env, logger } = work;
   await unrecorded(session, () => on.ownTable.look());
   const counting = (): Promise<number> =>
     effects.isReported ? Promise.resolve(0) : countAllWritten(session);
   const { name } = work.migration;
   const over = new AbortController();
+  const lookBeside = (): Promise<void> => effects.beside.look(session, { name, env, logger });
+  effects.beside.begin(session);
   const waits = { name, isSample: work.run.id === sampleRunId, signal: over.signal };
   const updating = inOrder([on.found(), counting(), on.settle()]);
   const [, before] = await Promise.race([updating, refuseSelfWait(session, work.env, waits)])
     .catch(async (error: unknown) => {
       const isMistake = error instanceof UmzugClusterError && session.transactionStatus() === 'T';
-      if (isMistake) await refuseWritesBeside(session, name);
+      if (isMistake) await lookBeside();
       throw error;
     })
     .finally(() => over.abort());
-  await unrecorded(session, () => on.ownTable.compare());
+  await unrecorded(session, async () => {
+    await on.ownTable.compare();
+    await lookBeside();
+  });
   const { changed } = guard.written();
   const wasReported = effects.isReported;
   effects.isReported = changed > 0;
   if (changed > 0) return changed;
   // What a function writes, or a trigger instead of what it was told, no answer to a statement says.
-  const counted = wasReported ? 0 : (await countAllWritten(session)) - before;
-  if (counted === 0) await refuseWritesBeside(session, name);
-  return counted;
+  return wasReported ? 0 : (await countAllWritten(session)) - before;
 }
 
 async function refuseInserted(

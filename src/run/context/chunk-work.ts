@@ -6,6 +6,7 @@ import type { ChunkContext, ChunkLogger } from '../../migration/contract/contrac
 import type { Run } from '../../ledger/run/rows.ts';
 import type { Logger } from '../../logger.ts';
 import type { RunEnvironment } from './environment.ts';
+import { WritesBeside } from './foreign-connections.ts';
 import type { DataMigration, Step } from './step.ts';
 
 /** What stands for the id of a run where there is none: `plan` tries a migration. */
@@ -23,6 +24,8 @@ export interface EffectsSeen {
   isMissingTold: boolean;
   /** It was said that a statement was larger than a limit of the protocol, and that its chunk has fewer rows. */
   isLimitTold: boolean;
+  /** Connections of the process that are none of ours. */
+  readonly beside: WritesBeside;
 }
 
 /** The work of a run as one lane sees it. */
@@ -47,6 +50,7 @@ export function nothingLearnt(): Pick<ChunkWork, 'shown' | 'effects'> {
       isReported: false,
       isMissingTold: false,
       isLimitTold: false,
+      beside: new WritesBeside(),
     },
   };
 }

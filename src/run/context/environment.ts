@@ -35,6 +35,8 @@ export interface RunEnvironment {
   /** `host:pid`, what the ledger shows as a range's worker, before the lane's number. */
   readonly process: string;
   readonly replicas: Replicas;
+  /** The process serves one command and nothing else: it is not an application's. */
+  readonly isOwnProcess: boolean;
 }
 
 /** The time beyond the statement timeout after which a silent server is given up. */
@@ -53,7 +55,11 @@ export function sessionOptions(config: Config): SessionOptions {
 }
 
 /** Makes the environment once the server has said what it is. */
-export function makeEnvironment(config: Config, server: ServerFacts): RunEnvironment {
+export function makeEnvironment(
+  config: Config,
+  server: ServerFacts,
+  { isOwnProcess } = { isOwnProcess: false },
+): RunEnvironment {
   const session = sessionOptions(config);
   const settings = pinned(config.tuning, server, applicationName);
   const names = ledgerNames(config.ledgerSchema);
@@ -70,6 +76,7 @@ export function makeEnvironment(config: Config, server: ServerFacts): RunEnviron
     hurried: hurried(config.tuning, server),
     process: `${os.hostname()}:${process.pid}`,
     replicas: new Replicas(config.tuning, settings),
+    isOwnProcess,
   };
 }
 

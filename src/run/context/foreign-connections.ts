@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fail } from '../../errors.ts';
 import { Session, withSession } from '../../postgres/session.ts';
 import { inOneTrip, plainSettings } from '../../postgres/transaction.ts';
+import type { Logger } from '../../logger.ts';
 import type { RunEnvironment } from './environment.ts';
 
 /**
@@ -100,26 +101,68 @@ async function waitingBeside(session: Session, env: RunEnvironment): Promise<num
   return waiting.find(({ port }) => port !== null && ports.has(port))?.pid ?? null;
 }
 
+// What certainly writes, and what may have written: a transaction that is over does not say, nor does one that locks.
+const writing =
+  '^\\s*(insert|update|delete|merge|copy\\M.*\\mfrom|with\\M.*\\m(insert\\s+into|delete\\s+from|merge\\s+into|update\\s.*\\sset))\\M';
+// Strings and comments say nothing of what a statement does.
+const silent = "'[^']*'|--[^\\n]*|/[*]([^*]|[*]+[^*/])*[*]+/";
+const ending = '^\\s*(commit|end)\\M';
+
+/** Who looks for writes beside a chunk. */
+interface Looking {
+  readonly name: string;
+  readonly env: RunEnvironment;
+  readonly logger: Logger;
+}
+
 /**
- * Throws where a connection beside `session` has sent a statement that writes since its transaction began. Says nothing
- * of what the role may not see, or what goes through a pooler.
+ * Whether connections of this process that are none of ours write while `update` runs. In a process of our own, one
+ * that was opened since its first update is author code's. Any other may be the application's, or that of a
+ * module which writes by itself: that is told and not refused. Sees nothing that the role may not see, or that goes
+ * through a pooler.
  */
-export async function refuseWritesBeside(session: Session, name: string): Promise<void> {
-  const ports = socketsBeside(session).map(({ localPort }) => localPort);
-  if (ports.length === 0) return;
-  const { rows } = await session.query(
-    `select pid from pg_catalog.pg_stat_activity
-     where client_port operator(pg_catalog.=) any ($1::pg_catalog.int4[])
-       and query_start operator(pg_catalog.>=) pg_catalog.now()
-       and query operator(pg_catalog.~*) '^\\s*(insert|update|delete|merge|copy|with|commit)\\M'`,
-    [ports],
-  );
-  const pid = rows[0]?.['pid'];
-  if (pid === undefined) return;
-  throw wroteOutside(
-    name,
-    `process ${String(pid)} of the server, a connection of this process, wrote during the chunk`,
-  );
+export class WritesBeside {
+  #before: ReadonlySet<number | undefined> | null = null;
+  #isTold = false;
+
+  /** Before an update of this process. */
+  begin(session: Session): void {
+    this.#before ??= new Set(socketsBeside(session).map(({ localPort }) => localPort));
+  }
+
+  /** After it, in its transaction: throws where it has certainly written through a connection of its own. */
+  async look(session: Session, { name, env, logger }: Looking): Promise<void> {
+    if (this.#isTold && !env.isOwnProcess) return;
+    const ports = socketsBeside(session).map(({ localPort }) => localPort);
+    if (ports.length === 0) return;
+    const { rows } = await session.query(
+      `select pid, client_port as port, application_name as app, stripped operator(pg_catalog.~*) $2 as writes
+       from pg_catalog.pg_stat_activity,
+         lateral (select pg_catalog.regexp_replace(query, $4, ' ', 'g')) as text (stripped)
+       where client_port operator(pg_catalog.=) any ($1::pg_catalog.int4[])
+         and client_addr operator(pg_catalog.=) pg_catalog.inet_client_addr()
+         and query_start operator(pg_catalog.>=) pg_catalog.now()
+         and (stripped operator(pg_catalog.~*) $2 or stripped operator(pg_catalog.~*) $3 or backend_xid is not null)`,
+      [ports, writing, ending, silent],
+    );
+    const isOwn = (port: unknown): boolean => env.isOwnProcess && this.#before?.has(Number(port)) === false;
+    const own = rows.find((row) => row['writes'] === true && isOwn(row['port']));
+    if (own !== undefined) {
+      const pid = String(own['pid']);
+      throw wroteOutside(
+        name,
+        `process ${pid} of the server, a connection of this process, wrote during the chunk`,
+      );
+    }
+    const [seen] = rows;
+    if (seen === undefined || this.#isTold) return;
+    this.#isTold = true;
+    const [backend, application] = [Number(seen['pid']), String(seen['app'])];
+    logger.warn(
+      { event: 'update.outside', migration: name, backend, application },
+      `${name}: another connection of this process (process ${backend} of the server, application_name "${application}") seems to have written while update ran: if update uses it, its writes are outside of the chunk's transaction, and may happen twice; write through the db that update is given`,
+    );
+  }
 }
 
 /** The refusal of an `update` that does not keep to its transaction. */
