@@ -22,19 +22,6 @@ import { findRetriable, retryQuarantined } from '../run/lifecycle/retry.ts';
 import { registerDown } from '../run/lifecycle/revert.ts';
 import { type SchemaMigration, runSchemaStep } from '../run/schema/schema-step.ts';
 
-/** What Umzug calls for each migration. */
-export interface Executor {
-  up(file: MigrationFile): Promise<void>;
-  down(file: MigrationFile): Promise<void>;
-  /** Puts quarantined rows back into their turn; the direction of their run, null where there are none. */
-  putBack(file: MigrationFile): Promise<Direction | null>;
-  /** Refuses a migration that could not begin, by its file alone. */
-  checkUp(file: MigrationFile): Promise<void>;
-  /** Refuses a migration that has no way back. */
-  checkDown(file: MigrationFile): Promise<void>;
-  readonly outcomes: readonly MigrationOutcome[];
-}
-
 export interface ExecutorInput {
   readonly files: readonly MigrationFile[];
   readonly env: RunEnvironment;
@@ -69,123 +56,141 @@ const nothingCounted: Done = {
 // What is only good to know is not waited for longer.
 const lookMs = 2_000;
 
-/** Makes the functions that run one migration, whatever its kind. */
-export function makeExecutor(input: ExecutorInput): Executor {
-  const outcomes: MigrationOutcome[] = [];
-  const { env, control, primary, logger, again, lift = false, others = 'join' } = input;
-  const found = new Set(input.found);
+/** Runs one migration in one direction, whatever its kind: what Umzug calls, and what it has done. */
+export class Executor {
+  readonly #input: ExecutorInput;
+  readonly #outcomes: MigrationOutcome[] = [];
+  /** Names that are executed by now, as far as this command knows. */
+  readonly #found: Set<string>;
 
-  const execute = async (file: MigrationFile, direction: Direction): Promise<void> => {
+  constructor(input: ExecutorInput) {
+    this.#input = input;
+    this.#found = new Set(input.found);
+  }
+
+  get outcomes(): readonly MigrationOutcome[] {
+    return this.#outcomes;
+  }
+
+  up(file: MigrationFile): Promise<void> {
+    return this.#execute(file, 'up');
+  }
+
+  down(file: MigrationFile): Promise<void> {
+    return this.#execute(file, 'down');
+  }
+
+  /** Puts quarantined rows back into their run; its direction, or null where there are none. */
+  async putBack(file: MigrationFile): Promise<Direction | null> {
+    const { control, env } = this.#input;
+    const retriable = await control.use((session) =>
+      withTransaction(session, env.pinned, () => findRetriable(session, env, file.name)),
+    );
+    if (retriable === null || retriable.quarantined === 0) return null;
+    const { run } = retriable;
+    const migration = await loadMigration(file);
+    if (migration.kind !== 'data') return null;
+    const isBack = await control.use(async (session) => {
+      const plan = await planStep(session, env, migration, stepOf(migration, run.direction));
+      return await retryQuarantined(session, env, run, { hashes: migration.hashes, plan });
+    });
+    return isBack ? run.direction : null;
+  }
+
+  /** Refuses a migration that could not begin, by its file alone. */
+  async checkUp(file: MigrationFile): Promise<void> {
+    const { env, primary } = this.#input;
+    primary.throwIfStopped(null);
+    workOn(file.name, env.tuning.ceilingMs);
+    checkOffline(await loadMigration(file), env.knexConfig);
+  }
+
+  /** Refuses a migration that has no `down`. */
+  async checkDown(file: MigrationFile): Promise<void> {
+    refuseWithoutDown(await loadMigration(file));
+  }
+
+  async #execute(file: MigrationFile, direction: Direction): Promise<void> {
+    const { env, logger, primary } = this.#input;
+    const { name } = file;
     primary.throwIfStopped(null);
     const startedAt = performance.now();
-    workOn(file.name, env.tuning.ceilingMs);
+    workOn(name, env.tuning.ceilingMs);
     const migration = await loadMigration(file);
-    logger.info(
-      { event: 'migration.started', migration: file.name, direction },
-      `${file.name}: ${direction}`,
-    );
+    logger.info({ event: 'migration.started', migration: name, direction }, `${name}: ${direction}`);
     const done = await (
-      migration.kind === 'schema' ? executeSchema(migration, direction) : executeData(migration, direction)
+      migration.kind === 'schema'
+        ? this.#executeSchema(migration, direction)
+        : this.#executeData(migration, direction)
     ).catch((error: unknown) => {
-      throw about(file.name, error);
+      throw about(name, error);
     });
-    if (direction === 'up') found.add(file.name);
-    else found.delete(file.name);
-    const durationMs = performance.now() - startedAt;
-    const { rows, rowsBefore, changed, chunks, retries, look } = done;
-    const fields = {
-      migration: file.name,
-      direction,
-      rows,
-      chunks,
-      retries,
-      durationMs: Math.round(durationMs),
-    };
-    logger.info({ event: 'migration.done', ...fields }, `${file.name}: ${direction} done`);
+    if (direction === 'up') this.#found.add(name);
+    else this.#found.delete(name);
+    const { look, ...counts } = { ...done, durationMs: performance.now() - startedAt };
+    const { rows, chunks, retries } = counts;
+    const fields = { rows, chunks, retries, durationMs: Math.round(counts.durationMs) };
+    const event = { event: 'migration.done', migration: name, direction, ...fields } as const;
+    logger.info(event, `${name}: ${direction} done`);
+    const { kind, down } = migration;
     const left = await look();
-    const { name } = file;
-    const { kind } = migration;
-    const hasDown = migration.down !== null;
-    const counts = { rows, rowsBefore, changed, chunks, retries, durationMs };
-    outcomes.push({ name, kind, direction, ...counts, hasDown, left });
-  };
+    this.#outcomes.push({ name, kind, direction, ...counts, hasDown: down !== null, left });
+  }
 
-  const turnOf = (name: string, direction: Direction): Turn => ({
-    turn: {
-      waiting: (reason) => {
-        if (reason === null) return;
-        if (others === 'leave') throw leftToOthers(name, reason);
-        logger.info({ event: 'run.waiting', migration: name, reason }, `${name}: waiting for ${reason}`);
-      },
-      signal: primary.drainSignal,
-    },
-    refuse: (session) =>
-      direction === 'up'
-        ? refuseWithoutGround(env.ledger(session), name, found)
-        : refuseBuiltUpon(env.ledger(session), name, found),
-  });
-
-  const sayOnce = (migration: string): ((reason: string) => void) => {
-    const said = new Set<string>();
-    return (reason) => {
-      // It grows older.
-      const who = reason.replace(/, \d+ s old$/, '');
-      if (said.has(who)) return;
-      said.add(who);
-      logger.info({ event: 'run.waiting', migration, reason }, `${migration}: waiting for ${reason}`);
-    };
-  };
-
-  const executeSchema = async (migration: SchemaMigration, direction: Direction): Promise<Done> => {
+  async #executeSchema(migration: SchemaMigration, direction: Direction): Promise<Done> {
+    const { again, control, env, primary } = this.#input;
     try {
       await runSchemaStep(env, migration, direction, {
         again,
         abort: primary.abortSignal,
         ask: (work) => control.attempt(work, lookMs, primary.abortSignal),
-        blocked: sayOnce(migration.name),
-        ...turnOf(migration.name, direction),
+        blocked: this.#sayOnce(migration.name),
+        ...this.#turnOf(migration.name, direction),
       });
     } catch (error) {
       primary.throwIfStopped(null);
       throw error;
     }
     return nothingCounted;
-  };
+  }
 
-  const executeData = async (migration: DataMigration, direction: Direction): Promise<Done> => {
+  async #executeData(migration: DataMigration, direction: Direction): Promise<Done> {
+    const { env, primary } = this.#input;
     // Of the first lane: the server makes it while the run is planned (bench/README.md).
     env.early.begin(primary.abortSignal);
     try {
-      const done = await runData(migration, direction);
-      return direction === 'down' ? await takeAllBack(migration, done) : done;
+      const done = await this.#runData(migration, direction);
+      return direction === 'down' ? await this.#rollBackEarlierRuns(migration, done) : done;
     } finally {
       await env.early.end();
     }
-  };
+  }
 
   /** One that was run once more is executed still: `down` comes to the run before. */
-  const takeAllBack = async (migration: DataMigration, done: Done): Promise<Done> => {
+  async #rollBackEarlierRuns(migration: DataMigration, done: Done): Promise<Done> {
+    const { control, env } = this.#input;
     const isLeft = (session: Session): Promise<boolean> =>
       inOneTrip(session, env.pinned, () => env.ledger(session).migrations.has(migration.name));
     if (done === nothingCounted || !(await control.use(isLeft))) return done;
-    const { rows, chunks, retries } = await takeAllBack(migration, await runData(migration, 'down'));
+    const before = await this.#rollBackEarlierRuns(migration, await this.#runData(migration, 'down'));
     return {
       ...done,
-      rows: done.rows + rows,
-      chunks: done.chunks + chunks,
-      retries: done.retries + retries,
+      rows: done.rows + before.rows,
+      chunks: done.chunks + before.chunks,
+      retries: done.retries + before.retries,
     };
-  };
+  }
 
-  const runData = async (migration: DataMigration, direction: Direction): Promise<Done> => {
-    const begun = await control
-      .use((session) => register(session, migration, direction))
+  async #runData(migration: DataMigration, direction: Direction): Promise<Done> {
+    const { control, env, logger, primary } = this.#input;
+    const registered = await control
+      .use((session) => this.#register(session, migration, direction))
       .catch((error: unknown) => {
         primary.throwIfStopped(null);
         throw error;
       });
-    if (begun === null) return nothingCounted;
-    const { run, rowsBefore } = begun;
+    if (registered === null) return nothingCounted;
+    const { run, rowsBefore } = registered;
     const { sums, counted: own } = await primary.execute(migration, run);
     const { rows, chunks, retries } = sums;
     const changed = own.rows === rows - rowsBefore ? own.changed : null;
@@ -197,23 +202,22 @@ export function makeExecutor(input: ExecutorInput): Executor {
     if (direction === 'down') return counts;
     const looking = { control, env, logger, signal: primary.drainSignal };
     return { ...counts, look: () => sayLeft(looking, migration, run, rows) };
-  };
+  }
 
-  const register = async (
+  async #register(
     session: Session,
     migration: DataMigration,
     direction: Direction,
-  ): Promise<{ readonly run: Run; readonly rowsBefore: number } | null> => {
+  ): Promise<{ readonly run: Run; readonly rowsBefore: number } | null> {
+    const { again, env, lift = false, logger, others = 'join' } = this.#input;
+    const { name } = migration;
     // What cannot work is refused before anything is written.
     await env.replicas.look(session);
     const plan = await planStep(session, env, migration, stepOf(migration, direction));
     for (const warning of plan.warnings) {
-      logger.warn(
-        { event: 'plan.warning', migration: migration.name, warning },
-        `${migration.name}: ${warning}`,
-      );
+      logger.warn({ event: 'plan.warning', migration: name, warning }, `${name}: ${warning}`);
     }
-    const turn = turnOf(migration.name, direction);
+    const turn = this.#turnOf(name, direction);
     const run =
       direction === 'up'
         ? await registerUp(session, env, migration, plan, { ...turn, again, lift, others })
@@ -221,33 +225,35 @@ export function makeExecutor(input: ExecutorInput): Executor {
     if (run === null) return null;
     const { rows } = await inOneTrip(session, env.pinned, () => env.ledger(session).ranges.totals(run.id));
     return { run, rowsBefore: rows };
-  };
+  }
 
-  return {
-    outcomes,
-    up: (file) => execute(file, 'up'),
-    down: (file) => execute(file, 'down'),
-    putBack: async (file) => {
-      const retriable = await control.use((session) =>
-        withTransaction(session, env.pinned, () => findRetriable(session, env, file.name)),
-      );
-      if (retriable === null || retriable.quarantined === 0) return null;
-      const { run } = retriable;
-      const migration = await loadMigration(file);
-      if (migration.kind !== 'data') return null;
-      const isBack = await control.use(async (session) => {
-        const plan = await planStep(session, env, migration, stepOf(migration, run.direction));
-        return await retryQuarantined(session, env, run, { hashes: migration.hashes, plan });
-      });
-      return isBack ? run.direction : null;
-    },
-    checkUp: async (file) => {
-      primary.throwIfStopped(null);
-      workOn(file.name, env.tuning.ceilingMs);
-      checkOffline(await loadMigration(file), env.knexConfig);
-    },
-    checkDown: async (file) => refuseWithoutDown(await loadMigration(file)),
-  };
+  #turnOf(name: string, direction: Direction): Turn {
+    const { env, logger, others = 'join', primary } = this.#input;
+    const waiting = (reason: string | null): void => {
+      if (reason === null) return;
+      if (others === 'leave') throw leftToOthers(name, reason);
+      logger.info({ event: 'run.waiting', migration: name, reason }, `${name}: waiting for ${reason}`);
+    };
+    return {
+      turn: { waiting, signal: primary.drainSignal },
+      refuse: (session) =>
+        direction === 'up'
+          ? refuseWithoutGround(env.ledger(session), name, this.#found)
+          : refuseBuiltUpon(env.ledger(session), name, this.#found),
+    };
+  }
+
+  #sayOnce(migration: string): (reason: string) => void {
+    const said = new Set<string>();
+    return (reason) => {
+      // It grows older.
+      const who = reason.replace(/, \d+ s old$/, '');
+      if (said.has(who)) return;
+      said.add(who);
+      const message = `${migration}: waiting for ${reason}`;
+      this.#input.logger.info({ event: 'run.waiting', migration, reason }, message);
+    };
+  }
 }
 
 /** A refusal of a table or a statement does not know whose it is. */

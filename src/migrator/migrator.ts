@@ -306,7 +306,7 @@ export class Migrator extends EventEmitter<MigratorEvents> {
     const [config, logger, control] = [this.#config, this.#logger, this.#control] as const;
     // With knex behind them: what only looks at the ledger does without.
     const { Primary } = await import('../cluster/primary/primary.ts');
-    const { makeExecutor } = await import('./execute.ts');
+    const execute = await import('./execute.ts');
     const open = async (): Promise<{ primary: Primary; env: RunEnvironment }> => {
       const server: ServerFacts = await control.use(readServer);
       const env = makeEnvironment(config, server, { isOwnProcess: isOwnProcess() });
@@ -317,7 +317,7 @@ export class Migrator extends EventEmitter<MigratorEvents> {
     };
     try {
       const { primary, env } = await open();
-      executor = makeExecutor({ ...input, env, control, primary, logger });
+      executor = new execute.Executor({ ...input, env, control, primary, logger });
       await work(executor);
       return executor.outcomes;
     } catch (error) {

@@ -12,7 +12,7 @@ export class OverridesLog {
     this.#logger = logger;
   }
 
-  hear(settings: Overrides): void {
+  log(settings: Overrides): void {
     const now = JSON.stringify(settings);
     if (now === this.#before) return;
     this.#before = now;
