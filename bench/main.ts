@@ -11,12 +11,14 @@ import { physicalSuite } from './suites/physical.ts';
 import { protectionsSuite } from './suites/protections.ts';
 import { queuesSuite } from './suites/queues.ts';
 import { shapesSuite } from './suites/shapes.ts';
+import { startSuite } from './suites/start.ts';
 
 const suites: Readonly<Record<string, (bench: Bench) => Promise<string>>> = {
   shapes: shapesSuite,
   queues: queuesSuite,
   cpu: cpuSuite,
   noop: noopSuite,
+  start: startSuite,
   growth: growthSuite,
   physical: physicalSuite,
   lanes: lanesSuite,

@@ -195,7 +195,7 @@ export class Executor {
     const { rows, chunks, retries } = sums;
     const changed = own.rows === rows - rowsBefore ? own.changed : null;
     if (changed === 0 && own.rows > 0) {
-      const told = `${counted(own.rows, 'row')}passed to update, 0 changed in any table`;
+      const told = `${counted(own.rows, 'row')} passed to update, 0 changed in any table`;
       logger.warn({ event: 'run.unchanged', migration: run.name, rows: own.rows }, `${run.name}: ${told}`);
     }
     const counts: Done = { ...nothingCounted, rows, rowsBefore, changed, chunks, retries };

@@ -1,7 +1,7 @@
 import { closeSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type { Worker } from 'node:worker_threads';
-import { pulse } from '../../run/chunk/loop-heartbeat.ts';
+import { pulse } from '../../run/context/loop-heartbeat.ts';
 
 // Not before there is something to watch: a command that finds nothing to do pays 2 ms less.
 const require = createRequire(import.meta.url);

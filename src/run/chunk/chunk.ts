@@ -8,7 +8,7 @@ import { UmzugClusterError, fail } from '../../errors.ts';
 import { type Bounds, type Owned, boundsFrom } from '../../ledger/run/chunks.ts';
 import type { Key, RunPlan } from '../../ledger/run/rows.ts';
 import { countUpTo } from '../../migration/key/queries.ts';
-import { guardDatabase } from '../../migration/handle/guard.ts';
+import { type GuardedDatabase, guardDatabase } from '../../migration/handle/guard.ts';
 import type { Session } from '../../postgres/session.ts';
 import {
   authorSearchPath,
@@ -21,10 +21,10 @@ import {
   setLocal,
 } from '../../postgres/transaction.ts';
 import { type ChunkWork, chunkContext } from '../context/chunk-work.ts';
-import { type Migrated, migrate } from './migrate.ts';
-import type { Step } from '../context/step.ts';
+import type { Migrated } from './call-update.ts';
+import { migrate } from './migrate.ts';
 import { readWriteCounters } from './write-counters.ts';
-import { watchChunk } from './watch.ts';
+import { type ChunkWatch, watchChunk } from './watch.ts';
 
 export interface ChunkRequest {
   readonly no: number;
@@ -98,73 +98,149 @@ export async function runChunk(
   work: ChunkWork,
   request: ChunkRequest,
 ): Promise<ChunkOutcome> {
-  const bytesBefore = session.bytesRead;
-  const token = randomUUID();
-  const guard = guardDatabase(session, work.env.knexConfig);
-  let tried: Tried | null = null;
-  let isSearching = true;
-  const watch = watchChunk(session, work.env.tuning.ceilingMs, request);
+  const chunk = new Chunk(session, work, request);
   try {
-    const owned = await openChunk(session, work, request, token);
-    // What went before was waiting, which says nothing about the chunk.
-    const startedAt = performance.now();
-    watch.opened();
-    if (owned === null) return await giveUp(session, { kind: 'gone' });
-    if (owned.runState !== 'running' || owned.epoch !== work.run.epoch) {
-      return await giveUp(session, { kind: 'stopped' });
-    }
-    const { overrides } = owned;
-    const wanted = limitsAtEnd(request.limits, owned.isAtEnd ? owned.left : null);
-    const limits = within(wanted, work.step, owned);
-    tried = { cursor: owned.cursor, rows: mostRows(limits, work.step.setBased), key: null };
-    let readMs = 0;
-    const found = async (rows: number, key: Key | null): Promise<unknown> => {
-      readMs = performance.now() - startedAt;
-      isSearching = false;
-      tried = { cursor: owned.cursor, rows, key };
-      return await session.query(timeLimit(work.env.tuning.statementTimeoutMs));
-    };
-    const { cache } = request;
-    const context = chunkContext(work, owned, { cache, signal: watch.signal });
-    const done = await watch.race(migrate(session, work, guard, { context, owned, limits, found }));
-    if (isSearching) readMs = performance.now() - startedAt;
-    const busyMs = performance.now() - startedAt;
-    const closed = await closeChunk(session, work, { request, owned, token, done, busyMs });
-    if (closed === 'stopped') return await giveUp(session, { kind: closed });
-    guard.verify();
-    await commit(session);
-    const durationMs = performance.now() - startedAt;
-    const bytes = session.bytesRead - bytesBefore;
-    const { rows, changed, last, isFull, isCut } = done;
-    const times = { readMs, durationMs };
-    const { bindings } = done.written;
-    const { missing } = done.written;
-    const counts = { rows, passed: closed, changed, missing };
-    return { kind: 'advanced', ...counts, limits, isFull, isCut, last, ...times, bytes, bindings, overrides };
+    const owned = await chunk.open();
+    if (owned === 'gone' || owned === 'stopped') return await chunk.abandon(owned);
+    const limits = limitsOf(work, request, owned);
+    const done = await chunk.migrate(owned, limits);
+    const passed = await chunk.close(owned, done);
+    if (passed === 'stopped') return await chunk.abandon(passed);
+    await chunk.commit();
+    return chunk.advanced(owned, limits, { ...done, passed });
   } catch (error) {
-    const isAccounted = await rollbackTry(session, work, request.no, tried);
-    const reason = watch.reason();
-    const exceeded = reason !== null;
-    // A connection that was destroyed because the chunk took too long says nothing of its rows.
-    const isUnreadable =
-      !exceeded && isSearching && error instanceof UmzugClusterError && error === session.lost;
-    const readable = isUnreadable ? session.rowsTaken : null;
-    const cause = reason ?? guard.explain(error);
-    return { kind: 'failed', error: cause, exceeded, isSearching, tried, readable, isAccounted };
+    return await chunk.failed(error);
   } finally {
-    watch.stop();
-    guard.close();
+    chunk.end();
   }
 }
 
-/** The reach of a chunk in a range that may have no more than so many rows at a time; where none is read, keys. */
-function within(
-  { rows, keys, isRough }: ChunkLimits,
-  { setBased }: Step,
-  { maxRows, overrides }: Owned,
-): ChunkLimits {
+/** What one chunk has come to, from its first statement to its last. */
+class Chunk {
+  readonly #session: Session;
+  readonly #work: ChunkWork;
+  readonly #request: ChunkRequest;
+  readonly #token = randomUUID();
+  readonly #bytesBefore: number;
+  readonly #guard: GuardedDatabase;
+  readonly #watch: ChunkWatch;
+  #startedAt = 0;
+  #readMs = 0;
+  #isSearching = true;
+  #tried: Tried | null = null;
+
+  constructor(session: Session, work: ChunkWork, request: ChunkRequest) {
+    this.#session = session;
+    this.#work = work;
+    this.#request = request;
+    this.#bytesBefore = session.bytesRead;
+    const { knexConfig, tuning } = work.env;
+    this.#guard = guardDatabase(session, knexConfig);
+    this.#watch = watchChunk(session, tuning.ceilingMs, request);
+  }
+
+  /** Opens the transaction and locks the range; what there is to do in it. */
+  async open(): Promise<Owned | 'gone' | 'stopped'> {
+    const { run } = this.#work;
+    const owned = await openChunk(this.#session, this.#work, this.#request, this.#token);
+    // What went before was waiting, which says nothing about the chunk.
+    this.#startedAt = performance.now();
+    this.#watch.opened();
+    if (owned === null) return 'gone';
+    return owned.runState === 'running' && owned.epoch === run.epoch ? owned : 'stopped';
+  }
+
+  /** Finds and locks the next rows, and has `update` change them. */
+  async migrate(owned: Owned, limits: ChunkLimits): Promise<Migrated> {
+    const { env, step } = this.#work;
+    const { cursor } = owned;
+    this.#tried = { cursor, rows: mostRows(limits, step.setBased), key: null };
+    const found = async (rows: number, key: Key | null): Promise<unknown> => {
+      this.#foundRows();
+      this.#tried = { cursor, rows, key };
+      return await this.#session.query(timeLimit(env.tuning.statementTimeoutMs));
+    };
+    const { cache } = this.#request;
+    const context = chunkContext(this.#work, owned, { cache, signal: this.#watch.signal });
+    const taken = { context, owned, limits, found };
+    const done = await this.#watch.race(migrate(this.#session, this.#work, this.#guard, taken));
+    if (this.#isSearching) this.#readMs = this.#sinceStart();
+    return done;
+  }
+
+  /** Advances the cursor; over how much of the table, or `stopped` where the run is not to continue. */
+  async close(owned: Owned, done: Migrated): Promise<number | 'stopped'> {
+    const closing = {
+      request: this.#request,
+      owned,
+      token: this.#token,
+      done,
+      busyMs: this.#sinceStart(),
+    };
+    return await closeChunk(this.#session, this.#work, closing);
+  }
+
+  async commit(): Promise<void> {
+    this.#guard.verify();
+    await commit(this.#session);
+  }
+
+  advanced(
+    { overrides }: Owned,
+    limits: ChunkLimits,
+    done: Omit<Migrated, 'passed'> & { readonly passed: number },
+  ): ChunkOutcome {
+    const { rows, changed, passed, last, isFull, isCut, written } = done;
+    const { bindings, missing } = written;
+    const counts = { rows, passed, changed, missing };
+    const times = { readMs: this.#readMs, durationMs: this.#sinceStart() };
+    const bytes = this.#session.bytesRead - this.#bytesBefore;
+    return { kind: 'advanced', ...counts, limits, isFull, isCut, last, ...times, bytes, bindings, overrides };
+  }
+
+  /** Rolls back what is not to be done after all. */
+  async abandon(kind: 'gone' | 'stopped'): Promise<ChunkOutcome> {
+    await rollback(this.#session);
+    return { kind };
+  }
+
+  /** Rolls back what has failed, and tells what is known of it. */
+  async failed(error: unknown): Promise<FailedChunk> {
+    const tried = this.#tried;
+    const isSearching = this.#isSearching;
+    const isAccounted = await rollbackTry(this.#session, this.#work, this.#request.no, tried);
+    const reason = this.#watch.reason();
+    const exceeded = reason !== null;
+    // A connection that was destroyed because the chunk took too long says nothing of its rows.
+    const isUnreadable =
+      !exceeded && isSearching && error instanceof UmzugClusterError && error === this.#session.lost;
+    const readable = isUnreadable ? this.#session.rowsTaken : null;
+    const cause = reason ?? this.#guard.explain(error);
+    return { kind: 'failed', error: cause, exceeded, isSearching, tried, readable, isAccounted };
+  }
+
+  end(): void {
+    this.#watch.stop();
+    this.#guard.close();
+  }
+
+  #foundRows(): void {
+    this.#readMs = this.#sinceStart();
+    this.#isSearching = false;
+  }
+
+  #sinceStart(): number {
+    return performance.now() - this.#startedAt;
+  }
+}
+
+/** How many rows and keys a chunk takes: as asked for, within what its range and an operator allow. */
+function limitsOf({ step }: ChunkWork, { limits: asked }: ChunkRequest, owned: Owned): ChunkLimits {
+  const { maxRows, overrides } = owned;
+  const { rows, keys, isRough } = limitsAtEnd(asked, owned.isAtEnd ? owned.left : null);
   const most = Math.min(maxRows ?? Infinity, overrides.chunkSize ?? Infinity);
-  const asKeys = setBased && (keys !== null || maxRows !== null);
+  // Where no row is read, keys are what is counted.
+  const asKeys = step.setBased && (keys !== null || maxRows !== null);
   return {
     rows: Math.min(rows, most),
     keys: asKeys ? Math.min(keys ?? Infinity, most) : keys,
@@ -198,9 +274,9 @@ async function closeChunk(
   { env, run, migration }: ChunkWork,
   chunk: { request: ChunkRequest; owned: Owned; token: string; done: Migrated; busyMs: number },
 ): Promise<number | 'stopped'> {
-  const ledger = env.ledger(session);
   const { owned, done, request } = chunk;
   const { check } = done;
+  const ledger = env.ledger(session);
   const closing = session.query(`${emptySearchPath}, ${ledger.runs.passGate(run.id)}`);
   const counters = check === null ? null : readWriteCounters(session, run.plan.base);
   const [, , , advanced] = await inOrder([
@@ -268,9 +344,4 @@ async function rollbackTry(
   };
   await rollback(session, tried === null ? undefined : () => account(tried.cursor));
   return isAccounted;
-}
-
-async function giveUp<Outcome>(session: Session, outcome: Outcome): Promise<Outcome> {
-  await rollback(session);
-  return outcome;
 }

@@ -1,7 +1,7 @@
 import { fail } from '../../errors.ts';
 import { accountFor } from '../../migration/handle/unhandled-errors.ts';
 import type { Session } from '../../postgres/session.ts';
-import { pulse } from './loop-heartbeat.ts';
+import { pulse } from '../context/loop-heartbeat.ts';
 
 export interface ChunkWatch {
   /** What `update` gets as `context.signal`. */

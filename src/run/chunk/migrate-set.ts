@@ -1,0 +1,90 @@
+import type { Key } from '../../ledger/run/rows.ts';
+import { nthRow } from '../../migration/chunk/nth-row.ts';
+import { pickKeys } from '../../migration/chunk/queries.ts';
+import { setBasedChunk } from '../../migration/chunk/set-chunk.ts';
+import type { ChunkContext } from '../../migration/contract/contract.ts';
+import { inSpace } from '../../migration/key/key.ts';
+import { inOrder } from '../../postgres/transaction.ts';
+import { type ChunkCall, type Migrated, callUpdate, refuseInserted } from './call-update.ts';
+import { type ChunkEnd, chunkEnd } from './chunk-end.ts';
+import { OwnTable } from './own-table.ts';
+import { SetKeys } from './set-keys.ts';
+import { setDrainCheck } from './still-matches.ts';
+import { type WriteCounters, readWriteCounters } from './write-counters.ts';
+
+type SetUpdate = (chunk: unknown, db: unknown, context: ChunkContext) => unknown;
+
+/** Finds where a set-based chunk ends, and has `update` write the rows up to there without reading them. */
+export async function migrateSet(call: ChunkCall): Promise<Migrated> {
+  const { session, work, guard, taken } = call;
+  const { rows, keys } = taken.limits;
+  const [{ upTo, isLast, isEmpty = false }, before] = await inOrder([
+    upperBound(call),
+    readWriteCounters(session, work.run.plan.base),
+  ]);
+  const isSingle = (keys ?? rows) === 1 && taken.owned.space === 'keys';
+  const end = { to: upTo, last: isLast, isFull: false, isCut: false, passed: null };
+  if (isEmpty || (isSingle && isLast))
+    return { ...end, rows: 0, changed: 0, check: null, written: guard.written() };
+  const updated = await updateSet(call, { upTo, isSingle }, before);
+  const passed = isLast ? null : keys;
+  return { ...end, ...updated, isFull: !isLast && keys === null, passed, written: guard.written() };
+}
+
+async function updateSet(
+  call: ChunkCall,
+  { upTo, isSingle }: { readonly upTo: Key; readonly isSingle: boolean },
+  before: WriteCounters,
+): Promise<Pick<Migrated, 'rows' | 'changed' | 'check'>> {
+  const { session, work, guard, taken, shape, expect } = call;
+  const { migration, run, step } = work;
+  const { owned, limits } = taken;
+  const { space, after } = owned;
+  const { base } = run.plan;
+  const range = { after, upTo };
+  const rules = {
+    name: migration.name,
+    what: expect.what,
+    mayDelete: migration.options.allowDelete ?? false,
+    mayOnlyRead: expect.allowNoQueries,
+  };
+  const keys = new SetKeys(session, guard, { shape, base, space, range }, rules, before);
+  const chunk = setBasedChunk(shape, inSpace(base, space), range, base);
+  const drain =
+    run.plan.sweeps === true ? setDrainCheck(session, migration.name, { shape, base }, owned) : null;
+  await drain?.before(upTo);
+  const ownTable = new OwnTable(session, work, shape, { space, ...range });
+  const found = (): Promise<unknown> => taken.found(limits.keys ?? limits.rows, isSingle ? upTo : null);
+  const changed = await callUpdate(call, ownTable, found, () =>
+    (step.update as SetUpdate)(chunk, guard.db, taken.context),
+  );
+  const rows = await keys.count();
+  await drain?.after(upTo);
+  const check = async (counters: Promise<WriteCounters>): Promise<void> => {
+    await keys.refuseMoved(counters);
+    await refuseInserted(ownTable, before, counters);
+  };
+  return { rows, changed, check };
+}
+
+interface SetEnd extends ChunkEnd {
+  readonly isEmpty?: boolean;
+}
+
+/**
+ * Where a set-based chunk ends: at the last of so many keys, or of so many that match. `isEmpty`: none of it is known
+ * to match, so there is no need for an update that looks for them once more.
+ */
+async function upperBound({ session, work, taken, shape, isGathered }: ChunkCall): Promise<SetEnd> {
+  const { plan } = work.run;
+  const { limits, owned: left } = taken;
+  const { rows, keys, isRough } = limits;
+  if (keys !== null || left.space === 'blocks') {
+    return await chunkEnd(session, plan, left, keys ?? rows, isRough);
+  }
+  const range = { after: left.after, upTo: left.hi, limit: rows, isGathered };
+  const { text, values } = isGathered ? pickKeys(shape, plan.base, range) : nthRow(shape, plan.base, range);
+  const found = (await session.query(text, values)).rows;
+  const nth = found[isGathered ? rows - 1 : 0]?.['key'] as Key | undefined;
+  return { upTo: nth ?? left.hi, isLast: nth === undefined, isEmpty: isGathered && found.length === 0 };
+}
