@@ -5,7 +5,7 @@ import type { Session } from '../postgres/session.ts';
 import { type TurnOptions, takeTurn } from './turn.ts';
 
 /** The version of the ledger's tables that this release reads and writes. */
-export const ledgerVersion = 2;
+export const ledgerVersion = 3;
 
 /** Quoted, qualified names of the ledger's tables. Nothing outside `ledger/` names them. */
 export interface LedgerNames {
@@ -109,8 +109,8 @@ create table ${names.ranges} (
   lo text[],
   hi text[] not null,
   cursor text[],
-  state text not null default 'open' check (state in ('open', 'done', 'void')),
-  stalls integer not null default 0 check (stalls >= 0),
+  state text not null default 'open' check (state in ('open', 'done', 'quarantined')),
+  open_claims integer not null default 0 check (open_claims >= 0), -- without progress or a failure: deaths, and the present one
   attempts integer not null default 0 check (attempts >= 0),
   retries integer not null default 0 check (retries >= 0),
   max_rows integer check (max_rows > 0),

@@ -27,7 +27,7 @@ const damages: readonly { readonly what: string; readonly sql: string; readonly 
   },
   {
     what: 'a quarantined row was forgotten',
-    sql: `update umzug_cluster.ranges set state = 'void' where no = 8`,
+    sql: `update umzug_cluster.ranges set state = 'quarantined' where no = 8`,
     says: /has 1 quarantined ranges, but 0 quarantined rows/,
   },
   {

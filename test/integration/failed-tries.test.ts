@@ -67,7 +67,7 @@ async function twiceTaken(name: string): Promise<string> {
 
 async function rangeOf(runId: string): Promise<unknown> {
   const { rows } = await session.query(
-    `select worker, stalls::int, attempts::int, max_rows::int from ${names.ranges} where run_id = $1::bigint`,
+    `select worker, open_claims::int, attempts::int, max_rows::int from ${names.ranges} where run_id = $1::bigint`,
     [runId],
   );
   return rows[0];
@@ -77,22 +77,22 @@ const failure = { no: 1, error: 'x', maxRows: 25, waitMs: 60_000, transient: fal
 
 it('is accounted for, with fewer rows, while it stays with the worker that was quicker', async () => {
   const runId = await twiceTaken('quicker');
-  expect(await rangeOf(runId)).toMatchObject({ worker: 'b', stalls: 2 });
+  expect(await rangeOf(runId)).toMatchObject({ worker: 'b', open_claims: 2 });
   await ledger.failures.record({ ...failure, runId, worker: 'a', from: null });
-  expect(await rangeOf(runId)).toEqual({ worker: 'b', stalls: 1, attempts: 1, max_rows: 25 });
+  expect(await rangeOf(runId)).toEqual({ worker: 'b', open_claims: 1, attempts: 1, max_rows: 25 });
   await ledger.failures.record({ ...failure, runId, worker: 'a', maxRows: 50, from: null });
   expect(await rangeOf(runId), 'fewer rows are known to be too many').toMatchObject({ max_rows: 25 });
   await ledger.failures.record({ ...failure, runId, worker: 'b', maxRows: 12, from: null });
-  expect(await rangeOf(runId)).toEqual({ worker: null, stalls: 0, attempts: 3, max_rows: 12 });
+  expect(await rangeOf(runId)).toEqual({ worker: null, open_claims: 0, attempts: 3, max_rows: 12 });
 });
 
 it('is counted once, by the word that goes with its rollback', async () => {
   const runId = await twiceTaken('accounted');
   const at = { runId, no: 1, cursor: null };
   expect(await ledger.failures.accountFor(at)).toBe(true);
-  expect(await rangeOf(runId)).toEqual({ worker: 'b', stalls: 1, attempts: 1, max_rows: null });
+  expect(await rangeOf(runId)).toEqual({ worker: 'b', open_claims: 1, attempts: 1, max_rows: null });
   await ledger.failures.record({ ...failure, runId, worker: 'a', from: null, isAccounted: true });
-  expect(await rangeOf(runId)).toEqual({ worker: 'b', stalls: 1, attempts: 1, max_rows: 25 });
+  expect(await rangeOf(runId)).toEqual({ worker: 'b', open_claims: 1, attempts: 1, max_rows: 25 });
   expect(await ledger.failures.accountFor({ ...at, cursor: ['50'] }), 'from another cursor').toBe(false);
 });
 
@@ -105,7 +105,7 @@ it('is no death to whoever takes its range up while the word of it waits for the
     await ledger.chunks.lockRange(runId, 1, '00000000-0000-0000-0000-000000000002');
     const told = new Ledger(other, names).failures.accountFor({ runId, no: 1, cursor: null });
     await until('the word of it waits', async () => (await waitingSessions(session.client)) === 1);
-    const counted = new Ledger(third, names).failures.claimsOf(runId, 1);
+    const counted = new Ledger(third, names).failures.openClaims(runId, 1);
     await until('the count waits, too', async () => (await waitingSessions(session.client)) === 2);
     await session.query('rollback');
     expect(await counted).toBe(1);
@@ -124,13 +124,13 @@ it('is nothing any more where the other one has made progress', async () => {
   await ledger.chunks.advance({ ...step, rows: 50, passed: 50, bounds: null, busyMs: 1 });
   await session.query('commit');
   await ledger.failures.record({ ...failure, runId, worker: 'a', from: null });
-  expect(await rangeOf(runId)).toEqual({ worker: 'b', stalls: 0, attempts: 0, max_rows: null });
+  expect(await rangeOf(runId)).toEqual({ worker: 'b', open_claims: 0, attempts: 0, max_rows: null });
 });
 
 it('says nothing of a range that others have where its own cursor is not told', async () => {
   const runId = await twiceTaken('untold');
   await ledger.failures.record({ ...failure, runId, worker: 'a' });
-  expect(await rangeOf(runId)).toEqual({ worker: 'b', stalls: 2, attempts: 0, max_rows: null });
+  expect(await rangeOf(runId)).toEqual({ worker: 'b', open_claims: 2, attempts: 0, max_rows: null });
 });
 
 it('is the last error of the run where it was the latest, whatever it says', async () => {
@@ -187,7 +187,7 @@ it('is accounted for as it is rolled back, however busy its process is', async (
   await withDatabase(async ({ url, client }) => {
     await client.query(`
       create table t (id int primary key, n int not null default 0);
-      create table seen (stalls int, attempts int);
+      create table seen (open_claims int, attempts int);
       insert into t (id) select generate_series(1, 9);
       analyze t`);
     // What another process would find, while nothing moves in this one.
@@ -195,7 +195,7 @@ it('is accounted for as it is rolled back, however busy its process is', async (
       import pg from 'pg';
       const client = new pg.Client(${JSON.stringify(url)});
       await client.connect();
-      await client.query('insert into seen select stalls, attempts from umzug_cluster.ranges');
+      await client.query('insert into seen select open_claims, attempts from umzug_cluster.ranges');
       await client.end();`;
     const source = `
       import { execFileSync } from 'node:child_process';
@@ -208,7 +208,7 @@ it('is accounted for as it is rolled back, however busy its process is', async (
       };`;
     await migrateHere(makeProject({ 'a.ts': source }).dir, url);
     const { rows } = await client.query('select * from seen');
-    expect(rows).toEqual([{ stalls: 0, attempts: 1 }]);
+    expect(rows).toEqual([{ open_claims: 0, attempts: 1 }]);
   });
 });
 

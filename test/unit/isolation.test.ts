@@ -30,9 +30,9 @@ describe('afterDeaths', () => {
     [3, 1_000, { kind: 'shrink', rows: 500 }],
     [3, 3, { kind: 'shrink', rows: 1 }],
     [2, 1, { kind: 'go' }],
-    [3, 1, { kind: 'set-aside' }],
-  ])('decides after %i claims with %i rows', (stalls, rows, decision) => {
-    expect(afterDeaths(stalls, rows)).toEqual(decision);
+    [3, 1, { kind: 'quarantine' }],
+  ])('decides after %i claims with %i rows', (openClaims, rows, decision) => {
+    expect(afterDeaths(openClaims, rows)).toEqual(decision);
   });
 });
 

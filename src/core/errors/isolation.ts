@@ -12,22 +12,22 @@ export function rowsAfterFailure(tried: number, hasSucceeded: boolean): number {
   return hasSucceeded ? Math.max(1, Math.floor(tried / 2)) : 1;
 }
 
-/** A claim of a range counts as a stall until it makes progress; two deaths may be bad luck. */
+// Two deaths may be bad luck.
 const deathsBorne = 2;
 
 /**
- * What to do with a range that was claimed `stalls` times, this time included, without progress: its workers
- * died. `shrink`: with so many rows. `set-aside`: it is one row that kills.
+ * What to do with a range with so many open claims, the present one included: the workers of the others
+ * died. `shrink`: with so many rows. `quarantine`: it is one row that kills.
  */
 export function afterDeaths(
-  stalls: number,
+  openClaims: number,
   rows: number,
 ):
   | { readonly kind: 'go' }
   | { readonly kind: 'shrink'; readonly rows: number }
-  | { readonly kind: 'set-aside' } {
-  if (stalls - 1 < deathsBorne) return { kind: 'go' };
-  return rows > 1 ? { kind: 'shrink', rows: Math.floor(rows / 2) } : { kind: 'set-aside' };
+  | { readonly kind: 'quarantine' } {
+  if (openClaims - 1 < deathsBorne) return { kind: 'go' };
+  return rows > 1 ? { kind: 'shrink', rows: Math.floor(rows / 2) } : { kind: 'quarantine' };
 }
 
 // With a first try of a whole chunk before them: at most five calls of `update` in all.

@@ -22,16 +22,16 @@ const checks = (names: LedgerNames): readonly string[] => [
    from ${names.runs} as r join ${names.ranges} as p on p.run_id = r.id
    where r.state = 'done' and p.state <> 'done'
    group by r.id, r.name`,
-  `select r.name, format('run %s of %s has %s quarantined ranges, but %s quarantined rows', r.id, r.name, aside.n, rows.n)
+  `select r.name, format('run %s of %s has %s quarantined ranges, but %s quarantined rows', r.id, r.name, ranges.n, rows.n)
    from ${names.runs} as r
    cross join lateral (select count(*) as n from ${names.ranges}
-                       where run_id = r.id and state = 'void') as aside
+                       where run_id = r.id and state = 'quarantined') as ranges
    cross join lateral (select count(*) as n from ${names.quarantine} where run_id = r.id) as rows
-   where r.state in ('done', ${live}) and aside.n <> rows.n`,
+   where r.state in ('done', ${live}) and ranges.n <> rows.n`,
   `select r.name, format('range %s of run %s of %s counts %s rows in no chunk', p.no, r.id, r.name, p.rows)
    from ${names.runs} as r join ${names.ranges} as p on p.run_id = r.id
    where p.rows > 0 and p.chunks = 0`,
-  // A range whose row at the end was set aside is empty: it begins and ends at the same key.
+  // A range whose row at the end was quarantined is empty: it begins and ends at the same key.
   `select r.name, format('the ranges of run %s of %s are not contiguous', r.id, r.name)
    from ${names.runs} as r
    cross join lateral pg_catalog.generate_series(0, r.pass) as way (pass)

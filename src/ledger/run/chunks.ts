@@ -78,7 +78,7 @@ export class Chunks extends LedgerPart {
   async lockRange(runId: string, no: number, token: string): Promise<Owned | null> {
     const result = await this.session.query(
       `with own as materialized (
-         select space, lo, cursor, hi, max_rows, at, estimated, greatest(attempts + stalls, 1) as attempt
+         select space, lo, cursor, hi, max_rows, at, estimated, greatest(attempts + open_claims, 1) as attempt
          from ${this.names.ranges}
          where run_id = $1::bigint and no = $2::integer and state = 'open'
          for update -- the authority over the chunk, held until its transaction ends
@@ -148,7 +148,7 @@ export class Chunks extends LedgerPart {
        ), moved as (
          update ${this.names.ranges} as r
          set cursor = $5::text[], state = case when $6::boolean then 'done' else 'open' end,
-             rows = r.rows + $7::bigint, chunks = r.chunks + 1, stalls = 0, attempts = 0,
+             rows = r.rows + $7::bigint, chunks = r.chunks + 1, open_claims = 0, attempts = 0,
              at = r.at + case when $6::boolean then r.estimated else least(step.passed, r.estimated) end,
              passed = r.passed + case when $6::boolean then r.estimated else least(step.passed, r.estimated) end,
              estimated = case when $6::boolean then 0 else greatest(r.estimated - step.passed, 0) end,

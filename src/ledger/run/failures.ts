@@ -43,43 +43,39 @@ export class Failures extends LedgerPart {
   }
 
   /**
-   * Accounts for the claim of a try that failed: it is no stall any more, and the range stays with its worker for as long
+   * Accounts for the claim of a try that failed: it is closed, and the range stays with its worker for as long
    * as after any touch. Goes to the server together with the rollback: a process that is busy may be late with the
    * rest, and whoever takes the range up meanwhile must not count a death. It waits for a claim that was quicker, and
-   * from then on `stallsOf` waits for it. False where the range is not as it was.
+   * from then on `openClaims` waits for it. False where the range is not as it was.
    */
-  async accountFor({
-    runId,
-    no,
-    cursor,
-  }: {
+  async accountFor(at: {
     readonly runId: string;
     readonly no: number;
     readonly cursor: Key | null;
   }): Promise<boolean> {
     const { rowCount } = await this.session.query(
       `update ${this.names.ranges}
-       set stalls = greatest(stalls - 1, 0), attempts = attempts + 1, touched_at = clock_timestamp()
+       set open_claims = greatest(open_claims - 1, 0), attempts = attempts + 1, touched_at = clock_timestamp()
        where run_id = $1::bigint and no = $2::integer and state = 'open' and cursor is not distinct from $3::text[]`,
-      [runId, no, cursor],
+      [at.runId, at.no, at.cursor],
     );
     return rowCount === 1;
   }
 
   /**
-   * Claims of a range without progress, this one included, after all those who wait for its lock to account for a failed
+   * The open claims of a range: one for each death, and this one; after all those who wait for its lock to account for a failed
    * try.
    */
-  async claimsOf(runId: string, no: number): Promise<number> {
+  async openClaims(runId: string, no: number): Promise<number> {
     const { rows } = await this.session.query(
-      `select stalls from ${this.names.ranges} where run_id = $1::bigint and no = $2::integer and state = 'open' for update`,
+      `select open_claims from ${this.names.ranges} where run_id = $1::bigint and no = $2::integer and state = 'open' for update`,
       [runId, no],
     );
-    return (rows[0]?.['stalls'] as number | undefined) ?? 0;
+    return (rows[0]?.['open_claims'] as number | undefined) ?? 0;
   }
 
   /**
-   * Records a failed try, outside its transaction, and gives the range up. Its claim is no stall any more: it
+   * Records a failed try, outside its transaction, and gives the range up. Its claim is closed: it
    * is accounted for. Where another worker has taken the range up meanwhile, it is nothing but accounted for, with
    * fewer rows for the next try; and that alone where the cursor is where it was.
    */
@@ -88,7 +84,7 @@ export class Failures extends LedgerPart {
     const isSame = from === undefined ? 'false' : 'cursor is not distinct from $9::text[]';
     await this.session.query(
       `update ${this.names.ranges}
-       set last_error = $3, touched_at = clock_timestamp(), stalls = greatest(stalls - $8::integer, 0),
+       set last_error = $3, touched_at = clock_timestamp(), open_claims = greatest(open_claims - $8::integer, 0),
            attempts = attempts + $8::integer,
            max_rows = coalesce(case when worker = $7 then $4::integer else least($4::integer, max_rows) end, max_rows),
            retries = retries + case when $6::boolean then 1 else 0 end,
@@ -115,7 +111,7 @@ export class Failures extends LedgerPart {
   async shrinkRange(runId: string, no: number, rows: number): Promise<void> {
     await this.session.query(
       `update ${this.names.ranges}
-       set max_rows = $3::integer, attempts = attempts + greatest(stalls - $4::integer, 0), stalls = $4::integer
+       set max_rows = $3::integer, attempts = attempts + greatest(open_claims - $4::integer, 0), open_claims = $4::integer
        where run_id = $1::bigint and no = $2::integer and state = 'open'`,
       [runId, no, rows, rows > 1 ? 2 : 1],
     );

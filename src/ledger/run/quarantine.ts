@@ -1,7 +1,7 @@
 import { LedgerPart } from '../part.ts';
 import type { Key } from './rows.ts';
 
-/** A row that is set aside. */
+/** A quarantined row. */
 export interface QuarantinedRow {
   readonly key: Key;
   readonly error: string;
@@ -12,7 +12,7 @@ export interface QuarantinedRow {
 /** The table of quarantined rows. */
 export class Quarantine extends LedgerPart {
   /**
-   * Sets one row aside, inside a transaction that owns the range: what is done before it, the row, and what
+   * Quarantines one row, inside a transaction that owns the range: what is done before it, the row, and what
    * comes after it, if anything, become ranges of their own, so that `down` leaves the row out and `retry` finds it. False where
    * the range is not as it was. `place`: where its row is in the range's order, mostly its key.
    */
@@ -48,22 +48,22 @@ export class Quarantine extends LedgerPart {
            (run_id, no, pass, space, lo, hi, cursor, state, at, rows, passed, chunks, busy_ms, retries)
          select run_id, last_no + 2, pass, space, lo, cursor, cursor, 'done', at, rows, passed, chunks, busy_ms, retries
          from before where cursor is not null
-       ), aside as (
+       ), separate as (
          insert into ${this.names.ranges} (run_id, no, pass, space, lo, hi, state, max_rows, at, estimated)
-         select run_id, last_no + 1, pass, space, coalesce(cursor, lo), $10::text[], 'void', 1, at, 1 from before
+         select run_id, last_no + 1, pass, space, coalesce(cursor, lo), $10::text[], 'quarantined', 1, at, 1 from before
          where not ends_with_it
          returning no
        ), listed as (
          insert into ${this.names.quarantine} (run_id, key, range_no, error, sqlstate, attempts)
-         select $1::bigint, $6::text[], coalesce((select no from aside), no), $7, $8, $9::integer from before
+         select $1::bigint, $6::text[], coalesce((select no from separate), no), $7, $8, $9::integer from before
        )
        update ${this.names.ranges} as r
-       -- nothing comes after a row with which the range ends: then the range itself is set aside
-       set state = case when before.ends_with_it then 'void' else 'open' end,
+       -- nothing comes after a row with which the range ends: then the range itself is quarantined
+       set state = case when before.ends_with_it then 'quarantined' else 'open' end,
            lo = case when before.ends_with_it then coalesce(before.cursor, before.lo) else $10::text[] end,
            estimated = case when before.ends_with_it then 1 else r.estimated end,
            worker = case when before.ends_with_it then null else r.worker end,
-           cursor = null, stalls = 0, attempts = 0, max_rows = 1, last_error = null,
+           cursor = null, open_claims = 0, attempts = 0, max_rows = 1, last_error = null,
            rows = case when before.cursor is null then r.rows else 0 end,
            passed = case when before.cursor is null then r.passed else 0 end,
            chunks = case when before.cursor is null then r.chunks else 0 end,
@@ -88,7 +88,7 @@ export class Quarantine extends LedgerPart {
     return moved.rowCount === 1;
   }
 
-  /** The rows of a run that are set aside, at most `limit`, with how many there are in all. */
+  /** The quarantined rows of a run, at most `limit`, with how many there are in all. */
   async list(
     runId: string,
     limit: number,
@@ -107,13 +107,13 @@ export class Quarantine extends LedgerPart {
     return { count: (result.rows[0]?.count as number | undefined) ?? 0, rows };
   }
 
-  /** Puts the rows of a run that are set aside back into their turn, as chunks of one row; how many. */
+  /** Opens the quarantined rows of a run again, as chunks of one row; how many. */
   async reopen(runId: string): Promise<number> {
     await this.session.query(`delete from ${this.names.quarantine} where run_id = $1::bigint`, [runId]);
     const result = await this.session.query(
       `update ${this.names.ranges}
-       set state = 'open', max_rows = 1, stalls = 0, worker = null, next_try = '-infinity'
-       where run_id = $1::bigint and state = 'void'`,
+       set state = 'open', max_rows = 1, open_claims = 0, worker = null, next_try = '-infinity'
+       where run_id = $1::bigint and state = 'quarantined'`,
       [runId],
     );
     return result.rowCount ?? 0;

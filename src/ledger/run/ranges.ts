@@ -19,7 +19,7 @@ const mayBeTried = '(next_try <= clock_timestamp() or touched_at > clock_timesta
  * failed or killed before is nothing to hurry for: it comes last.
  */
 const isOrphan = (dead: string): string =>
-  `(stalls < 2 and attempts = 0
+  `(open_claims < 2 and attempts = 0
     and exists (select from pg_catalog.unnest(${dead}::text[]) as dead where pg_catalog.starts_with(worker, dead)))`;
 
 /** A range that was taken up. `onlyFailed`: no chunk of the run has succeeded, and some have failed. */
@@ -62,7 +62,7 @@ export interface Layout {
 /** The table of ranges. */
 export class Ranges extends LedgerPart {
   /**
-   * Takes up an open range that nobody works on. Counts the claim as a stall until progress resets it, so that
+   * Takes up an open range that nobody works on. The claim counts as open until there is progress or a recorded failure, so that
    * deaths are counted durably, but for those in the moment before a crash of the server: a claim does not wait for
    * its disk. Under a pace the lanes of all hosts take turns, one after the other by the
    * database's clock, and a turn is taken together with a range: time that nobody used is not saved up. `dead`: only
@@ -94,17 +94,17 @@ export class Ranges extends LedgerPart {
            and ${dead === null ? isFree : isOrphan('$4')}
          -- what fails or killed its workers comes last, so that it does not keep the others from their turn; what
          -- a dead worker has left comes first, since it may be the last that a host waits for
-         order by stalls >= 2, attempts, touched_at = '-infinity', worker is null desc, no
+         order by open_claims >= 2, attempts, touched_at = '-infinity', worker is null desc, no
          limit 1
          for update skip locked -- a locked range has a chunk in flight
        ), taken as (
          update ${this.names.ranges} as r
-         set worker = $2, stalls = r.stalls + 1, touched_at = clock_timestamp(), next_try = '-infinity'
+         set worker = $2, open_claims = r.open_claims + 1, touched_at = clock_timestamp(), next_try = '-infinity'
          from free
          where r.run_id = $1::bigint and r.no = free.no
-         returning r.no, r.space, r.lo, r.hi, r.cursor, r.max_rows, r.stalls,
+         returning r.no, r.space, r.lo, r.hi, r.cursor, r.max_rows, r.open_claims,
            not exists (select from ${this.names.ranges} where run_id = $1::bigint and chunks > 0)
-             and exists (select from ${this.names.ranges} where run_id = $1::bigint and (attempts > 0 or state = 'void'))
+             and exists (select from ${this.names.ranges} where run_id = $1::bigint and (attempts > 0 or state = 'quarantined'))
              as only_failed
        )${turn === null ? '' : `, paid as (${payTurn(this.names, turn, freeAt)})`}
        select taken.*, turn.is_mine, c.overrides, pg_catalog.set_config('synchronous_commit', 'off', true),
@@ -124,10 +124,10 @@ export class Ranges extends LedgerPart {
     return { kind: 'range', range, overrides };
   }
 
-  /** Gives a claimed range back untried: its claim is no stall. `no` is null where the answer to the claim was lost. */
+  /** Gives a claimed range back untried: its claim is closed. `no` is null where the answer to the claim was lost. */
   async giveBack(runId: string, no: number | null, worker: string): Promise<void> {
     await this.session.query(
-      `update ${this.names.ranges} set worker = null, stalls = greatest(stalls - 1, 0)
+      `update ${this.names.ranges} set worker = null, open_claims = greatest(open_claims - 1, 0)
        where run_id = $1::bigint and no = coalesce($2::integer, no) and state = 'open' and worker = $3`,
       [runId, no, worker],
     );
@@ -139,7 +139,7 @@ export class Ranges extends LedgerPart {
     minimum: number,
   ): Promise<(Range & { readonly at: number; readonly estimated: number }) | null> {
     const result = await this.session.query(
-      `select no, space, lo, hi, cursor, max_rows, stalls, at, estimated, state
+      `select no, space, lo, hi, cursor, max_rows, open_claims, at, estimated, state
        from ${this.names.ranges}
        where run_id = $1::bigint and state = 'open' and estimated >= $2::double precision
          -- a sweep looks for all that is left in one go: two of them would read the whole table twice
@@ -278,7 +278,7 @@ export class Ranges extends LedgerPart {
       `with idle as materialized (
          select no from ${this.names.ranges} where run_id = $1::bigint and state = 'open' for update skip locked
        )
-       update ${this.names.ranges} as r set next_try = '-infinity', worker = null, stalls = 0
+       update ${this.names.ranges} as r set next_try = '-infinity', worker = null, open_claims = 0
        from idle where r.run_id = $1::bigint and r.no = idle.no`,
       [id],
     );
@@ -290,7 +290,7 @@ export class Ranges extends LedgerPart {
       `insert into ${this.names.ranges} (run_id, no, lo, hi, at, estimated)
        select $2::bigint, no, lo, cursor, at - passed, passed
        from ${this.names.ranges}
-       where run_id = $1::bigint and cursor is not null and state <> 'void'`,
+       where run_id = $1::bigint and cursor is not null and state <> 'quarantined'`,
       [upRunId, downRunId],
     );
   }

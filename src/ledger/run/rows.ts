@@ -55,7 +55,8 @@ export interface Range {
   readonly hi: Key;
   readonly cursor: Key | null;
   readonly maxRows: number | null;
-  readonly stalls: number;
+  /** Claims that ended in neither progress nor a recorded failure: one for each death, and the present one. */
+  readonly openClaims: number;
 }
 
 /** Sums over the ranges of a run. */
@@ -115,6 +116,6 @@ export function toRange(row: Record<string, unknown>): Range {
     hi: row.hi as Key,
     cursor: row.cursor as Key | null,
     maxRows: row.max_rows as number | null,
-    stalls: row.stalls as number,
+    openClaims: row.open_claims as number,
   };
 }

@@ -193,12 +193,13 @@ export class Runs extends LedgerPart {
       ),
       // In one trip, but begun when the lock is there: with a snapshot of that moment.
       this.session.query(
-        `select count(*) filter (where state = 'open') as open, count(*) filter (where state = 'void') as void
+        `select count(*) filter (where state = 'open') as open,
+                count(*) filter (where state = 'quarantined') as quarantined
          from ${this.names.ranges} where run_id = $1::bigint`,
         [id],
       ),
     ]);
-    const { open: openRanges, void: quarantined } = (open.rows[0] ?? {}) as { open: number; void: number };
+    const { open: openRanges, quarantined } = (open.rows[0] ?? {}) as { open: number; quarantined: number };
     return { run: toRun(locked.rows[0] ?? {}), openRanges, quarantined };
   }
 

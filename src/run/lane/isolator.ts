@@ -129,10 +129,10 @@ export class Isolator {
     const sqlstate = codeOf(error) ?? null;
     const seen = { cursor: tried.cursor, key: tried.key };
     const suspect = { no, seen, failure: { error: messageOf(error), sqlstate } };
-    await this.#setAside(suspect, error, range.isAccounted);
+    await this.#quarantine(suspect, error, range.isAccounted);
   }
 
-  async #setAside(suspect: Suspect, error: unknown, isAccounted = false): Promise<void> {
+  async #quarantine(suspect: Suspect, error: unknown, isAccounted = false): Promise<void> {
     const { work, progress } = this.#options;
     const { maxQuarantined } = work.env.tuning;
     const { no, seen } = suspect;
@@ -153,19 +153,19 @@ export class Isolator {
     const { work } = this.#options;
     const { no, cursor } = range;
     const rows = Math.min(size, range.maxRows ?? size);
-    if (afterDeaths(range.stalls, rows).kind === 'go') return false;
+    if (afterDeaths(range.openClaims, rows).kind === 'go') return false;
     const { ledger } = work.env;
-    const stalls = await this.#options.session.single((session) =>
-      ledger(session).failures.claimsOf(work.run.id, no),
+    const openClaims = await this.#options.session.single((session) =>
+      ledger(session).failures.openClaims(work.run.id, no),
     );
-    const next = afterDeaths(stalls, rows);
+    const next = afterDeaths(openClaims, rows);
     if (next.kind === 'go') return false;
     // From here the end of a process looks like that of its network, for as long as it lasts.
-    const deaths = `${stalls - 1} processes died, or lost the database for good,`;
+    const deaths = `${openClaims - 1} processes died, or lost the database for good,`;
     const error = new Error(`${deaths} while they worked on this row`);
-    if (next.kind === 'set-aside') {
+    if (next.kind === 'quarantine') {
       const failure = { error: error.message, sqlstate: null };
-      await this.#setAside({ no, seen: { cursor, key: null }, failure }, error);
+      await this.#quarantine({ no, seen: { cursor, key: null }, failure }, error);
       return true;
     }
     await this.#options.session.single((session) =>
@@ -196,7 +196,7 @@ export class Isolator {
   }
 
   /**
-   * Best effort: a claim that is not accounted for counts as a stall, no more. The server lets go of a range with the
+   * Best effort: a claim that is not accounted for counts as a death, no more. The server lets go of a range with the
    * connection, and another lane may be quicker than a new one: known by its cursor, it is accounted for then, too.
    */
   async #record(range: FailedRange, error: unknown, how: Recording): Promise<void> {

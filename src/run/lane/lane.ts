@@ -167,7 +167,7 @@ class Lane {
     let isUsed = false;
     while (!this.#isOver) {
       const wanted = isProbe ? { rows: 1, keys: this.#sizer.limits.keys } : this.#sizer.limits;
-      // Whoever has moved the cursor since has ended the stall as which the claim counted.
+      // Whoever has moved the cursor since has closed the claim.
       const claimed = { no: range.no, from: isUsed ? undefined : range.cursor };
       const outcome = await this.#tryChunk(claimed, wanted);
       if (outcome.kind === 'stopped') {
@@ -208,7 +208,7 @@ class Lane {
     return replicas.areWatched && (await this.#session.use((session) => replicas.look(session))) !== null;
   }
 
-  /** Best effort: a claim that is not given back counts as a stall. */
+  /** Best effort: a claim that is not given back counts as a death. */
   async #giveBack(no: number): Promise<void> {
     const { work, worker } = this.#options;
     const write = (session: Session): Promise<void> =>

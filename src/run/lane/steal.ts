@@ -33,18 +33,19 @@ export async function steal(
   { keysEach, leastKeys }: ChunkKeys,
   worker: string,
 ): Promise<boolean> {
+  const { ranges } = env.ledger(session);
   const attempt = withTransaction(session, env.pinned, async () => {
     const least = worthStealing(keysEach, leastKeys);
-    const victim = await env.ledger(session).ranges.lockLargest(run.id, least);
+    const victim = await ranges.lockLargest(run.id, least);
     if (victim === null) return false;
     const { at, kept } = await cut(session, run.plan, victim, least / 2);
     const isSmaller = at !== null && JSON.stringify(at) !== JSON.stringify(victim.hi);
     if (!isSmaller) {
-      await env.ledger(session).ranges.markSmall(run.id, victim.no, least / 2);
+      await ranges.markSmall(run.id, victim.no, least / 2);
       return true;
     }
     const estimates = { kept, taken: Math.max(victim.estimated - kept, 0) };
-    await env.ledger(session).ranges.split(run.id, victim, { at, ...estimates }, worker);
+    await ranges.split(run.id, victim, { at, ...estimates }, worker);
     return true;
   });
   return await attempt.catch((error: unknown) => {
