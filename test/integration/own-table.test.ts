@@ -214,8 +214,8 @@ describe('an update that changes nothing', () => {
       [40, 40],
     ]);
     expect(warnings).toEqual([
-      'm0000: 40 rowspassed to update, 0 changed in any table',
-      'm0002: 40 rowspassed to update, 0 changed in any table',
+      'm0000: 40 rows passed to update, 0 changed in any table',
+      'm0002: 40 rows passed to update, 0 changed in any table',
     ]);
     expect(summary(outcomes[0] as never)).toMatch(/^m0000: 40 rows passed, 0 changed, in 1 chunk/);
   });
