@@ -15,13 +15,13 @@ export const protections: readonly Protection[] = [
     styles: ['rows', 'set'],
     without: [
       {
-        file: 'ledger/chunks.js',
-        from: 'insert into ${names.guardOpen} (token) select $3::uuid from own',
+        file: 'ledger/run/chunks.js',
+        from: 'insert into ${this.names.guardOpen} (token) select $3::uuid from own',
         to: 'select $3::uuid',
       },
       {
-        file: 'ledger/chunks.js',
-        from: 'delete from ${names.guardOpen} where token = $3::uuid returning 1',
+        file: 'ledger/run/chunks.js',
+        from: 'delete from ${this.names.guardOpen} where token = $3::uuid returning 1',
         to: 'select $3::uuid',
       },
     ],
@@ -36,7 +36,7 @@ export const protections: readonly Protection[] = [
     styles: ['rows', 'set'],
     without: [
       {
-        file: 'run/environment.js',
+        file: 'run/context/environment.js',
         from: 'const settings = pinned(config.tuning, server, ',
         to: "const settings = 'select 1' || (config.tuning, server, ",
       },
@@ -47,12 +47,12 @@ export const protections: readonly Protection[] = [
     styles: ['rows'],
     without: [
       {
-        file: 'run/kept-keys.js',
+        file: 'run/chunk/kept-keys.js',
         from: 'if (keys.length === 0)\n        return 0',
         to: 'return keys.length',
       },
       {
-        file: 'run/tuples.js',
+        file: 'run/chunk/write-counters.js',
         from: 'export async function readWriteCounters(session, base) {',
         to: 'export async function readWriteCounters() { return { updated: 0, deleted: 0, isPlain: true };',
       },
@@ -61,6 +61,6 @@ export const protections: readonly Protection[] = [
   {
     name: 'doubled rows looked for',
     styles: ['rows'],
-    without: [{ file: 'run/batch.js', from: 'const isSame =', to: 'return; const isSame =' }],
+    without: [{ file: 'run/chunk/batch.js', from: 'const isSame =', to: 'return; const isSame =' }],
   },
 ];

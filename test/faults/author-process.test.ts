@@ -8,7 +8,7 @@ import { counterRows, createCounters, makeProject } from '../support/project.ts'
 import { marked, rows, tryMigration, withMistake } from '../support/mistakes.ts';
 
 const ceiling = { UMZUG_CLUSTER_CEILING_MS: '500' };
-const timeout = 60_000;
+const timeout = 180_000;
 
 /**
  * A migration of the counters that makes its mistake once, in the primary or in a worker, while the folder

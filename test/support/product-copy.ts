@@ -11,7 +11,7 @@ export interface Patch {
 
 /** A read of a chunk that locks no rows. */
 export const withoutRowLocks: readonly Patch[] = [
-  { file: 'migration/chunk-queries.js', from: ' for no key update of ${quote(alias)}', to: '' },
+  { file: 'migration/chunk/queries.js', from: ' for no key update of ${quote(alias)}', to: '' },
 ];
 
 const root = path.join(import.meta.dirname, '..', '..');
