@@ -183,6 +183,49 @@ it('of the last row of a range leaves no empty range behind it, however often it
   });
 });
 
+it('of 30 bad rows among 300 is one of few, and lays out no more ranges when they are tried again', async () => {
+  vi.stubEnv('UMZUG_CLUSTER_LANES', '1');
+  await withDatabase(async ({ url, client }) => {
+    await client.query(`
+      create table t (id int primary key, n int not null default 0 check (n = 0 or id % 10 > 0));
+      create sequence tries;
+      insert into t (id) select generate_series(1, 300);
+      analyze t`);
+    const source = `
+      export const select = (db) => db('t').select('id').where('n', 0);
+      export const update = async (db, rows) => {
+        await db.raw("select nextval('tries')");
+        await db('t').whereRaw('id = any (?)', [rows.map(({ id }) => id)]).update({ n: 1 });
+      };`;
+    const cwd = makeProject({ 'a.ts': source }).dir;
+    const migrator = await createMigrator({ cwd, databaseUrl: url, workers: 1 });
+    const seen = async (): Promise<Record<string, number>> => {
+      const { rows } = await client.query<Record<string, number>>(
+        `select (select sum(n)::int from t) as done,
+                (select count(*)::int from ${names.ranges} where state = 'void') as aside,
+                (select count(*)::int from ${names.ranges} where lo = hi) as empty,
+                (select count(*)::int from ${names.ranges}) as ranges,
+                nextval('tries')::int as tries`,
+      );
+      return rows[0] ?? {};
+    };
+    try {
+      await expect(migrator.up()).rejects.toThrow('30 rows are quarantined');
+      const { tries = 0, ...first } = await seen();
+      expect(first).toMatchObject({ done: 270, aside: 30, empty: 0 });
+      expect(first['ranges'], 'one before and one for each bad row').toBeLessThanOrEqual(62);
+      expect(tries, 'for each ten rows').toBeLessThanOrEqual(30 * 9);
+      for (let no = 0; no < 3; no += 1) {
+        await expect(migrator.retry('a')).rejects.toThrow('more than half of the last 20 chunks failed');
+      }
+      const { done, empty, ranges } = first;
+      expect(await seen()).toMatchObject({ done, empty, ranges });
+    } finally {
+      await migrator.close();
+    }
+  });
+});
+
 it('is accounted for as it is rolled back, however busy its process is', async () => {
   await withDatabase(async ({ url, client }) => {
     await client.query(`

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
+  Suspects,
   afterDeaths,
   reasonToStop,
   recentResults,
@@ -20,6 +21,58 @@ describe('rowsAfterFailure', () => {
 
   it('tries single rows while nothing has succeeded', () => {
     expect(rowsAfterFailure(10_000, false)).toBe(1);
+  });
+});
+
+/** Chunks that are tried until `rows` rows are done or set aside, as a lane and its ledger go about it. */
+function triesFor(
+  rows: number,
+  bad: ReadonlySet<number>,
+  chunkSize: number,
+  suspects: Suspects | null,
+): number {
+  let [tries, cursor, maxRows] = [0, 0, Infinity];
+  while (cursor < rows) {
+    const size = Math.min(chunkSize, maxRows, suspects?.most(1) ?? Infinity, rows - cursor);
+    tries += 1;
+    const isBad = Array.from({ length: size }, (_, index) => cursor + index).some((row) => bad.has(row));
+    if (isBad && size > 1) {
+      suspects?.failed(1, size);
+      maxRows = rowsAfterFailure(size, true);
+    } else {
+      suspects?.passed(1, isBad ? Infinity : size);
+      cursor += size;
+      maxRows = isBad ? 1 : maxRows * 2;
+    }
+  }
+  return tries;
+}
+
+describe('Suspects', () => {
+  const every = (step: number): ReadonlySet<number> =>
+    new Set(Array.from({ length: 1_000 / step }, (_, index) => index * step + step - 1));
+  it.each([
+    ['none', new Set<number>(), 1, 1],
+    ['the first', new Set([0]), 20, 20],
+    ['the last', new Set([999]), 11, 21],
+    ['one in the middle', new Set([617]), 21, 32],
+    ['ten that are spread', every(100), 129, 173],
+    ['every second', every(2), 1_507, 1_508],
+    ['all', every(1), 1_009, 1_009],
+  ])('lets %s of 1,000 rows be found in few tries', (_which, bad, tries, withoutThem) => {
+    expect([triesFor(1_000, bad, 1_000, new Suspects()), triesFor(1_000, bad, 1_000, null)]).toEqual([
+      tries,
+      withoutThem,
+    ]);
+  });
+
+  it('knows nothing of a range once its rows are passed', () => {
+    const suspects = new Suspects();
+    suspects.failed(1, 10);
+    suspects.passed(1, 4);
+    expect([suspects.most(1), suspects.most(2)]).toEqual([3, Infinity]);
+    suspects.passed(1, 6);
+    expect(suspects.most(1)).toBe(Infinity);
   });
 });
 

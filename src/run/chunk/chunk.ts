@@ -29,6 +29,8 @@ import { type ChunkWatch, watchChunk } from './watch.ts';
 export interface ChunkRequest {
   readonly no: number;
   readonly limits: ChunkLimits;
+  /** Rows that it has at most, since more of them are known to hold one that fails; Infinity: nothing is known. */
+  readonly most: number;
   readonly targetMs: number;
   /** Aborts when the grace of a signal is over. */
   readonly signal: AbortSignal;
@@ -235,10 +237,14 @@ class Chunk {
 }
 
 /** How many rows and keys a chunk takes: as asked for, within what its range and an operator allow. */
-function limitsOf({ step }: ChunkWork, { limits: asked }: ChunkRequest, owned: Owned): ChunkLimits {
+function limitsOf(
+  { step }: ChunkWork,
+  { limits: asked, most: good }: ChunkRequest,
+  owned: Owned,
+): ChunkLimits {
   const { maxRows, overrides } = owned;
   const { rows, keys, isRough } = limitsAtEnd(asked, owned.isAtEnd ? owned.left : null);
-  const most = Math.min(maxRows ?? Infinity, overrides.chunkSize ?? Infinity);
+  const most = Math.min(maxRows ?? Infinity, overrides.chunkSize ?? Infinity, good);
   // Where no row is read, keys are what is counted.
   const asKeys = step.setBased && (keys !== null || maxRows !== null);
   return {

@@ -1,6 +1,12 @@
 import type { Trouble } from '../../core/progress/progress.ts';
 import type { FailureFacts, RangeFailure } from '../../ledger/run/failures.ts';
-import { afterDeaths, reasonToStop, recentResults, rowsAfterFailure } from '../../core/errors/isolation.ts';
+import {
+  type Suspects,
+  afterDeaths,
+  reasonToStop,
+  recentResults,
+  rowsAfterFailure,
+} from '../../core/errors/isolation.ts';
 import { messageOf } from '../../errors.ts';
 import type { ClaimedRange } from '../../ledger/run/ranges.ts';
 import type { Key } from '../../ledger/run/rows.ts';
@@ -20,6 +26,7 @@ export interface LaneProgress {
   nextReapAt: number;
   /** The latest results: true for a committed chunk, false for a row that was set aside. */
   readonly recent: boolean[];
+  readonly suspects: Suspects;
   /** What a lane has been trying again since then, or null. */
   trouble: Trouble | null;
 }
@@ -118,6 +125,7 @@ export class Isolator {
     if (tried === null) throw stopping(error, work, no);
     if (tried.rows > 1 && readable !== 0) {
       const facts = await this.#facts();
+      this.#options.progress.suspects.failed(no, tried.rows);
       const maxRows = readable ?? rowsAfterFailure(tried.rows, facts.hasSucceeded || isHalved);
       await this.#record(range, error, { maxRows, waitMs: 0, transient: false });
       this.#options.progress.lastAt = performance.now();
@@ -142,6 +150,7 @@ export class Isolator {
       return await this.#record(range, error, { maxRows: null, waitMs: 0, transient: true });
     }
     progressed(progress, false);
+    progress.suspects.passed(no, Infinity);
     this.#warn('row.quarantined', no, error, 'had one row left, which is quarantined');
     const facts = await this.#facts();
     const why = reasonToStop({ ...facts, maxQuarantined, recent: progress.recent });

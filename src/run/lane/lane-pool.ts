@@ -1,5 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import { type LaneWaits, lanesFor, usualLanes } from '../../core/size/lanes.ts';
+import { Suspects } from '../../core/errors/isolation.ts';
 import { UmzugClusterError } from '../../errors.ts';
 import { listenForStrays } from '../../migration/handle/unhandled-errors.ts';
 import type { ChunkWork } from '../context/chunk-work.ts';
@@ -34,7 +35,7 @@ export const nothing: Takeover = { from: [], lanes: 1 };
 
 /** What the lanes of a process share, as a run begins. */
 export function newProgress(): LaneProgress {
-  return { lastAt: performance.now(), nextReapAt: 0, recent: [], trouble: null };
+  return { lastAt: performance.now(), nextReapAt: 0, recent: [], suspects: new Suspects(), trouble: null };
 }
 
 /**

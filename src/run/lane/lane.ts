@@ -220,7 +220,8 @@ class Lane {
     const { work, abort } = this.#options;
     try {
       const { targetMs } = this.#limiter.steering;
-      const request = { no: range.no, limits, targetMs, signal: abort, cache: this.#cache };
+      const most = this.#options.progress.suspects.most(range.no);
+      const request = { no: range.no, limits, most, targetMs, signal: abort, cache: this.#cache };
       const outcome = await runChunk(await this.#session.connected(), work, request);
       if (outcome.kind !== 'advanced') this.#cache.clear();
       if (outcome.kind === 'failed' && abort.aborted) {
@@ -246,6 +247,7 @@ class Lane {
     this.#limiter.used(rows);
     this.#limiter.learn(outcome.overrides);
     progressed(this.#options.progress, true);
+    this.#options.progress.suspects.passed(no, size);
     this.#sayMissing(outcome.missing);
     onChunk({ rows, changed: outcome.changed, size, durationMs, full: !last });
     this.#sizer.learn(outcome, wanted);
