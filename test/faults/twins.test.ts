@@ -43,10 +43,10 @@ const twins: readonly Twin[] = [
     patches: [
       {
         file: 'run/chunk/chunk.js',
-        from: 'const closed = await ',
+        from: 'return await closeChunk(',
         // late, so that few kills are needed until one comes in between
-        to: `await session.query('commit'); await session.query('begin');
-             await session.query('select pg_catalog.pg_sleep(0.02)'); const closed = await `,
+        to: `await this.#session.query('commit'); await this.#session.query('begin');
+             await this.#session.query('select pg_catalog.pg_sleep(0.02)'); return await closeChunk(`,
       },
       // which the guard would not let pass
       withoutGuard,
