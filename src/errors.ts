@@ -133,8 +133,3 @@ function shown(thrown: unknown): string {
   if (typeof thrown === 'function') return 'a function';
   return typeof thrown === 'object' && thrown !== null ? 'an object' : String(thrown);
 }
-
-/** Stops compilation where a union has grown a member that a switch does not handle. */
-export function assertNever(value: never): never {
-  throw fail('INTERNAL', { message: `unexpected value ${JSON.stringify(value)}` });
-}

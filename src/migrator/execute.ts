@@ -14,7 +14,7 @@ import type { RunEnvironment } from '../run/context/environment.ts';
 import { codeOf } from '../run/lane/failure.ts';
 import { planStep } from '../run/analyze/plan.ts';
 import { type DataMigration, stepOf } from '../run/context/step.ts';
-import { refuseBuiltUpon, refuseWithoutGround } from '../run/checks/order.ts';
+import { refuseBuiltUpon, refuseWithoutGround } from '../run/checks/drift.ts';
 import { type Turn, leftToOthers, registerUp } from '../run/lifecycle/register.ts';
 import type { Session } from '../postgres/session.ts';
 import { inOneTrip, withTransaction } from '../postgres/transaction.ts';

@@ -8,14 +8,10 @@ import { promisify } from 'node:util';
 import pg from 'pg';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { serverAccount } from '../../src/postgres/embedded/account.ts';
-import {
-  embeddedUrl,
-  removeEmbedded,
-  startEmbedded,
-  stopEmbedded,
-} from '../../src/postgres/embedded/index.ts';
+import { findHome } from '../../src/postgres/embedded/home.ts';
+import { embeddedUrl, removeEmbedded, startEmbedded } from '../../src/postgres/embedded/index.ts';
 import type { EmbeddedServer } from '../../src/postgres/embedded/index.ts';
-import { inspectPostmaster } from '../../src/postgres/embedded/postmaster.ts';
+import { inspectPostmaster, stopPostmaster } from '../../src/postgres/embedded/postmaster.ts';
 import { temporaryFolder } from '../support/server.ts';
 
 const asRoot = process.getuid?.() === 0;
@@ -31,6 +27,12 @@ afterEach(async () => {
   await removeEmbedded(projectDir);
   await rm(projectDir, { recursive: true, force: true });
 });
+
+/** Stops the project's server and keeps its data; whether it was running. */
+async function stopEmbedded(folder: string): Promise<boolean> {
+  const home = await findHome(folder);
+  return home !== null && (await stopPostmaster(home, 30_000));
+}
 
 async function ask(connectionString: string, sql: string): Promise<unknown> {
   const client = new pg.Client({ connectionString });

@@ -128,12 +128,6 @@ async function describe(home: Home): Promise<EmbeddedServer> {
   };
 }
 
-/** Stops the project's server and keeps its data. Returns whether it was running. */
-export async function stopEmbedded(projectDir: string): Promise<boolean> {
-  const home = await findHome(projectDir);
-  return home !== null && (await stopPostmaster(home, stopPatienceMs));
-}
-
 /** Stops the project's server and deletes it with all its data. */
 export async function removeEmbedded(projectDir: string): Promise<void> {
   const home = await findHome(projectDir);

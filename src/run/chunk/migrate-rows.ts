@@ -6,10 +6,9 @@ import { inOrder } from '../../postgres/transaction.ts';
 import { type Batch, readBatch, refuseDuplicates } from './batch.ts';
 import { type ChunkCall, type Migrated, callUpdate, refuseInserted } from './call-update.ts';
 import { type ChunkEnd, chunkEnd } from './chunk-end.ts';
-import { countKept, refuseMovedKeys } from './kept-keys.ts';
+import { countKept, refuseMovedKeys, type WriteCounters, readWriteCounters } from './write-counters.ts';
 import { OwnTable } from './own-table.ts';
 import { refuseStillMatching } from './still-matches.ts';
-import { type WriteCounters, readWriteCounters } from './write-counters.ts';
 
 /** Reads and locks the next rows, and hands them to `update`. */
 export async function migrateRows(call: ChunkCall): Promise<Migrated> {

@@ -1,6 +1,5 @@
 import type { Key } from '../../ledger/run/rows.ts';
-import { nthRow } from '../../migration/chunk/nth-row.ts';
-import { pickKeys } from '../../migration/chunk/queries.ts';
+import { nthRow, pickKeys } from '../../migration/chunk/queries.ts';
 import { setBasedChunk } from '../../migration/chunk/set-chunk.ts';
 import type { ChunkContext } from '../../migration/contract/contract.ts';
 import { inSpace } from '../../migration/key/key.ts';

@@ -10,9 +10,8 @@ import { countNoted, countOwn, noteKeys } from '../../migration/chunk/set-keys.t
 import type { Session } from '../../postgres/session.ts';
 import { inOrder } from '../../postgres/transaction.ts';
 import type { RangeLeft } from './chunk-end.ts';
-import { refuseMovedKeys, setsKey } from './kept-keys.ts';
+import { refuseMovedKeys, setsKey, type WriteCounters } from './write-counters.ts';
 import { readWrites, writesBetween } from '../analyze/side-effects.ts';
-import type { WriteCounters } from './write-counters.ts';
 
 /** The rows of a set-based chunk. */
 export interface SetRows {

@@ -7,7 +7,7 @@ import { type ChunkWork, chunkContext } from '../context/chunk-work.ts';
 import { migrate } from '../chunk/migrate.ts';
 import { watchChunk } from '../chunk/watch.ts';
 import type { RunEnvironment } from '../context/environment.ts';
-import { pickAndLock } from '../chunk/lock-keys.ts';
+import { pickAndLock } from '../chunk/batch.ts';
 import { readWriteCounters } from '../chunk/write-counters.ts';
 
 /** A part of the table: the first rows after `after` that match, at most up to `upTo`. */
