@@ -46,7 +46,7 @@ const twins: readonly Twin[] = [
         from: 'return await closeChunk(',
         // late, so that few kills are needed until one comes in between
         to: `await this.#session.query('commit'); await this.#session.query('begin');
-             await this.#session.query('select pg_catalog.pg_sleep(0.02)'); return await closeChunk(`,
+             await this.#session.query('select pg_catalog.pg_sleep(0.1)'); return await closeChunk(`,
       },
       // which the guard would not let pass
       withoutGuard,
