@@ -106,7 +106,7 @@ describe('create', () => {
     writeFileSync(path.join(cwd, 'migrations/a.js'), 'mine');
     const again = await run(['create', '--name', 'a', '--prefix', 'NONE', '--allow-confusing-ordering']);
     expect(again).toMatchObject({ code: 2, stdout: '' });
-    expect(again.stderr).toContain('a exists already');
+    expect(again.stderr).toContain('a already exists');
     expect(files()).toEqual(['a.js']);
   });
 
