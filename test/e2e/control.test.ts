@@ -261,7 +261,7 @@ const refused: readonly (readonly [string, RegExp])[] = [
   ['cancel done', /done is executed: there is nothing to cancel\n.*down --name done/],
   ['resume done', /done is executed: there is nothing to resume/],
   ['set done pace=5', /done is executed: it has no run/],
-  ['set fill pace=5', /fill is not begun: it has no run/],
+  ['set fill pace=5', /fill has not started: it has no run/],
   ['set fill', /set needs a name and key=value/],
   ['set fill pace', /settings are written key=value: got "pace"/],
   ['set fill pace=50%', /pace must be a whole number from 1 to 100000000 \(rows\/s\): got "50%"/],
