@@ -89,7 +89,7 @@ describe('the make targets', () => {
       for (const target of commands) printed += `$ make ${target}\n${await make([target], url)}`;
       expect(masked(printed)).toBe(masked(session));
       expect(await make(['status'], url)).toMatch(/dated-to-date-given +data +pending/);
-      expect(await make(['plan'], url)).toMatch(/sample +100 rows, rolled back: nothing of it is left/);
+      expect(await make(['plan'], url)).toMatch(/sample +100 rows, rolled back: nothing remains/);
     });
   });
 

@@ -60,7 +60,7 @@ describe('plan', () => {
       expect(first).toMatch(/rows +3,000 of 3,000$/m);
       expect(first).toMatch(/Index Scan using people_pkey on people/);
       expect(first).toMatch(
-        /sample +100 rows, rolled back: nothing of it is left\n +id +column +before +after\n +1 +slug +null +secret 1$/m,
+        /sample +100 rows, rolled back: nothing remains\n +id +column +before +after\n +1 +slug +null +secret 1$/m,
       );
       expect(first).toMatch(/writes +public\.people: 100 updated\n +writes +public\.visits: 100 inserted$/m);
       expect(first).toMatch(lineOf`measured +[\d,]+ rows/s in [\d,]+ chunks?, ${bytes} of WAL per row`);
