@@ -137,7 +137,8 @@ it.runIf(isLong)(
       );
       const { dir } = makeProject({ 'a.ts': source });
       const env = { UMZUG_CLUSTER_LANES: '1' };
-      const running = start(['up', '--workers', '2', '--chunk-size', '2'], { cwd: dir, url, env });
+      const place = { cwd: dir, url, env };
+      const running = start(['up', '--workers', '2', '--chunk-size', '2'], place);
       const dead: number[] = [];
       while (dead.length < deaths) {
         const victim = await until('another worker has committed a chunk', async () => {
@@ -152,6 +153,8 @@ it.runIf(isLong)(
         dead.push(victim);
       }
       hurry(dir);
+      // In chunks of two rows the rest would take minutes.
+      await run(['set', 'a', 'chunk-size=1000'], place);
       const { code, stderr } = await running.outcome;
       expect(code, stderr).toBe(0);
       expect(stderr.match(/worker \d+ died/g)).toHaveLength(deaths);
