@@ -12,15 +12,20 @@ import type { TestServer } from './server.ts';
 
 /** A standby that replays what the server of a test writes. */
 export interface Standby {
+  readonly url: string;
   readonly client: pg.Client;
   stop(): Promise<void>;
 }
 
-/** Stops a server of a test's own, copies it, and starts both again, the copy as a standby called `name`. */
+/**
+ * Stops a server of a test's own, copies it, and starts both again, the copy as a standby called `name`, which reaches
+ * the other one at `through`.
+ */
 export async function startStandby(
   server: TestServer,
   settings: Readonly<Record<string, string>>,
   name: string,
+  through: string = server.url,
 ): Promise<Standby> {
   const { dataDir } = await startEmbedded(server.projectDir);
   const postmaster = pidOf(dataDir) ?? 0;
@@ -34,8 +39,9 @@ export async function startStandby(
   execFileSync('cp', ['-a', dataDir, copy]);
   await startEmbedded(server.projectDir, { settings });
 
-  const { hostname, port, username, password } = new URL(server.url);
-  const primary = `host=${hostname} port=${port} user=${username} password=${password} application_name=''${name}''`;
+  const { hostname, port, username, password } = new URL(through);
+  // What is asked before the startup message, a proxy that reads messages would take for it.
+  const primary = `host=${hostname} port=${port} user=${username} password=${password} sslmode=disable gssencmode=disable application_name=''${name}''`;
   writeFileSync(path.join(copy, 'standby.signal'), '');
   appendFileSync(path.join(copy, 'postgresql.auto.conf'), `primary_conninfo = '${primary}'\n`);
   const own = await freePort();
@@ -49,6 +55,7 @@ export async function startStandby(
   url.port = String(own);
   const client = await until('the standby lets clients in', () => connect(url.href).catch(() => null));
   return {
+    url: url.href,
     client,
     async stop() {
       await client.end();
