@@ -50,6 +50,14 @@ export const exitMeanings: readonly { readonly codes: readonly number[]; readonl
 
 export type ErrorCode = keyof typeof exitCodes;
 
+/** What a call ends with that was asked to stop. */
+export const stopCodes = {
+  SIGINT: 'INTERRUPTED',
+  SIGTERM: 'TERMINATED',
+  SIGHUP: 'HANGUP',
+  deadline: 'STOPPED',
+} as const satisfies Record<string, ErrorCode>;
+
 export interface ErrorParts {
   /** What happened, in lower case, naming the object. Never a row's values, never a secret. */
   readonly message: string;
@@ -105,6 +113,13 @@ export function placeError(message: string, thrown: unknown, what: 'read' | 'wri
     hint: accessHint(thrown, what),
     cause: thrown,
   });
+}
+
+/** SQLSTATE or system code of anything that was thrown but an error of this product. */
+export function codeOf(error: unknown): string | undefined {
+  if (typeof error !== 'object' || error === null || !('code' in error)) return undefined;
+  if (error instanceof UmzugClusterError) return undefined;
+  return typeof error.code === 'string' ? error.code : undefined;
 }
 
 // A message goes to the log, the ledger and the terminal; an author's may hold a whole document.

@@ -1,5 +1,5 @@
+import { quote } from '../core/values/quote.ts';
 import { liveStates, runStates } from '../core/config/states.ts';
-import { pg } from '../postgres/pg.ts';
 import { fail } from '../errors.ts';
 import type { Session } from '../postgres/session.ts';
 import { type TurnOptions, takeTurn } from './turn.ts';
@@ -23,7 +23,7 @@ export interface LedgerNames {
 
 /** The table names of a ledger that lives in `schema`. */
 export function ledgerNames(schema: string): LedgerNames {
-  const quoted = pg.escapeIdentifier(schema);
+  const quoted = quote(schema);
   const table = (name: string): string => `${quoted}.${name}`;
   return {
     schema: quoted,
@@ -182,9 +182,7 @@ async function areEmpty(
   schema: string,
   tables: readonly Record<string, unknown>[],
 ): Promise<boolean> {
-  const rows = tables.map(
-    ({ name }) => `select from ${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(String(name))}`,
-  );
+  const rows = tables.map(({ name }) => `select from ${quote(schema)}.${quote(String(name))}`);
   const found = await session.query(`select exists (${rows.join(' union all ')}) as is_used`);
   return found.rows[0]?.is_used === false;
 }
@@ -229,8 +227,8 @@ async function schemaToCreate(session: Session, schema: string): Promise<string>
     [schema],
   );
   const row = found.rows[0] ?? {};
-  const name = pg.escapeIdentifier(schema);
-  const role = pg.escapeIdentifier(String(row.role));
+  const name = quote(schema);
+  const role = quote(String(row.role));
   if (row.exists === true && row.may_use !== true) {
     throw fail('PERMISSION', {
       message: `role ${role} may not create the ledger in schema ${name}`,
@@ -242,7 +240,7 @@ async function schemaToCreate(session: Session, schema: string): Promise<string>
   if (row.may_create !== true) {
     throw fail('PERMISSION', {
       message: `role ${role} may not create the schema ${name} of the ledger`,
-      detail: `it has no right to create a schema in database ${pg.escapeIdentifier(String(row.database))}; nothing was changed`,
+      detail: `it has no right to create a schema in database ${quote(String(row.database))}; nothing was changed`,
       hint: `create schema ${name} authorization ${role};`,
     });
   }

@@ -4,7 +4,7 @@ import { Control } from '../cluster/worker/control.ts';
 import type { Primary } from '../cluster/primary/primary.ts';
 import type { Config } from '../config/config.ts';
 import type { Progress } from '../core/progress/progress.ts';
-import { type ErrorCode, type UmzugClusterError, fail } from '../errors.ts';
+import { type ErrorCode, type UmzugClusterError, fail, stopCodes } from '../errors.ts';
 import type { Direction } from '../ledger/run/rows.ts';
 import type { Logger } from '../logger.ts';
 import {
@@ -46,7 +46,7 @@ export type { AdjustedRun, OperatedRun, Operator } from './operator.ts';
 export type { StatusReport } from './status/status.ts';
 export type { VerifyReport } from './status/verify.ts';
 
-export type StopReason = 'SIGINT' | 'SIGTERM' | 'SIGHUP' | 'deadline';
+export type StopReason = keyof typeof stopCodes;
 
 /** A call that runs migrations, from its beginning to its end, its wait for the calls before it included. */
 interface Call {
@@ -55,13 +55,6 @@ interface Call {
   /** Aborts when it is stopped: for what only waits. */
   readonly waiting: AbortController;
 }
-
-const stopCodes: Record<StopReason, ErrorCode> = {
-  SIGINT: 'INTERRUPTED',
-  SIGTERM: 'TERMINATED',
-  SIGHUP: 'HANGUP',
-  deadline: 'STOPPED',
-};
 
 /** Runs, reverts and reports migrations on one database. Umzug decides order and what is pending. */
 export class Migrator extends EventEmitter<MigratorEvents> {

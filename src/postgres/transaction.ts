@@ -1,3 +1,4 @@
+import { quote } from '../core/values/quote.ts';
 import { pg } from './pg.ts';
 import type { Tuning } from '../core/config/settings.ts';
 import { messageOf } from '../errors.ts';
@@ -111,7 +112,7 @@ export function setLocal(settings: readonly (readonly [name: string, value: stri
 /** The statement that gives the author's code its own search path: the configured one, or the role's. */
 export function authorSearchPath(searchPath: readonly string[] | null): string {
   if (searchPath === null) return 'set local search_path to default';
-  const path = searchPath.map((name) => (name === '$user' ? '"$user"' : pg.escapeIdentifier(name)));
+  const path = searchPath.map((name) => (name === '$user' ? '"$user"' : quote(name)));
   return setLocal([['search_path', path.join(', ')]]);
 }
 

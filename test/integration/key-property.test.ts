@@ -1,6 +1,6 @@
+import { quote } from '../../src/core/values/quote.ts';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { quote } from '../../src/migration/key/sql.ts';
 import { type TestDatabase, createDatabase } from '../support/database.ts';
 import { type KeyPart, createKeyed, keyTypes, prepareKeyTypes } from '../support/key-types.ts';
 import { visitAll, visits } from '../support/visits.ts';

@@ -1,3 +1,4 @@
+import { mostListed } from '../../core/values/numbers.ts';
 import { UmzugClusterError } from '../../errors.ts';
 import type { RunReading } from '../../ledger/run/controls.ts';
 import type { HostMark, HostSeen } from '../../ledger/look/hosts.ts';
@@ -7,7 +8,7 @@ import type { Session } from '../../postgres/session.ts';
 import { inOneTrip, reading } from '../../postgres/transaction.ts';
 import type { RunEnvironment } from '../../run/context/environment.ts';
 import { type Finished, failRun, finish } from '../../run/lifecycle/finish.ts';
-import { mostListed, quarantinedError } from '../../run/lifecycle/retry.ts';
+import { quarantinedError } from '../../run/lifecycle/retry.ts';
 import { lookAtChunks } from '../../run/context/chunk-waits.ts';
 import { describeOld } from '../../run/lifecycle/register.ts';
 import type { LaneLook } from '../../core/size/lanes.ts';

@@ -1,16 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { backoffMs } from '../../core/values/backoff.ts';
-import { missingGrant } from '../../core/errors/missing-grant.ts';
+import { ledgerGrant } from '../../core/errors/missing-grant.ts';
 import { connectAdvice } from '../../core/errors/connect-advice.ts';
 import type { Trouble } from '../../core/progress/progress.ts';
-import { UmzugClusterError, fail, messageOf } from '../../errors.ts';
+import { UmzugClusterError, fail, messageOf, codeOf } from '../../errors.ts';
 import { routineOf } from '../../migration/handle/mistake-behind.ts';
 import type { SessionOptions } from '../../postgres/client-config.ts';
 import { Session } from '../../postgres/session.ts';
 import { onStandby } from '../../postgres/supported.ts';
 import type { Config } from '../../config/config.ts';
 import { sessionOptions } from '../../run/context/environment.ts';
-import { codeOf, judgeError, unavailable } from '../../run/lane/failure.ts';
+import { judgeError, unavailable } from '../../run/lane/failure.ts';
 
 // Who types a command with the wrong host should not wait for as long as a failover may take.
 const firstBudgetMs = 20_000;
@@ -118,7 +118,7 @@ export class Control {
           const now = performance.now();
           failingSince = hasWorked ? now : Math.min(failingSince, now);
           this.#throwUnlessPassing(error, isConnected, { attempt, failingSince });
-          const waitMs = backoffMs(attempt, Math.random, { baseMs: 100, capMs: 2_000 });
+          const waitMs = backoffMs(attempt, Math.random);
           await sleep(waitMs, undefined, { signal: this.#cut.signal }).catch(() => undefined);
         }
       }
@@ -182,7 +182,7 @@ export class Control {
     }
     if (code === '42501') {
       const said = messageOf(error);
-      const hint = missingGrant(said, this.#session?.client.user ?? 'the role');
+      const hint = ledgerGrant(said, this.#session?.client.user ?? 'the role');
       return fail('PERMISSION', { message: said, hint, cause: error });
     }
     // What the tool asks before a run goes as far as the author's query does.

@@ -1,3 +1,4 @@
+import { fieldsOf } from '../../core/values/fields.ts';
 import { counted } from '../../core/values/numbers.ts';
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -7,7 +8,7 @@ import { isMigrationFile } from '../../migration/file/folder.ts';
 import type { Language } from '../../migration/create/language.ts';
 import type { Arguments } from '../frame/command.ts';
 import { type Io, printJson, printLine, printNote } from '../frame/output.ts';
-import { type ProjectFacts, fieldsOf, readProject } from './project.ts';
+import { type ProjectFacts, readProject } from './project.ts';
 
 /** What `init` did, and what it found and left as it was; each in words, with the file's name. */
 interface Done {

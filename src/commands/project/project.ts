@@ -1,3 +1,4 @@
+import { fieldsOf } from '../../core/values/fields.ts';
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fail, messageOf } from '../../errors.ts';
@@ -54,9 +55,4 @@ function parsed(file: string): Readonly<Record<string, unknown>> {
       cause: error,
     });
   }
-}
-
-/** The members of an object; none where it is something else. */
-export function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
 }

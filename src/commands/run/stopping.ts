@@ -1,12 +1,10 @@
-import { fail } from '../../errors.ts';
-import type { UmzugClusterError } from '../../errors.ts';
+import { type UmzugClusterError, fail, stopCodes } from '../../errors.ts';
 import type { Migrator } from '../../migrator/migrator.ts';
 
 type Stop = Parameters<Migrator['stop']>;
 type Signal = Exclude<Stop[0], 'deadline'>;
 
 const signals: readonly Signal[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
-const codes = { SIGINT: 'INTERRUPTED', SIGTERM: 'TERMINATED', SIGHUP: 'HANGUP' } as const;
 
 /** Takes over the migrator once it is open, or throws if a signal came before; then no work may begin. */
 export interface Stopping {
@@ -31,7 +29,7 @@ export async function withStopping<Result>(work: (stopping: Stopping) => Promise
     signalsSeen += 1;
     if (migrator === null) {
       const message = `stopped by ${signal} before any work started`;
-      stopped ??= fail(codes[signal], { message, hint: 'run the command again' });
+      stopped ??= fail(stopCodes[signal], { message, hint: 'run the command again' });
       giveUp(stopped);
     } else {
       migrator.stop(signal, signalsSeen === 1 ? 'drain' : 'abort');

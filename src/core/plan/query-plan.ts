@@ -1,3 +1,5 @@
+import { fieldsOf } from '../values/fields.ts';
+
 /** A plan of Postgres, as EXPLAIN (VERBOSE, FORMAT JSON) tells it: what is looked at, and how it is shown. */
 export interface PlanNode {
   readonly type: string;
@@ -27,9 +29,8 @@ export interface PlanNode {
 
 const conditionFields = ['Filter', 'Join Filter', 'One-Time Filter', 'Index Cond', 'Hash Cond', 'Merge Cond'];
 
-function withoutLiterals(condition: string | null): readonly string[] {
-  return condition === null ? [] : [condition.replaceAll(/'(?:[^']|'')*'/g, "''")];
-}
+/** Of SQL that Postgres writes itself: there a quote in a literal is always doubled, and `$` belongs to a name. */
+const withoutConstants = (sql: string): string => sql.replaceAll(/'(?:[^']|'')*'/g, "''");
 
 /** Reads the answer to EXPLAIN: the JSON document, or its text. Null where it is none. */
 export function readPlan(answer: unknown): PlanNode | null {
@@ -37,10 +38,6 @@ export function readPlan(answer: unknown): PlanNode | null {
   const [first] = Array.isArray(document) ? (document as unknown[]) : [];
   const plan = fieldsOf(first)['Plan'];
   return plan === undefined ? null : toNode(fieldsOf(plan));
-}
-
-function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
 }
 
 function toNode(fields: Readonly<Record<string, unknown>>): PlanNode {
@@ -54,7 +51,7 @@ function toNode(fields: Readonly<Record<string, unknown>>): PlanNode {
     schema: text('Schema'),
     index: text('Index Name'),
     filters: text('Filter') !== null,
-    conditions: conditionFields.flatMap((name) => withoutLiterals(text(name))),
+    conditions: conditionFields.flatMap((name) => text(name) ?? []).map(withoutConstants),
     alias: text('Alias'),
     join: text('Join Type'),
     side: text('Parent Relationship'),

@@ -1,3 +1,6 @@
+/** Names or rows that one message lists. */
+export const mostListed = 20;
+
 /** 62,000: the same on every host, whatever its locale. By hand: Intl's first call takes tens of milliseconds. */
 export function grouped(value: number): string {
   return String(Math.round(value)).replaceAll(/\B(?=(?:\d{3})+$)/g, ',');

@@ -1,17 +1,9 @@
+import { quote } from '../../core/values/quote.ts';
 import type { Knex } from 'knex';
 import { hidden } from './rows.ts';
 import type { BaseTable, KeyColumn } from '../key/key.ts';
 import type { Keys } from '../key/list.ts';
-import {
-  type KeyRange,
-  type Statement,
-  asText,
-  oneOf,
-  orderBy,
-  quote,
-  tableName,
-  within,
-} from '../key/sql.ts';
+import { type KeyRange, type Statement, asText, oneOf, orderBy, tableName, within } from '../key/sql.ts';
 import { toMarks } from '../sql/marks.ts';
 import { type ColumnSize, lastFitting } from './row-sizes.ts';
 import { type SelectShape, groupWhere, hasColumns } from '../select/shape.ts';

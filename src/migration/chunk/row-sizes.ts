@@ -1,4 +1,5 @@
-import { type Statement, quote } from '../key/sql.ts';
+import { quote } from '../../core/values/quote.ts';
+import type { Statement } from '../key/sql.ts';
 
 /**
  * How large the next rows are, before any of them is read: Postgres knows the size of a value that is stored

@@ -1,3 +1,4 @@
+import { quote } from '../../core/values/quote.ts';
 import type { Knex } from 'knex';
 import { keyIn, native, raw, restrict } from './queries.ts';
 import { type Confining, confine } from '../handle/confined.ts';
@@ -12,11 +13,10 @@ import {
   oneOfArray,
   oneOfQuery,
   orderBy,
-  quote,
   tableName,
   within,
 } from '../key/sql.ts';
-import { escapeMarks } from '../sql/marks.ts';
+import { escapeMarksInNames } from '../sql/marks.ts';
 import { type PrivateBuilder, type SelectShape, groupWhere, tableAndAlias } from '../select/shape.ts';
 
 type Query = Knex.QueryBuilder;
@@ -128,7 +128,7 @@ function ofBaseRows(rows: Query, { shape, base }: Start): Query {
   const mayName = outer._method === 'update' && outer._single['updateFrom'] === undefined;
   const named = mayName ? namedIn(rows, joined) : [];
   if (named.length === 0) {
-    const [before, behind] = oneOfQuery(name, base.key).map(escapeMarks);
+    const [before, behind] = oneOfQuery(name, base.key).map(escapeMarksInNames);
     const { sql, bindings } = inner.toSQL();
     return rows.whereRaw(`${before}${sql}${behind}`, bindings as Knex.RawBinding[]);
   }

@@ -1,7 +1,8 @@
+import { quote } from '../../core/values/quote.ts';
 import { keyIn, setBasedRows } from './queries.ts';
 import { isOwnRow } from './still-matches.ts';
 import type { BaseTable } from '../key/key.ts';
-import { type KeyRange, type Statement, oneOfLists, orderBy, quote, tableName, within } from '../key/sql.ts';
+import { type KeyRange, type Statement, oneOfLists, orderBy, tableName, within } from '../key/sql.ts';
 import type { SelectShape } from '../select/shape.ts';
 
 /** What is asked about the keys of a set-based chunk, which are noted by column, as the texts of arrays. */
@@ -48,16 +49,16 @@ export function noteKeys(
 
 /** How many base rows have one of these keys; one row with `count`. */
 export function countNoted(base: BaseTable, lists: readonly string[]): Statement {
-  return counted(base, oneOfLists(keysNoted, base.key, lists, 1));
+  return countOf(base, oneOfLists(keysNoted, base.key, lists, 1));
 }
 
 /** How many rows of a range this transaction has written; one row with `count`. */
 export function countOwn(base: BaseTable, range: KeyRange): Statement {
   const { text, values } = within(keysNoted, base.key, range, 1);
-  return counted(base, { text: `${text} and ${isOwnRow(keysNoted)}`, values });
+  return countOf(base, { text: `${text} and ${isOwnRow(keysNoted)}`, values });
 }
 
-function counted(base: BaseTable, { text, values }: Statement): Statement {
+function countOf(base: BaseTable, { text, values }: Statement): Statement {
   const from = `${tableName(base)} as ${quote(keysNoted)}`;
   return { text: `select pg_catalog.count(*) as count from ${from} where ${text}`, values };
 }

@@ -1,3 +1,4 @@
+import { quote } from '../../core/values/quote.ts';
 import { keyIn, rowsByKeys, setBasedRows } from './queries.ts';
 import type { BaseTable } from '../key/key.ts';
 import type { Keys } from '../key/list.ts';
@@ -9,7 +10,6 @@ import {
   oneOf,
   oneOfArray,
   oneOfQuery,
-  quote,
   tableName,
   within,
 } from '../key/sql.ts';

@@ -1,13 +1,13 @@
 import { setImmediate as macrotask } from 'node:timers/promises';
 import type { Knex } from 'knex';
-import { fail } from '../../errors.ts';
+import { fail, codeOf } from '../../errors.ts';
 import { overLimit } from '../../core/errors/statement-limits.ts';
 import type { Result, Session } from '../../postgres/session.ts';
 import { inOrder } from '../../postgres/transaction.ts';
 import { type QueryObject, chunkKnex } from './chunk-client.ts';
 import type { Database } from '../contract/contract.ts';
 import { forbiddenIn } from './forbidden.ts';
-import { codeOf, isTransient, mistakeBehind } from './mistake-behind.ts';
+import { isTransient, mistakeBehind } from './mistake-behind.ts';
 import * as mistakes from './mistakes.ts';
 import { type KnownUpdate, knownUpdate } from './known-update.ts';
 import { statementsOf } from '../sql/statements.ts';

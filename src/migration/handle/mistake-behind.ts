@@ -1,6 +1,6 @@
 import { pg } from '../../postgres/pg.ts';
 import { judge } from '../../core/errors/verdict.ts';
-import { messageOf } from '../../errors.ts';
+import { messageOf, codeOf } from '../../errors.ts';
 import * as mistakes from './mistakes.ts';
 
 /** The author's mistake that an error of the database tells of, or null where it says enough by itself. */
@@ -13,12 +13,6 @@ export function mistakeBehind(error: unknown, what: string): Error | null {
     return mistakes.severalStatements(what);
   }
   return null;
-}
-
-/** SQLSTATE of an error of the database. */
-export function codeOf(error: unknown): string | undefined {
-  if (typeof error !== 'object' || error === null || !('code' in error)) return undefined;
-  return typeof error.code === 'string' ? error.code : undefined;
 }
 
 /** The function of the server that raised an error; a pooler's errors have none. */

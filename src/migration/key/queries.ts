@@ -1,3 +1,4 @@
+import { quote } from '../../core/values/quote.ts';
 import type { BaseTable } from './key.ts';
 import { type Keys, byColumn } from './list.ts';
 import {
@@ -8,7 +9,6 @@ import {
   below,
   oneOf,
   orderBy,
-  quote,
   tableName,
   upTo,
   within,

@@ -1,3 +1,4 @@
+import { quote } from '../../core/values/quote.ts';
 import type { BaseTable, Comparison, KeyColumn } from './key.ts';
 import { type Keys, byColumn } from './list.ts';
 
@@ -19,11 +20,6 @@ type Key = readonly string[];
 export interface KeyRange {
   readonly after: Key | null;
   readonly upTo: Key;
-}
-
-/** Quotes an identifier. */
-export function quote(name: string): string {
-  return `"${name.replaceAll('"', '""')}"`;
 }
 
 /** The table, qualified and quoted. */

@@ -1,3 +1,4 @@
+import { quote } from '../../core/values/quote.ts';
 import { type PlanNode, equalities, nodesOf } from '../../core/plan/query-plan.ts';
 import { type Relation, ownerOf } from './plan.ts';
 
@@ -107,5 +108,5 @@ function readFrom(scan: PlanNode, nodes: readonly PlanNode[]): readonly string[]
 
 // As Postgres writes them in a plan, but for the words that it reserves.
 function quoted(name: string): string {
-  return /^[a-z_][a-z0-9_]*$/.test(name) ? name : `"${name.replaceAll('"', '""')}"`;
+  return /^[a-z_][a-z0-9_]*$/.test(name) ? name : quote(name);
 }

@@ -1,6 +1,6 @@
+import { quote } from '../../core/values/quote.ts';
 import type { Knex } from 'knex';
 import type { BaseTable } from '../key/key.ts';
-import { quote } from '../key/sql.ts';
 import type { SelectShape, WholeSelect } from './shape.ts';
 
 const whole = '__umzug_select';

@@ -8,7 +8,7 @@ export function toMarks(
   values: readonly unknown[],
 ): { readonly sql: string; readonly bindings: readonly unknown[] } {
   const bindings: unknown[] = [];
-  const sql = escapeMarks(text).replace(/"(?:[^"]|"")*"|\$\d+/g, (part) => {
+  const sql = escapeMarksInNames(text).replace(/"(?:[^"]|"")*"|\$\d+/g, (part) => {
     if (part.startsWith('"')) return part;
     bindings.push(values[Number(part.slice(1)) - 1]);
     return '?';
@@ -17,8 +17,13 @@ export function toMarks(
 }
 
 /** Quoted names without `?`: knex's own escape `\?` takes a backslash before it for its own. */
-export function escapeMarks(text: string): string {
+export function escapeMarksInNames(text: string): string {
   return text.replace(quotedName, (name) =>
     name.includes('?') ? `U&${name.replaceAll('\\', '\\\\').replaceAll('?', '\\003F')}` : name,
   );
+}
+
+/** Every `?` but those of lists, which are bindings: a text of the product's own, whose operators may hold one as well. */
+export function escapeMarksBesideLists(sql: string): string {
+  return sql.replaceAll(/\?(?!::pg_catalog\.text\[\])/g, '\\?');
 }

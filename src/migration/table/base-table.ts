@@ -1,10 +1,10 @@
+import { quote } from '../../core/values/quote.ts';
 import { fail } from '../../errors.ts';
 import type { Session } from '../../postgres/session.ts';
 import { authorSearchPath, emptySearchPath, inOrder } from '../../postgres/transaction.ts';
 import { columnsSql, nameSql, relationSql } from './catalog-sql.ts';
 import type { BaseTable, KeyColumn } from '../key/key.ts';
 import { type Column, type ReadText, chooseKey } from './key-choice.ts';
-import { quote } from '../key/sql.ts';
 import type { SelectedTable } from '../select/shape.ts';
 
 /**

@@ -1,3 +1,4 @@
+import { quote } from '../../core/values/quote.ts';
 import { fail } from '../../errors.ts';
 import { nearest } from '../../core/values/names.ts';
 import { type QueryFn, resolveBaseTable } from './base-table.ts';
@@ -53,10 +54,7 @@ export async function describeTable(query: QueryFn, written: string): Promise<De
 }
 
 async function oidOf(query: QueryFn, written: string, name: string): Promise<string> {
-  const quotedName = written
-    .split('.')
-    .map((part) => `"${part.replaceAll('"', '""')}"`)
-    .join('.');
+  const quotedName = written.split('.').map(quote).join('.');
   const { rows: found } = await query(nameSql, [quotedName], 'author');
   const { oid } = found[0] ?? {};
   if (typeof oid === 'string') return oid;

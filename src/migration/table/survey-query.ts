@@ -1,8 +1,9 @@
+import { quote } from '../../core/values/quote.ts';
 import type { Knex } from 'knex';
 import { keyIn, restrict } from '../chunk/queries.ts';
 import type { BaseTable } from '../key/key.ts';
-import { type Statement, asText, oneOfQuery, orderBy, quote, tableName } from '../key/sql.ts';
-import { escapeMarks } from '../sql/marks.ts';
+import { type Statement, asText, oneOfQuery, orderBy, tableName } from '../key/sql.ts';
+import { escapeMarksInNames } from '../sql/marks.ts';
 import { type SelectShape, groupWhere } from '../select/shape.ts';
 
 // Blocks that are drawn, wherever they lie: each may cost a read of the disk.
@@ -102,14 +103,14 @@ function foundQuery(
   const { client } = query as unknown as { readonly client: Pick<Knex, 'raw'> };
   const key = keyIn(shape, base);
   const select = (): Statement => {
-    query.select(client.raw(escapeMarks(`${orderBy(alias, key)}, null::pg_catalog.int8`)));
+    query.select(client.raw(escapeMarksInNames(`${orderBy(alias, key)}, null::pg_catalog.int8`)));
     const { sql, bindings } = query.toSQL().toNative();
     return { text: sql, values: bindings };
   };
   if (shape.plain) {
     const as = alias === name ? '' : ` as ${quote(alias)}`;
     const source = `${tableName(base)}${as} tablesample system (${percent}) repeatable (1)`;
-    query.from(client.raw(escapeMarks(source)) as never);
+    query.from(client.raw(escapeMarksInNames(source)) as never);
     restrict(query, { text: partOfRows(alias, every), values: [] });
     return select();
   }

@@ -1,10 +1,11 @@
+import { escapeMarksBesideLists } from '../sql/marks.ts';
+import { quote } from '../../core/values/quote.ts';
 import type { Knex } from 'knex';
 import { counted } from '../../core/values/numbers.ts';
 import { didYouMean } from '../../core/values/names.ts';
 import { fail } from '../../errors.ts';
 import { type NamingClient, databaseName } from '../sql/identifier.ts';
 import { noteUpdate } from '../handle/known-update.ts';
-import { quote } from '../key/sql.ts';
 import { type TargetColumn, readTarget } from './target-columns.ts';
 import { refusedByColumn } from './value-errors.ts';
 import { toPostgresText } from './values.ts';
@@ -56,7 +57,7 @@ export async function updateRows(
   const sql = updateSql(written, columns, key.length);
   let result: unknown;
   try {
-    const statement = db.raw(escapeMarks(sql), texts as never);
+    const statement = db.raw(escapeMarksBesideLists(sql), texts as never);
     const changes = columns.slice(key.length).map(({ name }) => name);
     const given = allowMissing ? undefined : rows.length;
     noteUpdate(statement, { table: written, columns: changes, given });
@@ -88,11 +89,6 @@ function updateSql(written: string, columns: readonly TargetColumn[], keyLength:
 /** Lists side by side. Several in one `unnest` are a form that has no qualified name. */
 function lists(count: number): string {
   return `rows from (${Array.from({ length: count }, () => 'pg_catalog.unnest(?::pg_catalog.text[])').join(', ')})`;
-}
-
-/** knex reads `?` as a binding; a quoted name may hold one. */
-function escapeMarks(sql: string): string {
-  return sql.replaceAll(/\?(?!::pg_catalog\.text\[\])/g, '\\?');
 }
 
 async function targetColumns(
@@ -162,7 +158,7 @@ async function refuseEqualKeys(
     from ${lists(keys.length)} with ordinality
       as v(${keys.map((_texts, index) => `c${index}`).join(', ')}, row)
     group by ${casts} having pg_catalog.count(*) operator(pg_catalog.>) 1 order by 2 limit 1`;
-  const result: unknown = await db.raw(escapeMarks(sql), keys as never);
+  const result: unknown = await db.raw(escapeMarksBesideLists(sql), keys as never);
   const twin = (result as { rows: { first: number; last: number }[] }).rows[0];
   if (twin === undefined) return;
   throw mistake(table, `row ${twin.last} has the key of row ${twin.first}, written differently`);

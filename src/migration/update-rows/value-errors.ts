@@ -1,3 +1,4 @@
+import { codeOf } from '../../errors.ts';
 import { withoutValues } from '../../core/errors/server-message.ts';
 import type { TargetColumn } from './target-columns.ts';
 
@@ -33,7 +34,7 @@ export function refusedByColumn(error: unknown, tried: Tried): unknown {
 
 function isRefusal(error: unknown): error is Refusal {
   // 42601: the statement is not the author's, so it is the syntax of a value, such as a tsvector's.
-  return error instanceof Error && 'code' in error && /^(2[23]|42601)/.test(String(error.code));
+  return error instanceof Error && /^(2[23]|42601)/.test(codeOf(error) ?? '');
 }
 
 /** knex puts the statement before the message, whole or its beginning. */

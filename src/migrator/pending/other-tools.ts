@@ -1,7 +1,7 @@
+import { quote } from '../../core/values/quote.ts';
 import { counted } from '../../core/values/numbers.ts';
 import { type UmzugClusterError, fail } from '../../errors.ts';
 import { type MigrationFile, nameOfFile } from '../../migration/file/folder.ts';
-import { quote } from '../../migration/key/sql.ts';
 import type { Session } from '../../postgres/session.ts';
 import { authorSearchPath, emptySearchPath } from '../../postgres/transaction.ts';
 

@@ -1,4 +1,4 @@
-import { liveStates } from '../../core/config/states.ts';
+import { isLive } from '../../core/config/states.ts';
 import type { ExecutedMigration, Recreated } from '../../ledger/migrations.ts';
 import { findLedger } from '../../ledger/ledger.ts';
 import type { Session } from '../../postgres/session.ts';
@@ -20,7 +20,6 @@ export async function readState(session: Session, schema: string): Promise<Ledge
   if (ledger === null) return { exists: false, executed: [], live: [], recreated: [] };
   const executed = await ledger.migrations.list();
   const runs = await ledger.runs.latest();
-  const isLive = (state: string): boolean => (liveStates as readonly string[]).includes(state);
   const live = runs.filter(({ state }) => isLive(state)).map(({ name }) => name);
   const recreated = await ledger.migrations.recreatedTables();
   const begun = new Set(live);

@@ -1,3 +1,4 @@
+import { mostListed } from '../../core/values/numbers.ts';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { postpone } from '../../config/postpone.ts';
@@ -97,7 +98,6 @@ export function unknownName(name: string, among: readonly string[], what: string
 }
 
 // A folder may hold thousands.
-const mostListed = 20;
 
 function listed(names: readonly string[]): string {
   const more = names.length - mostListed;

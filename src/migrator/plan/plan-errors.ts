@@ -1,4 +1,4 @@
-import { UmzugClusterError, fail, messageOf } from '../../errors.ts';
+import { UmzugClusterError, fail, messageOf, codeOf } from '../../errors.ts';
 import { isThrown } from '../../migration/handle/mistakes.ts';
 import { judgeError } from '../../run/lane/failure.ts';
 
@@ -19,11 +19,11 @@ export function explained(name: string, error: unknown): UmzugClusterError {
     const { message, detail, hint } = error;
     return fail(error.code, { message: `${name}: ${message}`, detail, hint, cause: error });
   }
-  const code = typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : null;
+  const code = codeOf(error);
   const verdict = isThrown(error) ? 'shrink' : judgeError(error, null);
   return fail('MIGRATION_FAILED', {
     message: `${name}: the sample failed: ${messageOf(error)}`,
-    detail: code === null ? undefined : `SQLSTATE ${code}`,
+    detail: code === undefined ? undefined : `SQLSTATE ${code}`,
     hint:
       verdict === 'stop'
         ? 'it was rolled back; fix the file: `up` would stop at this error'

@@ -1,3 +1,4 @@
+import { mostListed } from '../../core/values/numbers.ts';
 import { paceReason } from '../../core/size/throttle.ts';
 import type { Ledger } from '../../ledger/ledger.ts';
 import type { RunReading } from '../../ledger/run/controls.ts';
@@ -6,7 +7,6 @@ import { olderTransactions } from '../../ledger/look/old-transactions.ts';
 import type { Quarantine } from '../../ledger/run/quarantine.ts';
 import type { Run, RunTotals } from '../../ledger/run/rows.ts';
 import type { Session } from '../../postgres/session.ts';
-import { mostListed } from '../../run/lifecycle/retry.ts';
 import { describeOld } from '../../run/lifecycle/register.ts';
 
 /** What a status shows of one run. */

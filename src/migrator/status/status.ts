@@ -1,4 +1,4 @@
-import { liveStates } from '../../core/config/states.ts';
+import { isLive } from '../../core/config/states.ts';
 import type { Control } from '../../cluster/worker/control.ts';
 import type { Config } from '../../config/config.ts';
 import { type Standing, secondsLeft, standingOf } from '../../core/progress/standing.ts';
@@ -113,7 +113,7 @@ async function readAll(
   const runs = new Map((await ledger.runs.latest()).map((run) => [run.name, run]));
   const recreated = new Set((await ledger.migrations.recreatedTables()).map(({ name }) => name));
   // Somebody else's file may be missing here: a run that is begun and not ended is shown all the same.
-  const begun = [...runs.values()].filter(({ state }) => (liveStates as readonly string[]).includes(state));
+  const begun = [...runs.values()].filter(({ state }) => isLive(state));
   const all = [...new Set([...present, ...executed.keys(), ...begun.map(({ name }) => name)])].sort((a, b) =>
     a < b ? -1 : 1,
   );
@@ -225,8 +225,7 @@ function speedOf(
 }
 
 function stateOf({ present, executed, run }: Found): MigrationState {
-  const isLive = run !== undefined && run.state !== 'done' && run.state !== 'reverted';
-  if (isLive) return run.state;
+  if (run !== undefined && isLive(run.state)) return run.state;
   if (executed === undefined) return 'pending';
   return present ? 'executed' : 'missing';
 }

@@ -1,6 +1,6 @@
 import type { Control } from '../../cluster/worker/control.ts';
 import type { Config } from '../../config/config.ts';
-import { UmzugClusterError } from '../../errors.ts';
+import { codeOf } from '../../errors.ts';
 import type { Run } from '../../ledger/run/rows.ts';
 import { readLedgerVersion } from '../../ledger/schema.ts';
 import type { MigrationFile } from '../../migration/file/folder.ts';
@@ -71,8 +71,7 @@ async function misplacedIn(
   try {
     return await read((session) => env.ledger(session).soundness.misplacedCursors(run, run.plan.base));
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : '';
-    if (!(error instanceof UmzugClusterError) && code.startsWith('42')) return [];
+    if (codeOf(error)?.startsWith('42') === true) return [];
     throw error;
   }
 }

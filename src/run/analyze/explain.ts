@@ -1,7 +1,7 @@
+import { selectGrant } from '../../core/errors/missing-grant.ts';
 import { type PlanNode, readPlan } from '../../core/plan/query-plan.ts';
-import { type UmzugClusterError, fail } from '../../errors.ts';
+import { type UmzugClusterError, fail, codeOf } from '../../errors.ts';
 import type { Statement } from '../../migration/key/sql.ts';
-import { codeOf } from '../../migration/handle/mistake-behind.ts';
 import { ledgerTypes } from '../../postgres/parsers.ts';
 import type { Result } from '../../postgres/session.ts';
 import type { AuthorSelect } from './author-select.ts';
@@ -25,7 +25,7 @@ export async function explain(
 }
 
 /** The columns of a select that stands in parentheses; reads no row. */
-export async function fieldsOf(
+export async function resultColumns(
   author: AuthorSelect,
   { text, values }: Statement,
 ): Promise<Required<Result>['fields']> {
@@ -53,23 +53,8 @@ async function ask<T>(
   );
   const { code, message } = refusal;
   const { path, role } = rows[0] ?? {};
-  if (sqlstate === '42501') throw fail(code, { message, hint: missingGrant(message, String(role)) });
+  if (sqlstate === '42501') throw fail(code, { message, hint: selectGrant(message, String(role)) });
   throw fail(code, { message, detail: `search_path is ${String(path)}`, hint: refusal.hint });
-}
-
-const rights: Readonly<Record<string, string>> = {
-  table: 'select on',
-  view: 'select on',
-  sequence: 'usage on sequence',
-  schema: 'usage on schema',
-  function: 'execute on function',
-};
-
-/** The grant that is missing, as SQL, where the server's message names what for. */
-function missingGrant(message: string, role: string): string {
-  const [, kind = '', name = ''] = /permission denied for (\w+) (.+)$/.exec(message) ?? [];
-  const right = rights[kind];
-  return right === undefined ? `grant ${role} what select reads` : `grant ${right} ${name} to ${role}`;
 }
 
 /** The refusal for what Postgres says of a select, or null where it is not the select's fault. */

@@ -16,7 +16,7 @@ import { asSubquery, unended } from '../../migration/select/raw.ts';
 import type { Session } from '../../postgres/session.ts';
 import { inOrder, setLocal } from '../../postgres/transaction.ts';
 import type { AuthorSelect } from './author-select.ts';
-import { explain, fieldsOf, refusalOf } from './explain.ts';
+import { explain, resultColumns, refusalOf } from './explain.ts';
 
 /** What is known of a select before anything is written. */
 export interface Understood {
@@ -43,7 +43,7 @@ export async function understand(
   const relations = await relationsOf(session, base);
   refuseClause(author, refusedAbove(plan, { relations, found: selected.table }));
   // By sets no row is made of its columns.
-  const columns = author.step.setBased ? [] : await fieldsOf(author, native(selected));
+  const columns = author.step.setBased ? [] : await resultColumns(author, native(selected));
   refuseSharedNames(columns, plan, base, migration.path);
   const warnings = [...selected.warnings, ...foreignKeyNames(columns, plan, base, migration.path)];
   return { shape: selected, base, warnings, asked: columnsAsked(plan, relations) };
@@ -58,7 +58,7 @@ async function understandWhole(
   const { text, values } = native(selected);
   const plan = await explain(author, { text, values }, 'select');
   refuseClause(author, refusedAtTop(plan));
-  const columns = await fieldsOf(author, { text: unended(text), values });
+  const columns = await resultColumns(author, { text: unended(text), values });
   const { base, keyAs } = await resolveWholeBase(query, columns, migration.options.key, migration.path);
   if (!author.step.setBased) refuseSharedNames(columns, plan, base, migration.path);
   const found = { output: columns.findIndex(({ name }) => name === keyAs[0]) };

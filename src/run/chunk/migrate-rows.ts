@@ -1,6 +1,6 @@
+import { quote } from '../../core/values/quote.ts';
 import type { ChunkContext } from '../../migration/contract/contract.ts';
 import type { BaseTable } from '../../migration/key/key.ts';
-import { quote } from '../../migration/key/sql.ts';
 import type { SelectShape } from '../../migration/select/shape.ts';
 import { inOrder } from '../../postgres/transaction.ts';
 import { type Batch, readBatch, refuseDuplicates } from './batch.ts';

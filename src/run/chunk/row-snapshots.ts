@@ -1,5 +1,6 @@
+import { quote } from '../../core/values/quote.ts';
 import type { Key } from '../../ledger/run/rows.ts';
-import { asText, oneOf, orderBy, quote, tableName } from '../../migration/key/sql.ts';
+import { asText, oneOf, orderBy, tableName } from '../../migration/key/sql.ts';
 import type { BaseTable } from '../../migration/key/key.ts';
 import type { Session } from '../../postgres/session.ts';
 

@@ -1,7 +1,7 @@
 import { withoutName } from '../../core/values/names.ts';
 import { type Shortage, shortageOf } from '../../core/errors/shortage.ts';
 import { type JudgedError, type Verdict, judge } from '../../core/errors/verdict.ts';
-import { type ErrorCode, UmzugClusterError, exitCodes, fail, messageOf } from '../../errors.ts';
+import { type ErrorCode, UmzugClusterError, exitCodes, fail, messageOf, codeOf } from '../../errors.ts';
 import { routineOf } from '../../migration/handle/mistake-behind.ts';
 import { unhandled, isThrown } from '../../migration/handle/mistakes.ts';
 import type { Session } from '../../postgres/session.ts';
@@ -36,13 +36,6 @@ function asJudged(error: unknown, session: Session | null): JudgedError {
   const code = codeOf(error) ?? codeOf(session?.lost);
   const said = { message: messageOf(error), routine: routineOf(error), isDatabase: true };
   return { ...(code === undefined ? {} : { code }), ...said };
-}
-
-/** SQLSTATE or system code of anything that was thrown. */
-export function codeOf(error: unknown): string | undefined {
-  if (typeof error !== 'object' || error === null || !('code' in error)) return undefined;
-  if (error instanceof UmzugClusterError) return undefined;
-  return typeof error.code === 'string' ? error.code : undefined;
 }
 
 /** The message of an error, and before it by name what the server has run out of. */

@@ -7,13 +7,13 @@ import {
   recentResults,
   rowsAfterFailure,
 } from '../../core/errors/isolation.ts';
-import { messageOf } from '../../errors.ts';
+import { codeOf, messageOf } from '../../errors.ts';
 import type { ClaimedRange } from '../../ledger/run/ranges.ts';
 import type { Key } from '../../ledger/run/rows.ts';
 import type { Session } from '../../postgres/session.ts';
 import type { FailedChunk } from '../chunk/chunk.ts';
 import type { ChunkWork } from '../context/chunk-work.ts';
-import { codeOf, named, refusedLogin, stopping, verdictOf } from './failure.ts';
+import { named, refusedLogin, stopping, verdictOf } from './failure.ts';
 import { type Suspect, quarantineNext } from './isolate.ts';
 import type { RetryingSession } from './retrying-session.ts';
 import type { ChunkSizer } from './chunk-sizer.ts';

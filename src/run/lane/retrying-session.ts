@@ -1,15 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { backoffMs } from '../../core/values/backoff.ts';
+import { backoffMs, slowly } from '../../core/values/backoff.ts';
 import type { Trouble } from '../../core/progress/progress.ts';
-import { fail } from '../../errors.ts';
+import { fail, codeOf } from '../../errors.ts';
 import type { Direction } from '../../ledger/run/rows.ts';
 import { Session, withSession } from '../../postgres/session.ts';
 import { inOneTrip } from '../../postgres/transaction.ts';
 import type { RunEnvironment } from '../context/environment.ts';
-import { codeOf, judgeError, named, refusedLogin, unavailable } from './failure.ts';
-
-const retryBaseMs = 50;
-const retryCapMs = 2_000;
+import { judgeError, named, refusedLogin, unavailable } from './failure.ts';
 
 // Less than what a stopped process gets to leave; a server that works answers in a few.
 const lastWordMs = 500;
@@ -107,8 +104,7 @@ export class RetryingSession {
       throw unavailable(`no progress for ${Math.round(idleMs / 1_000)} s`, cause, { again });
     }
     this.#failures += 1;
-    const baseMs = pace === 'slow' ? retryBaseMs * 10 : retryBaseMs;
-    return backoffMs(this.#failures, Math.random, { baseMs, capMs: retryCapMs });
+    return backoffMs(this.#failures, Math.random, pace === 'slow' ? slowly : undefined);
   }
 
   /** Starts the backoff and the budget anew. */

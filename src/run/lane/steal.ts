@@ -1,3 +1,4 @@
+import { codeOf } from '../../errors.ts';
 import { middlePlace } from '../../core/size/places.ts';
 import { worthStealing } from '../../core/size/chunk-limits.ts';
 import { keysBetween, stepOf } from '../../core/size/survey.ts';
@@ -6,7 +7,6 @@ import { keyAtOffset, nthOfKeys } from '../../migration/key/queries.ts';
 import type { Session } from '../../postgres/session.ts';
 import { withTransaction } from '../../postgres/transaction.ts';
 import type { RunEnvironment } from '../context/environment.ts';
-import { codeOf } from './failure.ts';
 
 const waitedInVain = new Set(['55P03', '57014']);
 

@@ -1,5 +1,5 @@
 import type { Knex } from 'knex';
-import { fail, messageOf } from '../../errors.ts';
+import { fail, messageOf, codeOf } from '../../errors.ts';
 import { guardDatabase } from '../../migration/handle/guard.ts';
 import type { LoadedMigration } from '../../migration/file/loader.ts';
 import { inspectSelect } from '../../migration/select/shape.ts';
@@ -29,7 +29,7 @@ export async function countLeft(
       await Promise.all([session.query(env.unhurried), session.query(withoutLimits)]);
       await session.query(authorSearchPath(env.searchPath));
       const { sql, bindings } = askedOf(session, env, migration);
-      return await counted(
+      return await countWith(
         session,
         migration,
         `select pg_catalog.count(*)::pg_catalog.text as left from (${unended(sql)}) as found`,
@@ -73,7 +73,7 @@ export async function lookForLeft(
       const { sql, bindings } = askedOf(session, env, migration);
       const found = `select from (${unended(sql)}) as found limit ${limit ?? 'all'}`;
       const text = `select pg_catalog.count(*)::pg_catalog.text as left from (${found}) as counted`;
-      const left = await counted(session, migration, text, bindings);
+      const left = await countWith(session, migration, text, bindings);
       return left === limit ? null : left;
     },
     beginReadOnly,
@@ -96,7 +96,7 @@ function askedOf(session: Session, env: RunEnvironment, migration: LoadedMigrati
   }
 }
 
-async function counted(
+async function countWith(
   session: Session,
   migration: LoadedMigration,
   text: string,
@@ -106,7 +106,7 @@ async function counted(
     const { rows } = await session.authorQuery(text, bindings);
     return Number(rows[0]?.['left']);
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+    const code = codeOf(error) ?? '';
     if (!/^(42|25006|0A|22)/.test(code)) throw error;
     throw fail('SELECT_REFUSED', {
       message: `${migration.name}: ${migration.verify === null ? 'select' : 'verify'} is refused by Postgres: ${messageOf(error)}`,

@@ -1,3 +1,4 @@
+import { mostListed } from '../../core/values/numbers.ts';
 import { rowsAre } from '../../core/values/numbers.ts';
 import { fail } from '../../errors.ts';
 import type { FileHashes } from '../../core/values/file-drift.ts';
@@ -10,7 +11,6 @@ import type { RunEnvironment } from '../context/environment.ts';
 import type { Plan } from '../analyze/plan.ts';
 
 /** How many quarantined rows an error or a status names. */
-export const mostListed = 20;
 
 /** The refusal to go on, or the end of a run, while rows are quarantined: names them. */
 export function quarantinedError(

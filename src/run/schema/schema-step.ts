@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { backoffMs } from '../../core/values/backoff.ts';
-import { UmzugClusterError, fail } from '../../errors.ts';
+import { UmzugClusterError, fail, codeOf } from '../../errors.ts';
 import type { Direction } from '../../ledger/run/rows.ts';
 import { ensureLedger } from '../../ledger/schema.ts';
 import type { SchemaStep } from '../../migration/contract/contract.ts';
@@ -16,7 +16,7 @@ import {
   withTransaction,
 } from '../../postgres/transaction.ts';
 import type { RunEnvironment } from '../context/environment.ts';
-import { codeOf, judgeError, named, shortageBehind, unavailable } from '../lane/failure.ts';
+import { judgeError, named, shortageBehind, unavailable } from '../lane/failure.ts';
 import { type LockWatch, watchingLocks } from './lock-watch.ts';
 import type { Turn } from '../lifecycle/register.ts';
 
@@ -220,7 +220,7 @@ async function retried<T>(
       if (isOver || !tried.isRepeatable) {
         throw unavailable(`${migration.name}, ${direction}`, error, { again: `\`${direction}\`` });
       }
-      const waitMs = backoffMs(attempt, Math.random, { baseMs: 100, capMs: 2_000 });
+      const waitMs = backoffMs(attempt, Math.random);
       await sleep(waitMs, undefined, { signal: turn.signal }).catch(() => turn.signal.throwIfAborted());
     }
   }

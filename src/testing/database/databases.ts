@@ -1,8 +1,8 @@
+import { quote } from '../../core/values/quote.ts';
 import { randomBytes } from 'node:crypto';
 import type pgModule from 'pg';
 import { describeDatabase } from '../../config/database.ts';
 import { fail, messageOf } from '../../errors.ts';
-import { quote } from '../../migration/key/sql.ts';
 import { pg } from '../../postgres/pg.ts';
 
 /** The databases of one test, on one server. They are dropped when it ends. */

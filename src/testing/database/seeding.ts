@@ -1,6 +1,6 @@
+import { quote } from '../../core/values/quote.ts';
 import type pgModule from 'pg';
 import { fail, messageOf } from '../../errors.ts';
-import { quote } from '../../migration/key/sql.ts';
 import type { SeedStep } from '../contract/messages.ts';
 
 type Written = Extract<SeedStep, { kind: 'sql' | 'rows' }>;

@@ -1,5 +1,5 @@
+import { quote } from '../../core/values/quote.ts';
 import type pgModule from 'pg';
-import { quote } from '../../migration/key/sql.ts';
 
 /** All rows of all tables of a test's database, as text. */
 export interface Snapshot {
