@@ -114,7 +114,8 @@ async function tryOnce(session: Session, work: ChunkWork, place: Place, limit: n
       locks,
       examples: examplesOf(before, after, shownRows),
       missing,
-      ownConnections: connectionsBeside(session),
+      // Those of an application around it are the application's.
+      ownConnections: work.env.isOwnProcess ? connectionsBeside(session) : 0,
     };
     return { proof, keys, taken: work.step.setBased ? keys.length : taken, before };
   });
