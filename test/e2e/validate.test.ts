@@ -1,7 +1,7 @@
 import path from 'node:path';
 import { writeFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
-import { run } from '../support/cli.ts';
+import { run, start } from '../support/cli.ts';
 import { withDatabase } from '../support/database.ts';
 import { makeProject } from '../support/project.ts';
 
@@ -72,6 +72,31 @@ it('compares the ledger with the files, unless it is told not to, and writes not
     const twins = await run(['validate'], { cwd: other.dir, url });
     expect(twins.code).toBe(2);
     expect(twins.stderr).toMatch(/two files are the same migration: c\.js and c\.ts/);
+  });
+});
+
+it('loads no file again that is executed and unchanged, unless there is no database to say so', async () => {
+  await withDatabase(async ({ url }) => {
+    const onceOnly = `
+      import { existsSync as isThere } from 'node:fs';
+      if (isThere(new URL('../executed', import.meta.url))) throw new Error('loaded again');
+      ${schemaStep}`;
+    const project = makeProject({ 'a.ts': onceOnly });
+    const place = { cwd: project.dir, url };
+    expect((await run(['up'], place)).code).toBe(0);
+    writeFileSync(path.join(project.dir, 'executed'), '');
+    project.write('b.ts', schemaStep);
+    expect(await start(['validate'], place).outcome).toMatchObject({
+      code: 0,
+      stdout: '2 migrations: valid (files and ledger)\n',
+    });
+    for (const args of [['validate', '--offline'], ['validate']]) {
+      // Of its own, which has not loaded the file before.
+      const { code, stderr } = await start(args, place).outcome;
+      expect(stderr).toMatch(/a\.ts.*loaded again/);
+      expect(code).toBe(2);
+      project.write('a.ts', `${onceOnly}\n// changed`);
+    }
   });
 });
 

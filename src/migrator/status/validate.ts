@@ -38,12 +38,19 @@ export interface ValidateReport {
 
 /**
  * Checks the folder and, where `control` is given, what the ledger says of it; runs nothing and writes nothing.
- * Throws where the folder itself cannot be read, or the ledger.
+ * Executed files that are unchanged were loaded when they were executed, and are not loaded again. Throws where the folder
+ * itself cannot be read, or the ledger.
  */
 export async function validateReport(config: Config, control: Control | null): Promise<ValidateReport> {
   const files = await listMigrations(config.migrationsDir);
-  const findings = [...(await aboutFiles(files, config)), ...aboutNames(files)];
-  if (control !== null) findings.push(...(await aboutLedger(files, config, control)));
+  const known = control === null ? null : await readKnown(files, config, control);
+  const executed = known?.state.executed ?? [];
+  const changed = await changedSince(files, executed);
+  const isChanged = new Set(changed.map(({ name }) => name));
+  const settled = new Set(executed.map(({ name }) => name).filter((name) => !isChanged.has(name)));
+  const unsettled = files.filter(({ name }) => !settled.has(name));
+  const findings = [...(await aboutFiles(unsettled, config)), ...aboutNames(files)];
+  if (known !== null) findings.push(...(await aboutLedger(files, known, changed)));
   return { migrations: files.length, withDatabase: control !== null, findings };
 }
 
@@ -73,25 +80,28 @@ function aboutNames(files: readonly MigrationFile[]): readonly Finding[] {
   ];
 }
 
-async function aboutLedger(
-  files: readonly MigrationFile[],
-  config: Config,
-  control: Control,
-): Promise<readonly Finding[]> {
+async function readKnown(files: readonly MigrationFile[], config: Config, control: Control): Promise<Known> {
   const { ledgerSchema } = config;
-  const [state, runs, records] = await control.use((session) =>
-    withTransaction(session, plainSettings, async (): Promise<Known> => {
-      const found = await readState(session, ledgerSchema);
-      const live = found.exists ? await readLive(new Ledger(session, ledgerNames(ledgerSchema))) : [];
-      const begun = new Set([...found.executed.map(({ name }) => name), ...found.live]);
+  return await control.use((session) =>
+    withTransaction(session, plainSettings, async () => {
+      const state = await readState(session, ledgerSchema);
+      const runs = state.exists ? await readLive(new Ledger(session, ledgerNames(ledgerSchema))) : [];
+      const begun = new Set([...state.executed.map(({ name }) => name), ...state.live]);
       const others = files.filter(({ name }) => !begun.has(name));
-      return [found, live, await recordedElsewhere(session, others, config)];
+      return { state, runs, records: await recordedElsewhere(session, others, config) };
     }),
   );
+}
+
+async function aboutLedger(
+  files: readonly MigrationFile[],
+  { state, runs, records }: Known,
+  changedFiles: Awaited<ReturnType<typeof changedSince>>,
+): Promise<readonly Finding[]> {
   const findings = missingFiles(files, state.executed).map((name) =>
     warning('DRIFT', name, `${name} is executed, but its file is missing`, 'put the file back'),
   );
-  for (const { name, files: changed } of await changedSince(files, state.executed)) {
+  for (const { name, files: changed } of changedFiles) {
     const hint = `put it back, or accept the edit: umzug-cluster repair ${name}`;
     findings.push(warning('DRIFT', name, `${name} was changed after it was executed: ${changed}`, hint));
   }
@@ -114,7 +124,12 @@ async function aboutLedger(
   return findings;
 }
 
-type Known = [LedgerState, readonly LiveRun[], readonly OtherRecord[]];
+/** What the database says of the folder. */
+interface Known {
+  readonly state: LedgerState;
+  readonly runs: readonly LiveRun[];
+  readonly records: readonly OtherRecord[];
+}
 
 interface LiveRun {
   readonly run: Run;
