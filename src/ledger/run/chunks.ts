@@ -1,10 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { type Overrides, parseOverrides } from '../../core/config/steering.ts';
-import type { Space } from '../../migration/key/key.ts';
+import type { Space, Key } from '../../migration/key/key.ts';
 import type { Statement } from '../../migration/key/sql.ts';
 import { LedgerPart } from '../part.ts';
 import { readLedgerVersion } from '../schema.ts';
-import type { Key } from './rows.ts';
 
 /** What the range row and the run row said when the chunk's transaction took the range's lock. */
 export interface Owned {

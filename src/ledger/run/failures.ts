@@ -1,5 +1,5 @@
+import type { Key } from '../../migration/key/key.ts';
 import { LedgerPart } from '../part.ts';
-import type { Key } from './rows.ts';
 
 /** What is known of a run when one of its chunks has failed. */
 export interface FailureFacts {

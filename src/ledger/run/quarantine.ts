@@ -1,5 +1,5 @@
+import type { Key } from '../../migration/key/key.ts';
 import { LedgerPart } from '../part.ts';
-import type { Key } from './rows.ts';
 
 /** A quarantined row. */
 export interface QuarantinedRow {

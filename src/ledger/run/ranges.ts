@@ -1,9 +1,9 @@
 import { type Overrides, parseOverrides } from '../../core/config/steering.ts';
-import type { Space } from '../../migration/key/key.ts';
+import type { Space, Key } from '../../migration/key/key.ts';
 import { inOrder } from '../../postgres/transaction.ts';
 import { LedgerPart } from '../part.ts';
 import type { LedgerNames } from '../schema.ts';
-import { type Key, type Range, type RunTotals, toRange } from './rows.ts';
+import { type Range, type RunTotals, toRange } from './rows.ts';
 
 // A worker touches its range at least once a chunk and holds its lock in between. One that has neither
 // lock nor touch for this long is dead, or waits for its turn: its range may be taken up.

@@ -1,11 +1,8 @@
 import type { FileHashes } from '../../core/values/file-drift.ts';
 import type { RunState } from '../../core/config/states.ts';
 import type { Survey } from '../../core/size/survey.ts';
-import type { BaseTable, Space } from '../../migration/key/key.ts';
+import type { BaseTable, Space, Key } from '../../migration/key/key.ts';
 import type { ColumnSize } from '../../migration/chunk/row-sizes.ts';
-
-/** A key as text, one element per key column; only Postgres compares keys. */
-export type Key = readonly string[];
 
 export type Direction = 'up' | 'down';
 

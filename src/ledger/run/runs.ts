@@ -1,10 +1,11 @@
+import type { Key } from '../../migration/key/key.ts';
 import { randomInt } from 'node:crypto';
 import type { RunState } from '../../core/config/states.ts';
 import type { FileHashes } from '../../core/values/file-drift.ts';
 import type { Session } from '../../postgres/session.ts';
 import { pg } from '../../postgres/pg.ts';
 import { inOrder } from '../../postgres/transaction.ts';
-import { type Direction, type Key, type Run, type RunPlan, runColumns, toRun } from './rows.ts';
+import { type Direction, type Run, type RunPlan, runColumns, toRun } from './rows.ts';
 import { ledgerNames, live, readLedgerVersion } from '../schema.ts';
 import { LedgerPart } from '../part.ts';
 

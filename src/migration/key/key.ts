@@ -20,6 +20,9 @@ export interface KeyColumn {
   readonly madeFrom?: readonly string[];
 }
 
+/** A key as text, one element per key column; only Postgres compares keys. Of blocks, a place: `['(3,65535)']`. */
+export type Key = readonly string[];
+
 /** What a range is a range of: keys, or places in the table's file, which a row leaves when it is updated. */
 export type Space = 'keys' | 'blocks';
 

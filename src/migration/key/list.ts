@@ -1,5 +1,4 @@
-/** A key as text, one element per key column. */
-type Key = readonly string[];
+import type { Key } from './key.ts';
 
 /**
  * Keys, kept by column: an array for each of them would take as much memory as their text. Statements get them by

@@ -1,5 +1,5 @@
 import { quote } from '../../core/values/quote.ts';
-import type { BaseTable } from './key.ts';
+import type { BaseTable, Key } from './key.ts';
 import { type Keys, byColumn } from './list.ts';
 import {
   type KeyRange,
@@ -15,8 +15,6 @@ import {
 } from './sql.ts';
 
 /** What is asked of the base table alone, whatever the author selects of it. */
-
-type Key = readonly string[];
 
 /** All comparisons of keys in one statement, with `key` or nulls: what cannot be compared shows in its EXPLAIN. */
 export function comparisons(base: BaseTable, key: Key | null): Statement {

@@ -1,5 +1,5 @@
 import { quote } from '../../core/values/quote.ts';
-import type { BaseTable, Comparison, KeyColumn } from './key.ts';
+import type { BaseTable, Comparison, KeyColumn, Key } from './key.ts';
 import { type Keys, byColumn } from './list.ts';
 
 /**
@@ -12,9 +12,6 @@ export interface Statement {
   readonly text: string;
   readonly values: readonly unknown[];
 }
-
-/** A key as text, one element per key column. */
-type Key = readonly string[];
 
 /** A half-open range of keys; `after` null: from the start. */
 export interface KeyRange {

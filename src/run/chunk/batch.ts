@@ -1,6 +1,5 @@
 import { firstPlace } from '../../core/size/places.ts';
 import { fail } from '../../errors.ts';
-import type { Key } from '../../ledger/run/rows.ts';
 import {
   type ByteBound,
   type ChunkRange,
@@ -13,7 +12,7 @@ import {
 } from '../../migration/chunk/queries.ts';
 import { ChunkRows, type ShownKey } from '../../migration/chunk/rows.ts';
 import type { GuardedDatabase } from '../../migration/handle/guard.ts';
-import { type BaseTable, type Space, inSpace } from '../../migration/key/key.ts';
+import { type BaseTable, type Space, inSpace, type Key } from '../../migration/key/key.ts';
 import { KeyList } from '../../migration/key/list.ts';
 import type { SelectShape } from '../../migration/select/shape.ts';
 import type { Session } from '../../postgres/session.ts';

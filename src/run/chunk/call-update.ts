@@ -1,6 +1,6 @@
+import type { Key } from '../../migration/key/key.ts';
 import { UmzugClusterError } from '../../errors.ts';
 import type { ChunkLimits } from '../../core/size/chunk-limits.ts';
-import type { Key } from '../../ledger/run/rows.ts';
 import type { ChunkContext } from '../../migration/contract/contract.ts';
 import type { Expectation, GuardedDatabase } from '../../migration/handle/guard.ts';
 import type { Written } from '../../migration/handle/written.ts';

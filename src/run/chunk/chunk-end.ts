@@ -1,9 +1,9 @@
 import { endAfter } from '../../core/size/places.ts';
 import { keysBetween, stepOf } from '../../core/size/survey.ts';
 import type { Owned } from '../../ledger/run/chunks.ts';
-import type { Key, RunPlan } from '../../ledger/run/rows.ts';
+import type { RunPlan } from '../../ledger/run/rows.ts';
 import { keyAtOffset, nthOfKeys } from '../../migration/key/queries.ts';
-import { inSpace } from '../../migration/key/key.ts';
+import { inSpace, type Key } from '../../migration/key/key.ts';
 import type { Session } from '../../postgres/session.ts';
 
 /** What is left of a range. */

@@ -1,3 +1,4 @@
+import type { Key } from '../../migration/key/key.ts';
 import { randomUUID } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
 import { nextBlock } from '../../core/size/places.ts';
@@ -6,7 +7,7 @@ import type { Overrides } from '../../core/config/steering.ts';
 import { keysBetween, stepOf } from '../../core/size/survey.ts';
 import { UmzugClusterError, fail } from '../../errors.ts';
 import { type Bounds, type Owned, boundsFrom } from '../../ledger/run/chunks.ts';
-import type { Key, RunPlan } from '../../ledger/run/rows.ts';
+import type { RunPlan } from '../../ledger/run/rows.ts';
 import { countUpTo } from '../../migration/key/queries.ts';
 import { type GuardedDatabase, guardDatabase } from '../../migration/handle/guard.ts';
 import type { Session } from '../../postgres/session.ts';

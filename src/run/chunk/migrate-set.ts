@@ -1,8 +1,7 @@
-import type { Key } from '../../ledger/run/rows.ts';
 import { nthRow, pickKeys } from '../../migration/chunk/queries.ts';
 import { setBasedChunk } from '../../migration/chunk/set-chunk.ts';
 import type { ChunkContext } from '../../migration/contract/contract.ts';
-import { inSpace } from '../../migration/key/key.ts';
+import { inSpace, type Key } from '../../migration/key/key.ts';
 import { inOrder } from '../../postgres/transaction.ts';
 import { type ChunkCall, type Migrated, callUpdate, refuseInserted } from './call-update.ts';
 import { type ChunkEnd, chunkEnd } from './chunk-end.ts';

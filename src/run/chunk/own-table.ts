@@ -1,12 +1,11 @@
 import { readPlan } from '../../core/plan/query-plan.ts';
 import { counted } from '../../core/values/numbers.ts';
 import { fail } from '../../errors.ts';
-import type { Key } from '../../ledger/run/rows.ts';
 import { keyedRows, pickKeys } from '../../migration/chunk/queries.ts';
 import { countWrittenBeside } from '../../migration/chunk/still-matches.ts';
 import type { Keys } from '../../migration/key/list.ts';
 import type { KeyRange } from '../../migration/key/sql.ts';
-import type { Space } from '../../migration/key/key.ts';
+import type { Space, Key } from '../../migration/key/key.ts';
 import { readOfOthers } from '../../migration/select/other-rows.ts';
 import type { SelectShape } from '../../migration/select/shape.ts';
 import type { Session } from '../../postgres/session.ts';

@@ -1,7 +1,6 @@
 import { quote } from '../../core/values/quote.ts';
-import type { Key } from '../../ledger/run/rows.ts';
 import { asText, oneOf, orderBy, tableName } from '../../migration/key/sql.ts';
-import type { BaseTable } from '../../migration/key/key.ts';
+import type { BaseTable, Key } from '../../migration/key/key.ts';
 import type { Session } from '../../postgres/session.ts';
 
 /** What rows of the base table hold at one moment. */

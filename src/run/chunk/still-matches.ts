@@ -1,6 +1,5 @@
 import { counted } from '../../core/values/numbers.ts';
 import { fail } from '../../errors.ts';
-import type { Key } from '../../ledger/run/rows.ts';
 import {
   type KeptKeys,
   countMatching,
@@ -8,7 +7,7 @@ import {
   keepMatching,
   matchingKeys,
 } from '../../migration/chunk/still-matches.ts';
-import { type BaseTable, inSpace } from '../../migration/key/key.ts';
+import { type BaseTable, inSpace, type Key } from '../../migration/key/key.ts';
 import type { Keys } from '../../migration/key/list.ts';
 import type { KeyRange, Statement } from '../../migration/key/sql.ts';
 import type { SelectShape } from '../../migration/select/shape.ts';

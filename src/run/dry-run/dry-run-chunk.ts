@@ -1,5 +1,5 @@
+import type { Key } from '../../migration/key/key.ts';
 import { rowsAre } from '../../core/values/numbers.ts';
-import type { Key } from '../../ledger/run/rows.ts';
 import type { Session } from '../../postgres/session.ts';
 import { withTransaction } from '../../postgres/transaction.ts';
 import { type ChunkStatement, explainAll, recordStatements } from './chunk-statements.ts';

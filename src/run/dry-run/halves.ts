@@ -1,4 +1,4 @@
-import type { Key } from '../../ledger/run/rows.ts';
+import type { Key } from '../../migration/key/key.ts';
 import type { Session } from '../../postgres/session.ts';
 import type { ChunkWork } from '../context/chunk-work.ts';
 import {

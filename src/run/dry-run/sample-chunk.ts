@@ -1,4 +1,4 @@
-import type { Key } from '../../ledger/run/rows.ts';
+import type { Key } from '../../migration/key/key.ts';
 import { guardDatabase } from '../../migration/handle/guard.ts';
 import type { Session } from '../../postgres/session.ts';
 import { beginWith, inOrder, rollback, underAuthorPath } from '../../postgres/transaction.ts';

@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import type { Owned } from '../../ledger/run/chunks.ts';
 import type { QuarantinedRow } from '../../ledger/run/quarantine.ts';
-import type { Key, RunPlan } from '../../ledger/run/rows.ts';
+import type { RunPlan } from '../../ledger/run/rows.ts';
 import { lockedChunk, pickKeys } from '../../migration/chunk/queries.ts';
 import { ChunkRows } from '../../migration/chunk/rows.ts';
 import { upperKey } from '../../migration/key/queries.ts';
 import { guardDatabase } from '../../migration/handle/guard.ts';
-import { inSpace } from '../../migration/key/key.ts';
+import { inSpace, type Key } from '../../migration/key/key.ts';
 import type { SelectShape } from '../../migration/select/shape.ts';
 import type { Session } from '../../postgres/session.ts';
 import {

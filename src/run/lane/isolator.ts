@@ -1,3 +1,4 @@
+import type { Key } from '../../migration/key/key.ts';
 import type { Trouble } from '../../core/progress/progress.ts';
 import type { FailureFacts, RangeFailure } from '../../ledger/run/failures.ts';
 import {
@@ -9,7 +10,6 @@ import {
 } from '../../core/errors/isolation.ts';
 import { codeOf, messageOf } from '../../errors.ts';
 import type { ClaimedRange } from '../../ledger/run/ranges.ts';
-import type { Key } from '../../ledger/run/rows.ts';
 import type { Session } from '../../postgres/session.ts';
 import type { FailedChunk } from '../chunk/chunk.ts';
 import type { ChunkWork } from '../context/chunk-work.ts';

@@ -1,8 +1,9 @@
+import type { Key } from '../../migration/key/key.ts';
 import { codeOf } from '../../errors.ts';
 import { middlePlace } from '../../core/size/places.ts';
 import { worthStealing } from '../../core/size/chunk-limits.ts';
 import { keysBetween, stepOf } from '../../core/size/survey.ts';
-import type { Key, Range, Run, RunPlan } from '../../ledger/run/rows.ts';
+import type { Range, Run, RunPlan } from '../../ledger/run/rows.ts';
 import { keyAtOffset, nthOfKeys } from '../../migration/key/queries.ts';
 import type { Session } from '../../postgres/session.ts';
 import { withTransaction } from '../../postgres/transaction.ts';

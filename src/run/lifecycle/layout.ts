@@ -1,7 +1,8 @@
+import type { Key } from '../../migration/key/key.ts';
 import { endOfBlock } from '../../core/size/places.ts';
 import { fewRows, isSparse, stepOf } from '../../core/size/survey.ts';
 import type { Layout } from '../../ledger/run/ranges.ts';
-import type { Key, RunPlan } from '../../ledger/run/rows.ts';
+import type { RunPlan } from '../../ledger/run/rows.ts';
 import { countUpTo, maxKey } from '../../migration/key/queries.ts';
 import type { Session } from '../../postgres/session.ts';
 
