@@ -293,3 +293,42 @@ it('answers what cannot be done with one message and exit code 2', async () => {
     }
   });
 });
+
+it('paces a set-based migration by rows of its base table, not by keys or by rows of other tables', async () => {
+  await withDatabase(async ({ url, client }) => {
+    await client.query(`
+      create table t (id int primary key, n int not null);
+      create table child (t_id int);
+      insert into t select i, i % 5 from generate_series(1, 100) as i; analyze t`);
+    // What each claim pays, as its statement has it: for a whole chunk, less what the one before had not used.
+    const watching = `
+      export const up = (db) => db.raw(\`
+        create table turns (query text);
+        create function note_turn() returns trigger language plpgsql as
+          $$ begin insert into public.turns values (current_query()); return null; end $$;
+        create trigger note_turn after update of free_at on umzug_cluster.controls
+          for each row execute function note_turn()\`);`;
+    const source = `
+      import { setBased } from 'umzug-cluster';
+      export const select = (db) => db('t').where('n', '>', 0);
+      export const update = setBased(async (chunk, db) => {
+        await db.raw('insert into child select c.id from ? c, generate_series(1, 3)', [chunk]);
+        await chunk.update({ n: 0 });
+      });`;
+    const { dir } = makeProject({ '1.ts': watching, '2.ts': source });
+    const env = { UMZUG_CLUSTER_LANES: '1' };
+    const flags = ['--workers', '1', '--chunk-size', '10', '--pace', '1000'];
+    const { code, stderr } = await run(['up', ...flags], { cwd: dir, url, env });
+    expect(code, stderr).toBe(0);
+    const { rows } = await client.query<{ unused: string; paid: string }>(
+      `select distinct substring(query from 'free_at - ([0-9.]+) \\* interval') as unused,
+         substring(query from '\\+ ([0-9.]+) \\* interval') as paid
+       from turns order by 1`,
+    );
+    // Of each ten keys eight rows match.
+    expect(rows).toEqual([
+      { unused: '0', paid: '0.01' },
+      { unused: '0.002', paid: '0.01' },
+    ]);
+  });
+});
