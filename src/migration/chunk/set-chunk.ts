@@ -2,7 +2,7 @@ import { quote } from '../../core/values/quote.ts';
 import type { Knex } from 'knex';
 import { keyIn, native, raw, restrict } from './queries.ts';
 import { type Confining, confine } from '../handle/confined.ts';
-import { databaseName } from '../sql/identifier.ts';
+import { BuilderParts, type KnexStatement } from '../sql/knex-private.ts';
 import type { BaseTable, KeyColumn } from '../key/key.ts';
 import {
   type KeyRange,
@@ -17,7 +17,7 @@ import {
   within,
 } from '../key/sql.ts';
 import { escapeMarksInNames } from '../sql/marks.ts';
-import { type PrivateBuilder, type SelectShape, groupWhere, tableAndAlias } from '../select/shape.ts';
+import { type SelectShape, groupWhere, tableAndAlias } from '../select/shape.ts';
 
 type Query = Knex.QueryBuilder;
 
@@ -28,7 +28,7 @@ interface Start {
   /** The rows of the chunk. */
   readonly rows: Statement;
   /** The author's own conditions, in parentheses; none: all rows of the table. */
-  readonly where: PrivateBuilder['_statements'][number] | undefined;
+  readonly where: KnexStatement | undefined;
   readonly table: readonly unknown[];
 }
 
@@ -45,7 +45,7 @@ export function setBasedChunk(
 ): Query {
   const query = groupWhere(shape.builder);
   const ofRange = within(shape.table.alias, keyIn(shape, base), range, 1);
-  const { _statements: statements, _single: single } = query as unknown as PrivateBuilder;
+  const { statements, single } = new BuilderParts(query);
   const start: Start = {
     shape,
     base,
@@ -75,7 +75,7 @@ const reading: ReadonlySet<string> = new Set(['select', 'first', 'pluck']);
 
 /** What is sent for a chunk on which an author has called this and that. */
 function compiledChunk(built: Query, start: Start, refuse: Parameters<Confining>[1]): Query {
-  const { _method: method, _single: single, _statements: statements } = built as unknown as PrivateBuilder;
+  const { method, single, statements } = new BuilderParts(built);
   const isWrite = method === 'update' || method === 'del';
   if (!isWrite && !reading.has(method)) {
     throw refuse(
@@ -94,18 +94,18 @@ function compiledChunk(built: Query, start: Start, refuse: Parameters<Confining>
   return !isWrite || (start.shape.plain && isAlone) ? rows : ofBaseRows(rows, start);
 }
 
-function tableOf({ table, schema, only }: PrivateBuilder['_single']): readonly unknown[] {
+function tableOf({ table, schema, only }: BuilderParts['single']): readonly unknown[] {
   return [table, schema, only];
 }
 
 /** A query that meets a condition, whatever has become of that among its own. */
 function withWhere(built: Query, where: Start['where']): Query {
-  const own = (built as unknown as PrivateBuilder)._statements.filter(({ grouping }) => grouping === 'where');
+  const own = new BuilderParts(built).statements.filter(({ grouping }) => grouping === 'where');
   const added = own[0] === where ? own.slice(1) : own;
   const isKept = (where === undefined || own[0] === where) && added.every(({ bool }) => bool === 'and');
   if (isKept) return built;
   const grouped = groupWhere(built);
-  if (where !== undefined) (grouped as unknown as PrivateBuilder)._statements.push(where);
+  if (where !== undefined) new BuilderParts(grouped).statements.push(where);
   return grouped;
 }
 
@@ -118,14 +118,14 @@ function ofBaseRows(rows: Query, { shape, base }: Start): Query {
   const name = shape.keyAs === undefined ? alias : base.name;
   const joined = joinedTables(rows);
   const inner = rows.clone().clearSelect();
-  (inner as unknown as PrivateBuilder)._method = 'select';
+  new BuilderParts(inner).method = 'select';
   inner.select(raw(inner, comparedColumns(alias, keyIn(shape, base))));
-  const outer = rows as unknown as PrivateBuilder;
-  outer._statements = [];
-  outer._single = { ...outer._single, table: raw(rows, `${tableName(base)} as ${quote(name)}`) };
-  delete outer._single['schema'];
-  delete outer._single['only'];
-  const mayName = outer._method === 'update' && outer._single['updateFrom'] === undefined;
+  const outer = new BuilderParts(rows);
+  outer.statements = [];
+  outer.single = { ...outer.single, table: raw(rows, `${tableName(base)} as ${quote(name)}`) };
+  delete outer.single['schema'];
+  delete outer.single['only'];
+  const mayName = outer.method === 'update' && outer.single['updateFrom'] === undefined;
   const named = mayName ? namedIn(rows, joined) : [];
   if (named.length === 0) {
     const [before, behind] = oneOfQuery(name, base.key).map(escapeMarksInNames);
@@ -140,19 +140,22 @@ function ofBaseRows(rows: Query, { shape, base }: Start): Query {
     (table, index) => ` cross join lateral (select (${chosen}.j${index}).*) as ${quote(table)}`,
   );
   const from = `(${text}) as ${chosen} (${[...keys, ...tables].join(', ')})${beside.join('')}`;
-  outer._single['updateFrom'] = raw(rows, from, values);
+  outer.single['updateFrom'] = raw(rows, from, values);
   return rows.whereRaw(raw(rows, equalToChosen(name, base.key)));
 }
 
 /** Under which names a query joins tables; a join that is raw text says none. */
 function joinedTables(query: Query): readonly string[] {
-  const { _statements: statements, client, _queryContext: context } = query as unknown as PrivateBuilder;
-  return statements.flatMap(({ grouping, table }) => {
+  const parts = new BuilderParts(query);
+  return parts.statements.flatMap(({ grouping, table }) => {
     if (grouping !== 'join') return [];
     const [text, given] = tableAndAlias(table);
-    const subquery = (table as Partial<PrivateBuilder> | null)?._single?.['as'];
+    const subquery =
+      typeof table === 'object' && table !== null
+        ? (new BuilderParts(table).single as typeof parts.single | undefined)?.['as']
+        : null;
     const alias = given ?? text?.split('.').at(-1) ?? (typeof subquery === 'string' ? subquery : null);
-    return alias === null ? [] : [databaseName(client, alias, context)];
+    return alias === null ? [] : [parts.named(alias)];
   });
 }
 

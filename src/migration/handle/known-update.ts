@@ -1,3 +1,4 @@
+import { BuilderParts } from '../sql/knex-private.ts';
 import { isConfined } from './confined.ts';
 import { type NamingClient, databaseName } from '../sql/identifier.ts';
 import { chosen } from '../key/sql.ts';
@@ -34,20 +35,19 @@ export function knownUpdate(statement: object): KnownUpdate | undefined {
 
 interface Update {
   readonly client: NamingClient;
-  readonly _method: string;
-  readonly _single: { readonly update?: object; readonly counter?: object };
   queryContext(): unknown;
 }
 
 // With a CTE before it, it may write elsewhere.
 const updatedTable = /^update ("(?:[^"]|"")+"(?:\."(?:[^"]|"")+")?) (?:as|set) /;
 
-/** Notes what a builder of knex's updates, once it is compiled. Reads its private fields. */
+/** Notes what a builder of knex's updates, once it is compiled. */
 export function noteBuilder(builder: object, compiled: { readonly sql?: unknown }): void {
-  const { client, _method, _single } = builder as Update;
-  if (_method !== 'update' || typeof compiled.sql !== 'string') return;
+  const { client } = builder as Update;
+  const { method, single } = new BuilderParts(builder);
+  if (method !== 'update' || typeof compiled.sql !== 'string') return;
   const table = updatedTable.exec(compiled.sql)?.[1];
-  const written = Object.keys({ ..._single.update, ..._single.counter });
+  const written = Object.keys({ ...(single['update'] as object), ...(single['counter'] as object) });
   if (table === undefined || written.some((name) => name.includes('.'))) return;
   // Rows of a query beside it may come more than once.
   if (compiled.sql.includes(chosen)) return;

@@ -1,3 +1,4 @@
+import { BuilderParts } from '../sql/knex-private.ts';
 import type { Knex } from 'knex';
 import { confineCopy } from './confined.ts';
 import { noteBuilder } from './known-update.ts';
@@ -31,11 +32,12 @@ export function trackBuilt(): BuiltThings {
   };
 }
 
-/** Reads knex's private fields; a builder that only reads, or a fragment for another one, is none to miss. */
+/** A builder that only reads, or a fragment for another one, is none to miss. */
 function writeOf(builder: object): string | null {
-  const { _method, _sequence, sql } = builder as { _method?: unknown; _sequence?: unknown; sql?: unknown };
-  if (typeof _method === 'string') return writes.has(_method) ? _method : null;
-  if (Array.isArray(_sequence)) return _sequence.length > 0 ? 'schema' : null;
+  const { method, sequence } = new BuilderParts(builder);
+  const { sql } = builder as { sql?: unknown };
+  if (typeof (method as unknown) === 'string') return writes.has(method) ? method : null;
+  if (Array.isArray(sequence)) return sequence.length > 0 ? 'schema' : null;
   const word =
     typeof sql === 'string' ? /^\s*(insert|update|delete|merge|truncate|call|do)\b/i.exec(sql) : null;
   return word?.[1]?.toLowerCase() ?? null;

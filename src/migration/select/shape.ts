@@ -1,6 +1,6 @@
 import type { Knex } from 'knex';
 import { fail, messageOf } from '../../errors.ts';
-import { type NamingClient, databaseName } from '../sql/identifier.ts';
+import { BuilderParts, type KnexStatement } from '../sql/knex-private.ts';
 import {
   type RefusedClause,
   isOrdered,
@@ -10,11 +10,6 @@ import {
 } from './refused-clauses.ts';
 import { refuseResult } from './result.ts';
 import { normalized } from '../sql/sql-words.ts';
-
-/**
- * The only place that reads knex's private fields (`_single`, `_statements`, `_method`), which is why the
- * knex version is pinned. Inside the adapter values are unknown to TypeScript.
- */
 
 /** How the author's query names its base table. */
 export interface SelectedTable {
@@ -46,27 +41,6 @@ export interface WholeSelect {
   readonly warnings: readonly string[];
 }
 
-interface KnexStatement {
-  readonly grouping: string;
-  readonly type?: string;
-  readonly value?: unknown;
-  readonly method?: string;
-  readonly distinct?: unknown;
-  readonly distinctOn?: unknown;
-  readonly joinType?: string;
-  readonly table?: unknown;
-  readonly bool?: string;
-}
-
-/** A query builder with its private fields. */
-export interface PrivateBuilder {
-  _single: Record<string, unknown>;
-  _statements: KnexStatement[];
-  _method: string;
-  _queryContext?: unknown;
-  client: NamingClient;
-}
-
 /** Checks what `select` returned; throws SELECT_REFUSED with advice. Runs nothing. */
 export function inspectSelect(result: unknown, file: string): SelectShape | WholeSelect {
   if (isRaw(result)) {
@@ -75,7 +49,7 @@ export function inspectSelect(result: unknown, file: string): SelectShape | Whol
     return { kind: 'whole', builder: result, warnings: orderWarning(isOrdered(sql), file) };
   }
   if (!isBuilder(result)) throw refuseResult(result, file);
-  const inner = result as unknown as PrivateBuilder;
+  const inner = new BuilderParts(result);
   refuseMethod(inner, file);
   refuseClauses(inner, file);
   const table = baseTable(inner, file);
@@ -83,7 +57,7 @@ export function inspectSelect(result: unknown, file: string): SelectShape | Whol
   const sql = sqlOf(builder, file);
   refuseWords(sql, file);
   const warnings = orderWarning(
-    inner._statements.some(({ grouping }) => grouping === 'order'),
+    inner.statements.some(({ grouping }) => grouping === 'order'),
     file,
   );
   if (table === null) return { kind: 'whole', builder, warnings };
@@ -92,7 +66,7 @@ export function inspectSelect(result: unknown, file: string): SelectShape | Whol
 
 /** True where the query names columns; without, knex selects `*`. */
 export function hasColumns(builder: Knex.QueryBuilder): boolean {
-  return statementsOf(builder).some(
+  return new BuilderParts(builder).statements.some(
     ({ grouping, type, value }) =>
       grouping === 'columns' && (type !== undefined || !Array.isArray(value) || value.length > 0),
   );
@@ -101,22 +75,19 @@ export function hasColumns(builder: Knex.QueryBuilder): boolean {
 /** A copy whose conditions stand in parentheses, so that a further one is not swallowed by a top-level `or`. */
 export function groupWhere(builder: Knex.QueryBuilder): Knex.QueryBuilder {
   const copy = builder.clone();
-  const inner = copy as unknown as PrivateBuilder;
-  const wheres = inner._statements.filter(({ grouping }) => grouping === 'where');
+  const inner = new BuilderParts(copy);
+  const wheres = inner.statements.filter(({ grouping }) => grouping === 'where');
   if (wheres.length === 0) return copy;
-  inner._statements = inner._statements.filter(({ grouping }) => grouping !== 'where');
+  inner.statements = inner.statements.filter(({ grouping }) => grouping !== 'where');
   return copy.where((group) => {
-    (group as unknown as PrivateBuilder)._statements.push(...wheres);
+    new BuilderParts(group).statements.push(...wheres);
   });
 }
 
-function statementsOf(builder: Knex.QueryBuilder): readonly KnexStatement[] {
-  return (builder as unknown as PrivateBuilder)._statements;
-}
-
 function isBuilder(result: unknown): result is Knex.QueryBuilder {
-  const given = result as Partial<PrivateBuilder> | null | undefined;
-  return typeof given === 'object' && Array.isArray(given?._statements) && given._single !== undefined;
+  if (typeof result !== 'object' || result === null) return false;
+  const { statements, single } = new BuilderParts(result);
+  return Array.isArray(statements) && (single as unknown) !== undefined;
 }
 
 function isRaw(result: unknown): result is Knex.Raw {
@@ -141,16 +112,16 @@ function orderWarning(ordered: boolean, file: string): readonly string[] {
   return ordered ? [`${file}: select's order by is ignored: rows come in key order`] : [];
 }
 
-function refuseMethod(inner: PrivateBuilder, file: string): void {
-  if (inner._method === 'select') return;
-  const name = inner._method === 'del' ? 'delete' : inner._method;
+function refuseMethod(inner: BuilderParts, file: string): void {
+  if (inner.method === 'select') return;
+  const name = inner.method === 'del' ? 'delete' : inner.method;
   if (name === 'first') throw refuse(file, 'select must not use first: chunks are cut by the tool');
   if (name === 'pluck')
     throw refuse(file, 'select must not use pluck: use select(…), update gets whole rows');
   throw refuse(file, `select must select: it is a query to ${name}`, 'write in update(db, rows)');
 }
 
-function refuseClauses({ _single: single, _statements: statements }: PrivateBuilder, file: string): void {
+function refuseClauses({ single, statements }: BuilderParts, file: string): void {
   for (const clause of ['limit', 'offset'] as const) {
     if (single[clause] === undefined || single[clause] === null) continue;
     throw clauseRefusal(file, refusedClauses[clause]);
@@ -181,8 +152,8 @@ function joinText(statement: KnexStatement): string {
 }
 
 /** The table that the query begins with; null where it is no table by name. */
-function baseTable(inner: PrivateBuilder, file: string): SelectedTable | null {
-  const { table: given, schema } = inner._single;
+function baseTable(inner: BuilderParts, file: string): SelectedTable | null {
+  const { table: given, schema } = inner.single;
   if (given === undefined || given === null || given === '') {
     throw refuse(file, "select names no table: begin with db('table')");
   }
@@ -196,17 +167,16 @@ function baseTable(inner: PrivateBuilder, file: string): SelectedTable | null {
       `db('${text} as ${alias ?? text}').withSchema('${schema}')`,
     );
   }
-  const unwrapped = (part: string): string => databaseName(inner.client, part, inner._queryContext);
   const parts = (
     typeof schema === 'string' ? [...schema.split('.'), ...text.split('.')] : text.split('.')
-  ).map(unwrapped);
+  ).map((part) => inner.named(part));
   const name = parts.at(-1) ?? '';
   if (parts.length > 2) throw refuse(file, `select names its table with too many parts: ${parts.join('.')}`);
   return {
     schema: parts.length === 2 ? (parts[0] ?? null) : null,
     name,
-    alias: alias === null ? name : unwrapped(alias),
-    only: inner._single['only'] === true,
+    alias: alias === null ? name : inner.named(alias),
+    only: inner.single['only'] === true,
   };
 }
 
@@ -232,7 +202,7 @@ function sqlOf(builder: Knex.QueryBuilder | Knex.Raw, file: string): string {
 }
 
 // A subquery reads other rows in the snapshot of the statement, which may be older than the lock.
-function isPlain({ _statements: statements }: PrivateBuilder, sql: string): boolean {
+function isPlain({ statements }: BuilderParts, sql: string): boolean {
   if (statements.some(({ grouping }) => grouping === 'join' || grouping === 'with')) return false;
   return (normalized(sql).match(/\bselect\b/g) ?? []).length === 1;
 }
