@@ -202,7 +202,7 @@ it('of 30 bad rows among 300 is one of few, and lays out no more ranges when the
     const seen = async (): Promise<Record<string, number>> => {
       const { rows } = await client.query<Record<string, number>>(
         `select (select sum(n)::int from t) as done,
-                (select count(*)::int from ${names.ranges} where state = 'void') as aside,
+                (select count(*)::int from ${names.ranges} where state = 'quarantined') as aside,
                 (select count(*)::int from ${names.ranges} where lo = hi) as empty,
                 (select count(*)::int from ${names.ranges}) as ranges,
                 nextval('tries')::int as tries`,
