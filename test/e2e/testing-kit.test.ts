@@ -120,7 +120,7 @@ describe('what is wrong with a migration is found and named', () => {
     expect({ name, code }).toEqual({ name: 'MigrationTestError', code: 'MIGRATION_FAILED' });
     expect(report).toMatchObject({ rows: 21, idempotent: false });
     expect(message).toMatch(
-      /^a: 2 of 8 checks failed\n {2}twice: a second up changes rows again\n +people: 21 rows differ in score: id = \(1\), \(2\), \(3\), …\n +hint: let select find only /,
+      /^a: 2 of 8 checks failed\n {2}twice: a second up changes rows again\n +people: 21 rows differ in score: id = \(1\), \(2\), \(3\), …\n +hint: make select find only /,
     );
     expect(message).toMatch(
       /\n {2}down: after down the rows are not as they were before\n +people: 21 rows differ in name: id = \(1\), /,
@@ -208,7 +208,7 @@ describe('what is wrong with a migration is found and named', () => {
     const { checks, ...report } = await reported(failing);
     expect(report).toMatchObject({ rows: 0, crashes: 0, idempotent: null });
     expect(checks[0]).toMatchObject({ name: 'up', outcome: 'failed' });
-    expect(checks[0]?.message).toMatch(/no such luck[^]*mend a\.ts and run/);
+    expect(checks[0]?.message).toMatch(/no such luck[^]*fix a\.ts and run/);
     expect(checks.slice(1).every(({ outcome }) => outcome === 'skipped')).toBe(true);
 
     const none = `

@@ -56,7 +56,7 @@ describe('nothing of a schema migration is left, nor its record, where it', () =
     ],
     ['leaves a savepoint open', `await db.transaction();`, /left a transaction .* open/, /commit or roll/],
     ['changes the session', `await db.raw('set search_path to x');`, /must not run SET/, /SET LOCAL/],
-    ['throws a text', `throw 'no way';`, /threw a non-Error: "no way"/, /mend/],
+    ['throws a text', `throw 'no way';`, /threw a non-Error: "no way"/, /fix/],
   ])('%s', async (_what, code, message, hint) => {
     await withDatabase(async ({ url, client }) => {
       await client.query(tables);

@@ -215,7 +215,7 @@ describe('a server that is full', () => {
       const giveBack = await take();
       process.kill(-up.pid, 'SIGCONT');
       hurry(here.cwd);
-      const what = /: no connection to the database is left: .*\n.*53300\n.*lower --workers/;
+      const what = /: the database has no connections left: .*\n.*53300\n.*lower --workers/;
       const outcomes = [await up.outcome, await run(args, { ...here, env: impatient })];
       await giveBack();
       for (const outcome of outcomes) await expectNamed(outcome, what, client);
@@ -229,7 +229,7 @@ describe('a server that is full', () => {
       const unlimited = await limitRole(2);
       const here = place({ 'a.ts': rowsMigration(0.3) }, impatient);
       const up = start(['up', '--workers', '4', '--chunk-size', '200'], here);
-      await up.says(/worker \d+ cannot work: .*the database has no connections left/);
+      await up.says(/worker \d+ cannot start: .*the database has no connections left/);
       hurry(here.cwd);
       const { code, stderr } = await up.outcome;
       await unlimited();
