@@ -47,7 +47,7 @@ export const protections: readonly Protection[] = [
     styles: ['rows'],
     without: [
       {
-        file: 'run/chunk/kept-keys.js',
+        file: 'run/chunk/write-counters.js',
         from: 'if (keys.length === 0)\n        return 0',
         to: 'return keys.length',
       },

@@ -155,7 +155,7 @@ it('a rollback is paused and resumed too, and cannot be cancelled', async () => 
     expect(await run(['pause', 'a'], place)).toMatchObject({ code: 0 });
     const { code, stderr } = await down.outcome;
     expect(code, stderr).toBe(5);
-    expect(stderr).toContain('or simply umzug-cluster down --name a');
+    expect(stderr).toContain('(or umzug-cluster down --name a)');
     expect((await run(['up'], place)).code).toBe(3);
     hurry(place.cwd);
     expect(await run(['resume', 'a', '--chunk-size', '5000'], place)).toMatchObject({ code: 0 });

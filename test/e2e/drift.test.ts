@@ -55,7 +55,7 @@ describe('a file that was changed', () => {
       expect(JSON.parse(rest.stdout)).toEqual({ repaired: [{ name: 'a', files: '../lib/one.ts' }] });
       expect(await run(['up', '--strict'], place)).toMatchObject({ code: 0, stderr: '' });
       expect((await run(['repair'], place)).stdout).toBe(
-        'nothing to repair: files are as they were executed\n',
+        'nothing to repair: all files are as they were executed\n',
       );
       expect((await run(['repair', 'c'], place)).stderr).toMatch(/no executed migration is named "c"/);
     });

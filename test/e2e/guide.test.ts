@@ -113,7 +113,7 @@ describe('the test of the guide', () => {
   });
 
   it('fails with the row that the guide adds, as it shows', async () => {
-    const row = /With a row more in the seed, `(.*?)`/.exec(guide)?.[1] ?? '';
+    const row = /With one more row in the seed, `(.*?)`/.exec(guide)?.[1] ?? '';
     const printed = await tried(
       projectOf(text.replace('seed: { people }', `seed: { people: [...people, ${row}] }`)),
     );

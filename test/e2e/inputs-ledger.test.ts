@@ -92,7 +92,7 @@ describe('with two migrations executed', () => {
       said('baseline', /baseline/),
       said('baseline --to 9-nope', /9-nope/),
       said('baseline --from knex', /knex_migrations/),
-      said('baseline --from knox', /--from must be one of knex, sequelize, node-pg-migrate/),
+      said('baseline --from knox', /--from must be one of knex, sequelize, umzug, node-pg-migrate, kysely/),
     ],
     tables,
     migrate,
@@ -126,7 +126,7 @@ describe('the ledger of another role', () => {
       const refused = await run(['up'], other);
       expect(refused.code, refused.stderr).toBe(2);
       expect(refused.stderr).toMatch(/^error: permission denied for schema umzug_cluster$/m);
-      const granted = /or as that role: (.*)$/m.exec(refused.stderr)?.[1];
+      const granted = /or, as that role, run: (.*)$/m.exec(refused.stderr)?.[1];
       await client.query(String(granted));
       for (const args of [['up'], ['status'], ['down']]) {
         const { code, stderr } = await run(args, other);

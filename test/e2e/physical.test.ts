@@ -168,7 +168,7 @@ it('is refused where select does not drain, and for what has no blocks of its ow
       await run(['up', '--workers', '1'], { cwd: makeProject({ 'a.ts': source }).dir, url });
     const undrained = bySets(options).replaceAll(', version });', ' });');
     const cases = [
-      [1, undrained, /select finds rows again after update: [\d,]+  rows still match after update/],
+      [1, undrained, /select finds rows again after update: [\d,]+ rows still match after update/],
       [1, byRows(options).replaceAll(', version });', ' });'), /select finds rows again after update/],
       [
         2,

@@ -97,7 +97,7 @@ it.each([
       const refused = await run(['up', '--workers', '1'], { cwd: makeProject({ 'a.ts': source }).dir, url });
       expect(refused.code).toBe(1);
       expect(refused.stderr).toMatch(
-        /^error: a, up, range \d: select finds rows again after update: [\d,]+  rows still match after update$/m,
+        /^error: a, up, range \d: select finds rows again after update: [\d,]+ rows still match after update$/m,
       );
       expect(refused.stderr).toMatch(/^ {2}hint: select by what update changes/m);
       expect(await drained(client)).toEqual({ n: { 0: rows }, most: null });

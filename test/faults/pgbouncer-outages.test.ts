@@ -96,7 +96,7 @@ describe('a limit of PgBouncer', () => {
       const place = { cwd: makeProject({ 'a.ts': rowsMigration(0.3) }).dir, url: pooled };
       const budget = { UMZUG_CLUSTER_RETRY_BUDGET_MS: '2000' };
       const up = start(['up', '--workers', '3', '--chunk-size', '100'], { ...place, env: budget });
-      await up.says(/worker \d+ cannot work: .*no more connections allowed/);
+      await up.says(/worker \d+ cannot start: .*no more connections allowed/);
       hurry(place.cwd);
       await expectDone(up);
       await expectEachOnce(client);

@@ -172,7 +172,7 @@ describe('a constraint that is checked at COMMIT', () => {
       const failed: unknown = await runHere(url, () => source, {}).catch((error: unknown) => error);
       expect(failed).toBeInstanceOf(UmzugClusterError);
       expect((failed as UmzugClusterError).detail).toMatch(
-        new RegExp(`^row 77: .*\\(SQLSTATE ${sqlstate}\\), \\d+ attempts$`),
+        new RegExp(`^row 77: .*\\(SQLSTATE ${sqlstate}\\)$`),
       );
       const { rows: left } = await client.query(`select id from t where n <> 1`);
       expect(left).toEqual([{ id: 77 }]);
