@@ -33,7 +33,7 @@ describe('verify', () => {
       expect((await run(['up'], place)).code).toBe(0);
       expect(await run(['verify'], place)).toMatchObject({
         code: 0,
-        stdout: 'a  data  no row is left\nb  data  no row is left\n',
+        stdout: 'a  data  no rows left\nb  data  no rows left\n',
         stderr: '',
       });
       await client.query(`insert into people values (501, 'x', null), (502, 'Y', null)`);

@@ -43,7 +43,7 @@ describe('nothing of a schema migration is left, nor its record, where it', () =
       'swallows a SQL error',
       `await db.raw('select 1/0').catch(() => 0);`,
       /caught a SQL error/,
-      /let the err/,
+      /do not catch the err/,
     ],
     ['forgets a statement', `db('t').update({ n: 9 });`, /never ran it/, /await/],
     ['forgets a change of the schema', `db.schema.createTable('x', () => 0);`, /never ran it/, /await/],

@@ -42,7 +42,7 @@ function expectDifference(outcome: Outcome, differs: string): void {
 }
 
 const changed = 'a was changed while its run is in progress';
-const meansOther = 'a: select does not mean what it meant when the run began';
+const meansOther = 'a: select is not the query this run started with';
 
 it(
   'refuses hosts with another file, other bindings or another table: exit 3, what differs, no range is theirs',
@@ -76,7 +76,7 @@ it(
       const expected = [
         [changed, sha256(source), sha256(other)],
         [meansOther, 'its bindings differ'],
-        [meansOther, 'it read public.counters, and reads second.counters'],
+        [meansOther, 'it read public.counters, and now reads second.counters'],
       ];
       for (const [index, outcome] of outcomes.entries()) {
         const [message = '', ...differs] = expected[index] ?? [];

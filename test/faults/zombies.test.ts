@@ -96,7 +96,7 @@ it(
       const up = start(flags, { cwd: makeProject({ 'a.ts': source }).dir, url, env });
       const { code, stderr } = await up.outcome;
       expect(code, stderr).toBe(0);
-      expect(stderr).toMatch(/ended the transaction of pid \d+/);
+      expect(stderr).toMatch(/terminated the transaction of pid \d+/);
       await until('nothing is left behind', () => groupMembers(up.pid).length === 0);
       await expectEachOnce(client);
     });
