@@ -121,7 +121,7 @@ it.each(
     expect(password).not.toBe('');
     const place = { cwd: makeProject({ 'a.ts': source }).dir, url };
     for (const more of ways) {
-      const outcome = await run(['up', '--workers', '1', '--chunk-size', '10', ...more], place);
+      const outcome = await start(['up', '--workers', '1', '--chunk-size', '10', ...more], place).outcome;
       expect(outcome.code, outcome.stderr).not.toBe(0);
       expect(outcome.stdout + outcome.stderr).toMatch(said);
       expectNothingSecret(outcome, password);

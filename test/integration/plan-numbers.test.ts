@@ -79,8 +79,8 @@ describe('the numbers of plan, without statistics', () => {
     expect(plan.sample?.changedColumns).toEqual(['n']);
     expect(plan.sample?.rows).toBeLessThan(5);
     expect(plan.warnings).toEqual([]);
-    // Their pads are not written again.
-    expect(plan.estimate?.tableBytes).toBeLessThan(1_000_000);
+    // Their pads of 80 MB are not written again; whole pages may be, after a checkpoint.
+    expect(plan.estimate?.tableBytes).toBeLessThan(20_000_000);
   });
 
   it('knows an empty table, and a single row', async () => {

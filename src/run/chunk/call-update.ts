@@ -83,8 +83,9 @@ export async function callUpdate(
   const [, before] = await Promise.race([updating, refuseSelfWait(session, env, waits)])
     .catch(async (error: unknown) => {
       const isMistake = error instanceof UmzugClusterError && session.transactionStatus() === 'T';
-      if (isMistake) await lookBeside();
-      throw error;
+      // The server's word that the transaction is aborted may come later: then nothing can be asked.
+      const refusal: unknown = isMistake ? await lookBeside().catch((other: unknown) => other) : null;
+      throw refusal instanceof UmzugClusterError ? refusal : error;
     })
     .finally(() => over.abort());
   await unrecorded(session, async () => {
