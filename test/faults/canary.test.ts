@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import { expect, it } from 'vitest';
-import { type Outcome, run } from '../support/cli.ts';
+import { type Outcome, run, start } from '../support/cli.ts';
 import { withDatabase } from '../support/database.ts';
 import { recordsIn } from '../support/log-records.ts';
 import { makeProject } from '../support/project.ts';
