@@ -144,7 +144,7 @@ async function prove(cli: string, attack: Attack, kills: number): Promise<readon
         const before = await rowsDone(client);
         await runCli(cli, fine, place, async (isOver) => {
           await until('rows are migrated', async () => isOver() || (await rowsDone(client)) > before);
-          await sleep(Math.random() * 20);
+          await sleep(Math.random() * 250);
         });
       }
       await runCli(cli, args, place);
