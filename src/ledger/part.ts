@@ -10,4 +10,11 @@ export abstract class LedgerPart {
     this.session = session;
     this.names = names;
   }
+
+  /** Until its transaction ends, nobody else numbers new ranges of this run: two would take the same number. */
+  protected async lockRangeNumbers(runId: string): Promise<void> {
+    await this.session.query('select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended($1, 0))', [
+      `umzug-cluster split ${this.names.schema} ${runId}`,
+    ]);
+  }
 }

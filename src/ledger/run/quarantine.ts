@@ -26,10 +26,7 @@ export class Quarantine extends LedgerPart {
     },
     row: QuarantinedRow & { readonly place: Key },
   ): Promise<boolean> {
-    // Two ranges must not take the same number.
-    await this.session.query('select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended($1, 0))', [
-      `umzug-cluster split ${this.names.schema} ${at.runId}`,
-    ]);
+    await this.lockRangeNumbers(at.runId);
     const moved = await this.session.query(
       `with run as materialized (
          select state, epoch from ${this.names.runs} where id = $1::bigint

@@ -161,10 +161,7 @@ export class Ranges extends LedgerPart {
     { at, kept, taken }: { readonly at: Key; readonly kept: number; readonly taken: number },
     worker: string,
   ): Promise<void> {
-    // Two thieves of different ranges must not take the same number.
-    await this.session.query('select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended($1, 0))', [
-      `umzug-cluster split ${this.names.schema} ${runId}`,
-    ]);
+    await this.lockRangeNumbers(runId);
     await this.session.query(
       `with kept as (
          update ${this.names.ranges} set hi = $3::text[], estimated = $5::double precision
