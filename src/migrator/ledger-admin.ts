@@ -1,5 +1,6 @@
 import { type Control, openControl } from '../cluster/worker/control.ts';
 import type { Config } from '../config/config.ts';
+import type { OtherTool } from '../core/values/other-tools.ts';
 import type { FileHashes } from '../core/values/file-drift.ts';
 import { fail } from '../errors.ts';
 import { ensureLedger } from '../ledger/schema.ts';
@@ -11,7 +12,7 @@ import type { Session } from '../postgres/session.ts';
 import { reading, withTransaction } from '../postgres/transaction.ts';
 import { type RunEnvironment, makeEnvironment, readServer } from '../run/context/environment.ts';
 import { type Changed, changedSince } from './pending/checks.ts';
-import { type OtherTool, readOtherTool } from './pending/other-tools.ts';
+import { readOtherTool } from './pending/other-tools.ts';
 import { type LedgerState, readState } from './pending/state.ts';
 import { unknownName } from './pending/umzug.ts';
 

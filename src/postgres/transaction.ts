@@ -124,7 +124,7 @@ export const emptySearchPath =
   "set local role to default; select pg_catalog.set_config('search_path', '', true)";
 
 /** Thrown when COMMIT was answered with ROLLBACK: the transaction had been aborted before. */
-export const rolledBackMessage = 'Postgres answered ROLLBACK to COMMIT';
+const rolledBackMessage = 'Postgres answered ROLLBACK to COMMIT';
 
 /** Commits, and checks that Postgres says so: on an aborted transaction it answers ROLLBACK. */
 export async function commit(session: Session): Promise<void> {

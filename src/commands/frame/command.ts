@@ -35,7 +35,7 @@ export function switchFlag(describe: string): Options {
 }
 
 /** The only flag that may be repeated. */
-export const repeatableFlag = 'name';
+const repeatableFlag = 'name';
 
 /** The yargs module of a command; flags are checked here before `run` sees them. */
 export function toYargs(command: Command, globals: Readonly<Record<string, Options>>, io: Io): CommandModule {

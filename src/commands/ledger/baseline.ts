@@ -1,19 +1,8 @@
 import type { BaselineReport, BaselineRequest } from '../../migrator/ledger-admin.ts';
+import { otherToolNames } from '../../core/values/other-tools.ts';
 import { fail } from '../../errors.ts';
 import { type Arguments, type Command, switchFlag, textOf, textsOf, valueFlag } from '../frame/command.ts';
 import type { Io } from '../frame/output.ts';
-
-// Those of `migrator/pending/other-tools`, which would be loaded for the help.
-const tools = [
-  'knex',
-  'sequelize',
-  'umzug',
-  'node-pg-migrate',
-  'kysely',
-  'typeorm',
-  'mikroorm',
-  'prisma',
-] as const;
 
 /** `baseline`: marks migrations as executed without running them. */
 export const baseline: Command = {
@@ -22,7 +11,7 @@ export const baseline: Command = {
   options: {
     to: valueFlag('mark up to and including this migration'),
     name: valueFlag('mark this migration (repeatable)'),
-    from: valueFlag('take over the record of another tool', { choices: tools }),
+    from: valueFlag('take over the record of another tool', { choices: otherToolNames }),
     table: valueFlag('the other tool’s table, if it is not the one it has by default'),
     undo: switchFlag('with --name: make it pending again, if it was only marked'),
   },
@@ -65,7 +54,7 @@ async function undo(flags: Arguments, io: Io, names: readonly string[] | undefin
 
 function requestOf(flags: Arguments, names: readonly string[] | undefined): BaselineRequest {
   const to = textOf(flags, 'to');
-  const tool = tools.find((known) => known === flags['from']);
+  const tool = otherToolNames.find((known) => known === flags['from']);
   const table = textOf(flags, 'table');
   if (table !== undefined && tool === undefined) {
     throw fail('USAGE', {

@@ -46,7 +46,7 @@ function asRow(parts: string, key: readonly KeyColumn[]): string {
 }
 
 /** `$3::"pg_catalog"."uuid", $4::…`: one placeholder per key column, from `first` on. */
-export function castParams(key: readonly KeyColumn[], first: number): string {
+function castParams(key: readonly KeyColumn[], first: number): string {
   return key.map((column, index) => `$${first + index}::${column.type}`).join(', ');
 }
 
@@ -68,7 +68,7 @@ export function isAtMost(one: string, other: string, base: BaseTable): string {
  * One column of the key that stands in the `text[]` expression `list`. The table's own column, of no row, lends the
  * comparison its collation.
  */
-export function partOf(list: string, column: KeyColumn, index: number, base: BaseTable): string {
+function partOf(list: string, column: KeyColumn, index: number, base: BaseTable): string {
   const own = `select t.${quote(column.name)} from ${tableName(base)} as t where false`;
   return `coalesce((${own}), (${list})[${index + 1}]::${column.type})`;
 }

@@ -103,7 +103,7 @@ function unfinishable(files: readonly MigrationFile[], { executed, live }: Ledge
 }
 
 /** `a (a.ts), b (lib/convert.ts)`. */
-export function listChanged(changed: readonly Changed[]): string {
+function listChanged(changed: readonly Changed[]): string {
   return changed.map((one) => `${one.name} (${one.files})`).join(', ');
 }
 

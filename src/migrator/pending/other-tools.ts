@@ -1,5 +1,6 @@
 import { quote } from '../../core/values/quote.ts';
 import { counted } from '../../core/values/numbers.ts';
+import { type OtherTool, otherToolNames } from '../../core/values/other-tools.ts';
 import { type UmzugClusterError, fail } from '../../errors.ts';
 import { type MigrationFile, nameOfFile } from '../../migration/file/folder.ts';
 import type { Session } from '../../postgres/session.ts';
@@ -17,7 +18,7 @@ interface Tool {
 }
 
 /** Where another tool records what it has executed. */
-export const otherTools = {
+const otherTools = {
   knex: { tables: ['knex_migrations'], column: 'name' },
   sequelize: { tables: ['SequelizeMeta', 'sequelize_meta'], column: 'name' },
   umzug: { tables: ['SequelizeMeta', 'sequelize_meta'], column: 'name' },
@@ -35,11 +36,7 @@ export const otherTools = {
     column: 'migration_name',
     where: 'finished_at is not null and rolled_back_at is null',
   },
-} as const satisfies Readonly<Record<string, Tool>>;
-
-export type OtherTool = keyof typeof otherTools;
-
-export const otherToolNames = Object.keys(otherTools) as readonly OtherTool[];
+} as const satisfies Readonly<Record<OtherTool, Tool>>;
 
 /** A tool's own record of what is executed. */
 export interface OtherRecord {

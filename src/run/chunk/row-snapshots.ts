@@ -18,7 +18,7 @@ export interface RowImage {
 }
 
 /** A key as a map's key. */
-export function idOf(key: Key): string {
+function idOf(key: Key): string {
   return JSON.stringify(key);
 }
 

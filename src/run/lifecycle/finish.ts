@@ -85,7 +85,7 @@ export type Swept = 'sweep' | 'done' | 'endless';
  * would end the run, under its lock: no other host lays out the same one, and a crash leaves either none or all of
  * it. A sweep goes over all keys that there are now, as one range: it is expected to find little.
  */
-export async function sweepAgain(session: Session, env: RunEnvironment, run: Run): Promise<Swept> {
+async function sweepAgain(session: Session, env: RunEnvironment, run: Run): Promise<Swept> {
   const ledger = env.ledger(session);
   if (run.plan.sweeps !== true) return 'done';
   const next = afterPasses(await ledger.runs.rowsByPass(run.id));
