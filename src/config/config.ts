@@ -31,7 +31,9 @@ export interface Config {
   /** Absolute path of the knexfile, or null. */
   readonly knexfile: string | null;
   readonly environment: string;
-  /** Absolute. */
+  /** The folders with the migrations, absolute; their files run in one order, by name. */
+  readonly migrationsDirs: readonly string[];
+  /** The last of them, in which new migrations are created. */
   readonly migrationsDir: string;
   readonly ledgerSchema: string;
   /** The table in which knex records migrations, where the knexfile names one; perhaps `schema.name`. */
@@ -88,8 +90,10 @@ export async function loadConfig(input: ConfigInput): Promise<Config> {
     flags,
   };
   const tuning = readTuning(sources);
+  const migrationsDirs = findMigrations(knexfile, text(flags.migrations), cwd);
   const places = {
-    migrationsDir: findMigrations(knexfile, text(flags.migrations), cwd),
+    migrationsDirs,
+    migrationsDir: migrationsDirs.at(-1) as string,
     ledgerSchema: readLedgerSchema(knexfile),
     knexTable: readKnexTable(knexfile),
     searchPath: readSearchPath(knexfile),
@@ -146,16 +150,33 @@ function authorsKnexConfig({ settings }: Knexfile): Knex.Config {
   return Object.freeze({ ...kept, client }) as Knex.Config;
 }
 
-/** The knexfile's folder is relative to the knexfile, as in knex's own command line. */
-function findMigrations(knexfile: Knexfile, flag: string | undefined, cwd: string): string {
-  if (flag !== undefined) return path.resolve(cwd, flag);
-  const { directory } = knexfile.migrations;
-  const folder: unknown = Array.isArray(directory) && directory.length === 1 ? directory[0] : directory;
-  if (folder === undefined) return path.resolve(cwd, 'migrations');
-  if (typeof folder === 'string' && folder !== '') {
-    return path.resolve(knexfile.path === null ? cwd : path.dirname(knexfile.path), folder);
+/**
+ * `migrations.cluster.directory`, or else knex's own. Relative to the knexfile, and of several folders the files in one
+ * order, as in knex.
+ */
+function findMigrations(knexfile: Knexfile, flag: string | undefined, cwd: string): readonly string[] {
+  if (flag !== undefined) return Object.freeze([path.resolve(cwd, flag)]);
+  const { migrations, cluster, name } = knexfile;
+  const isOwn = cluster['directory'] !== undefined;
+  const given: unknown = isOwn ? cluster['directory'] : (migrations['directory'] ?? 'migrations');
+  const folders: readonly unknown[] = Array.isArray(given) ? given : [given];
+  const isPath = (folder: unknown): folder is string => typeof folder === 'string' && folder !== '';
+  const ownFolder = "set migrations.cluster.directory to a folder of its own, such as './data-migrations'";
+  if (folders.length === 0 || !folders.every(isPath)) {
+    throw fail('CONFIG', {
+      message: `${name}: migrations.${isOwn ? 'cluster.' : ''}directory must be the path of a folder, or a list of paths`,
+      hint: ownFolder,
+    });
   }
-  throw fail('CONFIG', { message: `${knexfile.name}: migrations.directory must be the path of one folder` });
+  if (folders.length > 1 && !isOwn && migrations['sortDirsSeparately'] === true) {
+    throw fail('CONFIG', {
+      message: `${name}: migrations.sortDirsSeparately is not supported`,
+      detail: 'the migrations of all folders run in one order, by name',
+      hint: ownFolder,
+    });
+  }
+  const base = knexfile.path === null ? cwd : path.dirname(knexfile.path);
+  return Object.freeze([...new Set(folders.map((folder) => path.resolve(base, folder)))]);
 }
 
 function readLedgerSchema({ migrations, name }: Knexfile): string {

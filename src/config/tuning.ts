@@ -113,9 +113,9 @@ function show(raw: unknown): string {
 }
 
 function refuseUnknownKeys({ knexfile, knexfileName }: TuningSources): void {
-  const names = settings.map(({ name }) => name);
+  const names = [...settings.map(({ name }) => name as string), 'directory'];
   for (const key of Object.keys(knexfile)) {
-    if (names.some((name) => name === key)) continue;
+    if (names.includes(key)) continue;
     throw fail('CONFIG', {
       message: `${knexfileName}: unknown key "${key}"${didYouMean(key, names)}`,
       detail: `migrations.cluster accepts: ${names.join(', ')}`,

@@ -47,7 +47,7 @@ export class LedgerAdmin {
 
   /** Accepts files and tables of migrations as they are, where they have changed, or those of one; which they were. */
   async repair(name?: string): Promise<readonly Changed[]> {
-    const files = await listMigrations(this.#config.migrationsDir);
+    const files = await listMigrations(this.#config.migrationsDirs);
     return await this.#inTurn(async ({ session, env, state }) => {
       const ledger = env.ledger(session);
       if (!state.exists) return [];
@@ -66,7 +66,7 @@ export class LedgerAdmin {
 
   /** Marks migrations as executed without running them. Throws RUNNING where one of them is under way. */
   async baseline(request: BaselineRequest): Promise<BaselineReport> {
-    const files = await listMigrations(this.#config.migrationsDir);
+    const files = await listMigrations(this.#config.migrationsDirs);
     const [wanted, before] = await this.#control.use((session) =>
       reading(session, async () => [
         await this.#wanted(session, files, request),

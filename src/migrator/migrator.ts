@@ -321,7 +321,7 @@ export class Migrator extends EventEmitter<MigratorEvents> {
   }
 
   async #files(): Promise<MigrationFile[]> {
-    return await listMigrations(this.#config.migrationsDir);
+    return await listMigrations(this.#config.migrationsDirs);
   }
 
   async #state(): Promise<LedgerState> {

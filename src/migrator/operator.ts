@@ -75,7 +75,7 @@ export class Operator {
       reading(session, () => readState(session, this.#config.ledgerSchema)),
     );
     // This host may have other files than those that run the migration, or none.
-    const files = await listMigrations(this.#config.migrationsDir).catch(() => []);
+    const files = await listMigrations(this.#config.migrationsDirs).catch(() => []);
     const known = [
       ...new Set([
         ...state.executed.map((one) => one.name),

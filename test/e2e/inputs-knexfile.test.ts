@@ -106,9 +106,9 @@ itAnswers([
     /targetMs \(5000\) is larger than ceilingMs \(1000\)[^]*lower targetMs/,
   ),
   knexfile(
-    'with two folders',
-    'export default { migrations: { directory: ["a", "b"] } };',
-    /migrations\.directory must be the path of one folder/,
+    'with folders that are sorted one by one',
+    'export default { migrations: { directory: ["a", "b"], sortDirsSeparately: true } };',
+    /sortDirsSeparately is not supported[^]*set migrations\.cluster\.directory/,
   ),
   knexfile(
     'with a schema of the system',

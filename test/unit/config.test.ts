@@ -169,6 +169,21 @@ describe('knexfile', () => {
   });
 
   it.each([
+    [`directory: ['a', './b', 'a']`, ['a', 'b']],
+    [`directory: 'a', cluster: { directory: './data' }`, ['data']],
+    [`directory: ['a', 'b'], sortDirsSeparately: true, cluster: { directory: ['c', 'd'] }`, ['c', 'd']],
+    [`directory: ['a'], sortDirsSeparately: true`, ['a']],
+  ])(
+    'reads the migrations of every folder that knex reads, or of its own: %s',
+    async (migrations, folders) => {
+      knexfile(`export default { migrations: { ${migrations} } };`);
+      const { migrationsDirs, migrationsDir } = await load();
+      expect(migrationsDirs).toEqual(folders.map((folder) => path.join(cwd, folder)));
+      expect(migrationsDir).toBe(migrationsDirs.at(-1));
+    },
+  );
+
+  it.each([
     ['export default {', /^knexfile.ts:1:16 syntax error/],
     [
       'throw new Error("no postgres://u:secret@h/d")',
@@ -179,6 +194,14 @@ describe('knexfile', () => {
     ['export default { migrations: 5 }', /migrations must be an object/],
     ['export default { migrations: { directry: "x" } }', /unknown key "directry", did you mean "directory"/],
     ['export default { migrations: { directory: 5 } }', /migrations.directory must be/],
+    [
+      'export default { migrations: { cluster: { directory: [] } } }',
+      /migrations.cluster.directory must be the path of a folder, or a list/,
+    ],
+    [
+      'export default { migrations: { directory: ["a", "b"], sortDirsSeparately: true } }',
+      /migrations.sortDirsSeparately is not supported/,
+    ],
     ['export default { migrations: { schemaName: "pg_x" } }', /schemaName/],
     ['export default { client: "mysql2" }', /client must be 'pg': got 'mysql2'/],
     ['export default { client: "cockroachdb" }', /client must be 'pg'/],

@@ -31,6 +31,19 @@ describe('a folder of migrations', () => {
     await expect(listMigrations(path.join(folder, 'none'))).rejects.toMatchObject({ code: 'CONFIG' });
   });
 
+  it('may be several, whose files are one list by name; the same name in two of them is refused', async () => {
+    const folders = ['first', 'second'].map((name) => path.join(folder, name));
+    const [first = '', second = ''] = folders;
+    for (const at of folders) await mkdir(at);
+    for (const file of [path.join(first, '1-a.ts'), path.join(second, '2-b.ts'), path.join(first, '3-c.ts')])
+      await writeFile(file, '');
+    expect((await listMigrations(folders)).map(({ name }) => name)).toEqual(['1-a', '2-b', '3-c']);
+    await writeFile(path.join(second, '3-c.js'), '');
+    await expect(listMigrations(folders)).rejects.toMatchObject({
+      message: `two files are the same migration: ${first}/3-c.ts and ${second}/3-c.js`,
+    });
+  });
+
   it('gives absolute paths for a relative folder', async () => {
     await writeFile(path.join(folder, 'a.ts'), '');
     const relative = path.relative(process.cwd(), folder);

@@ -28,7 +28,7 @@ export const validate: Command = {
       const report = await validateReport(config, control);
       const isFailure = ({ level }: Finding): boolean => level === 'error' || flags['strict'] === true;
       const failures = report.findings.filter(isFailure);
-      if (!config.output.json) await print(io, report, config.migrationsDir);
+      if (!config.output.json) await print(io, report, config.migrationsDirs.join(', '));
       else if (failures.length === 0) printJson(io, report);
       if (failures.length > 0) throw await asError(failures, report);
     } finally {

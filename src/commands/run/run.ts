@@ -16,12 +16,12 @@ export async function runMigrations(
 ): Promise<void> {
   let isJson = false;
   let isForPeople = false;
-  let folder = '';
+  let folders: readonly string[] = [];
   const outcomes = await withStopping((stopping) =>
     withContext(flags, io, async ({ config, migrator, view }) => {
       isJson = config.output.json;
       isForPeople = config.output.logFormat === 'pretty';
-      folder = config.migrationsDir;
+      folders = config.migrationsDirs;
       stopping.attach(migrator, config.tuning);
       migrator.on('progress', (progress) => view.show(progress));
       return await work(migrator);
@@ -29,8 +29,8 @@ export async function runMigrations(
   );
   if (isJson) return printJson(io, { migrations: outcomes });
   if (outcomes.length === 0) {
-    const isEmpty = (await listMigrations(folder)).length === 0;
-    printLine(io, isEmpty ? `no migrations found in ${folder}` : nothingToDo);
+    const isEmpty = (await listMigrations(folders)).length === 0;
+    printLine(io, isEmpty ? `no migrations found in ${folders.join(', ')}` : nothingToDo);
   }
   for (const outcome of outcomes) {
     printLine(io, summary(outcome));

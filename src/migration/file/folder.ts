@@ -17,8 +17,15 @@ const ignored = /^\.|\.d\.[cm]?ts$|\.(?:test|spec)\.[cm]?[tj]s$/;
 /** Most characters that the name of a migration may have. */
 export const longestName = 200;
 
-/** The migrations of a folder in the order of their names, by code unit. Throws CONFIG, MIGRATION_FILE. */
-export async function listMigrations(folder: string): Promise<MigrationFile[]> {
+/** The migrations of a folder, or of several, in the order of their names, by code unit. Throws CONFIG, MIGRATION_FILE. */
+export async function listMigrations(folders: string | readonly string[]): Promise<MigrationFile[]> {
+  const found = await Promise.all([folders].flat().map(filesOf));
+  const files = found.flat().sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+  refuseTwins(files);
+  return files;
+}
+
+async function filesOf(folder: string): Promise<MigrationFile[]> {
   const files: MigrationFile[] = [];
   const entries = await readFolder(folder);
   const root = await realpath(folder);
@@ -31,8 +38,6 @@ export async function listMigrations(folder: string): Promise<MigrationFile[]> {
     if (!entry.isFile()) await requireFileInside(root, file);
     files.push({ name, path: file });
   }
-  files.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
-  refuseTwins(files);
   return files;
 }
 
@@ -55,7 +60,7 @@ async function readFolder(folder: string): Promise<Dirent[]> {
       detail: messageOf(error),
       hint:
         accessHint(error, 'read') ??
-        'create it, or give another with --migrations or migrations.directory in the knexfile',
+        'create it, or give another with --migrations or migrations.cluster.directory in the knexfile',
       cause: error,
     });
   }
@@ -115,9 +120,12 @@ function refuseTwins(files: readonly MigrationFile[]): void {
   for (const [index, file] of files.entries()) {
     const before = files[index - 1];
     if (before?.name !== file.name) continue;
+    const twins = [before, file].map((one) =>
+      path.dirname(before.path) === path.dirname(file.path) ? path.basename(one.path) : one.path,
+    );
     throw fail('MIGRATION_FILE', {
-      message: `two files are the same migration: ${path.basename(before.path)} and ${path.basename(file.path)}`,
-      hint: 'a name does not include its extension: remove one of them',
+      message: `two files are the same migration: ${twins.join(' and ')}`,
+      hint: 'a name includes neither its folder nor its extension: rename or remove one of them',
     });
   }
 }

@@ -42,7 +42,7 @@ export interface ValidateReport {
  * itself cannot be read, or the ledger.
  */
 export async function validateReport(config: Config, control: Control | null): Promise<ValidateReport> {
-  const files = await listMigrations(config.migrationsDir);
+  const files = await listMigrations(config.migrationsDirs);
   const known = control === null ? null : await readKnown(files, config, control);
   const executed = known?.state.executed ?? [];
   const changed = await changedSince(files, executed);
