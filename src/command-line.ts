@@ -1,6 +1,9 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
 import { endedEarly, ownProcess } from './cluster/process/own-process.ts';
 import { endWithoutAWord, wasBlocked } from './cluster/process/process-watch.ts';
-import { main } from './commands/main.ts';
+import { main, verbs } from './commands/main.ts';
+import { invokedAs, placesIn, programOf } from './core/values/invocation.ts';
 import { lastWords, reportError, takeWarnings, earlyFlags } from './commands/frame/report.ts';
 import { fail } from './errors.ts';
 import { reportUnhandled } from './migration/handle/unhandled-errors.ts';
@@ -32,11 +35,26 @@ process.on('uncaughtException', (error) => {
 });
 
 const cwd = workingDirectory();
+if (typeof cwd === 'string') {
+  const script = process.argv[1] ?? '';
+  const program = programOf({ script, relative: path.relative(cwd, script), env });
+  invokedAs({ typed: [program, ...placesIn(args)].join(' '), up: makeTarget(cwd), verbs });
+}
 exitCode =
   cwd instanceof Error
     ? reportError({ stdout, stderr }, cwd, wants)
     : await main(args, { cwd, env, stdout, stderr });
 setTimeout(() => process.exit(), lingerMs).unref();
+
+/** `make migrate`, where make runs this and has that target; its flags would be lost, so none may be given. */
+function makeTarget(folder: string): string | null {
+  if (env['MAKELEVEL'] === undefined || placesIn(args).length > 0) return null;
+  try {
+    return /^migrate:/m.test(readFileSync(path.join(folder, 'Makefile'), 'utf8')) ? 'make migrate' : null;
+  } catch {
+    return null;
+  }
+}
 
 /** Whatever asks for the working directory throws where a deploy has removed it: yargs, and Node itself. */
 function workingDirectory(): string | Error {

@@ -4,6 +4,7 @@ import type { LogLevel, Output } from './config/config.ts';
 import type { LogRecord } from './core/config/log-events.ts';
 import { loggable } from './core/errors/loggable.ts';
 import { redact } from './core/errors/redact.ts';
+import { pasteable } from './core/values/invocation.ts';
 
 /** Writes the records of `core/log-events` to stderr. */
 export interface Logger {
@@ -40,7 +41,8 @@ export function createLogger(
   const open = (): Pino => (opened ??= openPino(output, stderr, writePretty));
   const write = (level: WrittenLevel, fields: LogRecord, message?: string): void => {
     if (!isLogged(level, output.logLevel)) return;
-    open()[level](loggable(fields, output.verbose), message === undefined ? undefined : redact(message));
+    const sentence = message === undefined ? undefined : pasteable(redact(message));
+    open()[level](loggable(fields, output.verbose), sentence);
   };
   return {
     debug: (record, message) => write('debug', record, message),

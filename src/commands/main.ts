@@ -10,7 +10,11 @@ import { drawHelpOnDemand, refuseWhatYargsPassesOver, usageError } from './frame
 
 const require = createRequire(import.meta.url);
 
-const verbs = [...commands.map(({ command }) => command.split(' ')[0]), 'completion'].join(', ');
+/** The commands by their verbs. */
+export const verbs: readonly string[] = [
+  ...commands.map(({ command }) => command.split(' ')[0] ?? ''),
+  'completion',
+];
 
 /**
  * The whole command line: parses `argv` (without node and script), runs the command, reports what went wrong. Returns
@@ -61,7 +65,7 @@ async function parse(given: readonly string[], io: Io): Promise<void> {
     });
   for (const command of commands) parser.command(toYargs(command, globalOptions, io));
   parser.completion('completion', 'print a shell completion script');
-  parser.demandCommand(1, `no command given: ${verbs}`);
+  parser.demandCommand(1, `no command given: ${verbs.join(', ')}`);
   drawHelpOnDemand(parser);
   // What yargs prints by itself: help, version, the script for completion.
   await parser.parseAsync([...given], {}, (_error: unknown, _argv: unknown, output: string) => {

@@ -1,13 +1,20 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { readFileSync, readdirSync } from 'node:fs';
+import { readFileSync, readdirSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { onTestFinished } from 'vitest';
 import { needsProcess, runInProcess, sourcesIn, withEnvironment } from './in-process.ts';
 
-const cli = path.resolve(import.meta.dirname, '../../dist/cli.js');
+// Started as the shell finds it, so that messages call it by its name.
+const bin = path.resolve(import.meta.dirname, '../../node_modules/.bin');
+const cli = path.join(bin, 'umzug-cluster');
+try {
+  symlinkSync('../../dist/cli.js', cli);
+} catch (error) {
+  if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+}
 
 export interface Outcome {
   readonly code: number | null;
@@ -42,7 +49,7 @@ export function start(args: readonly string[], { cwd, url, env, user }: Place): 
     stdio: ['ignore', 'pipe', 'pipe'],
     ...user,
     env: {
-      PATH: process.env['PATH'],
+      PATH: `${bin}${path.delimiter}${process.env['PATH']}`,
       XDG_CACHE_HOME: process.env['XDG_CACHE_HOME'],
       ...(url === null ? {} : { DATABASE_URL: url }),
       ...env,

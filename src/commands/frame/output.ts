@@ -1,4 +1,5 @@
 import { stripControls } from '../../core/errors/redact.ts';
+import { pasteable } from '../../core/values/invocation.ts';
 
 /** What the process of a command gives it: the real one's, or a test's own. */
 export interface Io {
@@ -25,7 +26,7 @@ export interface Screen {
 
 /** Writes one line of data to stdout. Names come from a folder or a database: no control characters. */
 export function printLine({ stdout }: Pick<Io, 'stdout'>, text: string): void {
-  stdout.write(`${stripControls(text)}\n`);
+  stdout.write(`${pasteable(stripControls(text))}\n`);
 }
 
 /** Writes the one JSON document of a command to stdout. */
@@ -35,12 +36,12 @@ export function printJson({ stdout }: Pick<Io, 'stdout'>, value: unknown): void 
 
 /** The one JSON document of a command, as it is written. */
 export function asJson(value: unknown): string {
-  return `${JSON.stringify(value, null, 2)}\n`;
+  return `${pasteable(JSON.stringify(value, null, 2))}\n`;
 }
 
 /** Writes a remark for a person to stderr. */
 export function printNote({ stderr }: Pick<Io, 'stderr'>, text: string): void {
-  stderr.write(`${stripControls(text)}\n`);
+  stderr.write(`${pasteable(stripControls(text))}\n`);
 }
 
 /** Rows of cells as lines, columns padded to their widest cell; numbers (see `right`) to the right. */

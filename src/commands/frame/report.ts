@@ -4,6 +4,7 @@ import { UmzugClusterError, exitCodes, messageOf } from '../../errors.ts';
 import type { ErrorCode } from '../../errors.ts';
 import type { LogLevel } from '../../config/config.ts';
 import { redact } from '../../core/errors/redact.ts';
+import { pasteable } from '../../core/values/invocation.ts';
 import { type Logger, createLogger } from '../../logger.ts';
 import { type Io, asJson, printJson, printNote } from './output.ts';
 
@@ -107,8 +108,8 @@ function describe(thrown: unknown): Report {
     return {
       code,
       message: redact(message),
-      detail: detail === undefined ? null : redact(detail),
-      hint: hint === undefined ? null : redact(hint),
+      detail: detail === undefined ? null : pasteable(redact(detail)),
+      hint: hint === undefined ? null : pasteable(redact(hint)),
     };
   }
   const [message = ''] = redact(messageOf(thrown)).split('\n');

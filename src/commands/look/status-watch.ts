@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Drawing, nothingDrawn, redraw } from '../../core/progress/redraw.ts';
 import { stripControls } from '../../core/errors/redact.ts';
+import { pasteable } from '../../core/values/invocation.ts';
 import type { Migrator } from '../../migrator/migrator.ts';
 import type { Arguments } from '../frame/command.ts';
 import { type Io, printLine } from '../frame/output.ts';
@@ -57,7 +58,7 @@ function drawn({ stdout: screen }: Io, name: string | undefined): (report: Repor
   return (report) => {
     const columns = screen.columns || 80;
     const lines = statusLines(report, name !== undefined).map((line) =>
-      [...stripControls(line)].slice(0, columns - 1).join(''),
+      [...pasteable(stripControls(line))].slice(0, columns - 1).join(''),
     );
     // The heading, and the end of what is too long: the newest migrations are there.
     const room = Math.max(2, (screen.rows || 24) - 1);
