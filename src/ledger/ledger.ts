@@ -1,5 +1,6 @@
 import type { Session } from '../postgres/session.ts';
 import { Blockers } from './look/blockers.ts';
+import { History } from './look/history.ts';
 import { Hosts } from './look/hosts.ts';
 import { Soundness } from './look/soundness.ts';
 import { Migrations } from './migrations.ts';
@@ -24,6 +25,7 @@ export class Ledger extends LedgerPart {
   readonly hosts = this.#part(Hosts);
   readonly blockers = this.#part(Blockers);
   readonly soundness = this.#part(Soundness);
+  readonly history = this.#part(History);
 
   #part<Part>(part: new (session: Session, names: LedgerNames) => Part): Part {
     return new part(this.session, this.names);
@@ -32,6 +34,6 @@ export class Ledger extends LedgerPart {
 
 /** The ledger in `schema`, or null where there is none. Reads only. */
 export async function findLedger(session: Session, schema: string): Promise<Ledger | null> {
-  const isThere = (await readLedgerVersion(session, schema)) !== null;
-  return isThere ? new Ledger(session, ledgerNames(schema)) : null;
+  const version = await readLedgerVersion(session, schema);
+  return version === null ? null : new Ledger(session, ledgerNames(schema, version));
 }

@@ -4,11 +4,16 @@ import { fail } from '../errors.ts';
 import type { Session } from '../postgres/session.ts';
 import { type TurnOptions, takeTurn } from './turn.ts';
 
-/** The version of the ledger's tables that this release reads and writes. */
-export const ledgerVersion = 3;
+/** The version of the ledger's tables that this release writes. */
+export const ledgerVersion = 4;
+
+// Can be read as it is; whoever writes first upgrades it.
+const oldestVersion = 3;
 
 /** Quoted, qualified names of the ledger's tables. Nothing outside `ledger/` names them. */
 export interface LedgerNames {
+  /** Of its tables: not all of them are in an older one. */
+  readonly version: number;
   readonly schema: string;
   readonly meta: string;
   readonly migrations: string;
@@ -19,13 +24,15 @@ export interface LedgerNames {
   readonly quarantine: string;
   readonly guardClosed: string;
   readonly guardOpen: string;
+  readonly history: string;
 }
 
 /** The table names of a ledger that lives in `schema`. */
-export function ledgerNames(schema: string): LedgerNames {
+export function ledgerNames(schema: string, version = ledgerVersion): LedgerNames {
   const quoted = quote(schema);
   const table = (name: string): string => `${quoted}.${name}`;
   return {
+    version,
     schema: quoted,
     meta: table('meta'),
     migrations: table('migrations'),
@@ -36,6 +43,7 @@ export function ledgerNames(schema: string): LedgerNames {
     quarantine: table('quarantine'),
     guardClosed: table('guard_closed'),
     guardOpen: table('guard_open'),
+    history: table('history'),
   };
 }
 
@@ -44,13 +52,14 @@ const list = (values: readonly string[]): string => values.map((value) => `'${va
 /** The states of a run that has begun and not ended, as a list of SQL. */
 export const live = list(liveStates);
 
+/** The tables of version 3. */
 function ddl(names: LedgerNames): string {
   return `
 create table ${names.meta} (
   only_row boolean primary key default true check (only_row),
   version integer not null
 );
-insert into ${names.meta} (version) values (${ledgerVersion});
+insert into ${names.meta} (version) values (${oldestVersion});
 create table ${names.runs} (
   id bigint primary key, -- grows by random steps: no other ledger, past or future, has the same
   name text not null,
@@ -144,6 +153,32 @@ create table ${names.guardOpen} (
 ) with (fillfactor = 50);`;
 }
 
+/**
+ * What version 4 adds. No lock of a table that a run writes to: hosts of the release before may be at work, and go on. No
+ * foreign keys either: what happened stays when its run is removed.
+ */
+function additions(names: LedgerNames): string {
+  return `
+create table ${names.history} (
+  id bigint generated always as identity primary key,
+  at timestamptz not null default clock_timestamp(),
+  migration text,
+  run_id bigint,
+  direction text check (direction in ('up', 'down')),
+  event text not null,
+  host text,
+  pid integer,
+  os_user text,
+  db_user text not null default session_user,
+  version text, -- of umzug-cluster
+  file_sha256 text,
+  git_commit text,
+  detail jsonb not null default '{}' check (jsonb_typeof(detail) = 'object')
+);
+create index history_of_migration on ${names.history} (migration, id);
+update ${names.meta} set version = ${ledgerVersion};`;
+}
+
 /** The ledger's version, or null where there is none, or only its empty tables as of a schema-only dump. Reads only. */
 export async function readLedgerVersion(session: Session, schema: string): Promise<number | null> {
   const names = ledgerNames(schema);
@@ -167,14 +202,15 @@ export async function readLedgerVersion(session: Session, schema: string): Promi
   const result = await session.query(`select version from ${names.meta}`);
   const version = result.rows[0]?.version;
   if (version === undefined && (await areEmpty(session, schema, found.rows))) return null;
-  if (version !== ledgerVersion) {
+  const isKnown = typeof version === 'number' && version >= oldestVersion && version <= ledgerVersion;
+  if (!isKnown) {
     throw fail('LEDGER_VERSION', {
       message: `the ledger in schema "${schema}" has version ${String(version ?? 'none')}`,
-      detail: `this release of umzug-cluster supports version ${ledgerVersion}`,
+      detail: `this release of umzug-cluster supports versions ${oldestVersion} to ${ledgerVersion}`,
       hint: 'install the release that wrote it, or a newer one',
     });
   }
-  return ledgerVersion;
+  return version;
 }
 
 async function areEmpty(
@@ -187,8 +223,11 @@ async function areEmpty(
   return found.rows[0]?.is_used === false;
 }
 
+const tablesOf = ({ version: _version, schema: _schema, ...tables }: LedgerNames): readonly string[] =>
+  Object.values(tables);
+
 // Without schema.
-const tableNames = Object.values(ledgerNames('x')).flatMap((name) => name.split('.')[1] ?? []);
+const tableNames = tablesOf(ledgerNames('x')).flatMap((name) => name.split('.')[1] ?? []);
 
 /** Somebody else's tables, or a ledger that lost some of its own: nothing is made beside them. */
 function foreignTables(schema: string, names: readonly string[]): Error {
@@ -200,17 +239,55 @@ function foreignTables(schema: string, names: readonly string[]): Error {
 }
 
 /**
- * Creates the ledger where it is missing. Call inside a transaction: `takeTurn` keeps two first runs from
+ * Creates the ledger where it is missing, and upgrades an older one. Call inside a transaction: `takeTurn` keeps two first runs from
  * racing, which `if not exists` alone does not (3 errors in 18 concurrent first runs).
  */
 export async function ensureLedger(session: Session, schema: string, turn: TurnOptions): Promise<void> {
   await takeTurn(session, schema, turn);
-  if ((await readLedgerVersion(session, schema)) !== null) return;
+  if (await upgradeLedger(session, schema)) return;
   const created = await schemaToCreate(session, schema);
   const names = ledgerNames(schema);
-  const { schema: _schema, ...tables } = names;
   // Empty ones may be there, perhaps of another release.
-  await session.query(`${created}drop table if exists ${Object.values(tables).join(', ')};${ddl(names)}`);
+  const dropped = `drop table if exists ${tablesOf(names).join(', ')};`;
+  await session.query(`${created}${dropped}${ddl(names)}${additions(names)}`);
+}
+
+/**
+ * Upgrades a ledger of the version before, in the transaction of whoever writes to it first; false where there is none.
+ * Every role that may write to the tables that were there may write to the new ones.
+ */
+export async function upgradeLedger(session: Session, schema: string): Promise<boolean> {
+  const found = await readLedgerVersion(session, schema);
+  if (found === null || found === ledgerVersion) return found !== null;
+  const names = ledgerNames(schema);
+  await requireCreate(session, schema, found);
+  // One host upgrades it, and others wait.
+  await session.query(`select from ${names.meta} for update`);
+  if ((await readLedgerVersion(session, schema)) === ledgerVersion) return true;
+  await session.query(additions(names));
+  const { rows } = await session.query(
+    `select pg_catalog.format('grant %s on ${names.history.replaceAll('%', '%%')} to %s', pg_catalog.string_agg(privilege_type, ', '),
+                              case grantee when 0 then 'public' else grantee::regrole::text end) as sql
+     from pg_catalog.pg_class, pg_catalog.aclexplode(coalesce(relacl, pg_catalog.acldefault('r', relowner)))
+     where oid = $1::regclass and privilege_type in ('SELECT', 'INSERT', 'UPDATE', 'DELETE') group by grantee`,
+    [names.ranges],
+  );
+  for (const { sql } of rows) await session.query(String(sql));
+  return true;
+}
+
+async function requireCreate(session: Session, schema: string, version: number): Promise<void> {
+  const { rows } = await session.query(
+    `select current_user as role, pg_catalog.has_schema_privilege($1, 'create') as may`,
+    [schema],
+  );
+  if (rows[0]?.may === true) return;
+  const role = quote(String(rows[0]?.role));
+  throw fail('PERMISSION', {
+    message: `the ledger in schema ${quote(schema)} has version ${version}, and role ${role} may not upgrade it to ${ledgerVersion}`,
+    detail: 'nothing was changed',
+    hint: `run a command that writes, such as up, once as the owner of the schema; or: grant create on schema ${quote(schema)} to ${role};`,
+  });
 }
 
 /**

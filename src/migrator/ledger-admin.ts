@@ -3,7 +3,7 @@ import type { Config } from '../config/config.ts';
 import type { OtherTool } from '../core/values/other-tools.ts';
 import type { FileHashes } from '../core/values/file-drift.ts';
 import { fail } from '../errors.ts';
-import { ensureLedger } from '../ledger/schema.ts';
+import { ensureLedger, upgradeLedger } from '../ledger/schema.ts';
 import { type TurnOptions, takeTurn } from '../ledger/turn.ts';
 import { type MigrationFile, listMigrations } from '../migration/file/folder.ts';
 import { hashesOfFile } from '../migration/file/imports.ts';
@@ -58,8 +58,13 @@ export class LedgerAdmin {
       await ledger.migrations.acceptTables(recreated.map((one) => one.name));
       for (const one of changed) {
         const file = files.find((candidate) => candidate.name === one.name);
-        if (file !== undefined) await ledger.migrations.acceptFiles(one.name, await hashesOfFile(file));
+        if (file === undefined) continue;
+        const hashes = await hashesOfFile(file);
+        await ledger.migrations.acceptFiles(one.name, hashes);
+        const { fileSha256 } = hashes;
+        await ledger.history.record('repaired', { name: one.name, fileSha256 }, { files: one.files });
       }
+      for (const one of recreated) await ledger.history.record('repaired', one, { table: one.table });
       return [...changed, ...recreated.map((one) => ({ name: one.name, files: `table ${one.table}` }))];
     });
   }
@@ -88,8 +93,11 @@ export class LedgerAdmin {
       refuseLive(marked, state);
       if (marked.length > 0) {
         await ensureLedger(session, env.ledgerSchema, turn);
-        const facts = marked.map(async (file) => read.get(file.name) ?? (await factsOf(file, request)));
-        await env.ledger(session).migrations.recordBaseline(await Promise.all(facts));
+        const facts = await Promise.all(
+          marked.map(async (file) => read.get(file.name) ?? (await factsOf(file, request))),
+        );
+        await env.ledger(session).migrations.recordBaseline(facts);
+        for (const one of facts) await env.ledger(session).history.record('baselined', one);
       }
       const present = new Set(files.map(({ name }) => name));
       return {
@@ -111,7 +119,10 @@ export class LedgerAdmin {
           hint: `revert it: umzug-cluster down --name ${name}`,
         });
       }
-      for (const name of names) await env.ledger(session).migrations.forget(name);
+      for (const name of names) {
+        await env.ledger(session).migrations.forget(name);
+        await env.ledger(session).history.record('unbaselined', { name });
+      }
       return names;
     });
   }
@@ -142,6 +153,7 @@ export class LedgerAdmin {
     const changing = this.#control.use((session) =>
       withTransaction(session, env.pinned, async () => {
         await takeTurn(session, ledgerSchema, turn);
+        await upgradeLedger(session, ledgerSchema);
         return await work({ session, env, turn, state: await readState(session, ledgerSchema) });
       }),
     );

@@ -32,7 +32,7 @@ async function holders(client: pg.Client): Promise<readonly string[]> {
   const { rows } = await client.query<{ worker: string }>(
     'select worker from umzug_cluster.ranges where worker is not null',
   );
-  return rows.map(({ worker }) => worker.split(':').slice(0, -1).join(':'));
+  return rows.map(({ worker }) => worker.replace(/\/\w+:\d+$/, ''));
 }
 
 it.each([

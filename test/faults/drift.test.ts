@@ -22,7 +22,7 @@ const timeout = 120_000;
 const args = ['up', '--workers', '1', '--chunk-size', '100'];
 const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
 
-/** Writes down every process that takes a range up from now on, as `host:pid:lane`. */
+/** Writes down every process that takes a range up from now on, as `host:pid/token:lane`. */
 const noteHolders = `
   create table public.holders (worker text not null);
   create function public.note_holder() returns trigger language plpgsql as
@@ -33,7 +33,7 @@ const noteHolders = `
 /** The processes that took a range up. */
 async function holders(client: pg.Client): Promise<readonly number[]> {
   const { rows } = await client.query<{ worker: string }>('select distinct worker from public.holders');
-  return [...new Set(rows.map(({ worker }) => Number(worker.split(':').at(-2))))];
+  return [...new Set(rows.map(({ worker }) => Number.parseInt(worker.split(':').at(-2) ?? '', 10)))];
 }
 
 function expectDifference(outcome: Outcome, differs: string): void {

@@ -110,7 +110,7 @@ it(
             throw new Error(`it has ended: ${(await killed.outcome).stderr}`);
           const there = await client.query(`select to_regclass('umzug_cluster.ranges') is not null as there`);
           if (there.rows[0]?.there !== true) return false;
-          return (await client.query(sql, [name, `%:${killed.pid}:%`])).rowCount;
+          return (await client.query(sql, [name, `%:${killed.pid}/%`])).rowCount;
         });
         killGroup(killed.pid);
         await killed.outcome;

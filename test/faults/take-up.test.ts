@@ -18,7 +18,7 @@ async function takenUpAfter(client: pg.Client, id: string, pid: number, since: s
     const { rows } = await client.query<{ ms: number }>(
       `select extract(epoch from touched_at - $3::timestamptz)::float8 * 1000 as ms from umzug_cluster.ranges
        where coalesce(lo[1]::bigint, 0) < $1::bigint and $1::bigint <= hi[1]::bigint
-         and touched_at > $3::timestamptz and worker not like '%:' || $2 || ':%'`,
+         and touched_at > $3::timestamptz and worker not like '%:' || $2 || '/%'`,
       [id, String(pid), since],
     );
     return rows[0]?.ms;

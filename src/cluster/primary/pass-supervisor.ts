@@ -138,7 +138,8 @@ export class PassSupervisor {
         const quietMs = performance.now() - this.#progress.lastAt;
         return !this.#drain.aborted && (this.#lanesEndedAt > 0 || quietMs <= env.tuning.retryBudgetMs);
       },
-      onDeath: (pid: number): void => this.#deaths.add(env.process.replace(/:\d+$/, `:${pid}:`)),
+      onDeath: (pid: number): void =>
+        this.#deaths.add(`${env.process.replace(/:\d+\/(\w+)$/, `:${pid}/$1`)}:`),
     };
   }
 

@@ -87,7 +87,7 @@ export class Primary {
       this.throwIfStopped(null);
       throw error;
     });
-    const job = jobFor(this.#input.config, this.#input.server, migration, run);
+    const job = jobFor(this.#input, migration, run);
     for (let pass = run; ;) {
       const sums = await this.#workOnPass(migration, pass, { ledger, job, meter });
       const { run: after, isEndless } = await ledger.finish();

@@ -1,6 +1,7 @@
 import type { Config } from '../../config/config.ts';
 import type { Run } from '../../ledger/run/rows.ts';
 import type { ServerFacts } from '../../postgres/transaction.ts';
+import type { RunEnvironment } from '../../run/context/environment.ts';
 import { nothing } from '../../run/lane/lane-pool.ts';
 import type { DataMigration } from '../../run/context/step.ts';
 import type { Job } from './protocol.ts';
@@ -9,9 +10,14 @@ import type { Job } from './protocol.ts';
  * What is sent to workers, or null where the configuration holds functions and there is no knexfile from
  * which a worker could load them: then this process works alone.
  */
-export function jobFor(config: Config, server: ServerFacts, migration: DataMigration, run: Run): Job | null {
+export function jobFor(
+  { config, server, env: { token } }: { config: Config; server: ServerFacts; env: RunEnvironment },
+  migration: DataMigration,
+  run: Run,
+): Job | null {
   const job = {
     server,
+    token,
     migration: { name: migration.name, path: migration.path },
     direction: run.direction,
     runId: run.id,

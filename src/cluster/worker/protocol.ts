@@ -17,6 +17,8 @@ export interface Job {
   readonly migration: { readonly name: string; readonly path: string };
   readonly direction: Direction;
   readonly runId: string;
+  /** Of the command, in the name of each of its processes. */
+  readonly token: string;
   readonly inherited: Takeover;
 }
 

@@ -27,7 +27,7 @@ export async function work(job: Job, { drain, abort, waits, send }: Hearing): Pr
   // The primary says what its workers die of.
   limitBlocking(job.config.tuning.ceilingMs, noWords);
   const config = job.reloadKnexfile ? await reloadKnexfile(job.config) : job.config;
-  const env = makeEnvironment(config, job.server, { isOwnProcess: true });
+  const env = makeEnvironment(config, job.server, { isOwnProcess: true, token: job.token });
   const migration = await loadMigration(job.migration);
   if (migration.kind !== 'data') return;
   const control = new Control(env.session, env.tuning.retryBudgetMs, job.migration.name, false);

@@ -13,7 +13,7 @@ export interface HostMark {
   readonly throttled: string | null;
 }
 
-/** A host as others see it. `process`: `host:pid` of its primary. */
+/** A host as others see it. `process`: `host:pid/token` of its primary. */
 export interface HostSeen extends HostMark {
   readonly process: string;
   readonly seenAgoMs: number;

@@ -36,8 +36,8 @@ function workersOf({ workers }: RunTotals): Activity['workers'] {
   }));
 }
 
-/** The ledger names a process `host:pid`; a host's name may hold colons. */
+/** The ledger names a process `host:pid/token`; a host's name may hold colons. */
 function processOf(text: string): { readonly host: string; readonly pid: number } {
   const parts = text.split(':');
-  return { host: parts.slice(0, -1).join(':'), pid: Number(parts.at(-1)) };
+  return { host: parts.slice(0, -1).join(':'), pid: Number.parseInt(parts.at(-1) ?? '', 10) };
 }

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import os from 'node:os';
 import { getHeapStatistics } from 'node:v8';
 import type { Knex } from 'knex';
@@ -32,8 +33,13 @@ export interface RunEnvironment {
   readonly unhurried: string;
   /** The statement that sets it again. */
   readonly hurried: string;
-  /** `host:pid`, what the ledger shows as a range's worker, before the lane's number. */
+  /**
+   * `host:pid/token`, what the ledger shows as a range's worker, before the lane's number. Two containers may have the
+   * same host name and the same pid, which mostly is 1: the token, which a command shares with its workers, tells them
+   * apart.
+   */
   readonly process: string;
+  readonly token: string;
   readonly replicas: Replicas;
   /** The process serves one command and nothing else: it is not an application's. */
   readonly isOwnProcess: boolean;
@@ -58,7 +64,7 @@ export function sessionOptions(config: Config): SessionOptions {
 export function makeEnvironment(
   config: Config,
   server: ServerFacts,
-  { isOwnProcess } = { isOwnProcess: false },
+  { isOwnProcess = false, token = randomBytes(4).toString('hex') } = {},
 ): RunEnvironment {
   const session = sessionOptions(config);
   const settings = pinned(config.tuning, server, applicationName);
@@ -74,7 +80,8 @@ export function makeEnvironment(
     pinned: settings,
     unhurried: unhurried(server),
     hurried: hurried(config.tuning, server),
-    process: `${os.hostname()}:${process.pid}`,
+    process: `${os.hostname()}:${process.pid}/${token}`,
+    token,
     replicas: new Replicas(config.tuning, settings),
     isOwnProcess,
   };

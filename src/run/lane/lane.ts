@@ -26,7 +26,7 @@ export interface ChunkReport {
 
 export interface LaneOptions {
   readonly work: ChunkWork;
-  /** `host:pid:lane`, shown in the ledger. */
+  /** `host:pid/token:lane`, shown in the ledger. */
   readonly worker: string;
   /** Aborts when no further chunk is to begin. */
   readonly drain: AbortSignal;

@@ -24,6 +24,7 @@ export async function finish(session: Session, env: RunEnvironment, runId: strin
     if (run.state !== 'running' || !run.isLaidOut || openRanges > 0) return { run, isEndless: false };
     if (quarantined > 0) {
       const error = rowsAre(quarantined, 'quarantined');
+      await ledger.history.record('failed', run, { error });
       return { run: await ledger.runs.changeState(run.id, 'failed', error), isEndless: false };
     }
     const swept = await sweepAgain(session, env, run);
@@ -33,6 +34,7 @@ export async function finish(session: Session, env: RunEnvironment, runId: strin
       run.reverts === null
         ? recordRun(session, env, run)
         : recordReverted(session, env, run.name, run.reverts),
+      ledger.history.record(run.reverts === null ? 'finished' : 'reverted', run),
     ]);
     return { run: done, isEndless: swept === 'endless' };
   });
@@ -72,6 +74,7 @@ export async function failRun(
     const { run } = await ledger.runs.lock(id);
     if (run.state !== 'running' || run.epoch !== epoch) return;
     await ledger.runs.changeState(id, 'failed', error);
+    await ledger.history.record('failed', run, { error });
     const { hasSucceeded } = await ledger.failures.facts(id);
     if (!hasSucceeded) await ledger.quarantine.reopen(id);
   });

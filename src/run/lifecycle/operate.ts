@@ -2,6 +2,7 @@ import { type Decision, type Verb, decide } from '../../core/config/operate.ts';
 import type { Overrides } from '../../core/config/steering.ts';
 import { fail } from '../../errors.ts';
 import type { Run } from '../../ledger/run/rows.ts';
+import { upgradeLedger } from '../../ledger/schema.ts';
 import type { Session } from '../../postgres/session.ts';
 import { withTransaction } from '../../postgres/transaction.ts';
 import type { RunEnvironment } from '../context/environment.ts';
@@ -12,6 +13,8 @@ export interface Operated {
   /** False where the run was so already. */
   readonly changed: boolean;
 }
+
+const eventOf = { pause: 'paused', resume: 'resumed', cancel: 'cancelled' } as const;
 
 /** What becomes of a request, with the run that it is about; nothing is changed. Throws USAGE where it cannot be. */
 export async function foresee(
@@ -48,6 +51,7 @@ export async function operate(
 ): Promise<Operated> {
   const ledger = env.ledger(session);
   return await withTransaction(session, env.pinned, async () => {
+    await upgradeLedger(session, env.ledgerSchema);
     const { run: found } = await foresee(session, env, name, verb);
     await ledger.runs.lock(found.id);
     // As it is now that nobody else can change it.
@@ -55,6 +59,7 @@ export async function operate(
     if (decision.kind === 'already') return { run, changed: false };
     if (decision.to === 'running') await ledger.ranges.resetRetries(run.id);
     const error = decision.to === 'cancelled' ? run.error : null;
+    await ledger.history.record(eventOf[verb], run);
     return { run: await ledger.runs.changeState(run.id, decision.to, error), changed: true };
   });
 }
@@ -68,9 +73,13 @@ export async function adjust(
 ): Promise<{ readonly run: Run; readonly overrides: Overrides }> {
   const ledger = env.ledger(session);
   return await withTransaction(session, env.pinned, async () => {
+    await upgradeLedger(session, env.ledgerSchema);
     const run = (await ledger.runs.findLive(name, 'down')) ?? (await ledger.runs.findLive(name, 'up'));
     if (run === null) throw await notUnderWay(session, env, name);
-    return { run, overrides: await ledger.controls.change(run.id, change) };
+    const overrides = await ledger.controls.change(run.id, change);
+    const cleared = Object.fromEntries(change.cleared.map((key) => [key, 'default']));
+    await ledger.history.record('changed', run, { settings: { ...change.set, ...cleared } });
+    return { run, overrides };
   });
 }
 

@@ -74,7 +74,8 @@ export async function registerUp(
       planSha256: plan.sha256,
       estimatedRows: matchingOf(plan.stored.survey) ?? -1,
     });
-    return await layOutAtOnce(session, env, run);
+    const [laidOut] = await inOrder([layOutAtOnce(session, env, run), ledger.history.record('started', run)]);
+    return laidOut;
   });
 }
 
@@ -128,14 +129,26 @@ async function resume(
   await refuseMisplaced(session, env, run, plan);
   if (run.state === 'running') {
     const isFree = others === 'join' || (await ledger.hosts.unattendedMs(run.id)) >= unseenMs;
-    if (isFree) return await renumbered(session, env, run, plan);
+    if (isFree) {
+      await recordAttempt(session, env, run);
+      return await renumbered(session, env, run, plan);
+    }
     throw leftToOthers(run.name, 'another host is working on it');
   }
   if (run.state === 'cancelled' && !lift) throw cancelledError(run.name);
   await refuseQuarantined(session, env, run);
   await ledger.ranges.resetRetries(run.id);
   await renumbered(session, env, run, plan);
+  await ledger.history.record('resumed', run);
   return await ledger.runs.changeState(run.id, 'running');
+}
+
+/** Records that this process works on a run that is under way: with others, or in place of those that have left it. */
+export async function recordAttempt(session: Session, env: RunEnvironment, run: Run): Promise<void> {
+  const ledger = env.ledger(session);
+  const others = await ledger.hosts.list(run.id);
+  const isAttended = others.some(({ seenAgoMs }) => seenAgoMs < unseenMs);
+  await ledger.history.record(isAttended ? 'joined' : 'resumed', run);
 }
 
 /** A run as it is taken up after a restore, where its table and its columns have other numbers. */

@@ -4,6 +4,7 @@ import { fail } from '../../errors.ts';
 import type { FileHashes } from '../../core/values/file-drift.ts';
 import type { QuarantinedRow } from '../../ledger/run/quarantine.ts';
 import type { Run } from '../../ledger/run/rows.ts';
+import { upgradeLedger } from '../../ledger/schema.ts';
 import type { Session } from '../../postgres/session.ts';
 import { withTransaction } from '../../postgres/transaction.ts';
 import { refuseOtherFile, refuseOtherPlan } from '../checks/drift.ts';
@@ -64,12 +65,14 @@ export async function retryQuarantined(
 ): Promise<boolean> {
   const ledger = env.ledger(session);
   return await withTransaction(session, env.pinned, async () => {
+    await upgradeLedger(session, env.ledgerSchema);
     const { run: locked } = await ledger.runs.lock(run.id);
     if (locked.state === 'paused' || locked.state === 'cancelled') throw heldError(locked);
     if (locked.state !== 'running' && locked.state !== 'failed') return false;
     refuseOtherPlan(locked, plan);
     if (locked.state === 'running') refuseOtherFile(locked, hashes);
-    await ledger.quarantine.reopen(run.id);
+    const rows = await ledger.quarantine.reopen(run.id);
+    await ledger.history.record('retried', { ...locked, ...hashes }, { rows });
     if (locked.state === 'running') return true;
     await ledger.runs.adopt(run.id, { ...hashes, planSha256: plan.sha256 });
     await ledger.ranges.resetRetries(run.id);

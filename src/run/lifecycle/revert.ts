@@ -4,12 +4,12 @@ import type { Run, RunPlan } from '../../ledger/run/rows.ts';
 import { ensureLedger } from '../../ledger/schema.ts';
 import { otherTable } from '../../migration/select/identity.ts';
 import type { Session } from '../../postgres/session.ts';
-import { withTransaction } from '../../postgres/transaction.ts';
+import { inOrder, withTransaction } from '../../postgres/transaction.ts';
 import { refuseOtherFile, refuseOtherOrder, refuseOtherPlan } from '../checks/drift.ts';
 import type { RunEnvironment } from '../context/environment.ts';
 import type { Plan } from '../analyze/plan.ts';
 import type { DataMigration } from '../context/step.ts';
-import { type Turn, hasKnownRanges, layOutAtOnce, renumbered } from './register.ts';
+import { type Turn, hasKnownRanges, layOutAtOnce, recordAttempt, renumbered } from './register.ts';
 import { refuseQuarantined } from './retry.ts';
 import { refuseUnsound } from './soundness.ts';
 
@@ -50,7 +50,8 @@ export async function registerDown(
       planSha256: plan.sha256,
       estimatedRows: hasKnownRanges(upRun) ? rows : matching,
     });
-    return await layOutAtOnce(session, env, run);
+    const [laidOut] = await inOrder([layOutAtOnce(session, env, run), ledger.history.record('started', run)]);
+    return laidOut;
   });
 }
 
@@ -66,6 +67,7 @@ async function resume(
   if (run.state === 'running') {
     refuseOtherFile(run, migration.hashes);
     refuseOtherPlan(run, plan);
+    await recordAttempt(session, env, run);
     return await renumbered(session, env, run, plan);
   }
   await refuseQuarantined(session, env, run);
@@ -76,6 +78,7 @@ async function resume(
     plan: wayBack(plan, run.plan.survey),
   });
   await ledger.ranges.resetRetries(run.id);
+  await ledger.history.record('resumed', { ...run, ...migration.hashes });
   return await ledger.runs.changeState(run.id, 'running');
 }
 

@@ -183,6 +183,8 @@ async function record(
   direction: Direction,
 ): Promise<void> {
   const ledger = env.ledger(session);
+  const { fileSha256 } = hashes;
+  await ledger.history.record(direction === 'up' ? 'finished' : 'reverted', { name, direction, fileSha256 });
   if (direction === 'down') return await ledger.migrations.forget(name);
   await ledger.migrations.record({ name, kind: 'schema', runId: null, ...hashes });
   // Nothing was recreated when `up` began: this step did it, and its author knows of the rows.

@@ -1,0 +1,132 @@
+import { thisProcess } from '../../config/this-process.ts';
+import { LedgerPart } from '../part.ts';
+import type { Direction } from '../run/rows.ts';
+
+/** What can become of a migration. `joined`: by a process that works on a run which others work on as well. */
+export type HistoryEvent =
+  | 'started'
+  | 'resumed'
+  | 'joined'
+  | 'stopped'
+  | 'finished'
+  | 'failed'
+  | 'quarantined'
+  | 'retried'
+  | 'paused'
+  | 'cancelled'
+  | 'changed'
+  | 'reverted'
+  | 'baselined'
+  | 'unbaselined'
+  | 'repaired'
+  | 'pruned';
+
+/** What an event is about; a run is one. */
+export interface HistorySubject {
+  /** The migration's; null: the event is about the ledger as a whole. */
+  readonly name: string | null;
+  /** The run's; null where it has none. */
+  readonly id?: string | null;
+  readonly direction?: Direction | null;
+  readonly fileSha256?: string | null;
+}
+
+/** One event of the history. What is not known of whoever caused it is null: with psql it has no host. */
+export interface HistoryEntry {
+  readonly id: string;
+  readonly at: string;
+  readonly migration: string | null;
+  readonly runId: string | null;
+  readonly direction: Direction | null;
+  readonly event: HistoryEvent;
+  readonly host: string | null;
+  readonly pid: number | null;
+  readonly osUser: string | null;
+  readonly dbUser: string;
+  /** Of umzug-cluster. */
+  readonly version: string | null;
+  readonly fileSha256: string | null;
+  readonly gitCommit: string | null;
+  readonly detail: Readonly<Record<string, unknown>>;
+}
+
+/** `anna on host-a`, or `role "dba" with SQL`: who caused an event. */
+export function whoCaused({ host, osUser, dbUser }: HistoryEntry): string {
+  if (host === null) return `role "${dbUser}" with SQL`;
+  return osUser === null ? host : `${osUser} on ${host}`;
+}
+
+/**
+ * What became of each migration, and by whom. Events are written by the transaction that makes them true, and are never
+ * changed.
+ */
+export class History extends LedgerPart {
+  /** Adds an event. Texts in `detail` are those of the product or errors without row values. */
+  async record(
+    event: HistoryEvent,
+    { name, id, direction, fileSha256 }: HistorySubject,
+    detail: Readonly<Record<string, unknown>> = {},
+  ): Promise<void> {
+    const by = thisProcess();
+    const storable = (_key: string, value: unknown): unknown =>
+      typeof value === 'string' ? this.session.storable(value.replaceAll('\0', '')) : value;
+    await this.session.query(
+      `insert into ${this.names.history}
+         (event, migration, run_id, direction, file_sha256, detail, host, pid, os_user, version, git_commit)
+       values ($1, $2, $3::bigint, $4, $5, $6::jsonb, $7, $8::integer, $9, $10, $11)`,
+      [
+        event,
+        name,
+        id ?? null,
+        direction ?? null,
+        fileSha256 ?? null,
+        JSON.stringify(detail, storable),
+        this.session.storable(by.host),
+        by.pid,
+        by.osUser === null ? null : this.session.storable(by.osUser),
+        by.version,
+        by.gitCommit,
+      ],
+    );
+  }
+
+  /** The latest event of this kind of a migration, or null. */
+  async last(migration: string, event: HistoryEvent): Promise<HistoryEntry | null> {
+    return (await this.list({ migration, event, limit: 1 }))[0] ?? null;
+  }
+
+  /** Events, the latest first. Without a migration: of all. Reads only; a ledger of the version before has none. */
+  async list(of: {
+    readonly migration: string | null;
+    readonly event?: HistoryEvent;
+    readonly limit: number | null;
+  }): Promise<readonly HistoryEntry[]> {
+    if (this.names.version < historySince) return [];
+    const { rows } = await this.session.query(
+      `select id::text, to_json(at) #>> '{}' as at, migration, run_id::text, direction, event, host, pid, os_user, db_user,
+              version, file_sha256, git_commit, detail
+       from ${this.names.history} as h
+       where ($1::text is null or migration = $1) and ($2::text is null or event = $2)
+       order by h.id desc limit $3::bigint`,
+      [of.migration, of.event ?? null, of.limit],
+    );
+    return rows.map((row) => ({
+      id: row['id'] as string,
+      at: row['at'] as string,
+      migration: row['migration'] as string | null,
+      runId: row['run_id'] as string | null,
+      direction: row['direction'] as Direction | null,
+      event: row['event'] as HistoryEvent,
+      host: row['host'] as string | null,
+      pid: row['pid'] as number | null,
+      osUser: row['os_user'] as string | null,
+      dbUser: row['db_user'] as string,
+      version: row['version'] as string | null,
+      fileSha256: row['file_sha256'] as string | null,
+      gitCommit: row['git_commit'] as string | null,
+      detail: row['detail'] as HistoryEntry['detail'],
+    }));
+  }
+}
+
+const historySince = 4;
