@@ -1,6 +1,7 @@
 import knex, { type Knex } from 'knex';
 import { describe, expect, it } from 'vitest';
 import { UmzugClusterError } from '../../src/errors.ts';
+import { refuseOtherKnex } from '../../src/migration/select/result.ts';
 import { type SelectShape, groupWhere, hasColumns, inspectSelect } from '../../src/migration/select/shape.ts';
 
 const db = knex({ client: 'pg' });
@@ -47,6 +48,52 @@ describe('the base table of a select', () => {
     });
     const { table } = inspectTable(snake('userAccounts as theAccounts'));
     expect(table).toMatchObject({ schema: null, name: 'user_accounts', alias: 'the_accounts' });
+  });
+});
+
+function ran(): never {
+  throw new Error('was run');
+}
+
+/** What runs when it is awaited, as a query does. */
+function lazy(members: object): object {
+  // oxlint-disable-next-line no-thenable
+  return Object.defineProperty(members, 'then', { value: ran });
+}
+
+describe('what another library returns for a query is refused, not run, and told what to write:', () => {
+  const knexQuery = /db\('people'\)\.where/;
+  it.each<[string, object, RegExp]>([
+    ['an Objection model', lazy({ toKnexQuery: ran }), /Model\.query\(db\)\.toKnexQuery\(\)/],
+    ['MikroORM', lazy({ getKnexQuery: ran }), knexQuery],
+    ['Kysely', { toOperationNode: ran, compile: ran }, knexQuery],
+    ['Drizzle', lazy({ getSQL: ran, toSQL: ran }), knexQuery],
+    ['TypeORM', { getQueryAndParameters: ran }, knexQuery],
+    ['Prisma', lazy({ [Symbol.toStringTag]: 'PrismaPromise' }), knexQuery],
+  ])('a query of %s', (library, query, hint) => {
+    expect(() => inspect(query)).toThrow(
+      expect.objectContaining({
+        code: 'SELECT_REFUSED',
+        message: `0001_x.ts: select returned a query of ${library}, not of knex`,
+        hint: expect.stringMatching(hint) as string,
+      }) as Error,
+    );
+  });
+
+  it('the rows that a model of Sequelize finds', () => {
+    expect(() => inspect(Promise.resolve([]))).toThrow(
+      expect.objectContaining({
+        hint: expect.stringMatching(/Sequelize.*db\('people'\)/) as string,
+      }) as Error,
+    );
+  });
+
+  it('a query of another knex, whose writes would go over its own connection', () => {
+    const other = knex({ client: 'pg' });
+    expect(() => refuseOtherKnex(other('people'), db, '0001_x.ts')).toThrow(/another knex instance/);
+    for (const mine of [db('people'), db.raw('select 1'), null]) {
+      expect(() => refuseOtherKnex(mine, db, '0001_x.ts')).not.toThrow();
+    }
   });
 });
 

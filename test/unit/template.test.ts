@@ -83,4 +83,35 @@ describe('a new migration file', () => {
       expect(() => migrationName({ name, prefix: 'NONE', now })).toThrow(/cannot be the name/);
     }
   });
+
+  it.each([
+    ['knex, Kysely', ['20250101000000_a'], '20250518220404_x'],
+    ['Sequelize', ['20250101000000-a', '20250102000000-b'], '20250518220404-x'],
+    ['umzug', ['2025.01.01T00.00.00.a'], '2025.05.18T22.04.04.x'],
+    ['umzug, with a number of its own', ['2025.01.01T00.00.00.10-a'], '2025.05.18T22.04.04.x'],
+    ['node-pg-migrate', ['1700000000000_a'], '1747605844123_x'],
+    ['node-pg-migrate in UTC', ['20250101000000000_a'], '20250518220404123_x'],
+    ['TypeORM', ['1700000000000-CreateUsers'], '1747605844123-x'],
+    ['MikroORM', ['Migration20250101000000'], 'Migration20250518220404_x'],
+    ['seconds', ['1700000000_a'], '1747605844_x'],
+    ['Laravel', ['2025_01_01_000000_a'], '2025_05_18_220404_x'],
+    ['minutes', ['202501010000-a'], '202505182204-x'],
+    ['ISO', ['20250101T000000Z-a'], '20250518T220404Z-x'],
+    ['days', ['2025.01.01.a', '2025-01-01-a'], '2025.05.18.x'],
+    ['numbers', ['001_a', '007_b'], '008_x'],
+    ['numbers without zeros', ['1-a', '8-b'], '9-x'],
+    ['Flyway', ['V1__a'], 'V2__x'],
+    ['Drizzle', ['0000_a', '0001_b'], '0002_x'],
+    ['a number that is no day', ['20251399_a'], '20251400_x'],
+    ['knex with older files of umzug', ['2025.01.01T00.00.00.a', '20250101000000_a'], '20250518220404_x'],
+    ['the same second', ['20250518220404_y'], '20250518220405_x'],
+    ['a time to come', ['2099.01.01T00.00.59.a'], '2099.01.01T00.01.00.x'],
+    ['a millisecond to come', ['1900000000000_a'], '1900000000001_x'],
+    ['no number', ['first'], '2025.05.18T22.04.04.x'],
+    ['nothing', [], '2025.05.18T22.04.04.x'],
+  ])('goes on with the names that are there, and comes last: %s', (_of, existing, expected) => {
+    const now = new Date('2025-05-18T22:04:04.123Z');
+    expect(migrationName({ name: 'x', prefix: undefined, now, existing })).toBe(expected);
+    expect(migrationName({ name: 'x', prefix: 'DATE', now, existing })).toBe('2025.05.18.x');
+  });
 });

@@ -16,7 +16,7 @@ export interface CreateRequest {
   readonly kind: TemplateKind;
   /** Table to look up in the database: TABLE or SCHEMA.TABLE. */
   readonly table: string | undefined;
-  readonly prefix: 'TIMESTAMP' | 'DATE' | 'NONE';
+  readonly prefix: 'TIMESTAMP' | 'DATE' | 'NONE' | undefined;
 }
 
 /** Writes the file, and prints its path and the next commands. Throws USAGE or CONFIG before it writes. */
@@ -26,13 +26,15 @@ export async function createMigration(flags: Arguments, io: Io, request: CreateR
   const folder = typeof asked === 'string' ? path.resolve(config.cwd, asked) : config.migrationsDir;
   // umzug's own command line wants the extension in the name; whoever comes from it may type it.
   const wanted = nameOfFile(request.name);
-  const name = migrationName({ name: wanted, prefix: request.prefix, now: new Date() });
+  const isRead = config.migrationsDirs.includes(folder);
   const files = await filesIn(folder);
-  const existing = files.map(nameOfFile);
+  // Of several folders the files run in one order.
+  const besides = isRead ? config.migrationsDirs.filter((other) => other !== folder) : [];
+  const existing = [...files, ...(await Promise.all(besides.map(filesIn))).flat()].map(nameOfFile);
+  const name = migrationName({ name: wanted, prefix: request.prefix, now: new Date(), existing });
   refuseExisting(name, existing, folder);
   if (flags['allow-confusing-ordering'] !== true) refuseConfusingOrder(name, existing);
-  if (flags['skip-verify'] !== true && folder !== config.migrationsDir)
-    refuseOtherFolder(folder, config.migrationsDir);
+  if (flags['skip-verify'] !== true && !isRead) refuseOtherFolder(folder, config.migrationsDirs);
   const { language, extension } = styleOf(readProject(config.cwd), files);
   const table = request.table === undefined ? null : await lookUp({ config, flags, io }, request.table);
   const file = path.join(folder, name + extension);
@@ -98,14 +100,14 @@ function refuseConfusingOrder(name: string, existing: readonly string[]): void {
   if (later === undefined) return;
   throw fail('USAGE', {
     message: `${name} would sort before ${later}, which exists`,
-    detail: 'migrations run in the order of their names; a new one goes last',
+    detail: 'migrations run in the order of their names, letter by letter; a new one goes last',
     hint: 'choose another --prefix or --name, or add --allow-confusing-ordering',
   });
 }
 
-function refuseOtherFolder(folder: string, migrationsDir: string): void {
+function refuseOtherFolder(folder: string, migrationsDirs: readonly string[]): void {
   throw fail('USAGE', {
-    message: `up would not find a file in ${folder}; it reads ${migrationsDir}`,
+    message: `up would not find a file in ${folder}; it reads ${migrationsDirs.join(', ')}`,
     hint: 'leave out --folder, or add --skip-verify',
   });
 }

@@ -1,6 +1,8 @@
 import type { Command } from '../frame/command.ts';
 import { switchFlag, textOf, valueFlag } from '../frame/command.ts';
 
+const prefixes = ['TIMESTAMP', 'DATE', 'NONE'] as const;
+
 /** `create`: writes a new migration file that type-checks and says what to fill in. Opens a database only for `--table`. */
 export const create: Command = {
   command: 'create',
@@ -14,8 +16,8 @@ export const create: Command = {
       },
     ),
     table: valueFlag('fill in the columns, types and key of this table'),
-    prefix: valueFlag('prefix of the file name (default: TIMESTAMP)', {
-      choices: ['TIMESTAMP', 'DATE', 'NONE'],
+    prefix: valueFlag('prefix of the file name (default: as the files of the folder have it, or TIMESTAMP)', {
+      choices: prefixes,
     }),
     folder: valueFlag('where to write it (default: the folder of the migrations)'),
     'skip-verify': switchFlag('do not check that up would find the new file'),
@@ -33,7 +35,7 @@ export const create: Command = {
       name: textOf(flags, 'name') ?? '',
       kind: flags['kind'] === 'schema' || flags['kind'] === 'set' ? flags['kind'] : 'data',
       table: textOf(flags, 'table'),
-      prefix: flags['prefix'] === 'DATE' || flags['prefix'] === 'NONE' ? flags['prefix'] : 'TIMESTAMP',
+      prefix: prefixes.find((prefix) => prefix === flags['prefix']),
     });
   },
 };

@@ -1,11 +1,17 @@
 import { fail } from '../../errors.ts';
 import { isMigrationFile, longestName } from '../file/folder.ts';
+import { nextPrefix } from './next-prefix.ts';
 
-/** The name of a new migration, as umzug's `create` makes it: `2025.05.18T22.04.04.name`. Throws USAGE. */
+/**
+ * The name of a new migration: with a prefix as the names that are there have it, so that it comes last, or as umzug's
+ * `create` makes it, `2025.05.18T22.04.04.name`. Throws USAGE.
+ */
 export function migrationName(input: {
   readonly name: string;
-  readonly prefix: 'TIMESTAMP' | 'DATE' | 'NONE';
+  /** Undefined: as the names that are there have it. */
+  readonly prefix: 'TIMESTAMP' | 'DATE' | 'NONE' | undefined;
   readonly now: Date;
+  readonly existing?: readonly string[];
 }): string {
   const slug = input.name.trim().replaceAll(/\s+/g, '-');
   if (!/^[\p{L}\p{N}][\p{L}\p{N}._-]*$/u.test(slug) || slug.includes('..')) {
@@ -24,7 +30,9 @@ export function migrationName(input: {
     DATE: `${iso.slice(0, 10).replaceAll('-', '.')}.`,
     NONE: '',
   };
-  const name = prefixes[input.prefix] + slug;
+  const { prefix, now, existing = [] } = input;
+  const asThere = prefix === undefined ? nextPrefix(existing, slug, now) : null;
+  const name = (asThere ?? prefixes[prefix ?? 'TIMESTAMP']) + slug;
   if (name.length > longestName)
     throw unusable(input.name, `use at most ${longestName} characters, including the prefix`);
   return name;

@@ -4,6 +4,7 @@ import { fail, messageOf } from '../../errors.ts';
 import { guardDatabase } from '../../migration/handle/guard.ts';
 import { bindingText, compiled, identityOf } from '../../migration/select/identity.ts';
 import { type SelectShape, type WholeSelect, inspectSelect } from '../../migration/select/shape.ts';
+import { refuseOtherKnex } from '../../migration/select/result.ts';
 import { asSubquery } from '../../migration/select/raw.ts';
 import type { Run } from '../../ledger/run/rows.ts';
 import type { Session } from '../../postgres/session.ts';
@@ -81,7 +82,9 @@ function isSameQuery(one: Checked['query'], other: Checked['query']): boolean {
 function selectOnce({ session, env, migration, step }: AuthorSelect): SelectShape | WholeSelect {
   const guard = guardDatabase(session, env.knexConfig);
   try {
-    return inspectSelect(callSelect(migration, step, guard.builder), migration.path);
+    const selected = callSelect(migration, step, guard.builder);
+    if (step.setBased) refuseOtherKnex(selected, guard.builder, migration.path);
+    return inspectSelect(selected, migration.path);
   } finally {
     // An async select runs its query in the next turn of the loop: nothing runs on this handle any more.
     guard.close();
