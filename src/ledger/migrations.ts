@@ -87,6 +87,22 @@ export class Migrations extends LedgerPart {
     );
   }
 
+  /** Notes in which folder the file of a migration lies: others that share the ledger do not miss it. */
+  async noteFolder(name: string, folder: string): Promise<void> {
+    await this.session.query(
+      `insert into ${this.names.folders} (migration, folder) values ($1, $2)
+       on conflict (migration) do update set folder = excluded.folder`,
+      [name, this.session.storable(folder)],
+    );
+  }
+
+  /** The folders of migrations, by name. A ledger of the version before knows none. */
+  async folders(): Promise<ReadonlyMap<string, string>> {
+    if (this.names.version < foldersSince) return new Map();
+    const { rows } = await this.session.query(`select migration, folder from ${this.names.folders}`);
+    return new Map(rows.map((row) => [row['migration'] as string, row['folder'] as string]));
+  }
+
   /** Notes other files for an executed migration. */
   async acceptFiles(name: string, { fileSha256, imports }: FileHashes): Promise<void> {
     await this.session.query(
@@ -130,3 +146,5 @@ export class Migrations extends LedgerPart {
     ]);
   }
 }
+
+const foldersSince = 4;

@@ -25,6 +25,7 @@ export interface LedgerNames {
   readonly guardClosed: string;
   readonly guardOpen: string;
   readonly history: string;
+  readonly folders: string;
 }
 
 /** The table names of a ledger that lives in `schema`. */
@@ -44,6 +45,7 @@ export function ledgerNames(schema: string, version = ledgerVersion): LedgerName
     guardClosed: table('guard_closed'),
     guardOpen: table('guard_open'),
     history: table('history'),
+    folders: table('folders'),
   };
 }
 
@@ -175,6 +177,10 @@ create table ${names.history} (
   git_commit text,
   detail jsonb not null default '{}' check (jsonb_typeof(detail) = 'object')
 );
+create table ${names.folders} (
+  migration text primary key,
+  folder text not null -- the path in its package, after the package's name
+);
 create index history_of_migration on ${names.history} (migration, id);
 update ${names.meta} set version = ${ledgerVersion};`;
 }
@@ -266,7 +272,7 @@ export async function upgradeLedger(session: Session, schema: string): Promise<b
   if ((await readLedgerVersion(session, schema)) === ledgerVersion) return true;
   await session.query(additions(names));
   const { rows } = await session.query(
-    `select pg_catalog.format('grant %s on ${names.history.replaceAll('%', '%%')} to %s', pg_catalog.string_agg(privilege_type, ', '),
+    `select pg_catalog.format('grant %s on ${[names.history, names.folders].join(', ').replaceAll('%', '%%')} to %s', pg_catalog.string_agg(privilege_type, ', '),
                               case grantee when 0 then 'public' else grantee::regrole::text end) as sql
      from pg_catalog.pg_class, pg_catalog.aclexplode(coalesce(relacl, pg_catalog.acldefault('r', relowner)))
      where oid = $1::regclass and privilege_type in ('SELECT', 'INSERT', 'UPDATE', 'DELETE') group by grantee`,

@@ -5,7 +5,7 @@ import type { FileHashes } from '../core/values/file-drift.ts';
 import { fail } from '../errors.ts';
 import { ensureLedger, upgradeLedger } from '../ledger/schema.ts';
 import { type TurnOptions, takeTurn } from '../ledger/turn.ts';
-import { type MigrationFile, listMigrations } from '../migration/file/folder.ts';
+import { type MigrationFile, folderOf, listMigrations } from '../migration/file/folder.ts';
 import { hashesOfFile } from '../migration/file/imports.ts';
 import { kindOf } from '../migration/file/loader.ts';
 import type { Session } from '../postgres/session.ts';
@@ -75,7 +75,7 @@ export class LedgerAdmin {
     const [wanted, before] = await this.#control.use((session) =>
       reading(session, async () => [
         await this.#wanted(session, files, request),
-        await readState(session, this.#config.ledgerSchema),
+        await readState(session, this.#config),
       ]),
     );
     const asked = new Set(wanted);
@@ -96,8 +96,12 @@ export class LedgerAdmin {
         const facts = await Promise.all(
           marked.map(async (file) => read.get(file.name) ?? (await factsOf(file, request))),
         );
-        await env.ledger(session).migrations.recordBaseline(facts);
-        for (const one of facts) await env.ledger(session).history.record('baselined', one);
+        const { migrations, history } = env.ledger(session);
+        await migrations.recordBaseline(facts);
+        for (const one of facts) {
+          await migrations.noteFolder(one.name, one.folder);
+          await history.record('baselined', one);
+        }
       }
       const present = new Set(files.map(({ name }) => name));
       return {
@@ -154,7 +158,7 @@ export class LedgerAdmin {
       withTransaction(session, env.pinned, async () => {
         await takeTurn(session, ledgerSchema, turn);
         await upgradeLedger(session, ledgerSchema);
-        return await work({ session, env, turn, state: await readState(session, ledgerSchema) });
+        return await work({ session, env, turn, state: await readState(session, this.#config) });
       }),
     );
     return await changing.catch((error: unknown) => {
@@ -179,10 +183,14 @@ interface OwnTurn {
 async function factsOf(file: MigrationFile, { kind: from }: BaselineRequest): Promise<FileFacts> {
   const found = kindOf(file);
   const kind = await (from === 'from' ? found.catch(() => 'schema' as const) : found);
-  return { name: file.name, kind, ...(await hashesOfFile(file)) };
+  return { name: file.name, kind, folder: folderOf(file.path), ...(await hashesOfFile(file)) };
 }
 
-type FileFacts = FileHashes & { readonly name: string; readonly kind: 'data' | 'schema' };
+type FileFacts = FileHashes & {
+  readonly name: string;
+  readonly kind: 'data' | 'schema';
+  readonly folder: string;
+};
 
 function requireExecuted(name: string, { executed }: LedgerState): void {
   const names = executed.map((one) => one.name);

@@ -325,9 +325,7 @@ export class Migrator extends EventEmitter<MigratorEvents> {
   }
 
   async #state(): Promise<LedgerState> {
-    return await this.#control.use((session) =>
-      reading(session, () => readState(session, this.#config.ledgerSchema)),
-    );
+    return await this.#control.use((session) => reading(session, () => readState(session, this.#config)));
   }
 
   async #executedNames(): Promise<string[]> {

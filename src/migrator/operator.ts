@@ -72,7 +72,7 @@ export class Operator {
   async #environment(name: string): Promise<RunEnvironment> {
     await this.#control.requirePrimary();
     const state = await this.#control.use((session) =>
-      reading(session, () => readState(session, this.#config.ledgerSchema)),
+      reading(session, () => readState(session, this.#config)),
     );
     // This host may have other files than those that run the migration, or none.
     const files = await listMigrations(this.#config.migrationsDirs).catch(() => []);

@@ -23,7 +23,9 @@ async function makeOldLedger({ url, client }: TestDatabase): Promise<void> {
       }),
     ),
   );
-  await client.query('drop table umzug_cluster.history; update umzug_cluster.meta set version = 3');
+  await client.query(
+    'drop table umzug_cluster.history, umzug_cluster.folders; update umzug_cluster.meta set version = 3',
+  );
 }
 
 const upgrade = (session: Session): Promise<boolean> =>
@@ -76,7 +78,8 @@ it('gives the rights on what it adds to all who had them on what was there', asy
     await upgrade(owner);
     await owner.end();
     expect(await upgrade(session)).toBe(true);
-    const { history } = new Ledger(session, ledgerNames(schema));
+    const { history, migrations } = new Ledger(session, ledgerNames(schema));
+    await migrations.noteFolder('a', 'shop/migrations');
     await history.record('paused', { name: 'a' }, { error: 'null \0 byte' });
     const last = await history.last('a', 'paused');
     expect(last).toMatchObject({ dbUser: role, pid: process.pid, detail: { error: 'null  byte' } });

@@ -1,6 +1,7 @@
-import type { Dirent } from 'node:fs';
+import { type Dirent, readFileSync } from 'node:fs';
 import { readdir, realpath, stat } from 'node:fs/promises';
 import path from 'node:path';
+import { fieldsOf } from '../../core/values/fields.ts';
 import { stripControls } from '../../core/errors/redact.ts';
 import { accessHint, fail, messageOf } from '../../errors.ts';
 
@@ -49,6 +50,36 @@ export function isMigrationFile(entry: string): boolean {
 /** The name of the migration in a file: the file's without its extension, in the one form in which names are compared. */
 export function nameOfFile(entry: string): string {
   return entry.replace(extension, '').normalize('NFC');
+}
+
+/**
+ * What the ledger calls the folder of a file: its path in its package, after the package's name, so that it is the same
+ * on each host; outside of a package that has a name, its own name.
+ */
+export function folderOf(file: string): string {
+  return placeOf(path.dirname(file));
+}
+
+/** The same of a folder. */
+export function placeOf(folder: string): string {
+  for (let at = folder; ; at = path.dirname(at)) {
+    const name = nameOfPackage(path.join(at, 'package.json'));
+    if (name !== null) return slashed(path.join(name, path.relative(at, folder)));
+    if (at === path.dirname(at)) return slashed(path.basename(folder));
+  }
+}
+
+function slashed(name: string): string {
+  return name.replaceAll(path.sep, '/').normalize('NFC');
+}
+
+function nameOfPackage(file: string): string | null {
+  try {
+    const { name } = fieldsOf(JSON.parse(readFileSync(file, 'utf8')));
+    return typeof name === 'string' && name !== '' ? name : null;
+  } catch {
+    return null;
+  }
 }
 
 async function readFolder(folder: string): Promise<Dirent[]> {

@@ -71,6 +71,7 @@ export interface Changed {
 export async function changedSince(
   files: readonly MigrationFile[],
   executed: LedgerState['executed'],
+  elsewhere: LedgerState['elsewhere'] = new Map(),
 ): Promise<readonly Changed[]> {
   const byName = new Map(files.map((file) => [file.name, file]));
   const there = executed.flatMap((recorded) => {
@@ -81,25 +82,30 @@ export async function changedSince(
   for (const [file, recorded] of await notAsRecorded(there)) {
     const changed = changedFiles(recorded, await hashesOfFile(file));
     if (changed.length === 0) continue;
-    found.push({ name: file.name, files: namesOf(changed, path.basename(file.path)) });
+    const folder = elsewhere.get(file.name);
+    const from = folder === undefined ? '' : `, executed from ${folder}`;
+    found.push({ name: file.name, files: namesOf(changed, path.basename(file.path)) + from });
   }
   return found;
 }
 
-/** Names of executed migrations that have no file any more. */
+/** Names of executed migrations of this folder that have no file any more. */
 export function missingFiles(
   files: readonly MigrationFile[],
-  executed: LedgerState['executed'],
+  { executed, elsewhere }: LedgerState,
 ): readonly string[] {
   const present = new Set(files.map(({ name }) => name));
-  return executed.map(({ name }) => name).filter((name) => !present.has(name));
+  return executed.map(({ name }) => name).filter((name) => !present.has(name) && !elsewhere.has(name));
 }
 
-/** Names of migrations that are begun and neither finished nor reverted, and have no file here. */
-function unfinishable(files: readonly MigrationFile[], { executed, live }: LedgerState): readonly string[] {
+/** Names of migrations of this folder that are begun and neither finished nor reverted, and have no file. */
+function unfinishable(
+  files: readonly MigrationFile[],
+  { executed, live, elsewhere }: LedgerState,
+): readonly string[] {
   if (live.length === 0) return [];
   const known = new Set([...files, ...executed].map(({ name }) => name));
-  return live.filter((name) => !known.has(name));
+  return live.filter((name) => !known.has(name) && !elsewhere.has(name));
 }
 
 /** `a (a.ts), b (lib/convert.ts)`. */
@@ -117,7 +123,7 @@ export async function warnOfDrift(
   strict: boolean,
   logger: Logger,
 ): Promise<void> {
-  const missing = missingFiles(files, state.executed);
+  const missing = missingFiles(files, state);
   if (missing.length > 0) {
     const message = `executed but missing: ${missing.join(', ')}`;
     if (strict) throw fail('DRIFT', { message, hint: 'put the files back, or run without --strict' });
@@ -130,7 +136,7 @@ export async function warnOfDrift(
     if (strict) throw fail('DRIFT', { message, hint });
     logger.warn({ event: 'migration.unfinished', missing: unfinished }, `${message}; ${hint}`);
   }
-  const changed = await changedSince(files, state.executed);
+  const changed = await changedSince(files, state.executed, state.elsewhere);
   if (changed.length > 0) {
     const message = `changed after it was executed: ${listChanged(changed)}`;
     if (strict) {

@@ -1,6 +1,8 @@
 import { isLive } from '../../core/config/states.ts';
 import type { ExecutedMigration, Recreated } from '../../ledger/migrations.ts';
-import { findLedger } from '../../ledger/ledger.ts';
+import { type Ledger, findLedger } from '../../ledger/ledger.ts';
+import type { Config } from '../../config/config.ts';
+import { placeOf } from '../../migration/file/folder.ts';
 import type { Session } from '../../postgres/session.ts';
 
 /** What the ledger says before a command decides. */
@@ -12,16 +14,37 @@ export interface LedgerState {
   readonly live: readonly string[];
   /** Migrations whose table was recreated since. */
   readonly recreated: readonly Recreated[];
+  /** Migrations that were run or begun from another folder than this host's, by name with that folder. */
+  readonly elsewhere: ReadonlyMap<string, string>;
 }
 
 /** Reads the ledger; a database without one has nothing executed. Writes nothing. */
-export async function readState(session: Session, schema: string): Promise<LedgerState> {
-  const ledger = await findLedger(session, schema);
-  if (ledger === null) return { exists: false, executed: [], live: [], recreated: [] };
+export async function readState(
+  session: Session,
+  { ledgerSchema, migrationsDirs }: Pick<Config, 'ledgerSchema' | 'migrationsDirs'>,
+): Promise<LedgerState> {
+  const ledger = await findLedger(session, ledgerSchema);
+  if (ledger === null) return { exists: false, executed: [], live: [], recreated: [], elsewhere: new Map() };
   const executed = await ledger.migrations.list();
   const runs = await ledger.runs.latest();
   const live = runs.filter(({ state }) => isLive(state)).map(({ name }) => name);
   const recreated = await ledger.migrations.recreatedTables();
+  const elsewhere = await foldersElsewhere(ledger, migrationsDirs);
   const begun = new Set(live);
-  return { exists: true, recreated, executed: executed.filter(({ name }) => !begun.has(name)), live };
+  return {
+    exists: true,
+    recreated,
+    elsewhere,
+    executed: executed.filter(({ name }) => !begun.has(name)),
+    live,
+  };
+}
+
+/** Migrations that belong to another folder than these: their files are not missed in them. */
+export async function foldersElsewhere(
+  ledger: Ledger,
+  folders: readonly string[],
+): Promise<ReadonlyMap<string, string>> {
+  const own = new Set(folders.map(placeOf));
+  return new Map([...(await ledger.migrations.folders())].filter(([, folder]) => !own.has(folder)));
 }

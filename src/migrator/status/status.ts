@@ -14,6 +14,7 @@ import type { Session } from '../../postgres/session.ts';
 import { reading } from '../../postgres/transaction.ts';
 import { type Activity, attendanceOf } from './activity.ts';
 import { type FullReading, readFully } from './run-reading.ts';
+import { foldersElsewhere } from '../pending/state.ts';
 import { unknownName } from '../pending/umzug.ts';
 
 export type MigrationState =
@@ -73,7 +74,7 @@ export async function statusReport(
   const { ledgerSchema } = config;
   const [found, version] = await control.use((session) =>
     reading(session, async () => [
-      await readAll(session, files, ledgerSchema),
+      await readAll(session, files, config),
       await readLedgerVersion(session, ledgerSchema),
     ]),
   );
@@ -102,10 +103,10 @@ async function addKinds(statuses: MigrationStatus[], files: readonly MigrationFi
 async function readAll(
   session: Session,
   files: readonly MigrationFile[],
-  schema: string,
+  { ledgerSchema, migrationsDirs }: Config,
 ): Promise<MigrationStatus[]> {
   const present = new Set(files.map(({ name }) => name));
-  const ledger = await findLedger(session, schema);
+  const ledger = await findLedger(session, ledgerSchema);
   if (ledger === null) {
     return files.map(({ name }) => statusOf(name, { present: true }));
   }
@@ -114,7 +115,9 @@ async function readAll(
   const recreated = new Set((await ledger.migrations.recreatedTables()).map(({ name }) => name));
   // Somebody else's file may be missing here: a run that is begun and not ended is shown all the same.
   const begun = [...runs.values()].filter(({ state }) => isLive(state));
-  const all = [...new Set([...present, ...executed.keys(), ...begun.map(({ name }) => name)])].sort((a, b) =>
+  const elsewhere = await foldersElsewhere(ledger, migrationsDirs);
+  const known = [...executed.keys()].filter((name) => !elsewhere.has(name));
+  const all = [...new Set([...present, ...known, ...begun.map(({ name }) => name)])].sort((a, b) =>
     a < b ? -1 : 1,
   );
   const statuses: MigrationStatus[] = [];

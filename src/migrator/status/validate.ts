@@ -45,7 +45,7 @@ export async function validateReport(config: Config, control: Control | null): P
   const files = await listMigrations(config.migrationsDirs);
   const known = control === null ? null : await readKnown(files, config, control);
   const executed = known?.state.executed ?? [];
-  const changed = await changedSince(files, executed);
+  const changed = await changedSince(files, executed, known?.state.elsewhere);
   const isChanged = new Set(changed.map(({ name }) => name));
   const settled = new Set(executed.map(({ name }) => name).filter((name) => !isChanged.has(name)));
   const unsettled = files.filter(({ name }) => !settled.has(name));
@@ -84,7 +84,7 @@ async function readKnown(files: readonly MigrationFile[], config: Config, contro
   const { ledgerSchema } = config;
   return await control.use((session) =>
     withTransaction(session, plainSettings, async () => {
-      const state = await readState(session, ledgerSchema);
+      const state = await readState(session, config);
       const runs = state.exists ? await readLive(new Ledger(session, ledgerNames(ledgerSchema))) : [];
       const begun = new Set([...state.executed.map(({ name }) => name), ...state.live]);
       const others = files.filter(({ name }) => !begun.has(name));
@@ -98,15 +98,17 @@ async function aboutLedger(
   { state, runs, records }: Known,
   changedFiles: Awaited<ReturnType<typeof changedSince>>,
 ): Promise<readonly Finding[]> {
-  const findings = missingFiles(files, state.executed).map((name) =>
+  const findings = missingFiles(files, state).map((name) =>
     warning('DRIFT', name, `${name} is executed, but its file is missing`, 'put the file back'),
   );
   for (const { name, files: changed } of changedFiles) {
     const hint = `put it back, or accept the edit: umzug-cluster repair ${name}`;
     findings.push(warning('DRIFT', name, `${name} was changed after it was executed: ${changed}`, hint));
   }
+  const present = new Set(files.map(({ name }) => name));
   for (const live of runs) {
     const { name } = live.run;
+    if (!present.has(name) && state.elsewhere.has(name)) continue;
     try {
       refuseLive(live, await hashesIn(files, live.run));
     } catch (error) {

@@ -9,6 +9,7 @@ import { ensureLedger } from '../../ledger/schema.ts';
 import type { TurnOptions } from '../../ledger/turn.ts';
 import type { Session } from '../../postgres/session.ts';
 import { inOneTrip, inOrder, plainSettings, withTransaction } from '../../postgres/transaction.ts';
+import { folderOf } from '../../migration/file/folder.ts';
 import { isNumberedAlike } from '../../migration/select/identity.ts';
 import { isSpent, refuseOtherFile, refuseOtherPlan, revertingError } from '../checks/drift.ts';
 import type { RunEnvironment } from '../context/environment.ts';
@@ -74,7 +75,11 @@ export async function registerUp(
       planSha256: plan.sha256,
       estimatedRows: matchingOf(plan.stored.survey) ?? -1,
     });
-    const [laidOut] = await inOrder([layOutAtOnce(session, env, run), ledger.history.record('started', run)]);
+    const [laidOut] = await inOrder([
+      layOutAtOnce(session, env, run),
+      ledger.history.record('started', run),
+      ledger.migrations.noteFolder(run.name, folderOf(migration.path)),
+    ]);
     return laidOut;
   });
 }

@@ -6,6 +6,7 @@ import type { Direction } from '../../ledger/run/rows.ts';
 import { ensureLedger } from '../../ledger/schema.ts';
 import type { SchemaStep } from '../../migration/contract/contract.ts';
 import { type GuardedDatabase, guardDatabase } from '../../migration/handle/guard.ts';
+import { folderOf } from '../../migration/file/folder.ts';
 import type { LoadedMigration } from '../../migration/file/loader.ts';
 import { type Session, withSession } from '../../postgres/session.ts';
 import {
@@ -179,7 +180,7 @@ function hintFor(error: unknown, { name, path, transaction }: SchemaMigration, d
 async function record(
   session: Session,
   env: RunEnvironment,
-  { name, hashes }: SchemaMigration,
+  { name, path, hashes }: SchemaMigration,
   direction: Direction,
 ): Promise<void> {
   const ledger = env.ledger(session);
@@ -187,6 +188,7 @@ async function record(
   await ledger.history.record(direction === 'up' ? 'finished' : 'reverted', { name, direction, fileSha256 });
   if (direction === 'down') return await ledger.migrations.forget(name);
   await ledger.migrations.record({ name, kind: 'schema', runId: null, ...hashes });
+  await ledger.migrations.noteFolder(name, folderOf(path));
   // Nothing was recreated when `up` began: this step did it, and its author knows of the rows.
   const recreated = await ledger.migrations.recreatedTables();
   await ledger.migrations.acceptTables(recreated.map((one) => one.name));
