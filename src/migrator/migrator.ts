@@ -217,7 +217,10 @@ export class Migrator extends EventEmitter<MigratorEvents> {
     const { planReport } = await import('./plan/plan.ts');
     const files = await this.#files();
     await this.#control.requirePrimary();
-    return await planReport(files, name, await this.#state(), this.#config, this.#control);
+    return await planReport(files, name, await this.#state(), {
+      config: this.#config,
+      control: this.#control,
+    });
   }
 
   /** Throws NOT_EXECUTED where this migration is not done: for the start of an application that needs it. */

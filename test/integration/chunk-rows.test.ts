@@ -46,7 +46,7 @@ interface Seen {
 async function read(query: Knex.QueryBuilder, shown: ShownKey['places'] = null): Promise<Seen> {
   const { shape, base } = await select.prepare(query);
   const range = { after: null, upTo: await select.stopKey(base), limit: 5 };
-  const statement = lockedChunk(shape, base, range, base, shown !== null);
+  const statement = lockedChunk(shape, base, range, { isKeyShown: shown !== null });
   const taken = new ChunkRows(base, shown);
   const { rows } = (await queryRows(select.client, statement, taken)) as { rows: object[] };
   const { fields } = await select.client.query(statement.text, [...statement.values]);
@@ -101,7 +101,7 @@ describe('a key that the select returns by itself', () => {
     const range = { after: ['(0,0)'], upTo: ['(9,0)'], limit: 3 };
     for (const shown of [null, [0]]) {
       const taken = new ChunkRows(base, shown);
-      const statement = lockedChunk(shape, placed, range, base, shown !== null);
+      const statement = lockedChunk(shape, placed, range, { identity: base, isKeyShown: shown !== null });
       const { rows } = (await queryRows(select.client, statement, taken)) as { rows: object[] };
       expect(rows.map((row) => Object.keys(row).join())).toEqual(['id,name', 'id,name', 'id,name']);
       expect([...taken.keys]).toEqual([['1'], ['2'], ['3']]);
@@ -121,8 +121,10 @@ describe('a key that the select returns by itself', () => {
       const range = { after: null, upTo: ['5'], limit: 2 };
       const next = async (): Promise<unknown> => {
         await session.query('begin');
-        const guard = { builder: db } as unknown as Parameters<typeof readBatch>[3];
-        const batch = await readBatch(session, shape, base, guard, {
+        const guard = { builder: db } as unknown as Parameters<typeof readBatch>[1];
+        const batch = await readBatch(session, guard, {
+          shape,
+          base,
           space: 'keys',
           range,
           bound: null,

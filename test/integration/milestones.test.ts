@@ -69,7 +69,10 @@ describe('a chunk of about so many keys', () => {
       const hi = ['ffffffff-ffff-ffff-ffff-ffffffffffff'];
       const left = { space: 'keys' as const, after: listed[99] ?? null, hi, at: 4_000, left: rows - 4_000 };
       const end = (keys: number, isShuffled = true): ReturnType<typeof chunkEnd> =>
-        chunkEnd(session, { base, sql: '', survey: { ...survey, isShuffled } }, left, keys, true);
+        chunkEnd(session, { base, sql: '', survey: { ...survey, isShuffled } }, left, {
+          keys,
+          isRough: true,
+        });
       expect(await end(8_000)).toEqual({ upTo: listed[299], isLast: false });
       expect(await end(8_010)).toEqual({ upTo: listed[299], isLast: false });
       expect(await end(8_010, false)).not.toEqual({ upTo: listed[299], isLast: false });

@@ -29,19 +29,25 @@ export interface ByteBound {
   readonly maxBytes: number;
 }
 
+/** How a statement tells the key of each row. */
+export interface KeyColumns {
+  /** The table with the key of its rows, where the table that is read orders them by something else. */
+  readonly identity?: BaseTable;
+  /** The author's own columns tell that key. */
+  readonly isKeyShown?: boolean;
+}
+
 /**
  * Locks and reads the next rows of a plain select, in key order: one statement. The range is a condition
  * of the author's own query, so that the planner walks the key's index and stops at the limit. A row that was
  * changed while the statement waited for its lock comes as it is now, in its old place: it is marked, since it
- * may have got another key. `identity`: the table with the key of its rows, where `base` orders them by something
- * else. `isKeyShown`: the author's own columns tell that key.
+ * may have got another key.
  */
 export function lockedChunk(
   shape: SelectShape,
   base: BaseTable,
   range: ChunkRange,
-  identity: BaseTable = base,
-  isKeyShown = false,
+  { identity = base, isKeyShown = false }: KeyColumns = {},
 ): Statement {
   const { alias } = shape.table;
   const query = nextRows(shape, base, range, !isKeyShown || identity !== base);

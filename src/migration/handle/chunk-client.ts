@@ -47,10 +47,20 @@ interface NestedTransaction {
 /** Makes knex run everything through `driver`. Its pool, its connection and its end are out of reach. */
 export function chunkKnex(knexConfig: Knex.Config, driver: ChunkDriver): ChunkKnex {
   const built = trackBuilt();
-  const Builder = trackedBuilder(PgBuilder, built);
   const nested: NestedTransaction[] = [];
-  // Siblings take turns, as in any knex transaction: their savepoints would undo each other's writes.
-  const outer = { _lastChild: Promise.resolve(), isCompleted: () => false, transactor: undefined };
+  const builder = knexFactory({
+    ...knexConfig,
+    client: chunkClient(driver, built, nested) as unknown as typeof Knex.Client,
+    compileSqlOnError: false,
+  } as Knex.Config);
+  return { builder, built, hasOpenTransaction: () => nested.some((trx) => !trx.isCompleted()) };
+}
+
+// Classes are made per chunk because knex builds savepoint clients from their prototypes, and because what they close
+// over is out of the reach of author code, as `db.client.config` is not.
+
+/** A client whose connection nobody can use, replace or end. */
+function withoutConnection(driver: ChunkDriver): typeof Knex.Client {
   const own = (what: string): Error =>
     driver.refuse(
       `${what} must not be used: db has one connection, and umzug-cluster owns it`,
@@ -62,10 +72,7 @@ export function chunkKnex(knexConfig: Knex.Config, driver: ChunkDriver): ChunkKn
       throw own('the connection of db');
     },
   };
-
-  // The class is made per chunk because knex builds savepoint clients from its prototype.
-  class ChunkClient extends PgClient {
-    transacting = driver.transacting;
+  return class extends PgClient {
     override acquireConnection(): Promise<unknown> {
       return Promise.resolve(connection);
     }
@@ -85,6 +92,13 @@ export function chunkKnex(knexConfig: Knex.Config, driver: ChunkDriver): ChunkKn
       const hint = 'throw an error to roll the chunk back';
       throw driver.refuse('db.destroy must not be used: umzug-cluster ends the transaction of a chunk', hint);
     }
+  };
+}
+
+/** The same, with builders that are tracked until they are run. */
+function buildingClient(driver: ChunkDriver, built: BuiltThings): typeof Knex.Client {
+  const Builder = trackedBuilder(PgBuilder, built);
+  return class extends withoutConnection(driver) {
     override queryBuilder(): Knex.QueryBuilder {
       return new Builder(this as unknown as Knex.Client);
     }
@@ -116,6 +130,19 @@ export function chunkKnex(knexConfig: Knex.Config, driver: ChunkDriver): ChunkKn
       built.add(raw);
       return raw;
     }
+  };
+}
+
+/** The same, whose statements and savepoints `driver` runs. */
+function chunkClient(
+  driver: ChunkDriver,
+  built: BuiltThings,
+  nested: NestedTransaction[],
+): typeof Knex.Client {
+  // Siblings take turns, as in any knex transaction: their savepoints would undo each other's writes.
+  const outer = { _lastChild: Promise.resolve(), isCompleted: () => false, transactor: undefined };
+  return class extends buildingClient(driver, built) {
+    transacting = driver.transacting;
     override transaction(container: unknown, config: unknown, outerTrx: unknown): Knex.Transaction {
       const make = super.transaction as unknown as (
         ...all: unknown[]
@@ -143,14 +170,7 @@ export function chunkKnex(knexConfig: Knex.Config, driver: ChunkDriver): ChunkKn
     _stream(): never {
       throw driver.refuse('streams are not supported on db', 'await the rows: a chunk is small');
     }
-  }
-
-  const builder = knexFactory({
-    ...knexConfig,
-    client: ChunkClient as unknown as typeof Knex.Client,
-    compileSqlOnError: false,
-  } as Knex.Config);
-  return { builder, built, hasOpenTransaction: () => nested.some((trx) => !trx.isCompleted()) };
+  };
 }
 
 // A list of 10,000 keys makes a statement of 70 kB, which would hide what is wrong with it.

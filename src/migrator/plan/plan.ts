@@ -41,8 +41,7 @@ export async function planReport(
   all: readonly MigrationFile[],
   only: string | undefined,
   state: LedgerState,
-  config: Config,
-  control: Control,
+  { config, control }: { readonly config: Config; readonly control: Control },
 ): Promise<{ report: PlanReport; problem: UmzugClusterError | null }> {
   const files = checkOrder(all, state, {});
   const names = files.map(({ name }) => name);
@@ -53,11 +52,12 @@ export async function planReport(
   );
   if (recorded !== null) throw recorded;
   const env = makeEnvironment(config, await control.use(readServer), { isOwnProcess: isOwnProcess() });
+  const at = { env, control };
   const planned: Planned[] = [];
   let schemaBefore: string | null = null;
   for (const file of files) {
     if (only === undefined || file.name === only) {
-      planned.push(await planFile(file, env, control, { schemaBefore, hasLedger: state.exists }));
+      planned.push(await planFile(file, at, { schemaBefore, hasLedger: state.exists }));
     }
     if (await isSchema(file)) schemaBefore = file.name;
   }
@@ -72,25 +72,26 @@ async function isSchema(file: MigrationFile): Promise<boolean> {
   );
 }
 
+/** Where it is planned. */
+interface Server {
+  readonly control: Control;
+  readonly env: RunEnvironment;
+}
+
 interface Before {
   /** The last pending schema migration before this one: what is missing now may be there then. */
   readonly schemaBefore: string | null;
   readonly hasLedger: boolean;
 }
 
-async function planFile(
-  file: MigrationFile,
-  env: RunEnvironment,
-  control: Control,
-  before: Before,
-): Promise<Planned> {
+async function planFile(file: MigrationFile, at: Server, before: Before): Promise<Planned> {
   let plan: MigrationPlan = { ...nothingKnown, name: file.name };
   try {
-    workOn(file.name, env.tuning.ceilingMs);
+    workOn(file.name, at.env.tuning.ceilingMs);
     const migration = await loadMigration(file);
     plan = { ...plan, kind: migration.kind };
     if (migration.kind === 'schema') return { plan, problem: null };
-    await planData(migration, env, control, before, (known) => {
+    await planData(migration, at, before, (known) => {
       plan = { ...plan, ...known };
     });
     return { plan, problem: null };
@@ -121,11 +122,11 @@ const nothingKnown: Omit<MigrationPlan, 'name'> = {
 
 async function planData(
   migration: DataMigration,
-  env: RunEnvironment,
-  control: Control,
+  at: Server,
   { hasLedger }: Before,
   learn: (known: Partial<MigrationPlan>) => void,
 ): Promise<void> {
+  const { env, control } = at;
   const plan = await control.use((session) => planStep(session, env, migration, migration));
   const { base } = plan;
   const { survey } = plan.stored;
@@ -143,13 +144,13 @@ async function planData(
     rows: rowsOf(null, false),
     warnings: plan.warnings,
   });
-  const live = hasLedger ? await liveRun(control, env, migration, plan) : null;
+  const live = hasLedger ? await liveRun(at, migration, plan) : null;
   const outlook = await control.use((session) => lookAhead(session, env, plan, live));
-  const back = await warningsOfDown(control, env, migration);
+  const back = await warningsOfDown(at, migration);
   const first = [...plan.warnings, ...back, ...waits(outlook)];
   const expected = rowsOf(outlook.rows, outlook.isCounted, outlook.why);
   learn({ rows: expected, isBegun: live !== null, warnings: first });
-  const sample = await control.use((session) => takeSample(session, env, migration, plan, outlook));
+  const sample = await control.use((session) => takeSample(session, env, { migration, plan }, outlook));
   // From the beginning of the table to its end, none was found; of a half-done run not all parts were searched.
   const isSearched = live === null || outlook.places.length === 1;
   if (sample === null) return learn(isSearched ? { rows: rowsOf(0, true) } : {});
@@ -162,13 +163,12 @@ async function planData(
     sample: reportOf(sample),
     estimate: estimateOf(sample, rows, env, plan),
     warnings: [...first, ...warningsOf({ ...sample, base, tableRows: survey?.rows ?? null, matching })],
-    advice: live === null ? await adviceOf(control, env, migration, plan, { sample, rows }) : [],
+    advice: live === null ? await adviceOf(at, migration, plan, { sample, rows }) : [],
   });
 }
 
 async function adviceOf(
-  control: Control,
-  env: RunEnvironment,
+  { control, env }: Server,
   { options }: DataMigration,
   { base, hasPlaces }: Plan,
   { sample, rows }: { readonly sample: Sample; readonly rows: number | null },
@@ -181,12 +181,7 @@ async function adviceOf(
 }
 
 /** The half-done run, where `up` would go on with one; refused where `up` would refuse it. */
-async function liveRun(
-  control: Control,
-  env: RunEnvironment,
-  migration: DataMigration,
-  plan: Plan,
-): Promise<Run | null> {
+async function liveRun({ control, env }: Server, migration: DataMigration, plan: Plan): Promise<Run | null> {
   const found = await control.use((session) =>
     withTransaction(session, env.pinned, async () => {
       const run = await env.ledger(session).runs.findLive(migration.name, 'up');
@@ -204,8 +199,7 @@ async function liveRun(
 
 /** That `down` cannot work is no reason not to plan `up`, but one to say so. */
 async function warningsOfDown(
-  control: Control,
-  env: RunEnvironment,
+  { control, env }: Server,
   migration: DataMigration,
 ): Promise<readonly string[]> {
   if (migration.down === null) return [];

@@ -25,13 +25,18 @@ const startSeconds = 60;
 /** Enough of the log to hold the reason of a failed start. */
 const logTailLines = 12;
 
+/** A server's folder, the programs that run it, and who they run as. */
+export interface Installation {
+  readonly home: Home;
+  readonly binaries: Binaries;
+  readonly account: Account;
+}
+
 export type Settings = Readonly<Record<string, string>>;
 
 /** Makes the data folder, unless it is there or another command is faster. */
 export async function createData(
-  home: Home,
-  binaries: Binaries,
-  account: Account,
+  { home, binaries, account }: Installation,
   password: string,
   settings: Settings,
 ): Promise<void> {
@@ -49,7 +54,7 @@ export async function createData(
       await chown(passwordFile, account.uid, account.gid);
       await chown(data, account.uid, account.gid);
     }
-    await runInitdb(data, passwordFile, binaries, account, settings);
+    await runInitdb({ data, passwordFile }, binaries, account, settings);
     await rename(data, home.dataDir).catch((error: NodeJS.ErrnoException) => {
       if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error;
     });
@@ -69,8 +74,7 @@ async function removeInterrupted(home: Home): Promise<void> {
 }
 
 async function runInitdb(
-  data: string,
-  passwordFile: string,
+  { data, passwordFile }: { readonly data: string; readonly passwordFile: string },
   binaries: Binaries,
   account: Account,
   settings: Settings,
@@ -101,9 +105,7 @@ async function runInitdb(
  * not, which another command's start can be the reason of; `output` is what the log says.
  */
 export async function launch(
-  home: Home,
-  binaries: Binaries,
-  account: Account,
+  { home, binaries, account }: Installation,
   port: number,
   settings: Settings,
 ): Promise<{ outcome: 'started' } | { outcome: 'failed'; output: string }> {

@@ -72,7 +72,8 @@ async function ensureRunning(
   const places = await defaultPlaces(projectDir);
   const copyTo = path.join(home.folder, 'native');
   const binaries = await findBinaries(places, account, copyTo, await dataMajorOf(home));
-  if ((await dataMajorOf(home)) === null) await createData(home, binaries, account, password, settings);
+  const installation = { home, binaries, account };
+  if ((await dataMajorOf(home)) === null) await createData(installation, password, settings);
   await prepareLog(home, account);
 
   let output = '';
@@ -82,7 +83,7 @@ async function ensureRunning(
     if (now.state === 'changing') break;
     clearReusedPid(home);
     const port = await freePort(await lastPortOf(home));
-    const result = await launch(home, binaries, account, port, settings);
+    const result = await launch(installation, port, settings);
     if (result.outcome === 'started') {
       await rememberPort(home, port);
       return true;

@@ -30,35 +30,34 @@ export interface Batch {
   readonly isCut: boolean;
 }
 
-/** What a chunk may take: rows by number and, where `bound` is not null, by size. */
-export interface BatchRequest {
-  readonly space: Space;
+/** What a chunk may take of the rows that a select finds: by number and, where `bound` is not null, by size. */
+export interface KeyRequest {
+  readonly shape: SelectShape;
+  readonly base: BaseTable;
   readonly range: ChunkRange;
   readonly bound: ByteBound | null;
+}
+
+/** The same, with the order of the rows. */
+export interface BatchRequest extends KeyRequest {
+  readonly space: Space;
   readonly shown: ShownKey;
 }
 
 /** Locks the next base rows, then reads the author's rows for them: one statement for a plain select. */
 export async function readBatch(
   session: Session,
-  shape: SelectShape,
-  base: BaseTable,
   guard: GuardedDatabase,
   request: BatchRequest,
 ): Promise<Batch> {
-  const batch =
-    shape.plain && request.range.isGathered !== true
-      ? await readPlain(session, shape, base, request)
-      : await readPicked(session, shape, base, request);
+  const { shape, range } = request;
+  const read = shape.plain && range.isGathered !== true ? readPlain : readPicked;
+  const batch = await read(session, request);
   return { ...batch, rows: asApplication(guard, shape, batch.rows) };
 }
 
-async function readPlain(
-  session: Session,
-  shape: SelectShape,
-  base: BaseTable,
-  { space, range, bound, shown }: BatchRequest,
-): Promise<Batch> {
+async function readPlain(session: Session, request: BatchRequest): Promise<Batch> {
+  const { shape, base, space, range, bound } = request;
   const placed = inSpace(base, space);
   const probe = bound === null ? null : fittingChunk(shape, placed, range, bound);
   const [fitting] = probe === null ? [] : (await session.query(probe.text, probe.values)).rows;
@@ -66,7 +65,7 @@ async function readPlain(
   const isCut = fitting !== undefined && Number(fitting['rows']) < range.limit;
   const cut = isCut ? (fitting['key'] as Key) : null;
   const limits = cut === null ? range : { ...range, upTo: cut };
-  const { rows, read } = await readLocked(session, shape, base, { space, range: limits, bound, shown });
+  const { rows, read } = await readLocked(session, { ...request, range: limits });
   const isFull = rows.length === range.limit;
   const { keys, last, mayHaveMoved } = read;
   if (space === 'blocks') {
@@ -74,34 +73,31 @@ async function readPlain(
     const end = mayHaveMoved ? (range.after ?? [firstPlace]) : last;
     return { rows, keys, to: (isFull ? end : cut) ?? range.upTo, isFull, isCut };
   }
-  if (mayHaveMoved) return await readPicked(session, shape, base, { range, bound });
+  if (mayHaveMoved) return await readPicked(session, request);
   return { rows, keys, to: (isFull ? last : cut) ?? range.upTo, isFull, isCut };
 }
 
 /** Locks and reads the rows of a plain select, without the key where its own columns tell that. */
 async function readLocked(
   session: Session,
-  shape: SelectShape,
-  base: BaseTable,
   request: BatchRequest,
 ): Promise<{ readonly rows: object[]; readonly read: ChunkRows }> {
-  const { space, range, shown } = request;
+  const { shape, base, space, range, shown } = request;
   const read = new ChunkRows(base, shown.places);
-  const statement = lockedChunk(shape, inSpace(base, space), range, base, shown.places !== null);
+  const statement = lockedChunk(shape, inSpace(base, space), range, {
+    identity: base,
+    isKeyShown: shown.places !== null,
+  });
   const { rows } = await session.authorRows(statement.text, statement.values, read);
   shown.places = read.shownAt;
   if (!read.isAstray) return { rows, read };
   shown.places = null;
-  return await readLocked(session, shape, base, request);
+  return await readLocked(session, request);
 }
 
-async function readPicked(
-  session: Session,
-  shape: SelectShape,
-  base: BaseTable,
-  { range, bound }: Pick<BatchRequest, 'range' | 'bound'>,
-): Promise<Batch> {
-  const { picked, locked, last, isCut } = await pickAndLock(session, shape, base, range, bound);
+async function readPicked(session: Session, request: KeyRequest): Promise<Batch> {
+  const { shape, base, range } = request;
+  const { picked, locked, last, isCut } = await pickAndLock(session, request);
   const to = last ? range.upTo : (picked.at(-1) ?? range.upTo);
   const isFull = !last && !isCut;
   if (locked.length === 0) return { rows: [], keys: new KeyList([]), to, isFull, isCut };
@@ -159,17 +155,12 @@ export interface PickedRows {
  * its row was deleted, or has moved to another partition under another key, maybe one of this chunk: picks anew.
  * What is locked stays; a row that moves away twice ends it.
  */
-export async function pickAndLock(
-  session: Session,
-  shape: SelectShape,
-  base: BaseTable,
-  range: ChunkRange,
-  bound: ByteBound | null,
-): Promise<PickedRows> {
+export async function pickAndLock(session: Session, request: KeyRequest): Promise<PickedRows> {
+  const { shape, base, range } = request;
   const gone = new Set<string>();
   for (;;) {
     const all = await keysOf(session, pickKeys(shape, base, range));
-    const picked = bound === null ? all : await fittingOf(session, shape, base, all, bound);
+    const picked = await fittingOf(session, request, all);
     const locked = picked.length === 0 ? [] : await keysOf(session, lockKeys(base, picked));
     const there = new Set(locked.map((key) => JSON.stringify(key)));
     const missing = picked.map((key) => JSON.stringify(key)).filter((key) => !there.has(key));
@@ -184,12 +175,10 @@ export async function pickAndLock(
 /** The first of these keys, at least one, whose rows fit together. */
 async function fittingOf(
   session: Session,
-  shape: SelectShape,
-  base: BaseTable,
+  { shape, base, bound }: KeyRequest,
   keys: readonly Key[],
-  bound: ByteBound,
 ): Promise<readonly Key[]> {
-  if (keys.length === 0) return keys;
+  if (bound === null || keys.length === 0) return keys;
   const [fitting] = await keysOf(session, fittingKeys(shape, base, keys, bound));
   const end = JSON.stringify(fitting);
   const index = keys.findIndex((key) => JSON.stringify(key) === end);

@@ -4,6 +4,7 @@ import type { Owned } from '../../ledger/run/chunks.ts';
 import type { RunPlan } from '../../ledger/run/rows.ts';
 import { keyAtOffset, nthOfKeys } from '../../migration/key/queries.ts';
 import { inSpace, type Key } from '../../migration/key/key.ts';
+import type { KeyRange } from '../../migration/key/sql.ts';
 import type { Session } from '../../postgres/session.ts';
 
 /** What is left of a range. */
@@ -16,17 +17,23 @@ export interface ChunkEnd {
   readonly isLast: boolean;
 }
 
+/** How far a chunk may go. */
+export interface Reach {
+  /** Null: to the end of its range. */
+  readonly keys: number | null;
+  /** About so many keys will do. */
+  readonly isRough?: boolean | undefined;
+}
+
 /**
  * The `keys`-th key of a range, found on the key's index alone, without the author's conditions; the range's end
- * where it has fewer, or where `keys` is null. Of blocks, as many as hold about so many rows. `isRough`: about so
- * many keys will do.
+ * where it has fewer, or where `keys` is null. Of blocks, as many as hold about so many rows.
  */
 export async function chunkEnd(
   session: Session,
   plan: RunPlan,
   range: RangeLeft,
-  keys: number | null,
-  isRough = false,
+  { keys, isRough = false }: Reach,
 ): Promise<ChunkEnd> {
   const { base, rowsPerBlock = 1 } = plan;
   const { space, after, hi } = range;
@@ -34,14 +41,14 @@ export async function chunkEnd(
   if (space === 'keys') {
     const stone = isRough ? await milestone(session, plan, range, keys) : null;
     if (stone !== null) return stone === 'last' ? { upTo: hi, isLast: true } : { upTo: stone, isLast: false };
-    const key = await keyAt(session, base, after, hi, keys);
+    const key = await keyAt(session, base, { after, upTo: hi }, keys);
     return { upTo: key ?? hi, isLast: key === null };
   }
   const [last = ''] = hi;
   const end = endAfter(after?.[0] ?? null, keys / rowsPerBlock, last);
   // A part of a block, where a failing chunk is tried with fewer rows.
   const isPart = keys === 1 || keys < rowsPerBlock;
-  const inside = isPart ? await keyAt(session, inSpace(base, space), after, [end], keys) : null;
+  const inside = isPart ? await keyAt(session, inSpace(base, space), { after, upTo: [end] }, keys) : null;
   return { upTo: inside ?? [end], isLast: inside === null && end === last };
 }
 
@@ -71,8 +78,7 @@ async function milestone(
 async function keyAt(
   session: Session,
   base: RunPlan['base'],
-  after: Key | null,
-  upTo: Key,
+  { after, upTo }: KeyRange,
   keys: number,
 ): Promise<Key | null> {
   const probe = keyAtOffset(base, after, upTo, keys - 1);

@@ -43,11 +43,11 @@ async function readRows({ session, work, guard, taken, shape, isGathered }: Chun
   const { owned, limits } = taken;
   const { base, sizes = [] } = work.run.plan;
   const bound = sizes.length === 0 ? null : { sizes, maxBytes: work.env.tuning.maxBytes };
-  const end = await chunkEnd(session, work.run.plan, owned, limits.keys);
+  const end = await chunkEnd(session, work.run.plan, owned, { keys: limits.keys });
   const range = { after: owned.after, upTo: end.upTo, limit: limits.rows, isGathered };
   // In the order in which they are sent: what the first runs into (a deadlock, a lock timeout) is to be judged.
   const [batch, before] = await inOrder([
-    readBatch(session, shape, base, guard, { space: owned.space, range, bound, shown: work.shown }),
+    readBatch(session, guard, { shape, base, space: owned.space, range, bound, shown: work.shown }),
     readWriteCounters(session, base),
   ]);
   return { end, before, batch };

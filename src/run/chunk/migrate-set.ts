@@ -46,7 +46,7 @@ async function updateSet(
     mayDelete: migration.options.allowDelete ?? false,
     mayOnlyRead: expect.allowNoQueries,
   };
-  const keys = new SetKeys(session, guard, { shape, base, space, range }, rules, before);
+  const keys = new SetKeys(session, guard, { shape, base, space, range, before }, rules);
   const chunk = setBasedChunk(shape, inSpace(base, space), range, base);
   const drain =
     run.plan.sweeps === true ? setDrainCheck(session, migration.name, { shape, base }, owned) : null;
@@ -78,7 +78,7 @@ async function upperBound({ session, work, taken, shape, isGathered }: ChunkCall
   const { limits, owned: left } = taken;
   const { rows, keys, isRough } = limits;
   if (keys !== null || left.space === 'blocks') {
-    return await chunkEnd(session, plan, left, keys ?? rows, isRough);
+    return await chunkEnd(session, plan, left, { keys: keys ?? rows, isRough });
   }
   const range = { after: left.after, upTo: left.hi, limit: rows, isGathered };
   const { text, values } = isGathered ? pickKeys(shape, plan.base, range) : nthRow(shape, plan.base, range);

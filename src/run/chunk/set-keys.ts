@@ -19,6 +19,8 @@ export interface SetRows {
   readonly base: BaseTable;
   readonly space: RangeLeft['space'];
   readonly range: KeyRange;
+  /** What the server counted before `update` was called. */
+  readonly before: WriteCounters;
 }
 
 /** What an `update` that reads no rows must keep, and under what name it is told. */
@@ -50,30 +52,22 @@ export class SetKeys {
   readonly #session: Session;
   readonly #rows: SetRows;
   readonly #rules: SetRules;
-  readonly #before: WriteCounters;
   readonly #guard: GuardedDatabase;
   #noting: Promise<Noted> | null = null;
   /** Rows may have been written, and match no more, before they were noted. */
   #hasUpdated = false;
 
-  constructor(
-    session: Session,
-    guard: GuardedDatabase,
-    rows: SetRows,
-    rules: SetRules,
-    before: WriteCounters,
-  ) {
+  constructor(session: Session, guard: GuardedDatabase, rows: SetRows, rules: SetRules) {
     this.#session = session;
     this.#guard = guard;
     this.#rows = rows;
     this.#rules = rules;
-    this.#before = before;
     guard.ahead((sql, known) => this.#ahead(sql, known));
   }
 
   #ahead(sql: string, known: KnownUpdate | undefined): Promise<unknown> | null {
     if (this.#noting !== null || steering.test(sql)) return null;
-    if (!this.#before.hasTriggers && known?.isChunk === true && !setsKey(known, this.#rows.base)) {
+    if (!this.#rows.before.hasTriggers && known?.isChunk === true && !setsKey(known, this.#rows.base)) {
       this.#hasUpdated = true;
       return null;
     }
@@ -140,7 +134,10 @@ export class SetKeys {
   }
 
   #since(now: WriteCounters): { readonly updated: number; readonly deleted: number } {
-    return { updated: now.updated - this.#before.updated, deleted: now.deleted - this.#before.deleted };
+    return {
+      updated: now.updated - this.#rows.before.updated,
+      deleted: now.deleted - this.#rows.before.deleted,
+    };
   }
 
   /** Rows of the range that this transaction has written. */

@@ -27,7 +27,7 @@ export async function nextKeys(
   const guard = guardDatabase(session, work.env.knexConfig);
   const shape = selectOfChunk(work, guard.builder);
   const pick = (): ReturnType<typeof pickAndLock> =>
-    pickAndLock(session, shape, base, { ...place, limit }, null);
+    pickAndLock(session, { shape, base, range: { ...place, limit }, bound: null });
   return (await underAuthorPath(session, work.env.searchPath, pick)).locked;
 }
 

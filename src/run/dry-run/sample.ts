@@ -134,12 +134,17 @@ async function unanalyzedOf(session: Session, { oid }: BaseTable): Promise<reado
   return rows.map((row) => String(row['name']));
 }
 
+/** A migration and what is known of its select. */
+export interface Planned {
+  readonly migration: DataMigration;
+  readonly plan: Plan;
+}
+
 /** Tries the migration: null where no row matches at any of the places. Throws what `update` throws. */
 export async function takeSample(
   session: Session,
   env: RunEnvironment,
-  migration: DataMigration,
-  plan: Plan,
+  { migration, plan }: Planned,
   { places, rows }: Outlook,
 ): Promise<Sample | null> {
   const work = workFor(env, migration, plan);

@@ -13,7 +13,7 @@ import { rowsWithinBindings } from '../../core/errors/statement-limits.ts';
 import type { ChunkOutcome } from '../chunk/chunk.ts';
 import type { ChunkWork } from '../context/chunk-work.ts';
 import type { RateLimiter } from './rate-limiter.ts';
-import type { ChunkKeys } from './steal.ts';
+import type { Thief } from './steal.ts';
 
 /**
  * How far the chunks of one lane go: it begins with what is known of the table, learns from each of them, and stays
@@ -67,7 +67,7 @@ export class ChunkSizer {
   }
 
   /** Keys that a chunk passes, by the estimate. */
-  get chunkKeys(): ChunkKeys {
+  get chunkKeys(): Omit<Thief, 'worker'> {
     const { rows, keys } = this.limits;
     return { keysEach: keys ?? rows * this.#keysPerRow, leastKeys: this.#leastRows * this.#keysPerRow };
   }

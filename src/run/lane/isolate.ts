@@ -109,8 +109,8 @@ async function nextInBlocks(
 ): Promise<NextRow | null> {
   const placed = inSpace(plan.base, 'blocks');
   for (let { after } = left; ;) {
-    const { upTo, isLast } = await chunkEnd(session, plan, { ...left, after }, keysAtOnce);
-    const next = lockedChunk(shape, placed, { after, upTo, limit: 1 }, plan.base);
+    const { upTo, isLast } = await chunkEnd(session, plan, { ...left, after }, { keys: keysAtOnce });
+    const next = lockedChunk(shape, placed, { after, upTo, limit: 1 }, { identity: plan.base });
     const read = new ChunkRows(plan.base);
     await session.authorRows(next.text, next.values, read);
     const key = read.keys.at(0);

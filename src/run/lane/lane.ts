@@ -119,7 +119,7 @@ class Lane {
     if (rangesOpen === 0) return 'finished';
     if (isHeld) return longestPollMs;
     await reap(session, work, this.#options.progress);
-    await steal(session, work.env, work.run, this.#sizer.chunkKeys, this.#options.worker);
+    await steal(session, work.env, work.run, { worker: this.#options.worker, ...this.#sizer.chunkKeys });
     const second = await this.#claim(session);
     return second === 'none' ? Math.min(firstPollMs * 2 ** this.#polls++, longestPollMs) : second;
   }

@@ -17,8 +17,9 @@ const longestProbe = 50_000;
 // From one key of the survey to the next it cannot tell.
 const leastSteps = 4;
 
-/** Keys that a chunk of the thief passes, and those that it passes at least when a run ends. */
-export interface ChunkKeys {
+/** Who steals: the keys that its chunk passes, and those that it passes at least when a run ends. */
+export interface Thief {
+  readonly worker: string;
   readonly keysEach: number;
   readonly leastKeys: number;
 }
@@ -31,8 +32,7 @@ export async function steal(
   session: Session,
   env: RunEnvironment,
   run: Run,
-  { keysEach, leastKeys }: ChunkKeys,
-  worker: string,
+  { worker, keysEach, leastKeys }: Thief,
 ): Promise<boolean> {
   const { ranges } = env.ledger(session);
   const attempt = withTransaction(session, env.pinned, async () => {
