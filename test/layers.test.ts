@@ -41,6 +41,7 @@ const order = [
   'run/checks/',
   'run/context/',
   'run/analyze/',
+  'run/order/',
   'run/chunk/',
   'run/lane/',
   'run/lifecycle/',

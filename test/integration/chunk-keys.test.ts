@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { lockKeys, lockedChunk, pickKeys, rowsByKeys } from '../../src/migration/chunk/queries.ts';
 import { isAtMost } from '../../src/migration/key/sql.ts';
 import { countWritten, keepMatching } from '../../src/migration/chunk/still-matches.ts';
-import { type BaseTable, inSpace, type Key } from '../../src/migration/key/key.ts';
+import { type BaseTable, inPlaces, type Key } from '../../src/migration/key/key.ts';
 import type { SelectShape } from '../../src/migration/select/shape.ts';
 import { setBasedChunk } from '../../src/migration/chunk/set-chunk.ts';
 import { countKeys, countUpTo, keyAtOffset, nthOfKeys, upperKey } from '../../src/migration/key/queries.ts';
@@ -144,7 +144,7 @@ async function visitAll(): Promise<void> {
 /** Writes the rows of all blocks, whose keys are kept on the server meanwhile where it can be. */
 async function writeByBlocks(shape: SelectShape, base: BaseTable, total: number): Promise<void> {
   const { client } = select;
-  const placed = inSpace(base, 'blocks');
+  const placed = inPlaces(base);
   const all = { after: null, upTo: ['(4294967294,0)'] };
   await client.query('begin');
   const kept = keepMatching(shape, base, placed, all);

@@ -2,7 +2,7 @@ import knex, { type Knex } from 'knex';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { lockKeys, lockedChunk, pickKeys, rowsByKeys } from '../../src/migration/chunk/queries.ts';
 import { keyAtOffset, upperKey } from '../../src/migration/key/queries.ts';
-import { inSpace } from '../../src/migration/key/key.ts';
+import { inPlaces } from '../../src/migration/key/key.ts';
 import { surveyQuery } from '../../src/migration/table/survey-query.ts';
 import { compiled } from '../../src/migration/select/identity.ts';
 import { setBasedChunk } from '../../src/migration/chunk/set-chunk.ts';
@@ -72,7 +72,7 @@ describe('with properties', () => {
       db('properties as p').where('p.n', '<', 900).orWhere('p.n', 1),
     );
     const blocks = { after: ['(1,0)'], upTo: ['(4,0)'] };
-    const update = setBasedChunk(shape, inSpace(base, 'blocks'), blocks, base).update({ kind: 'new' });
+    const update = setBasedChunk(shape, inPlaces(base), blocks, base).update({ kind: 'new' });
     const { sql, bindings } = update.toSQL().toNative();
     const here = `ctid > '(1,0)' and ctid <= '(4,0)' and n < 900`;
     const expected = await select.client.query(`select count(*)::int from properties where ${here}`);

@@ -3,8 +3,9 @@ import pg from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { lockedChunk } from '../../src/migration/chunk/queries.ts';
 import { ChunkRows, type ShownKey } from '../../src/migration/chunk/rows.ts';
-import { inSpace } from '../../src/migration/key/key.ts';
+import { inPlaces } from '../../src/migration/key/key.ts';
 import { queryRows } from '../../src/postgres/row-query.ts';
+import { byKey } from '../../src/run/order/by-key.ts';
 import { readBatch } from '../../src/run/chunk/batch.ts';
 import { Session } from '../../src/postgres/session.ts';
 import { SelectDatabase, db } from '../support/select-database.ts';
@@ -97,7 +98,7 @@ describe('a key that the select returns by itself', () => {
 
   it('is told beside the place in the file', async () => {
     const { shape, base } = await select.prepare(db('t').select('id', 'name'));
-    const placed = inSpace(base, 'blocks');
+    const placed = inPlaces(base);
     const range = { after: ['(0,0)'], upTo: ['(9,0)'], limit: 3 };
     for (const shown of [null, [0]]) {
       const taken = new ChunkRows(base, shown);
@@ -125,7 +126,7 @@ describe('a key that the select returns by itself', () => {
         const batch = await readBatch(session, guard, {
           shape,
           base,
-          space: 'keys',
+          order: byKey,
           range,
           bound: null,
           shown,

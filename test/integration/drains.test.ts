@@ -5,7 +5,7 @@ import {
   keepMatching,
   matchingKeys,
 } from '../../src/migration/chunk/still-matches.ts';
-import { inSpace } from '../../src/migration/key/key.ts';
+import { inPlaces } from '../../src/migration/key/key.ts';
 import { connect } from '../support/database.ts';
 import { SelectDatabase, db } from '../support/select-database.ts';
 
@@ -66,7 +66,7 @@ describe('rows that are written and still match', () => {
   it('are found by key wherever their rows have moved', async () => {
     const { shape, base } = await select.prepare(open());
     const places = { after: null, upTo: ['(0,5)'] };
-    const keys = await select.keysOf(matchingKeys(shape, base, inSpace(base, 'blocks'), places));
+    const keys = await select.keysOf(matchingKeys(shape, base, inPlaces(base), places));
     expect(keys.map(([id]) => Number(id))).toEqual([1, 2, 3, 4, 5]);
     await select.client.query('begin; update t set n = 1; update t set version = 1 where id <= 3');
     expect(await countOf(countMatching(shape, base, keys))).toBe(2);
@@ -77,7 +77,7 @@ describe('rows that are written and still match', () => {
   it('are found by keys that stay on the server, until the transaction ends', async () => {
     const { client } = select;
     const { shape, base } = await select.prepare(open());
-    const kept = keepMatching(shape, base, inSpace(base, 'blocks'), { after: null, upTo: ['(0,5)'] });
+    const kept = keepMatching(shape, base, inPlaces(base), { after: null, upTo: ['(0,5)'] });
     if (kept === null) throw new Error('a key of one column is kept');
     await client.query('begin');
     expect(await countOf(kept.keep)).toBe(5);
@@ -91,6 +91,6 @@ describe('rows that are written and still match', () => {
   it('are not kept there where no array can hold their keys', async () => {
     await select.client.query('create table pairs (a int, b text, version int, primary key (a, b))');
     const { shape, base } = await select.prepare(db('pairs').whereNull('version'));
-    expect(keepMatching(shape, base, inSpace(base, 'blocks'), { after: null, upTo: ['(0,5)'] })).toBeNull();
+    expect(keepMatching(shape, base, inPlaces(base), { after: null, upTo: ['(0,5)'] })).toBeNull();
   });
 });

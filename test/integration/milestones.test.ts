@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { BaseTable } from '../../src/migration/key/key.ts';
 import { Session } from '../../src/postgres/session.ts';
-import { chunkEnd } from '../../src/run/chunk/chunk-end.ts';
+import { chunkEnd } from '../../src/run/order/orders.ts';
 import { type TestDatabase, withDatabase } from '../support/database.ts';
 import { runHere, visits } from '../support/visits.ts';
 

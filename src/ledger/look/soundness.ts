@@ -1,4 +1,4 @@
-import { type BaseTable, inSpace } from '../../migration/key/key.ts';
+import { type BaseTable, inPlaces } from '../../migration/key/key.ts';
 import { isAtMost } from '../../migration/key/sql.ts';
 import { LedgerPart } from '../part.ts';
 import { type LedgerNames, live } from '../schema.ts';
@@ -78,7 +78,7 @@ export class Soundness extends LedgerPart {
   ): Promise<readonly string[]> {
     const inOrder = (one: string, other: string): string =>
       `case p.space when 'keys' then ${isAtMost(`p.${one}`, `p.${other}`, base)}
-                    else ${isAtMost(`p.${one}`, `p.${other}`, inSpace(base, 'blocks'))} end`;
+                    else ${isAtMost(`p.${one}`, `p.${other}`, inPlaces(base))} end`;
     const result = await this.session.query(
       `select p.no from ${this.names.ranges} as p
        where p.run_id = $1::bigint and not (

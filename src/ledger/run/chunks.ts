@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { type Overrides, parseOverrides } from '../../core/config/steering.ts';
-import type { Space, Key } from '../../migration/key/key.ts';
+import type { Space, Position } from '../../migration/key/key.ts';
 import type { Statement } from '../../migration/key/sql.ts';
 import { LedgerPart } from '../part.ts';
 import { readLedgerVersion } from '../schema.ts';
@@ -8,9 +8,9 @@ import { readLedgerVersion } from '../schema.ts';
 /** What the range row and the run row said when the chunk's transaction took the range's lock. */
 export interface Owned {
   readonly space: Space;
-  readonly after: Key | null;
-  readonly cursor: Key | null;
-  readonly hi: Key;
+  readonly after: Position | null;
+  readonly cursor: Position | null;
+  readonly hi: Position;
   readonly maxRows: number | null;
   /** Position of the cursor, in rows of the table, and such rows that are left of the range. */
   readonly at: number;
@@ -30,8 +30,8 @@ export interface Advance {
   readonly token: string;
   readonly epoch: number;
   /** The cursor that `lockRange` read; the advance needs it unchanged. */
-  readonly from: Key | null;
-  readonly to: Key;
+  readonly from: Position | null;
+  readonly to: Position;
   /** True at the end of the range. */
   readonly last: boolean;
   readonly rows: number;
@@ -97,9 +97,9 @@ export class Chunks extends LedgerPart {
     if (row === undefined) return null;
     return {
       space: row.space as Space,
-      after: row.after as Key | null,
-      cursor: row.cursor as Key | null,
-      hi: row.hi as Key,
+      after: row.after as Position | null,
+      cursor: row.cursor as Position | null,
+      hi: row.hi as Position,
       maxRows: row.max_rows as number | null,
       at: row.at as number,
       left: row.estimated as number,

@@ -1,4 +1,4 @@
-import type { Key } from '../../migration/key/key.ts';
+import type { Position } from '../../migration/key/key.ts';
 import { LedgerPart } from '../part.ts';
 
 /** What is known of a run when one of its chunks has failed. */
@@ -24,7 +24,7 @@ export interface RangeFailure {
    * The cursor from which it was tried, where it is to be recorded even if another worker has taken the range up
    * meanwhile, and then waits for that one's chunk.
    */
-  readonly from?: Key | null;
+  readonly from?: Position | null;
   /** `accountFor` has counted it. */
   readonly isAccounted?: boolean;
 }
@@ -51,7 +51,7 @@ export class Failures extends LedgerPart {
   async accountFor(at: {
     readonly runId: string;
     readonly no: number;
-    readonly cursor: Key | null;
+    readonly cursor: Position | null;
   }): Promise<boolean> {
     const { rowCount } = await this.session.query(
       `update ${this.names.ranges}

@@ -1,5 +1,5 @@
 import { type Overrides, parseOverrides } from '../../core/config/steering.ts';
-import type { Space, Key } from '../../migration/key/key.ts';
+import type { Space, Position } from '../../migration/key/key.ts';
 import { inOrder } from '../../postgres/transaction.ts';
 import { LedgerPart } from '../part.ts';
 import type { LedgerNames } from '../schema.ts';
@@ -54,8 +54,8 @@ function payTurn(names: LedgerNames, { rows, pace }: PacedTurn, freeAt: string):
 /** Where a pass over a table ends, upper bounds of its first ranges, and the positions of those. */
 export interface Layout {
   readonly space: Space;
-  readonly stopKey: Key | null;
-  readonly bounds: readonly Key[];
+  readonly stopKey: Position | null;
+  readonly bounds: readonly Position[];
   readonly ends: readonly number[];
 }
 
@@ -158,7 +158,7 @@ export class Ranges extends LedgerPart {
   async split(
     runId: string,
     { no, hi }: Range,
-    { at, kept, taken }: { readonly at: Key; readonly kept: number; readonly taken: number },
+    { at, kept, taken }: { readonly at: Position; readonly kept: number; readonly taken: number },
     worker: string,
   ): Promise<void> {
     await this.lockRangeNumbers(runId);
@@ -245,7 +245,7 @@ export class Ranges extends LedgerPart {
   async openParts(
     runId: string,
     most: number,
-  ): Promise<readonly { readonly after: Key | null; readonly upTo: Key }[]> {
+  ): Promise<readonly { readonly after: Position | null; readonly upTo: Position }[]> {
     const { rows } = await this.session.query(
       `select coalesce(cursor, lo) as after, hi from ${this.names.ranges}
        where run_id = $1::bigint and state = 'open' and space = 'keys'
@@ -253,7 +253,7 @@ export class Ranges extends LedgerPart {
        limit $2::integer`,
       [runId, most],
     );
-    return rows.map((row) => ({ after: row['after'] as Key | null, upTo: row['hi'] as Key }));
+    return rows.map((row) => ({ after: row['after'] as Position | null, upTo: row['hi'] as Position }));
   }
 
   /** Whether open ranges still belong to dead workers; the server may hold their locks until it notices the death. */

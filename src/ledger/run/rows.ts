@@ -1,7 +1,7 @@
 import type { FileHashes } from '../../core/values/file-drift.ts';
 import type { RunState } from '../../core/config/states.ts';
 import type { Survey } from '../../core/size/survey.ts';
-import type { BaseTable, Space, Key } from '../../migration/key/key.ts';
+import type { BaseTable, Space, Position } from '../../migration/key/key.ts';
 import type { ColumnSize } from '../../migration/chunk/row-sizes.ts';
 
 export type Direction = 'up' | 'down';
@@ -38,7 +38,7 @@ export interface Run extends FileHashes {
   /** Its ranges are there; before that, transactions that may write rows of it are waited for. */
   readonly isLaidOut: boolean;
   /** Where this pass ends. */
-  readonly stopKey: Key | null;
+  readonly stopKey: Position | null;
   /** Rows that it is expected to pass to `update`; -1: not known. */
   readonly estimatedRows: number;
   readonly error: string | null;
@@ -48,9 +48,9 @@ export interface Run extends FileHashes {
 export interface Range {
   readonly no: number;
   readonly space: Space;
-  readonly lo: Key | null;
-  readonly hi: Key;
-  readonly cursor: Key | null;
+  readonly lo: Position | null;
+  readonly hi: Position;
+  readonly cursor: Position | null;
   readonly maxRows: number | null;
   /** Claims that ended in neither progress nor a recorded failure: one for each death, and the present one. */
   readonly openClaims: number;
@@ -94,7 +94,7 @@ export function toRun(row: Record<string, unknown>): Run {
     planSha256: row.plan_sha256 as string,
     pass: row.pass as number,
     isLaidOut: row.is_laid_out as boolean,
-    stopKey: row.stop_key as Key | null,
+    stopKey: row.stop_key as Position | null,
     estimatedRows: row.estimated_rows as number,
     error: row.error as string | null,
   };
@@ -109,9 +109,9 @@ export function toRange(row: Record<string, unknown>): Range {
   return {
     no: row.no as number,
     space: row.space as Space,
-    lo: row.lo as Key | null,
-    hi: row.hi as Key,
-    cursor: row.cursor as Key | null,
+    lo: row.lo as Position | null,
+    hi: row.hi as Position,
+    cursor: row.cursor as Position | null,
     maxRows: row.max_rows as number | null,
     openClaims: row.open_claims as number,
   };

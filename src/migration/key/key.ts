@@ -20,15 +20,21 @@ export interface KeyColumn {
   readonly madeFrom?: readonly string[];
 }
 
-/** A key as text, one element per key column; only Postgres compares keys. Of blocks, a place: `['(3,65535)']`. */
+/** A key as text, one element per key column; only Postgres compares keys. */
 export type Key = readonly string[];
 
-/** What a range is a range of: keys, or places in the table's file, which a row leaves when it is updated. */
+/** Where a row lies in the table's file, as text: `['(3,65535)']`. The row leaves it when it is updated. */
+export type Place = readonly [place: string];
+
+/** Where a range begins or ends, and its cursor stands, in the order in which its run visits the table. */
+export type Position = Key | Place;
+
+/** What a range is a range of: keys, or places in the table's file (`options.order`). */
 export type Space = 'keys' | 'blocks';
 
-/** The table with what orders its rows in a space. */
-export function inSpace(base: BaseTable, space: Space): BaseTable {
-  return space === 'keys' ? base : { ...base, key: [place] };
+/** The table with its rows ordered by their places. */
+export function inPlaces(base: BaseTable): BaseTable {
+  return { ...base, key: [place] };
 }
 
 const place: KeyColumn = { name: 'ctid', type: '"pg_catalog"."tid"', attnum: -1, collation: '0' };

@@ -1,5 +1,5 @@
 import { quote } from '../../core/values/quote.ts';
-import type { BaseTable, Comparison, KeyColumn, Key } from './key.ts';
+import type { BaseTable, Comparison, KeyColumn, Position } from './key.ts';
 import { type Keys, byColumn } from './list.ts';
 
 /**
@@ -13,10 +13,10 @@ export interface Statement {
   readonly values: readonly unknown[];
 }
 
-/** A half-open range of keys; `after` null: from the start. */
+/** A half-open range of keys, or of places; `after` null: from the start. */
 export interface KeyRange {
-  readonly after: Key | null;
-  readonly upTo: Key;
+  readonly after: Position | null;
+  readonly upTo: Position;
 }
 
 /** The table, qualified and quoted. */

@@ -1,4 +1,3 @@
-import { firstPlace } from '../../core/size/places.ts';
 import { fail } from '../../errors.ts';
 import {
   type ByteBound,
@@ -12,18 +11,19 @@ import {
 } from '../../migration/chunk/queries.ts';
 import { ChunkRows, type ShownKey } from '../../migration/chunk/rows.ts';
 import type { GuardedDatabase } from '../../migration/handle/guard.ts';
-import { type BaseTable, type Space, inSpace, type Key } from '../../migration/key/key.ts';
+import type { BaseTable, Key, Position } from '../../migration/key/key.ts';
 import { KeyList } from '../../migration/key/list.ts';
 import type { SelectShape } from '../../migration/select/shape.ts';
 import type { Session } from '../../postgres/session.ts';
 import type { Statement } from '../../migration/key/sql.ts';
+import type { WalkingOrder } from '../order/order.ts';
 
 /** The rows a chunk has in hand before `update` is called. */
 export interface Batch {
   readonly rows: object[];
   readonly keys: KeyList;
   /** The new cursor. */
-  readonly to: Key;
+  readonly to: Position;
   /** It has as many rows as it may: there may be more of them. */
   readonly isFull: boolean;
   /** It has fewer rows than it might, since they are large. */
@@ -40,7 +40,7 @@ export interface KeyRequest {
 
 /** The same, with the order of the rows. */
 export interface BatchRequest extends KeyRequest {
-  readonly space: Space;
+  readonly order: WalkingOrder;
   readonly shown: ShownKey;
 }
 
@@ -57,8 +57,8 @@ export async function readBatch(
 }
 
 async function readPlain(session: Session, request: BatchRequest): Promise<Batch> {
-  const { shape, base, space, range, bound } = request;
-  const placed = inSpace(base, space);
+  const { shape, base, order, range, bound } = request;
+  const placed = order.ordered(base);
   const probe = bound === null ? null : fittingChunk(shape, placed, range, bound);
   const [fitting] = probe === null ? [] : (await session.query(probe.text, probe.values)).rows;
   // Short of the limit by its bytes: the range goes on behind it.
@@ -68,13 +68,9 @@ async function readPlain(session: Session, request: BatchRequest): Promise<Batch
   const { rows, read } = await readLocked(session, { ...request, range: limits });
   const isFull = rows.length === range.limit;
   const { keys, last, mayHaveMoved } = read;
-  if (space === 'blocks') {
-    // A row that moved while it was waited for tells its new place, which may be far behind the others.
-    const end = mayHaveMoved ? (range.after ?? [firstPlace]) : last;
-    return { rows, keys, to: (isFull ? end : cut) ?? range.upTo, isFull, isCut };
-  }
-  if (mayHaveMoved) return await readPicked(session, request);
-  return { rows, keys, to: (isFull ? last : cut) ?? range.upTo, isFull, isCut };
+  const end = mayHaveMoved ? order.endOfMoved(range.after) : last;
+  if (mayHaveMoved && end === null) return await readPicked(session, request);
+  return { rows, keys, to: (isFull ? end : cut) ?? range.upTo, isFull, isCut };
 }
 
 /** Locks and reads the rows of a plain select, without the key where its own columns tell that. */
@@ -82,9 +78,9 @@ async function readLocked(
   session: Session,
   request: BatchRequest,
 ): Promise<{ readonly rows: object[]; readonly read: ChunkRows }> {
-  const { shape, base, space, range, shown } = request;
+  const { shape, base, order, range, shown } = request;
   const read = new ChunkRows(base, shown.places);
-  const statement = lockedChunk(shape, inSpace(base, space), range, {
+  const statement = lockedChunk(shape, order.ordered(base), range, {
     identity: base,
     isKeyShown: shown.places !== null,
   });

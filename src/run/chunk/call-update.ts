@@ -9,7 +9,7 @@ import type { Session } from '../../postgres/session.ts';
 import { inOrder } from '../../postgres/transaction.ts';
 import { type ChunkWork, sampleRunId } from '../context/chunk-work.ts';
 import { refuseSelfWait } from '../context/foreign-connections.ts';
-import type { RangeLeft } from './chunk-end.ts';
+import type { RangeLeft } from '../order/order.ts';
 import type { OwnTable } from './own-table.ts';
 import { type WriteCounters, countAllWritten } from './write-counters.ts';
 

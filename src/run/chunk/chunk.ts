@@ -1,14 +1,10 @@
 import type { Key } from '../../migration/key/key.ts';
 import { randomUUID } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
-import { nextBlock } from '../../core/size/places.ts';
 import { type ChunkLimits, mostRows, limitsAtEnd, searchLimitMs } from '../../core/size/chunk-limits.ts';
 import type { Overrides } from '../../core/config/steering.ts';
-import { keysBetween, stepOf } from '../../core/size/survey.ts';
 import { UmzugClusterError, fail } from '../../errors.ts';
-import { type Bounds, type Owned, boundsFrom } from '../../ledger/run/chunks.ts';
-import type { RunPlan } from '../../ledger/run/rows.ts';
-import { countUpTo } from '../../migration/key/queries.ts';
+import type { Owned } from '../../ledger/run/chunks.ts';
 import { type GuardedDatabase, guardDatabase } from '../../migration/handle/guard.ts';
 import type { Session } from '../../postgres/session.ts';
 import {
@@ -22,6 +18,7 @@ import {
   setLocal,
 } from '../../postgres/transaction.ts';
 import { type ChunkWork, chunkContext } from '../context/chunk-work.ts';
+import { orderOf } from '../order/orders.ts';
 import type { Migrated } from './call-update.ts';
 import { migrate } from './migrate.ts';
 import { readWriteCounters } from './write-counters.ts';
@@ -299,7 +296,7 @@ async function closeChunk(
       to: done.to,
       last: done.last,
       rows: done.rows,
-      ...passedBy(run.plan, owned, done),
+      ...orderOf(owned).passed(run.plan, owned, done),
       busyMs: chunk.busyMs,
     }),
   ]);
@@ -315,25 +312,6 @@ async function closeChunk(
     message: `${migration.name}: the cursor of range ${request.no} moved while its row was locked`,
     hint: 'this is a bug: please report it',
   });
-}
-
-/** How far a chunk has gone: over so many blocks, or over so many keys as it counted, within what the survey says. */
-function passedBy(
-  { base, survey, rowsPerBlock = 1 }: RunPlan,
-  { space, after, at, left }: Owned,
-  done: Migrated,
-): { readonly passed: number; readonly bounds: Bounds | null } {
-  if (space === 'blocks') {
-    const blocks = nextBlock(done.to[0] ?? null) - nextBlock(after?.[0] ?? null);
-    return { passed: blocks * rowsPerBlock, bounds: null };
-  }
-  const passed = done.passed ?? done.rows;
-  if (survey === undefined) return { passed, bounds: null };
-  const { first, keys } = keysBetween(survey, at, at + left);
-  if (keys.length === 0) return { passed, bounds: null };
-  const step = stepOf(survey);
-  const count = countUpTo(base, keys, done.to, boundsFrom);
-  return { passed, bounds: { count, step, offset: at - first * step } };
 }
 
 /** Rolls a failed try back, and accounts for its claim in the same trip; whether it is accounted for. */

@@ -5,7 +5,8 @@ import type { SelectShape } from '../../migration/select/shape.ts';
 import { inOrder } from '../../postgres/transaction.ts';
 import { type Batch, readBatch, refuseDuplicates } from './batch.ts';
 import { type ChunkCall, type Migrated, callUpdate, refuseInserted } from './call-update.ts';
-import { type ChunkEnd, chunkEnd } from './chunk-end.ts';
+import type { ChunkEnd } from '../order/order.ts';
+import { chunkEnd, orderOf } from '../order/orders.ts';
 import { countKept, refuseMovedKeys, type WriteCounters, readWriteCounters } from './write-counters.ts';
 import { OwnTable } from './own-table.ts';
 import { refuseStillMatching } from './still-matches.ts';
@@ -47,7 +48,7 @@ async function readRows({ session, work, guard, taken, shape, isGathered }: Chun
   const range = { after: owned.after, upTo: end.upTo, limit: limits.rows, isGathered };
   // In the order in which they are sent: what the first runs into (a deadlock, a lock timeout) is to be judged.
   const [batch, before] = await inOrder([
-    readBatch(session, guard, { shape, base, space: owned.space, range, bound, shown: work.shown }),
+    readBatch(session, guard, { shape, base, order: orderOf(owned), range, bound, shown: work.shown }),
     readWriteCounters(session, base),
   ]);
   return { end, before, batch };

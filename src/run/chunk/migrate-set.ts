@@ -1,10 +1,11 @@
 import { nthRow, pickKeys } from '../../migration/chunk/queries.ts';
 import { setBasedChunk } from '../../migration/chunk/set-chunk.ts';
 import type { ChunkContext } from '../../migration/contract/contract.ts';
-import { inSpace, type Key } from '../../migration/key/key.ts';
+import type { Key, Position } from '../../migration/key/key.ts';
 import { inOrder } from '../../postgres/transaction.ts';
 import { type ChunkCall, type Migrated, callUpdate, refuseInserted } from './call-update.ts';
-import { type ChunkEnd, chunkEnd } from './chunk-end.ts';
+import type { ChunkEnd } from '../order/order.ts';
+import { chunkEnd, orderOf } from '../order/orders.ts';
 import { OwnTable } from './own-table.ts';
 import { SetKeys } from './set-keys.ts';
 import { setDrainCheck } from './still-matches.ts';
@@ -20,7 +21,7 @@ export async function migrateSet(call: ChunkCall): Promise<Migrated> {
     upperBound(call),
     readWriteCounters(session, work.run.plan.base),
   ]);
-  const isSingle = (keys ?? rows) === 1 && taken.owned.space === 'keys';
+  const isSingle = (keys ?? rows) === 1 && orderOf(taken.owned).keepsUpdated;
   const end = { to: upTo, last: isLast, isFull: false, isCut: false, passed: null };
   if (isEmpty || (isSingle && isLast))
     return { ...end, rows: 0, changed: 0, check: null, written: guard.written() };
@@ -31,13 +32,14 @@ export async function migrateSet(call: ChunkCall): Promise<Migrated> {
 
 async function updateSet(
   call: ChunkCall,
-  { upTo, isSingle }: { readonly upTo: Key; readonly isSingle: boolean },
+  { upTo, isSingle }: { readonly upTo: Position; readonly isSingle: boolean },
   before: WriteCounters,
 ): Promise<Pick<Migrated, 'rows' | 'changed' | 'check'>> {
   const { session, work, guard, taken, shape, expect } = call;
   const { migration, run, step } = work;
   const { owned, limits } = taken;
-  const { space, after } = owned;
+  const order = orderOf(owned);
+  const { after } = owned;
   const { base } = run.plan;
   const range = { after, upTo };
   const rules = {
@@ -46,12 +48,12 @@ async function updateSet(
     mayDelete: migration.options.allowDelete ?? false,
     mayOnlyRead: expect.allowNoQueries,
   };
-  const keys = new SetKeys(session, guard, { shape, base, space, range, before }, rules);
-  const chunk = setBasedChunk(shape, inSpace(base, space), range, base);
+  const keys = new SetKeys(session, guard, { shape, base, order, range, before }, rules);
+  const chunk = setBasedChunk(shape, order.ordered(base), range, base);
   const drain =
     run.plan.sweeps === true ? setDrainCheck(session, migration.name, { shape, base }, owned) : null;
   await drain?.before(upTo);
-  const ownTable = new OwnTable(session, work, shape, { space, ...range });
+  const ownTable = new OwnTable(session, work, shape, { order, ...range });
   const found = (): Promise<unknown> => taken.found(limits.keys ?? limits.rows, isSingle ? upTo : null);
   const changed = await callUpdate(call, ownTable, found, () =>
     (step.update as SetUpdate)(chunk, guard.db, taken.context),
@@ -77,7 +79,7 @@ async function upperBound({ session, work, taken, shape, isGathered }: ChunkCall
   const { plan } = work.run;
   const { limits, owned: left } = taken;
   const { rows, keys, isRough } = limits;
-  if (keys !== null || left.space === 'blocks') {
+  if (keys !== null || !orderOf(left).keepsUpdated) {
     return await chunkEnd(session, plan, left, { keys: keys ?? rows, isRough });
   }
   const range = { after: left.after, upTo: left.hi, limit: rows, isGathered };

@@ -5,17 +5,18 @@ import { keyedRows, pickKeys } from '../../migration/chunk/queries.ts';
 import { countWrittenBeside } from '../../migration/chunk/still-matches.ts';
 import type { Keys } from '../../migration/key/list.ts';
 import type { KeyRange } from '../../migration/key/sql.ts';
-import type { Space, Key } from '../../migration/key/key.ts';
+import type { Key } from '../../migration/key/key.ts';
 import { readOfOthers } from '../../migration/select/other-rows.ts';
 import type { SelectShape } from '../../migration/select/shape.ts';
 import type { Session } from '../../postgres/session.ts';
 import { underAuthorPath } from '../../postgres/transaction.ts';
 import type { ChunkWork } from '../context/chunk-work.ts';
+import type { WalkingOrder } from '../order/order.ts';
 import { type Images, changedColumns, readImages, readableColumns } from './row-snapshots.ts';
 import { relationsOf } from '../analyze/preflight.ts';
 
 /** The rows that a chunk was given: their keys, or the range in which they lie. */
-type Given = Keys | (KeyRange & { readonly space: Space });
+type Given = Keys | (KeyRange & { readonly order: WalkingOrder });
 
 // Enough to see which columns an update changes.
 const comparedRows = 100;
@@ -87,7 +88,7 @@ export class OwnTable {
     const { migration, run, effects, env } = this.#work;
     const startedAt = performance.now();
     if (startedAt < effects.lookAgainAt) return;
-    const given = 'space' in this.#given && this.#given.space === 'blocks' ? null : this.#given;
+    const given = 'order' in this.#given && !this.#given.order.keepsUpdated ? null : this.#given;
     const { text, values } = countWrittenBeside(this.#shape, run.plan.base, given);
     const found = await underAuthorPath(this.#session, env.searchPath, () =>
       this.#session.query(text, values),
@@ -105,9 +106,9 @@ export class OwnTable {
 
   async #someKeys(): Promise<readonly Key[]> {
     if (!('upTo' in this.#given)) return [...this.#given].slice(0, comparedRows);
-    const { after, upTo, space } = this.#given;
+    const { after, upTo, order } = this.#given;
     const { base } = this.#work.run.plan;
-    if (space === 'blocks') return [];
+    if (!order.keepsUpdated) return [];
     const { text, values } = pickKeys(this.#shape, base, { after, upTo, limit: comparedRows });
     return (await this.#session.query(text, values)).rows.map((row) => row['key'] as Key);
   }

@@ -2,14 +2,14 @@ import { counted } from '../../core/values/numbers.ts';
 import { fail } from '../../errors.ts';
 import type { GuardedDatabase } from '../../migration/handle/guard.ts';
 import type { KnownUpdate } from '../../migration/handle/known-update.ts';
-import { type BaseTable, inSpace } from '../../migration/key/key.ts';
+import type { BaseTable } from '../../migration/key/key.ts';
 import type { KeyRange } from '../../migration/key/sql.ts';
 import { onlyRead } from '../../migration/handle/mistakes.ts';
 import type { SelectShape } from '../../migration/select/shape.ts';
 import { countNoted, countOwn, noteKeys } from '../../migration/chunk/set-keys.ts';
 import type { Session } from '../../postgres/session.ts';
 import { inOrder } from '../../postgres/transaction.ts';
-import type { RangeLeft } from './chunk-end.ts';
+import type { WalkingOrder } from '../order/order.ts';
 import { refuseMovedKeys, setsKey, type WriteCounters } from './write-counters.ts';
 import { readWrites, writesBetween } from '../analyze/side-effects.ts';
 
@@ -17,7 +17,7 @@ import { readWrites, writesBetween } from '../analyze/side-effects.ts';
 export interface SetRows {
   readonly shape: SelectShape;
   readonly base: BaseTable;
-  readonly space: RangeLeft['space'];
+  readonly order: WalkingOrder;
   readonly range: KeyRange;
   /** What the server counted before `update` was called. */
   readonly before: WriteCounters;
@@ -76,9 +76,9 @@ export class SetKeys {
   }
 
   async #note(mayRead: boolean): Promise<Noted> {
-    const { shape, base, space, range } = this.#rows;
-    const placed = inSpace(base, space);
-    const { text, values } = noteKeys(shape, { base, placed, range }, this.#hasUpdated && space === 'keys');
+    const { shape, base, order, range } = this.#rows;
+    const placed = order.ordered(base);
+    const { text, values } = noteKeys(shape, { base, placed, range }, this.#hasUpdated && order.keepsUpdated);
     const [answer, writes] = await inOrder([
       this.#session.query(text, values),
       mayRead ? readWrites(this.#session) : null,
@@ -101,7 +101,7 @@ export class SetKeys {
       await this.#refuseReading(noted);
       return Math.max(noted.keys, rows);
     }
-    return updates > 1 && this.#rows.space === 'keys' ? await this.#own() : rows;
+    return updates > 1 && this.#rows.order.keepsUpdated ? await this.#own() : rows;
   }
 
   /** Throws where `update` has moved or deleted the rows' keys, by the counters as they are after it. */
@@ -117,7 +117,7 @@ export class SetKeys {
   async #moved(gone: number | null, now: WriteCounters): Promise<number> {
     const { updated: known, ofChunk } = this.#guard.written();
     const { updated, deleted } = this.#since(now);
-    const isInKeys = this.#rows.space === 'keys';
+    const isInKeys = this.#rows.order.keepsUpdated;
     if (gone === null) {
       const isSure = deleted === 0 && updated === known;
       return isSure || !now.isCounted || !isInKeys ? 0 : Math.max(0, ofChunk.rows - (await this.#own()));

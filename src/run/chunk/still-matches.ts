@@ -7,12 +7,13 @@ import {
   keepMatching,
   matchingKeys,
 } from '../../migration/chunk/still-matches.ts';
-import { type BaseTable, inSpace, type Key } from '../../migration/key/key.ts';
+import type { BaseTable, Key, Position } from '../../migration/key/key.ts';
 import type { Keys } from '../../migration/key/list.ts';
 import type { KeyRange, Statement } from '../../migration/key/sql.ts';
 import type { SelectShape } from '../../migration/select/shape.ts';
 import type { Session } from '../../postgres/session.ts';
-import type { RangeLeft } from './chunk-end.ts';
+import type { RangeLeft } from '../order/order.ts';
+import { orderOf } from '../order/orders.ts';
 
 /**
  * A select drains where a row that was updated does not match any more. A run that goes over its table more than
@@ -40,8 +41,8 @@ export async function refuseStillMatching(
 
 /** What is done about draining before and after a set-based update. */
 export interface SetDrainCheck {
-  readonly before: (upTo: Key) => Promise<void>;
-  readonly after: (upTo: Key) => Promise<void>;
+  readonly before: (upTo: Position) => Promise<void>;
+  readonly after: (upTo: Position) => Promise<void>;
 }
 
 /**
@@ -54,7 +55,8 @@ export function setDrainCheck(
   select: { readonly shape: SelectShape; readonly base: BaseTable },
   { space, after }: Pick<RangeLeft, 'space' | 'after'>,
 ): SetDrainCheck {
-  if (space === 'keys') {
+  const order = orderOf({ space });
+  if (order.keepsUpdated) {
     return {
       before: () => Promise.resolve(),
       after: (upTo) => refuseStillMatching(session, name, select, { written: { after, upTo } }),
@@ -63,7 +65,11 @@ export function setDrainCheck(
   let written: readonly Key[] | KeptKeys | null = null;
   return {
     before: async (upTo) => {
-      written = await noteMatching(session, select, { after, upTo });
+      written = await noteMatching(
+        session,
+        { ...select, placed: order.ordered(select.base) },
+        { after, upTo },
+      );
     },
     after: async () => {
       // Not all of them: nobody has locked them before, so an application may have moved some out of its way.
@@ -75,10 +81,13 @@ export function setDrainCheck(
 /** Notes the keys of a range of blocks that match, on the server where it can; null: none does. */
 async function noteMatching(
   session: Session,
-  { shape, base }: { readonly shape: SelectShape; readonly base: BaseTable },
+  {
+    shape,
+    base,
+    placed,
+  }: { readonly shape: SelectShape; readonly base: BaseTable; readonly placed: BaseTable },
   range: KeyRange,
 ): Promise<readonly Key[] | KeptKeys | null> {
-  const placed = inSpace(base, 'blocks');
   const kept = keepMatching(shape, base, placed, range);
   const { text, values } = kept?.keep ?? matchingKeys(shape, base, placed, range);
   const { rows } = await session.query(text, values);

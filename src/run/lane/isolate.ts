@@ -1,13 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import type { Owned } from '../../ledger/run/chunks.ts';
 import type { QuarantinedRow } from '../../ledger/run/quarantine.ts';
-import type { RunPlan } from '../../ledger/run/rows.ts';
-import { lockedChunk, pickKeys } from '../../migration/chunk/queries.ts';
-import { ChunkRows } from '../../migration/chunk/rows.ts';
-import { upperKey } from '../../migration/key/queries.ts';
 import { guardDatabase } from '../../migration/handle/guard.ts';
-import { inSpace, type Key } from '../../migration/key/key.ts';
-import type { SelectShape } from '../../migration/select/shape.ts';
+import type { Key, Position } from '../../migration/key/key.ts';
 import type { Session } from '../../postgres/session.ts';
 import {
   authorSearchPath,
@@ -19,13 +13,14 @@ import {
 } from '../../postgres/transaction.ts';
 import { selectOfChunk } from '../analyze/author-select.ts';
 import type { ChunkWork } from '../context/chunk-work.ts';
-import { type RangeLeft, chunkEnd } from '../chunk/chunk-end.ts';
+import type { NextRow, RangeLeft } from '../order/order.ts';
+import { orderOf } from '../order/orders.ts';
 
 /** The row that is to be set aside: the next one of a range. */
 export interface Suspect {
   readonly no: number;
   /** The cursor of the failed try, and its key, where it lived to tell it. */
-  readonly seen: { readonly cursor: Key | null; readonly key: Key | null };
+  readonly seen: { readonly cursor: Position | null; readonly key: Key | null };
   readonly failure: Omit<QuarantinedRow, 'key' | 'attempts'>;
 }
 
@@ -51,7 +46,9 @@ export async function quarantineNext(
       owned.runState === 'running' &&
       owned.epoch === run.epoch &&
       sameKey(seen.cursor, owned.cursor);
-    const next = isSame ? await nextRow(session, work, { ...owned, hi: boundOf(owned, seen) }) : null;
+    const next = isSame
+      ? await nextRow(session, work, { ...owned, hi: orderOf(owned).latest(seen.key, owned.hi) })
+      : null;
     const isSeen = seen.key === null || sameKey(seen.key, next?.key ?? null);
     if (owned === null || next === null || !isSeen) {
       await rollback(session);
@@ -68,58 +65,16 @@ export async function quarantineNext(
   }
 }
 
-/** Where the row that is looked for is known to be at the latest. */
-function boundOf({ space, hi }: Owned, seen: Suspect['seen']): Key {
-  return space === 'keys' ? (seen.key ?? hi) : hi;
-}
-
-/** The next row of a range, and its place in the range's order. */
-interface NextRow {
-  readonly key: Key;
-  readonly place: Key;
-}
-
 async function nextRow(session: Session, work: ChunkWork, left: RangeLeft): Promise<NextRow | null> {
   const { env, step, run } = work;
-  const { base } = run.plan;
   await session.query(authorSearchPath(env.searchPath));
   const shape = selectOfChunk(work, guardDatabase(session, env.knexConfig).builder);
-  const { after, hi } = left;
-  const find = async (): Promise<NextRow | null> => {
-    if (left.space === 'blocks') return await nextInBlocks(session, shape, run.plan, left);
-    const statement = step.setBased
-      ? upperKey(base, after, hi, 1)
-      : pickKeys(shape, base, { after, upTo: hi, limit: 1 });
-    const [found] = (await session.query(statement.text, statement.values)).rows;
-    return found === undefined ? null : { key: found['key'] as Key, place: found['key'] as Key };
-  };
-  const found = await find();
+  const search = { shape, plan: run.plan, left, isSetBased: step.setBased };
+  const found = await orderOf(left).nextRow(session, search);
   await session.query(emptySearchPath);
   return found;
 }
 
-// To find a row in its order, all of the places that are looked at are sorted.
-const keysAtOnce = 1_000;
-
-async function nextInBlocks(
-  session: Session,
-  shape: SelectShape,
-  plan: RunPlan,
-  left: RangeLeft,
-): Promise<NextRow | null> {
-  const placed = inSpace(plan.base, 'blocks');
-  for (let { after } = left; ;) {
-    const { upTo, isLast } = await chunkEnd(session, plan, { ...left, after }, { keys: keysAtOnce });
-    const next = lockedChunk(shape, placed, { after, upTo, limit: 1 }, { identity: plan.base });
-    const read = new ChunkRows(plan.base);
-    await session.authorRows(next.text, next.values, read);
-    const key = read.keys.at(0);
-    if (key !== undefined) return read.mayHaveMoved ? null : { key, place: read.last ?? upTo };
-    if (isLast) return null;
-    after = upTo;
-  }
-}
-
-function sameKey(one: Key | null, other: Key | null): boolean {
+function sameKey(one: Position | null, other: Position | null): boolean {
   return JSON.stringify(one) === JSON.stringify(other);
 }
