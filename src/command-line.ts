@@ -14,8 +14,8 @@ import { reportUnhandled } from './migration/handle/unhandled-errors.ts';
 const lingerMs = 500;
 
 const args = process.argv.slice(2);
-const wants = earlyFlags(args);
 const { env, stdout, stderr } = process;
+const wants = earlyFlags(args, { env, stderr });
 
 // The reader of stdout or stderr may go away (`| head`): no reason to stop a run half-way.
 stdout.on('error', () => undefined);

@@ -1,7 +1,9 @@
 import { createRequire } from 'node:module';
 import type { DestinationStream, Logger as Pino } from 'pino';
 import type { LogLevel, Output } from './config/config.ts';
+import { githubLines } from './core/config/github-lines.ts';
 import type { LogRecord } from './core/config/log-events.ts';
+import { type LogLine, logLine } from './core/config/log-line.ts';
 import { loggable } from './core/errors/loggable.ts';
 import { redact } from './core/errors/redact.ts';
 import { pasteable } from './core/values/invocation.ts';
@@ -30,7 +32,7 @@ const severity: Readonly<Record<LogLevel, number>> = { debug: 20, info: 30, warn
  * that logs nothing does not pay. Every write is synchronous: on SIGTERM, pino's asynchronous default lost
  * 199 of 200 lines, its transports all 200, this none.
  *
- * `writePretty` takes the lines of the pretty format; who draws on the terminal puts them above the drawing.
+ * `writePretty` takes the lines that are written for people; who draws on the terminal puts them above the drawing.
  */
 export function createLogger(
   output: Output,
@@ -69,16 +71,13 @@ function openPino(output: Output, stderr: Destination, writePretty: (text: strin
     stream?.on('error', () => undefined); // The reader of stderr went away; the run continues.
     return pino({ level, formatters, timestamp }, stream ?? { write: (line) => void stderr.write(line) });
   }
-  const { prettyFactory } = require('pino-pretty') as typeof import('pino-pretty');
-  const looks = { colorize: output.color, translateTime: 'SYS:HH:MM:ss', singleLine: true };
-  const ignore = 'pid,hostname';
-  const full = prettyFactory({ ...looks, ignore });
-  // A sentence says it all to a person; a record without one is shown with its fields.
-  const brief = output.verbose ? full : prettyFactory({ ...looks, ignore, hideObject: true });
   const stream: DestinationStream = {
-    write: (line) => {
-      const text = (line.includes('"msg":') ? brief : full)(line) ?? line;
-      writePretty(text.endsWith('\n') ? text : `${text}\n`);
+    write: (written) => {
+      const record = JSON.parse(written) as LogLine;
+      const { color, verbose, logFormat } = output;
+      const text =
+        logFormat === 'github' ? githubLines(record, verbose) : logLine(record, { color, fields: verbose });
+      writePretty(`${text}\n`);
     },
   };
   return pino({ level, formatters, timestamp }, stream);

@@ -25,7 +25,7 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
     await parse(argv, io);
     return 0;
   } catch (error) {
-    return reportError(io, error, earlyFlags(argv));
+    return reportError(io, error, earlyFlags(argv, io));
   }
 }
 

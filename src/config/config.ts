@@ -6,6 +6,7 @@ import type { DatabaseConfig } from './database.ts';
 import { readKnexfile } from './knexfile.ts';
 import type { Knexfile } from './knexfile.ts';
 import { isAsked, readTuning } from './tuning.ts';
+import { type LogFormat, logFormatOf } from '../core/config/log-format.ts';
 import type { Tuning } from '../core/config/settings.ts';
 import { fail } from '../errors.ts';
 
@@ -14,7 +15,7 @@ export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
 /** How a command speaks. Data goes to stdout, everything else to stderr. */
 export interface Output {
   readonly json: boolean;
-  readonly logFormat: 'pretty' | 'json';
+  readonly logFormat: LogFormat;
   readonly logLevel: LogLevel;
   readonly verbose: boolean;
   /** Whether stderr is a terminal on which a bar may be redrawn. */
@@ -208,11 +209,11 @@ function readSearchPath({ settings, name }: Knexfile): readonly string[] | null 
 
 function readOutput(flags: ConfigInput['flags'], env: NodeJS.ProcessEnv, isTerminal: boolean): Output {
   const verbose = flags.verbose === true;
-  const logFormat = flags['log-format'] ?? (isTerminal ? 'pretty' : 'json');
+  const logFormat = logFormatOf(flags['log-format'], env, isTerminal);
   const isDumb = env['TERM'] === 'dumb';
   return Object.freeze({
     json: flags.json === true,
-    logFormat: logFormat === 'pretty' ? 'pretty' : 'json',
+    logFormat,
     logLevel: readLogLevel(flags['log-level'], verbose),
     verbose,
     progress: isTerminal && !isDumb && !env['CI'] && flags['no-progress'] !== true && logFormat === 'pretty',

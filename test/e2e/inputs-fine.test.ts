@@ -107,10 +107,20 @@ const cases: readonly Fine[] = [
       expect(JSON.parse(stdout)).toMatchObject({ migrations: [{ name: 'a', rows: 100 }] }),
   },
   {
-    what: '--json in CI without colours',
+    what: '--json in GitHub Actions, which reads its commands on stderr',
     files: { 'a.ts': plain },
     args: ['up', '--json'],
-    env: { CI: '1', NO_COLOR: '1' },
+    env: { GITHUB_ACTIONS: 'true' },
+    check: ({ stdout, stderr }) => {
+      expect(JSON.parse(stdout)).toMatchObject({ migrations: [{ name: 'a' }] });
+      expect(stderr).toMatch(/^::group::a: up$[^]*^::endgroup::$/m);
+    },
+  },
+  {
+    what: '--json in CI with a log of JSON',
+    files: { 'a.ts': plain },
+    args: ['up', '--json', '--log-format', 'json'],
+    env: { CI: '1' },
     check: ({ stdout, stderr }) => {
       expect(JSON.parse(stdout)).toMatchObject({ migrations: [{ name: 'a' }] });
       expect(recordsIn(stderr).length).toBeGreaterThan(1);

@@ -136,10 +136,10 @@ it.each([
         await db('t').whereRaw('id = any (?)', [rows.map(({ id }) => id)]).update({ n: 1 });
       };`;
     const { dir } = makeProject({ 'a.ts': source });
-    const { code, stderr } = await processOf(['up', '--workers', '1', '--chunk-size', '20'], {
-      cwd: dir,
-      url,
-    });
+    const { code, stderr } = await processOf(
+      ['up', '--workers', '1', '--chunk-size', '20', '--log-format', 'json'],
+      { cwd: dir, url },
+    );
     expect(code, stderr).toBe(0);
     const told = recordsOf(recordsIn(stderr), 'update.outside').map(({ application }) => application);
     expect(told).toEqual(isTold ? ['orm'] : []);

@@ -18,10 +18,12 @@ function load(flags: ConfigInput['flags'] = {}, env: NodeJS.ProcessEnv = {}): Pr
 }
 
 describe('output', () => {
-  it('is JSON without a bar and colour where stderr is no terminal', async () => {
+  it('is without a bar and colour where stderr is no terminal, and JSON in production', async () => {
     const { output } = await load({}, {});
     const isTerminal = process.stderr.isTTY === true;
     expect(output).toMatchObject({ json: false, logLevel: 'info', progress: isTerminal, color: isTerminal });
+    const production = { cwd, flags: {}, env: { NODE_ENV: 'production', PGHOST: 'x' }, isTerminal: false };
+    expect((await loadConfig(production)).output.logFormat).toBe('json');
   });
 
   it('follows FORCE_COLOR, NO_COLOR and the flags', async () => {

@@ -1,5 +1,6 @@
 import type { Options } from 'yargs';
 import { durationExamples } from '../../core/config/duration.ts';
+import { logFormats } from '../../core/config/log-format.ts';
 import { settings } from '../../core/config/settings.ts';
 import { switchFlag, valueFlag } from './command.ts';
 
@@ -19,8 +20,8 @@ export const globalOptions: Readonly<Record<string, Options>> = {
   migrations: valueFlag('folder of the migrations (default: migrations)'),
   ...tuningFlags(),
   json: switchFlag('print one JSON document to stdout'),
-  'log-format': valueFlag('log format (default: pretty on a terminal)', {
-    choices: ['pretty', 'json'],
+  'log-format': valueFlag('log format (default: json in production, else for people)', {
+    choices: logFormats,
   }),
   'log-level': valueFlag('minimum log level', {
     choices: ['debug', 'info', 'warn', 'error', 'silent'],

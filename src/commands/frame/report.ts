@@ -3,6 +3,8 @@ import type { LastWords } from '../../cluster/process/process-watch.ts';
 import { UmzugClusterError, exitCodes, messageOf } from '../../errors.ts';
 import type { ErrorCode } from '../../errors.ts';
 import type { LogLevel } from '../../config/config.ts';
+import { annotation, groupEnd } from '../../core/config/github-lines.ts';
+import { type LogFormat, logFormatOf } from '../../core/config/log-format.ts';
 import { redact } from '../../core/errors/redact.ts';
 import { pasteable } from '../../core/values/invocation.ts';
 import { type Logger, createLogger } from '../../logger.ts';
@@ -28,18 +30,18 @@ const killedCode = 137;
 export interface EarlyFlags {
   readonly json: boolean;
   readonly verbose: boolean;
-  /** `--log-format json`: every line on stderr is a record. */
-  readonly jsonLog: boolean;
+  /** `json`: every line on stderr is a record. */
+  readonly logFormat: LogFormat;
   /** `--log-level`, where it is one. */
   readonly logLevel: string | null;
 }
 
 /** Reads the wishes from a command line that may be wrong. */
-export function earlyFlags(args: readonly string[]): EarlyFlags {
+export function earlyFlags(args: readonly string[], { env, stderr }: Pick<Io, 'env' | 'stderr'>): EarlyFlags {
   return {
     json: args.some((arg) => arg === '--json' || arg === '--json=true'),
     verbose: args.some((arg) => arg === '--verbose' || arg === '--verbose=true'),
-    jsonLog: valueOf(args, '--log-format') === 'json',
+    logFormat: logFormatOf(valueOf(args, '--log-format'), env, stderr.isTTY === true),
     logLevel: valueOf(args, '--log-level'),
   };
 }
@@ -55,38 +57,47 @@ function valueOf(args: readonly string[], flag: string): string | null {
  * Says what went wrong, once, and returns the exit code: as one JSON document on stdout, or as message, detail
  * and hint on stderr. A stack is shown only with `verbose`.
  */
-export function reportError(io: Streams, thrown: unknown, { json, verbose, jsonLog }: EarlyFlags): number {
+export function reportError(io: Streams, thrown: unknown, { json, verbose, logFormat }: EarlyFlags): number {
   const report = describe(thrown);
   const stack = verbose ? redact(stackOf(thrown)) : null;
   if (json) printJson(io, { ...(thrown instanceof UmzugClusterError ? thrown.report : {}), error: report });
-  if (jsonLog) {
+  if (logFormat === 'json') {
     logFailure(io, report, stack);
   } else {
     if (stack !== null) printNote(io, stack);
-    if (!json || stops.has(report.code)) printNote(io, asText(report));
+    if (logFormat === 'github') annotate(io, report);
+    else if (!json || stops.has(report.code)) printNote(io, asText(report));
   }
   return exitCodes[report.code];
 }
 
 /** The same for a process that will be killed, in whose stead it is written. */
-export function lastWords(thrown: unknown, { json, jsonLog }: EarlyFlags): LastWords {
+export function lastWords(thrown: unknown, { json, logFormat }: EarlyFlags): LastWords {
   const report = describe(thrown);
   const { code, message, detail, hint } = report;
   const from = { level: 'error', pid: process.pid, hostname: os.hostname(), event: 'command.failed' };
   const record = { ...from, code, exitCode: killedCode, detail, hint, stack: null, msg: message };
   const text = json ? '' : `${asText(report)}\n`;
-  return { stdout: json ? asJson({ error: report }) : '', stderr: jsonLog ? record : text };
+  return { stdout: json ? asJson({ error: report }) : '', stderr: logFormat === 'json' ? record : text };
 }
 
 /** Has what Node and packages warn of written as records, where every line is to be one. */
-export function takeWarnings(io: Pick<Io, 'stderr'>, { jsonLog, logLevel }: EarlyFlags): void {
-  if (!jsonLog) return;
+export function takeWarnings(io: Pick<Io, 'stderr'>, { logFormat, logLevel }: EarlyFlags): void {
+  if (logFormat !== 'json') return;
   const isWritten = logLevel !== 'error' && logLevel !== 'silent';
   process.removeAllListeners('warning');
   process.on('warning', (warning) => {
     if (isWritten)
       jsonLogger(io, 'warn').warn({ event: 'node.warned', name: warning.name }, messageOf(warning));
   });
+}
+
+/** Also where `--json` holds stdout: Actions reads both streams, and an annotation is no second report. */
+function annotate(io: Streams, report: Report): void {
+  const [first = '', ...more] = asText(report).split('\n');
+  const text = [first.replace(/^error: /, ''), ...more].join('\n');
+  const level = stops.has(report.code) ? 'warn' : 'error';
+  printNote(io, `${groupEnd}\n${annotation(level, text)}`);
 }
 
 function logFailure(io: Streams, { code, message, detail, hint }: Report, stack: string | null): void {
@@ -126,9 +137,9 @@ function describe(thrown: unknown): Report {
   };
 }
 
-function asText({ message, detail, hint }: Report): string {
+function asText({ code, message, detail, hint }: Report): string {
   // A further line of a message must not look like a message of its own.
-  const lines = [`error: ${message.replaceAll('\n', '\n  ')}`];
+  const lines = [`${stops.has(code) ? '' : 'error: '}${message.replaceAll('\n', '\n  ')}`];
   if (detail !== null) lines.push(`  ${detail.replaceAll('\n', '\n  ')}`);
   if (hint !== null) lines.push(`  hint: ${hint}`);
   return lines.join('\n');

@@ -1,4 +1,3 @@
-import { formatDuration } from '../../core/config/duration.ts';
 import { formatBlock, formatProgress } from '../../core/progress/progress-text.ts';
 import type { Progress } from '../../core/progress/progress.ts';
 import { type Drawing, nothingDrawn, redraw } from '../../core/progress/redraw.ts';
@@ -86,7 +85,7 @@ function isDone({ fraction }: Progress): boolean {
 export function openProgressLog(logger: Logger): ProgressView {
   const latest = new Map<string, Progress>();
   const log = (progress: Progress): void =>
-    logger.info({ event: 'run.progress', ...progress }, sentence(progress));
+    logger.info({ event: 'run.progress', ...progress }, formatProgress(progress));
   const timer = setInterval(() => {
     for (const progress of latest.values()) if (!isDone(progress)) log(progress);
   }, logEveryMs);
@@ -104,8 +103,4 @@ export function openProgressLog(logger: Logger): ProgressView {
 /** "transaction of pid 99, 8 s old" grows older every second; that alone is no news. */
 function reasonOf({ waiting, throttled }: Progress): string {
   return `${(waiting ?? '').replace(/\d+(?= (?:ms|s)\b)/g, '')} ${throttled ?? ''}`;
-}
-
-function sentence(progress: Progress): string {
-  return `${formatProgress(progress)}  ${formatDuration(progress.elapsedMs)}`;
 }

@@ -208,12 +208,12 @@ export const logEvents = {
   },
   'node.warned': {
     level: 'warn',
-    when: 'Node or a package emits a warning; always in a worker, elsewhere only with `--log-format json`',
+    when: 'Node or a package emits a warning; always in a worker, elsewhere only where the log is JSON',
     fields: { name: 'text' },
   },
   'command.failed': {
     level: 'error',
-    when: 'the command ends with a nonzero exit code; only with `--log-format json`, in place of the text',
+    when: 'the command ends with a nonzero exit code; only where the log is JSON, in place of the text',
     fields: {
       code: 'text',
       exitCode: 'number',

@@ -25,12 +25,17 @@ export function formatBlock(progress: Progress, columns: number, color: boolean)
   );
 }
 
-/** The same as one line of a log. */
+/** The same as a sentence of a log: `sku-norm 41% 123,000/300,000 rows 18,500 rows/s ETA 10s`, and what is wrong. */
 export function formatProgress(progress: Progress): string {
-  return linesOf(progress, Infinity)
-    .flat()
-    .map(({ text }) => text)
-    .join('  ');
+  const { migration, direction, waiting, throttled, quarantined } = progress;
+  const name = `${stripControls(migration)}${direction === 'down' ? ' (down)' : ''}`;
+  const numbers = [name, ...figures(progress).map(({ text }) => text)].join(' ');
+  const wrong = [
+    ...(waiting === null ? [] : [`waiting: ${stripControls(waiting)}`]),
+    ...(throttled === null ? [] : [`held back: ${stripControls(throttled)}`]),
+    ...(quarantined === 0 ? [] : [`${counted(quarantined, 'row')} quarantined`]),
+  ];
+  return [numbers, ...wrong].join('; ');
 }
 
 function linesOf(progress: Progress, columns: number): readonly (readonly Segment[])[] {
@@ -48,18 +53,26 @@ function linesOf(progress: Progress, columns: number): readonly (readonly Segmen
 }
 
 function measures(progress: Progress, columns: number): readonly Segment[] {
+  const parts = figures(progress);
+  const [done, rows, rate, eta] = parts;
+  if (columns >= narrow) {
+    const bar = barOf(progress.fraction, Math.max(10, Math.min(40, columns - 70)));
+    return [{ text: bar, style: 'bar' }, ...parts];
+  }
+  // The time left is what matters most.
+  return [done, eta, rows, rate].filter((part) => part !== undefined);
+}
+
+/** Percent, rows, rate and time left; the last two only where they mean something. */
+function figures(progress: Progress): readonly Segment[] {
   const { fraction, rowsDone, rowsEstimated, rowsPerSecond, etaSeconds, waiting } = progress;
-  const done: Segment = { text: percent(fraction).trim() };
   const all = rowsEstimated === null ? '' : `/${grouped(Math.max(rowsDone, rowsEstimated))}`;
-  const rows: Segment = { text: `${grouped(rowsDone)}${all} rows` };
-  const rate = rowsPerSecond === null ? 'measuring' : `${grouped(rowsPerSecond)} rows/s`;
-  const eta = `ETA ${etaSeconds === null ? 'measuring' : etaText(etaSeconds)}`;
-  const isDone = fraction !== null && fraction >= 1;
-  const speed: Segment[] = waiting === null ? [{ text: rate }] : [];
-  const left: Segment[] = waiting === null && !isDone ? [{ text: eta }] : [];
-  if (columns < narrow) return [done, ...left, rows, ...speed];
-  const bar: Segment = { text: barOf(fraction, Math.max(10, Math.min(40, columns - 70))), style: 'bar' };
-  return [bar, done, rows, ...speed, ...left];
+  const parts = [percent(fraction).trim(), `${grouped(rowsDone)}${all} rows`];
+  const isRunning = waiting === null && !(fraction !== null && fraction >= 1);
+  if (waiting === null) parts.push(rowsPerSecond === null ? 'measuring' : `${grouped(rowsPerSecond)} rows/s`);
+  if (isRunning && etaSeconds !== null) parts.push(`ETA ${etaText(etaSeconds)}`);
+  else if (isRunning && rowsPerSecond !== null) parts.push('ETA measuring');
+  return parts.map((text) => ({ text }));
 }
 
 function work(progress: Progress): readonly Segment[] {
@@ -86,7 +99,7 @@ export function percent(fraction: number | null): string {
 
 /** Whole seconds: tenths of a time that is estimated say nothing. */
 export function etaText(seconds: number): string {
-  return seconds < 60 ? `${Math.ceil(seconds)} s` : formatDuration(seconds * 1_000);
+  return seconds < 60 ? `${Math.ceil(seconds)}s` : formatDuration(seconds * 1_000);
 }
 
 function clamp(fraction: number): number {
