@@ -68,7 +68,7 @@ format: build ## rewrite all files in the project's format
 	@npm run --silent format
 
 clean: ## stop and remove the embedded server, and all that was built
-	@if [ -f dist/postgres/embedded/remove.js ]; then node dist/postgres/embedded/remove.js; fi
+	@if [ -f dist/cli.js ]; then node dist/cli.js embedded remove; fi
 	@rm -rf dist coverage .cache .make.lock
 
 build:

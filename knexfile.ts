@@ -6,11 +6,12 @@ const shared: Knex.Config = {
   migrations: { directory: './migrations' },
 };
 
-// No connection here: DATABASE_URL is used where it is set, else the embedded server (never in production).
-const environments: Record<string, Knex.Config> = {
-  development: shared,
-  test: shared,
-  production: shared,
+// No connection here: DATABASE_URL is used where it is set. Without it, development and test use the embedded server.
+const local: Knex.Config = {
+  ...shared,
+  migrations: { ...shared.migrations, cluster: { embedded: true } } as Knex.MigratorConfig,
 };
+
+const environments: Record<string, Knex.Config> = { development: local, test: local, production: shared };
 
 export default environments;

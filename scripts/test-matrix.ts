@@ -74,7 +74,7 @@ async function serverOf(major: string): Promise<{ url: string; remove: () => Pro
   if (version === undefined) throw new Error(`${name} has no version ${major}`);
   const folder = path.resolve(installed(name, version), '../../..');
   const server = await startEmbedded(folder, { settings: { fsync: 'off', max_connections: '200' } });
-  return { url: embeddedUrl(server), remove: () => removeEmbedded(folder) };
+  return { url: embeddedUrl(server), remove: async () => void (await removeEmbedded(folder)) };
 }
 
 /** Installs a package into a folder of its own; returns the package's. */

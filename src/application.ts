@@ -50,7 +50,7 @@ export async function createMigrator(input: CreateMigratorInput = {}): Promise<M
     cwd: input.cwd ?? process.cwd(),
     ...(input.databaseUrl === undefined ? {} : { env: { ...process.env, ...env } }),
   });
-  if (config.database.kind === 'embedded') {
+  if (config.database.kind !== 'connection') {
     throw fail('CONFIG', {
       message: 'no database is configured',
       hint: 'pass databaseUrl, set DATABASE_URL, or set connection in knexfile.ts',

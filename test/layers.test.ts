@@ -159,12 +159,7 @@ describe('who may do what', () => {
   });
 
   it('lets only the command line set the exit code', () => {
-    // `make clean` runs the other one by itself.
-    expect(where(/process\.exitCode\b/)).toEqual([
-      'cli.ts',
-      'command-line.ts',
-      'postgres/embedded/remove.ts',
-    ]);
+    expect(where(/process\.exitCode\b/)).toEqual(['cli.ts', 'command-line.ts']);
   });
 
   it('lets only the command line end the process, and a worker its own', () => {

@@ -3,6 +3,7 @@ import { baseline } from './ledger/baseline.ts';
 import { cancel } from './control/cancel.ts';
 import { create } from './project/create.ts';
 import { down } from './run/down.ts';
+import { embedded } from './project/embedded.ts';
 import { executed } from './look/executed.ts';
 import { init } from './project/init.ts';
 import { pause } from './control/pause.ts';
@@ -36,4 +37,5 @@ export const commands: readonly Command[] = [
   validate,
   repair,
   baseline,
+  embedded,
 ];

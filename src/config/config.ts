@@ -1,13 +1,15 @@
 import os from 'node:os';
 import path from 'node:path';
 import type { Knex } from 'knex';
-import { readConnection, refuseUnusable, schemaIn } from './database.ts';
+import { chooseDatabase, readConnection, schemaIn } from './database.ts';
 import type { DatabaseConfig } from './database.ts';
 import { readKnexfile } from './knexfile.ts';
 import type { Knexfile } from './knexfile.ts';
 import { isAsked, readTuning } from './tuning.ts';
 import { type LogFormat, logFormatOf } from '../core/config/log-format.ts';
+import type { GlobalFlagName } from '../core/config/flags.ts';
 import type { Tuning } from '../core/config/settings.ts';
+import { flagsOfVariables } from './variables.ts';
 import { fail } from '../errors.ts';
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
@@ -49,20 +51,7 @@ export interface Config {
 
 /** Flags that decide configuration; tuning flags as typed, to be parsed here. */
 export type FlagName =
-  | 'knexfile'
-  | 'env'
-  | 'migrations'
-  | 'workers'
-  | 'chunk-size'
-  | 'target-ms'
-  | 'pace'
-  | 'max-time'
-  | 'grace'
-  | 'json'
-  | 'log-format'
-  | 'log-level'
-  | 'verbose'
-  | 'no-progress';
+  GlobalFlagName | 'workers' | 'chunk-size' | 'target-ms' | 'pace' | 'max-time' | 'grace';
 
 export interface ConfigInput {
   readonly flags: Readonly<Partial<Record<FlagName, unknown>>>;
@@ -77,7 +66,11 @@ export interface ConfigInput {
 
 /** Defaults < knexfile < environment < flags, as one frozen value. Throws CONFIG or USAGE. */
 export async function loadConfig(input: ConfigInput): Promise<Config> {
-  const { flags, cwd, env = process.env } = input;
+  const { cwd, env = process.env } = input;
+  const variables = flagsOfVariables(env);
+  if (variables.problem !== null) throw variables.problem;
+  const given = Object.entries(input.flags).filter(([, value]) => value !== undefined);
+  const flags: ConfigInput['flags'] = { ...variables.flags, ...Object.fromEntries(given) };
   const askedEnvironment = text(flags.env);
   const environment = askedEnvironment ?? (env['NODE_ENV'] || 'development');
   const environmentIsAsked = askedEnvironment !== undefined;
@@ -99,9 +92,13 @@ export async function loadConfig(input: ConfigInput): Promise<Config> {
     knexTable: readKnexTable(knexfile),
     searchPath: readSearchPath(knexfile),
   };
-  if (input.needs !== 'files') refuseUnusable(knexfile, environment, env);
-  const isProduction = environment === 'production' || env['NODE_ENV'] === 'production';
-  const database = chooseDatabase(readConnection(knexfile, env), isProduction && input.needs !== 'files');
+  const database = chooseDatabase(knexfile, {
+    env,
+    cwd,
+    environment,
+    embedded: flags.embedded === true,
+    isNeeded: input.needs !== 'files',
+  });
   const schema = database.kind === 'connection' ? schemaIn(database.connection) : null;
   return Object.freeze({
     cwd,
@@ -129,18 +126,8 @@ export async function reloadKnexfile(config: Config): Promise<Config> {
   return {
     ...config,
     knexConfig: authorsKnexConfig(own),
-    database: isKnown ? database : chooseDatabase(readConnection(own, process.env), true),
+    database: isKnown ? database : (readConnection(own, process.env) ?? database),
   };
-}
-
-function chooseDatabase(configured: DatabaseConfig | null, mustBeConfigured: boolean): DatabaseConfig {
-  if (configured !== null) return Object.freeze(configured);
-  if (!mustBeConfigured) return Object.freeze({ kind: 'embedded' });
-  throw fail('CONFIG', {
-    message: 'no database is configured',
-    detail: 'in production the embedded server is not started: a deploy must not migrate the wrong database',
-    hint: 'set DATABASE_URL, or connection in knexfile.ts',
-  });
 }
 
 function authorsKnexConfig({ settings }: Knexfile): Knex.Config {

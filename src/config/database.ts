@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs';
+import path from 'node:path';
 import { redact } from '../core/errors/redact.ts';
 import { fail } from '../errors.ts';
 import type { Knexfile } from './knexfile.ts';
@@ -6,7 +8,7 @@ import { checkUrl, hostsOf, isPort, isPostgresUrl, parameterOf, parseUrl } from 
 /** What knex takes as `connection`. */
 export type Connection = string | object | (() => unknown);
 
-/** Which database is meant; `embedded`: nobody said, so the one that this tool brings. */
+/** Which database is meant; `embedded`: the server that this tool brings; `none`: nobody said, and none is needed. */
 export type DatabaseConfig =
   | {
       readonly kind: 'connection';
@@ -14,7 +16,7 @@ export type DatabaseConfig =
       /** `host:port/name`, safe to print. */
       readonly label: string;
     }
-  | { readonly kind: 'embedded' };
+  | { readonly kind: 'embedded' | 'none' };
 
 type Env = Readonly<Record<string, string | undefined>>;
 
@@ -42,20 +44,83 @@ export function readConnection(knexfile: Knexfile, env: Env): DatabaseConfig | n
   return null;
 }
 
+/** Where a database is looked for, and who asks. */
+export interface DatabaseRequest {
+  readonly env: Env;
+  readonly cwd: string;
+  /** Of the knexfile. */
+  readonly environment: string;
+  /** `--embedded`. */
+  readonly embedded: boolean;
+  /** The command opens a database. */
+  readonly isNeeded: boolean;
+}
+
+/**
+ * The configured database, or the embedded server where the project asks for it: a deploy whose secret is missing must
+ * not migrate an empty database and report success. Throws CONFIG.
+ */
+export function chooseDatabase(knexfile: Knexfile, request: DatabaseRequest): DatabaseConfig {
+  const { env, cwd, environment, embedded, isNeeded } = request;
+  const isProduction = environment === 'production' || env['NODE_ENV'] === 'production';
+  const isAsked = readEmbedded(knexfile);
+  if (embedded) refuseEmbedded(env, isProduction);
+  if (isNeeded) refuseUnusable(knexfile, request);
+  const configured = readConnection(knexfile, env);
+  if (embedded) return Object.freeze({ kind: 'embedded' });
+  if (configured !== null) return Object.freeze(configured);
+  if (isAsked && !isProduction) return Object.freeze({ kind: 'embedded' });
+  if (!isNeeded) return Object.freeze({ kind: 'none' });
+  throw fail('CONFIG', {
+    message: 'no database is configured',
+    detail: isAsked ? 'the embedded server is never used in production' : unreadEnvFile(cwd),
+    hint: `set DATABASE_URL, or connection in ${knexfile.name}${isProduction ? '' : '; to try it on a server of this folder’s own, add --embedded'}`,
+  });
+}
+
+function readEmbedded({ cluster, name }: Knexfile): boolean {
+  const value = cluster['embedded'] ?? false;
+  if (typeof value === 'boolean') return value;
+  throw fail('CONFIG', { message: `${name}: migrations.cluster.embedded must be true or false` });
+}
+
+function refuseEmbedded(env: Env, isProduction: boolean): void {
+  if (isProduction) {
+    throw fail('CONFIG', {
+      message: 'the embedded server is never used in production',
+      hint: 'leave out --embedded, and set DATABASE_URL',
+    });
+  }
+  if (!env['DATABASE_URL']) return;
+  throw fail('CONFIG', {
+    message: '--embedded and DATABASE_URL name two databases',
+    hint: 'leave out --embedded, or unset DATABASE_URL',
+  });
+}
+
+/** What a person may have taken for granted. */
+function unreadEnvFile(cwd: string): string | undefined {
+  if (!existsSync(path.join(cwd, '.env'))) return undefined;
+  return 'the file .env is not read: node --env-file=.env node_modules/umzug-cluster/dist/cli.js up';
+}
+
 /**
  * Refuses what knex would heed and this tool cannot: a connection that is there and undefined, since another database
  * would be migrated than the one that was meant, and a hook that sets up connections.
  */
-export function refuseUnusable({ settings, name }: Knexfile, environment: string, env: Env): void {
+function refuseUnusable({ settings, name }: Knexfile, request: DatabaseRequest): void {
+  const { env, cwd, environment, embedded } = request;
   const { connection, pool } = settings;
   // Of an object, what is left out is filled from PG*; `{}` says nothing at all.
   const parts = typeof connection === 'object' && connection !== null ? Object.keys(connection) : null;
   const isFilled =
     parts !== null && (parts.length === 0 || env['PGHOST'] || env['PGPORT'] || env['PGDATABASE']);
-  if ('connection' in settings && isEmpty(connection) && !isFilled && !env['DATABASE_URL']) {
+  const isMeant = 'connection' in settings && !embedded && !env['DATABASE_URL'];
+  if (isMeant && isEmpty(connection) && !isFilled) {
     const what = connection === '' ? 'empty' : connection === null ? 'null' : 'undefined';
     throw fail('CONFIG', {
       message: `${name}: environment "${environment}" has a connection that is ${what}`,
+      detail: unreadEnvFile(cwd),
       hint: 'set the environment variable that it reads, or DATABASE_URL',
     });
   }

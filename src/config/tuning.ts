@@ -27,7 +27,6 @@ export interface TuningSources {
 /** Defaults < knexfile < environment < flags. Throws CONFIG or USAGE, naming the place and the range. */
 export function readTuning(sources: TuningSources): Tuning {
   refuseUnknownKeys(sources);
-  refuseMistypedVariables(sources.env);
   const read: Record<string, unknown> = { ...defaultTuning(sources.cores) };
   for (const setting of settings) {
     for (const [raw, place] of writtenIn(setting, sources))
@@ -113,23 +112,12 @@ function show(raw: unknown): string {
 }
 
 function refuseUnknownKeys({ knexfile, knexfileName }: TuningSources): void {
-  const names = [...settings.map(({ name }) => name as string), 'directory'];
+  const names = [...settings.map(({ name }) => name as string), 'directory', 'embedded'];
   for (const key of Object.keys(knexfile)) {
     if (names.includes(key)) continue;
     throw fail('CONFIG', {
       message: `${knexfileName}: unknown key "${key}"${didYouMean(key, names)}`,
       detail: `migrations.cluster accepts: ${names.join(', ')}`,
     });
-  }
-}
-
-/** Other programs may own variables with the same beginning; only a slip of a name of ours is refused. */
-function refuseMistypedVariables(env: TuningSources['env']): void {
-  const prefix = 'UMZUG_CLUSTER_';
-  const known = settings.map((setting) => setting.env.slice(prefix.length));
-  for (const variable of Object.keys(env)) {
-    if (!variable.startsWith(prefix) || known.includes(variable.slice(prefix.length))) continue;
-    const meant = didYouMean(variable.slice(prefix.length), known, prefix);
-    if (meant !== '') throw fail('CONFIG', { message: `unknown variable "${variable}"${meant}` });
   }
 }

@@ -57,7 +57,7 @@ describe.runIf(canRun)('what the user may not read or write is said, with what t
   it('a project in which there is to be an embedded server', async () => {
     const { dir } = project();
     chmodSync(dir, 0o555);
-    const { code, stdout, stderr } = await run(['up'], { cwd: dir, url: null, user });
+    const { code, stdout, stderr } = await run(['up', '--embedded'], { cwd: dir, url: null, user });
     chmodSync(dir, 0o755);
     expect({ code, stdout }, stderr).toEqual({ code: 2, stdout: '' });
     expect(stderr).toMatch(

@@ -24,6 +24,13 @@ itAnswers([
     '5',
     /unknown variable "UMZUG_CLUSTER_CHUNKSIZE", did you mean "UMZUG_CLUSTER_CHUNK_SIZE"\?/,
   ),
+  variable(
+    'UMZUG_CLUSTER_ANYTHING',
+    '5',
+    /unknown variable "UMZUG_CLUSTER_ANYTHING"[^]*UMZUG_CLUSTER_MAX_TIME/,
+  ),
+  variable('UMZUG_CLUSTER_LOG_LEVEL', 'loud', /UMZUG_CLUSTER_LOG_LEVEL must be one of debug, .*: got "loud"/),
+  variable('UMZUG_CLUSTER_JSON', 'yes', /UMZUG_CLUSTER_JSON must be true or false: got "yes"/),
   variable('PGPORT', 'abc', /PGPORT must be a whole number from 1 to 65535: got "abc"/),
   {
     what: 'none where a database must be configured',

@@ -172,7 +172,7 @@ describe('the process of a test', () => {
     );
     // no server is named to this one
     const isEmbedded = file.endsWith('.cjs');
-    if (isEmbedded) onTestFinished(() => removeEmbedded(project.dir));
+    if (isEmbedded) onTestFinished(async () => void (await removeEmbedded(project.dir)));
     const child = node(['--test', file], project, isEmbedded ? null : undefined);
     let said = '';
     child.stdout?.on('data', (data) => (said += String(data)));

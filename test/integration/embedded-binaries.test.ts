@@ -47,7 +47,7 @@ describe('binaries', () => {
     const none = findBinaries({ requiredFrom: [], system: [] }, account, projectDir, null);
     await expect(none).rejects.toMatchObject({
       code: 'CONFIG',
-      message: 'no database is configured, and there is no Postgres to start one',
+      message: 'there is no Postgres to start the embedded server with',
       hint: expect.stringMatching(/^Set DATABASE_URL, or install/),
     });
   });

@@ -12,6 +12,7 @@ import { findHome } from '../../src/postgres/embedded/home.ts';
 import { embeddedUrl, removeEmbedded, startEmbedded } from '../../src/postgres/embedded/index.ts';
 import type { EmbeddedServer } from '../../src/postgres/embedded/index.ts';
 import { inspectPostmaster, stopPostmaster } from '../../src/postgres/embedded/postmaster.ts';
+import { run } from '../support/cli.ts';
 import { temporaryFolder } from '../support/server.ts';
 
 const asRoot = process.getuid?.() === 0;
@@ -140,12 +141,16 @@ describe('stopping', () => {
     expect(await stopEmbedded(projectDir)).toBe(false);
   });
 
-  it('is a program for "make clean"', async () => {
+  it('is a command, which stops a server first, and says where there is nothing to do', async () => {
     const server = await startEmbedded(projectDir, { settings });
-    const jiti = path.resolve('node_modules/jiti/lib/jiti-cli.mjs');
-    const remove = path.resolve('src/postgres/embedded/remove.ts');
-    await promisify(execFile)(process.execPath, [jiti, remove], { cwd: projectDir });
+    const embedded = async (action: string): Promise<string> =>
+      (await run(['embedded', action], { cwd: projectDir, url: null })).stdout;
+    expect(await embedded('stop')).toBe('stopped the embedded server\n');
+    expect(existsSync(server.dataDir)).toBe(true);
+    expect(await embedded('stop')).toBe('no embedded server is running here\n');
+    expect(await embedded('remove')).toBe('removed the embedded server and its data\n');
     expect(existsSync(server.dataDir)).toBe(false);
+    expect(await embedded('remove')).toBe('there is no embedded server here\n');
   });
 });
 

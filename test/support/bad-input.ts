@@ -87,7 +87,8 @@ async function expectAnswer(
     input.prepare?.(folder);
     const files = filesBelow(folder);
     const url = typeof input.url === 'function' ? await input.url(database.url) : input.url;
-    const env = { NODE_ENV: 'production', ...(url === undefined ? {} : { DATABASE_URL: url }), ...input.env };
+    const production = { NODE_ENV: 'production', UMZUG_CLUSTER_LOG_FORMAT: 'pretty' };
+    const env = { ...production, ...(url === undefined ? {} : { DATABASE_URL: url }), ...input.env };
     const args =
       typeof input.args === 'string' ? input.args.split(' ').filter(Boolean) : (input.args ?? ['up']);
     const answer = needsProcess(input) ? runHere : runInProcess;

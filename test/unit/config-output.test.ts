@@ -14,7 +14,7 @@ afterEach(() => {
 });
 
 function load(flags: ConfigInput['flags'] = {}, env: NodeJS.ProcessEnv = {}): Promise<Config> {
-  return loadConfig({ flags, cwd, env });
+  return loadConfig({ flags, cwd, env: { PGHOST: 'x', ...env } });
 }
 
 describe('output', () => {
@@ -24,6 +24,12 @@ describe('output', () => {
     expect(output).toMatchObject({ json: false, logLevel: 'info', progress: isTerminal, color: isTerminal });
     const production = { cwd, flags: {}, env: { NODE_ENV: 'production', PGHOST: 'x' }, isTerminal: false };
     expect((await loadConfig(production)).output.logFormat).toBe('json');
+  });
+
+  it('follows the variable of a flag, and the flag before it', async () => {
+    const env = { UMZUG_CLUSTER_LOG_FORMAT: 'json', UMZUG_CLUSTER_VERBOSE: '1', UMZUG_CLUSTER_JSON: 'false' };
+    expect((await load({}, env)).output).toMatchObject({ logFormat: 'json', verbose: true, json: false });
+    expect((await load({ 'log-format': 'pretty' }, env)).output.logFormat).toBe('pretty');
   });
 
   it('follows FORCE_COLOR, NO_COLOR and the flags', async () => {

@@ -13,7 +13,7 @@ it('the knexfile is never looked for outside the working directory', async () =>
     writeFileSync(path.join(above, 'knexfile.ts'), `throw new Error('code of somebody else');`);
     const cwd = path.join(above, 'project');
     mkdirSync(cwd);
-    const config = await loadConfig({ flags: {}, cwd, env: {} });
+    const config = await loadConfig({ flags: {}, cwd, env: { PGHOST: 'x' } });
     expect(config.knexfile).toBe(null);
   } finally {
     rmSync(above, { recursive: true, force: true });

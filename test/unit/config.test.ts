@@ -21,7 +21,7 @@ function knexfile(text: string, name = 'knexfile.ts'): void {
 }
 
 function load(flags: ConfigInput['flags'] = {}, env: NodeJS.ProcessEnv = {}): Promise<Config> {
-  return loadConfig({ flags, cwd, env });
+  return loadConfig({ flags, cwd, env: { PGHOST: 'pg.example', ...env } });
 }
 
 async function refusal(
@@ -234,12 +234,39 @@ describe('database', () => {
     expect(byUrl.database).toMatchObject({ connection: url, label: 'db.example:6543/shop' });
   });
 
-  it('is the embedded one where nobody said, but never in production', async () => {
-    expect((await load()).database).toEqual({ kind: 'embedded' });
-    const error = await refusal({}, { NODE_ENV: 'production' });
-    expect(error).toMatchObject({ code: 'CONFIG', hint: 'set DATABASE_URL, or connection in knexfile.ts' });
-    const files = await loadConfig({ flags: {}, cwd, env: { NODE_ENV: 'production' }, needs: 'files' });
-    expect(files.database.kind).toBe('embedded');
+  const nobody = { PGHOST: '' };
+  const embeddedKnexfile = `export default { client: 'pg', migrations: { cluster: { embedded: true } } };`;
+
+  it('must be configured, but for a command that opens none; a .env is named, which is not read', async () => {
+    const error = await refusal({}, nobody);
+    expect(error).toMatchObject({ code: 'CONFIG', message: 'no database is configured', detail: undefined });
+    writeFileSync(path.join(cwd, '.env'), 'DATABASE_URL=x');
+    expect((await refusal({}, nobody)).detail).toContain('node --env-file=.env');
+    const files = await loadConfig({ flags: {}, cwd, env: {}, needs: 'files' });
+    expect(files.database.kind).toBe('none');
+  });
+
+  it('is the embedded one where the knexfile or --embedded asks for it', async () => {
+    knexfile(embeddedKnexfile);
+    expect((await load({}, nobody)).database).toEqual({ kind: 'embedded' });
+    expect((await load({}, { DATABASE_URL: url })).database).toMatchObject({ connection: url });
+    knexfile(`export default { connection: '${url}' };`);
+    expect((await load({ embedded: true }, nobody)).database).toEqual({ kind: 'embedded' });
+    const byVariable = { ...nobody, UMZUG_CLUSTER_EMBEDDED: 'true' };
+    expect((await load({}, byVariable)).database).toEqual({ kind: 'embedded' });
+    const both = await refusal({ embedded: true }, { DATABASE_URL: url });
+    expect(both.message).toBe('--embedded and DATABASE_URL name two databases');
+  });
+
+  it('is never the embedded one in production', async () => {
+    knexfile(embeddedKnexfile);
+    const production = { ...nobody, NODE_ENV: 'production' };
+    expect(await refusal({}, production)).toMatchObject({
+      message: 'no database is configured',
+      detail: 'the embedded server is never used in production',
+      hint: 'set DATABASE_URL, or connection in knexfile.ts',
+    });
+    expect((await refusal({ embedded: true }, production)).message).toMatch(/never used in production/);
   });
 
   it.each(['process.env.NO_SUCH_VARIABLE', 'null', `''`, '{ host: process.env.NO_SUCH_VARIABLE }'])(
@@ -249,10 +276,10 @@ describe('database', () => {
         `export default { development: { connection: ${connection} }, staging: { connection: ${connection} } };`,
       );
       const says = /^knexfile\.ts: environment "staging" has a connection that is (undefined|null|empty)$/;
-      expect((await refusal({ env: 'staging' })).message).toMatch(says);
-      expect((await refusal()).message).toContain('environment "development" has a connection');
+      expect((await refusal({ env: 'staging' }, nobody)).message).toMatch(says);
+      expect((await refusal({}, nobody)).message).toContain('environment "development" has a connection');
       expect((await load({}, { DATABASE_URL: url })).database).toMatchObject({ connection: url });
-      expect((await loadConfig({ flags: {}, cwd, env: {}, needs: 'files' })).database.kind).toBe('embedded');
+      expect((await loadConfig({ flags: {}, cwd, env: {}, needs: 'files' })).database.kind).toBe('none');
     },
   );
 

@@ -75,7 +75,7 @@ describe('the block of a running migration', () => {
       chunkMs: null,
     };
     const text = formatBlock(young, 120, false).join('\n');
-    expect(text).toMatch(/\?%.*measuring {2}ETA measuring/);
+    expect(text).toMatch(/\?%.* {2}measuring$/m);
     expect(text).toContain('no chunk yet');
   });
 

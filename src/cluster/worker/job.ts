@@ -29,7 +29,7 @@ export function jobFor(
   const plain: Config = {
     ...config,
     knexConfig: { client: 'pg' },
-    database: isClonable(database) ? database : { kind: 'embedded' },
+    database: isClonable(database) ? database : { kind: 'none' },
   };
   return isClonable(plain) ? { ...job, config: plain, reloadKnexfile: true } : null;
 }

@@ -41,15 +41,12 @@ export async function withContext<Result>(
   }
 }
 
-/** Nobody configured a database: starts the embedded server, and says so. */
+/** Starts the embedded server where the project asks for it, and says so. */
 async function withDatabase(config: Config, logger: Logger): Promise<Config> {
   if (config.database.kind === 'connection') return config;
   const { embeddedUrl, startEmbedded } = await import('../../postgres/embedded/index.ts');
   const connection = embeddedUrl(await startEmbedded(config.cwd));
   const label = describeDatabase(connection);
-  logger.info(
-    { event: 'embedded.started', database: label },
-    `no database configured: using the embedded server at ${label}`,
-  );
+  logger.info({ event: 'embedded.started', database: label }, `using the embedded server at ${label}`);
   return Object.freeze({ ...config, database: Object.freeze({ kind: 'connection', connection, label }) });
 }

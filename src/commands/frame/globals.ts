@@ -1,6 +1,6 @@
 import type { Options } from 'yargs';
 import { durationExamples } from '../../core/config/duration.ts';
-import { logFormats } from '../../core/config/log-format.ts';
+import { type GlobalFlag, globalFlags } from '../../core/config/flags.ts';
 import { settings } from '../../core/config/settings.ts';
 import { switchFlag, valueFlag } from './command.ts';
 
@@ -13,22 +13,17 @@ const descriptions: Readonly<Record<string, string>> = {
   'max-time': `stop cleanly after this time, resumable (${durationExamples})`,
 };
 
-/** Flags of every command. Those of `core/settings` are read from its table. */
+/** Flags of every command. Each also has a variable: see `core/config/flags`. */
 export const globalOptions: Readonly<Record<string, Options>> = {
-  knexfile: valueFlag('knexfile to read (default: knexfile.ts, .js, .mjs or .cjs in this folder)'),
-  env: valueFlag('environment of the knexfile (default: NODE_ENV, then development)'),
-  migrations: valueFlag('folder of the migrations (default: migrations)'),
+  ...Object.fromEntries(globalFlags.map((flag: GlobalFlag) => [flag.name, optionOf(flag)])),
   ...tuningFlags(),
-  json: switchFlag('print one JSON document to stdout'),
-  'log-format': valueFlag('log format (default: json in production, else for people)', {
-    choices: logFormats,
-  }),
-  'log-level': valueFlag('minimum log level', {
-    choices: ['debug', 'info', 'warn', 'error', 'silent'],
-  }),
-  verbose: switchFlag('log more, and show stack traces'),
-  'no-progress': switchFlag('log lines instead of a progress bar'),
 };
+
+function optionOf({ kind, choices, describe }: GlobalFlag): Options {
+  return kind === 'switch'
+    ? switchFlag(describe)
+    : valueFlag(describe, choices === undefined ? {} : { choices });
+}
 
 function tuningFlags(): Record<string, Options> {
   const flags = settings.flatMap(({ flag, kind, reason }) => {

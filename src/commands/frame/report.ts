@@ -3,6 +3,7 @@ import type { LastWords } from '../../cluster/process/process-watch.ts';
 import { UmzugClusterError, exitCodes, messageOf } from '../../errors.ts';
 import type { ErrorCode } from '../../errors.ts';
 import type { LogLevel } from '../../config/config.ts';
+import { flagsOfVariables } from '../../config/variables.ts';
 import { annotation, groupEnd } from '../../core/config/github-lines.ts';
 import { type LogFormat, logFormatOf } from '../../core/config/log-format.ts';
 import { redact } from '../../core/errors/redact.ts';
@@ -38,11 +39,15 @@ export interface EarlyFlags {
 
 /** Reads the wishes from a command line that may be wrong. */
 export function earlyFlags(args: readonly string[], { env, stderr }: Pick<Io, 'env' | 'stderr'>): EarlyFlags {
+  const { flags } = flagsOfVariables(env);
+  const has = (name: string): boolean =>
+    flags[name] === true || args.some((arg) => arg === `--${name}` || arg === `--${name}=true`);
+  const logLevel = valueOf(args, '--log-level') ?? flags['log-level'];
   return {
-    json: args.some((arg) => arg === '--json' || arg === '--json=true'),
-    verbose: args.some((arg) => arg === '--verbose' || arg === '--verbose=true'),
-    logFormat: logFormatOf(valueOf(args, '--log-format'), env, stderr.isTTY === true),
-    logLevel: valueOf(args, '--log-level'),
+    json: has('json'),
+    verbose: has('verbose'),
+    logFormat: logFormatOf(valueOf(args, '--log-format') ?? flags['log-format'], env, stderr.isTTY === true),
+    logLevel: typeof logLevel === 'string' ? logLevel : null,
   };
 }
 

@@ -22,7 +22,7 @@ export const validate: Command = {
     const { openControl } = await import('../../cluster/worker/control.ts');
     const { printJson } = await import('../frame/output.ts');
     const config = await loadConfig({ flags, cwd: io.cwd, env: io.env, needs: 'files' });
-    const isOffline = flags['offline'] === true || config.database.kind === 'embedded';
+    const isOffline = flags['offline'] === true || config.database.kind !== 'connection';
     const control = isOffline ? null : openControl(config);
     try {
       const report = await validateReport(config, control);

@@ -46,7 +46,7 @@ export async function createMigration(flags: Arguments, io: Io, request: CreateR
   printNote(io, '  umzug-cluster up');
 }
 
-/** The table as the database has it; a database that nobody configured is the embedded one. */
+/** The table as the database has it. */
 async function lookUp(
   { config, flags, io }: { readonly config: Config; readonly flags: Arguments; readonly io: Io },
   table: string,

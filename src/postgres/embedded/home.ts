@@ -39,7 +39,8 @@ export function stateFolderOf(projectDir: string): string {
 
 // Stands in every folder that this tool has made: without it nothing is used, and nothing deleted.
 const mark = 'umzug-cluster';
-const markText = 'The embedded Postgres of umzug-cluster: "make clean" removes it and this folder.\n';
+const markText =
+  'The embedded Postgres of umzug-cluster: "umzug-cluster embedded remove" removes it and this folder.\n';
 
 /** The home that `openHome` made, or null where the project has none. Throws CONFIG where it is not its own. */
 export async function findHome(projectDir: string): Promise<Home | null> {
@@ -121,7 +122,7 @@ async function takeFolder(folder: string, account: Account): Promise<void> {
 }
 
 /** Whether this tool has made the folder; false where it is empty or missing. Throws CONFIG where it is another's. */
-async function isOwn(folder: string): Promise<boolean> {
+export async function isOwn(folder: string): Promise<boolean> {
   // lstat: a link to a folder of ours would be somebody else's trap
   const found = await lstat(folder).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return null;
@@ -157,7 +158,7 @@ export async function passwordOf(home: Home): Promise<string> {
     throw fail('CONFIG', {
       message: 'the password of the embedded Postgres is missing',
       detail: `${home.dataDir} exists, but ${file} does not.`,
-      hint: 'Remove the embedded server and its data with "make clean".',
+      hint: 'Remove the embedded server and its data with umzug-cluster embedded remove.',
     });
   }
   const temporary = `${file}-${randomBytes(6).toString('hex')}`;

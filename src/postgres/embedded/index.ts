@@ -10,6 +10,7 @@ import type { Settings } from './cluster.ts';
 import {
   dataMajorOf,
   findHome,
+  isOwn,
   lastPortOf,
   openHome,
   passwordOf,
@@ -97,7 +98,7 @@ async function ensureRunning(
   throw fail('CONFIG', {
     message: 'the embedded Postgres does not start',
     detail: `${output}\nThe whole log is ${home.log}.`.trim(),
-    hint: 'Fix the cause above, remove the server and its data with "make clean", or set DATABASE_URL.',
+    hint: 'Fix the cause above, remove the server and its data with umzug-cluster embedded remove, or set DATABASE_URL.',
   });
 }
 
@@ -129,14 +130,25 @@ async function describe(home: Home): Promise<EmbeddedServer> {
   };
 }
 
-/** Stops the project's server and deletes it with all its data. */
-export async function removeEmbedded(projectDir: string): Promise<void> {
+/** Stops the project's server and keeps its data; false: it was not running. */
+export async function stopEmbedded(projectDir: string): Promise<boolean> {
   const home = await findHome(projectDir);
-  if (home === null) return;
-  await stopPostmaster(home, stopPatienceMs);
-  // the pointer goes last: a removal that was interrupted can be repeated
-  await rm(home.folder, { recursive: true, force: true, maxRetries: 5 });
-  await rm(stateFolderOf(projectDir), { recursive: true, force: true, maxRetries: 5 });
+  return home !== null && (await stopPostmaster(home, stopPatienceMs));
+}
+
+/** Stops the project's server and deletes it with all its data; false: there is none. */
+export async function removeEmbedded(projectDir: string): Promise<boolean> {
+  const home = await findHome(projectDir);
+  const state = stateFolderOf(projectDir);
+  // What the pointer named may be gone, as from a folder for temporary files.
+  if (home === null && !(await isOwn(state))) return false;
+  if (home !== null) {
+    await stopPostmaster(home, stopPatienceMs);
+    // the pointer goes last: a removal that was interrupted can be repeated
+    await rm(home.folder, { recursive: true, force: true, maxRetries: 5 });
+  }
+  await rm(state, { recursive: true, force: true, maxRetries: 5 });
+  return true;
 }
 
 /** The connection string of a server; its password in it. */

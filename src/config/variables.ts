@@ -1,0 +1,59 @@
+import {
+  type GlobalFlag,
+  globalFlags,
+  unknownVariables,
+  variableOf,
+  variablePrefix,
+  variables,
+} from '../core/config/flags.ts';
+import { stripControls } from '../core/errors/redact.ts';
+import { didYouMean } from '../core/values/names.ts';
+import { type UmzugClusterError, fail } from '../errors.ts';
+
+type Env = Readonly<Record<string, string | undefined>>;
+
+/** What the environment says of flags, as if it had been typed; `problem`: the first of it that means nothing. */
+export interface FlagsOfVariables {
+  readonly flags: Readonly<Record<string, string | boolean>>;
+  readonly problem: UmzugClusterError | null;
+}
+
+/**
+ * The flags of every command that the environment sets. The settings are read with theirs, in `tuning.ts`; an empty
+ * variable counts as not set.
+ */
+export function flagsOfVariables(env: Env): FlagsOfVariables {
+  let problem = unknownProblem(env);
+  const found: [string, string | boolean][] = [];
+  for (const flag of globalFlags) {
+    const raw = env[variableOf(flag.name)];
+    if (raw === undefined || raw === '') continue;
+    const value = parsed(flag, raw);
+    if (value === null) problem ??= invalid(flag, raw);
+    else found.push([flag.name, value]);
+  }
+  return { flags: Object.fromEntries(found), problem };
+}
+
+function parsed({ kind, choices }: GlobalFlag, raw: string): string | boolean | null {
+  if (kind === 'switch')
+    return raw === 'true' || raw === '1' ? true : raw === 'false' || raw === '0' ? false : null;
+  return choices === undefined || choices.includes(raw) ? raw : null;
+}
+
+function invalid({ name, kind, choices = [] }: GlobalFlag, raw: string): UmzugClusterError {
+  const allowed = kind === 'switch' ? 'true or false' : `one of ${choices.join(', ')}`;
+  return fail('CONFIG', {
+    message: `${variableOf(name)} must be ${allowed}: got "${stripControls(raw).slice(0, 60)}"`,
+  });
+}
+
+function unknownProblem(env: Env): UmzugClusterError | null {
+  const [unknown] = unknownVariables(Object.keys(env));
+  if (unknown === undefined) return null;
+  const [word = '', ...known] = [unknown, ...variables].map((name) => name.slice(variablePrefix.length));
+  return fail('CONFIG', {
+    message: `unknown variable "${stripControls(unknown)}"${didYouMean(word, known, variablePrefix)}`,
+    hint: 'unset it; a variable is UMZUG_CLUSTER_ and the name of a flag of every command, as in UMZUG_CLUSTER_MAX_TIME',
+  });
+}
