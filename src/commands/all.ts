@@ -1,6 +1,7 @@
 import type { Command } from './frame/command.ts';
 import { baseline } from './ledger/baseline.ts';
 import { cancel } from './control/cancel.ts';
+import { completion } from './project/completion.ts';
 import { create } from './project/create.ts';
 import { down } from './run/down.ts';
 import { embedded } from './project/embedded.ts';
@@ -38,4 +39,5 @@ export const commands: readonly Command[] = [
   repair,
   baseline,
   embedded,
+  completion,
 ];

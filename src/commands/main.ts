@@ -1,20 +1,21 @@
 import { createRequire } from 'node:module';
 import type makeParser from 'yargs';
-import { exitMeanings } from '../errors.ts';
+import { type UmzugClusterError, exitCodes, exitMeanings, fail } from '../errors.ts';
 import { commands } from './all.ts';
 import { toYargs } from './frame/command.ts';
 import { globalOptions } from './frame/globals.ts';
-import type { Io } from './frame/output.ts';
+import { type Io, printLine } from './frame/output.ts';
+import { completeFlag } from './project/completion.ts';
 import { reportError, earlyFlags } from './frame/report.ts';
-import { drawHelpOnDemand, refuseWhatYargsPassesOver, usageError } from './frame/usage.ts';
+import { drawHelpOnDemand, isNameless, refuseWhatYargsPassesOver, usageError } from './frame/usage.ts';
 
 const require = createRequire(import.meta.url);
 
 /** The commands by their verbs. */
-export const verbs: readonly string[] = [
-  ...commands.map(({ command }) => command.split(' ')[0] ?? ''),
-  'completion',
-];
+export const verbs: readonly string[] = commands.map(({ command }) => command.split(' ')[0] ?? '');
+
+// Of the narrowest terminal that anybody is likely to have.
+const columns = 80;
 
 /**
  * The whole command line: parses `argv` (without node and script), runs the command, reports what went wrong. Returns
@@ -22,14 +23,36 @@ export const verbs: readonly string[] = [
  */
 export async function main(argv: readonly string[], io: Io): Promise<number> {
   try {
-    await parse(argv, io);
+    if (argv[0] === completeFlag) await complete(argv.slice(1), io);
+    else if (await parse(argv, io)) return 0;
+    // Nothing was run: a deploy whose command is empty is no success.
+    else return exitCodes.USAGE;
     return 0;
   } catch (error) {
-    return reportError(io, error, earlyFlags(argv, io));
+    const explained = isNameless(error) ? await withStarted(error, io) : error;
+    return reportError(io, explained, earlyFlags(argv, io));
   }
 }
 
-async function parse(given: readonly string[], io: Io): Promise<void> {
+/** The refusal of a command that needs a name, with those that it may be about. */
+async function withStarted(error: UmzugClusterError, io: Io): Promise<UmzugClusterError> {
+  const { startedNames } = await import('./frame/full-names.ts');
+  const names = await startedNames(io);
+  if (names === null) return error;
+  const detail = names.length === 0 ? 'no migration is running' : `it may be one of: ${names.join(', ')}`;
+  return fail('USAGE', { message: error.message, detail, hint: error.hint });
+}
+
+async function complete(words: readonly string[], io: Io): Promise<void> {
+  const { completed } = await import('./frame/complete.ts');
+  const { namesOfFiles } = await import('./frame/full-names.ts');
+  const names = (): Promise<readonly string[]> => namesOfFiles({}, io);
+  const found = await completed(words, { commands, globals: globalOptions, names });
+  for (const one of found) printLine(io, one);
+}
+
+/** Parses and runs; false: there was no command, and the help was printed. */
+async function parse(given: readonly string[], io: Io): Promise<boolean> {
   refuseWhatYargsPassesOver(given, commands, globalOptions);
   // Required: what it is for an import wraps help texts in the middle of words.
   const yargs = require('yargs') as typeof makeParser;
@@ -54,7 +77,7 @@ async function parse(given: readonly string[], io: Io): Promise<void> {
     .help()
     .alias('help', 'h')
     .updateStrings({ 'Options:': 'Flags of every command:' })
-    .wrap(100)
+    .wrap(columns)
     .strict()
     .exitProcess(false)
     .showHelpOnFail(false)
@@ -64,18 +87,36 @@ async function parse(given: readonly string[], io: Io): Promise<void> {
       throw usageError(message ?? error?.message ?? '', given, commands, Object.keys(globalOptions));
     });
   for (const command of commands) parser.command(toYargs(command, globalOptions, io));
-  parser.completion('completion', 'print a shell completion script');
   parser.demandCommand(1, `no command given: ${verbs.join(', ')}`);
   drawHelpOnDemand(parser);
-  // What yargs prints by itself: help, version, the script for completion.
+  if (given.length === 0) {
+    io.stdout.write(`${await parser.getHelp()}\n`);
+    return false;
+  }
+  // What yargs prints by itself: help and version.
   await parser.parseAsync([...given], {}, (_error: unknown, _argv: unknown, output: string) => {
     if (output !== '') io.stdout.write(`${output}\n`);
   });
+  return true;
 }
 
 function exitCodesText(): string {
-  return [
-    'Exit codes:',
-    ...exitMeanings.map(({ codes, meaning }) => `  ${codes.join(', ')}  ${meaning}`),
-  ].join('\n');
+  return ['Exit codes:', ...exitMeanings.flatMap(({ codes, meaning }) => exitLines(codes, meaning))].join(
+    '\n',
+  );
+}
+
+/** A meaning that is too long for one line goes on below, as far in. */
+function exitLines(codes: readonly number[], meaning: string): readonly string[] {
+  const label = `  ${codes.join(', ')}  `;
+  const lines: string[] = [];
+  let line = label;
+  for (const word of meaning.split(' ')) {
+    if (line.length + word.length > columns) {
+      lines.push(line.trimEnd());
+      line = ' '.repeat(label.length);
+    }
+    line += `${word} `;
+  }
+  return [...lines, line.trimEnd()];
 }

@@ -19,7 +19,7 @@ afterEach(() => {
 });
 
 /** Runs the built command line as a deploy would, with no variable of ours but the ones given. */
-function run(args: readonly string[], env: NodeJS.ProcessEnv = { NODE_ENV: 'production' }): Promise<Outcome> {
+function run(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Outcome> {
   return runIn(args, { cwd, url: null, env });
 }
 
@@ -40,12 +40,67 @@ describe('usage', () => {
     }
   });
 
-  it('completion prints a script', async () => {
-    const { code, stdout } = await run(['completion'], { SHELL: '/bin/bash' });
-    expect(code).toBe(0);
-    expect(stdout).toContain('umzug-cluster');
+  it('no command prints the help, and is no success; no line of any help is wider than 80 columns', async () => {
+    const none = await run([]);
+    expect(none).toMatchObject({ code: 2, stdout: (await run(['--help'])).stdout, stderr: '' });
+    const verbs = [...none.stdout.matchAll(/^ {2}umzug-cluster ([a-z]+) /gm)].map(([, verb]) => verb ?? '');
+    expect(verbs.length).toBeGreaterThan(15);
+    for (const args of [[], ...verbs.map((verb) => [verb])]) {
+      const { stdout } = await run([...args, '--help']);
+      const wide = stdout.split('\n').filter((line) => line.length > 80);
+      expect(wide, args.join(' ')).toEqual([]);
+    }
   });
 
+  it('leads from --dry-run to plan', async () => {
+    const { code, stderr } = await run(['up', '--dry-run']);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/^error: unknown flag "--dry-run": plan .*\n {2}hint: .*umzug-cluster plan$/m);
+  });
+});
+
+describe('completion', () => {
+  const complete = async (...words: string[]): Promise<readonly string[]> =>
+    (await run(['--complete', ...words])).stdout.split('\n').filter(Boolean);
+
+  it('has a script for each shell', async () => {
+    for (const shell of ['bash', 'zsh', 'fish']) {
+      const { code, stdout } = await run(['completion'], { SHELL: `/bin/${shell}` });
+      expect({ code, stdout }).toEqual({ code: 0, stdout: (await run(['completion', shell])).stdout });
+      expect(stdout).toContain('umzug-cluster --complete');
+    }
+    expect((await run(['completion', 'tcsh'])).code).toBe(2);
+  });
+
+  it('offers commands, flags and their values, settings, and migrations by any part', async () => {
+    mkdirSync(path.join(cwd, 'migrations'));
+    for (const name of ['2025.a-slug', '2025.b-sku'])
+      writeFileSync(path.join(cwd, 'migrations', `${name}.ts`), '');
+    expect(await complete('pa')).toEqual(['pause']);
+    expect(await complete('up', '--ne')).toEqual([]);
+    expect(await complete('up', '--max')).toEqual(['--max-time']);
+    expect(await complete('up', '--log-format', 'j')).toEqual(['json']);
+    expect(await complete('pause', '')).toEqual(['2025.a-slug', '2025.b-sku']);
+    expect(await complete('up', '--to', '2025.b')).toEqual(['2025.b-sku']);
+    expect(await complete('--env', 'x', 'status', 'slug')).toEqual(['2025.a-slug']);
+    expect(await complete('set', '2025.a-slug', 'ch')).toEqual(['chunkSize=']);
+    expect(await complete('create', '--name', '2025')).toEqual([]);
+    expect(await complete('embedded', 's')).toEqual(['stop']);
+  });
+
+  it('works in bash, as it prints it', async () => {
+    mkdirSync(path.join(cwd, 'migrations'));
+    writeFileSync(path.join(cwd, 'migrations', '2025.a-slug.ts'), '');
+    const { stdout: script } = await run(['completion', 'bash']);
+    const program = `umzug-cluster() { ${process.execPath} ${cli} "$@"; }
+      ${script}
+      COMP_WORDS=(umzug-cluster status slug) COMP_CWORD=2; _umzug_cluster; echo "\${COMPREPLY[*]}"`;
+    const { stdout, stderr } = spawnSync('bash', ['-c', program], { cwd, encoding: 'utf8' });
+    expect(stdout, stderr).toBe('2025.a-slug\n');
+  });
+});
+
+describe('the answers to wrong usage', () => {
   it.each(['upp --json', '--json', 'up --workers abc --json', 'up --json'])(
     'answers `%s` with one JSON document on stdout',
     async (line) => {

@@ -17,7 +17,7 @@ function makeFolder(files: Readonly<Record<string, string>>): string {
 }
 
 const read = (dir: string, name: string): string => readFileSync(path.join(dir, name), 'utf8');
-const production = { NODE_ENV: 'production' };
+const production = { NODE_ENV: 'production', UMZUG_CLUSTER_LOG_FORMAT: 'pretty' };
 
 describe('init', () => {
   it.each<[string, Readonly<Record<string, string>>, string, RegExp]>([

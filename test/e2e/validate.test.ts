@@ -21,7 +21,7 @@ const files = {
 };
 
 it('names everything that is wrong with the files at once, without a database', async () => {
-  const place = { cwd: makeProject(files).dir, url: null, env: { NODE_ENV: 'production' } };
+  const place = { cwd: makeProject(files).dir, url: null };
   const { code, stdout, stderr } = await run(['validate'], place);
   expect(code).toBe(2);
   const errors = [...stdout.matchAll(/^error: (.*)$/gm)].map(([, message]) => message);

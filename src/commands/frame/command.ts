@@ -1,6 +1,5 @@
 import type { Argv, CommandModule, Options } from 'yargs';
 import { fail } from '../../errors.ts';
-import { nameOfFile } from '../../migration/file/folder.ts';
 import type { Io } from './output.ts';
 
 /** Parsed flags and positionals of one command. */
@@ -18,6 +17,10 @@ export interface Command {
   readonly positionals?: Readonly<Record<string, string>>;
   /** What to type instead of an argument this command does not take. */
   readonly insteadOf?: (argument: string) => string;
+  /** `new`: the name that it is given is that of no migration yet. */
+  readonly names?: 'new';
+  /** What its first argument may be, where that is no name. */
+  readonly words?: readonly string[];
   /** Flags of which at most one may be given. */
   readonly exclusive?: readonly string[];
   /** Does the work; imports what is heavy. Throws UmzugClusterError. */
@@ -45,7 +48,8 @@ export function toYargs(command: Command, globals: Readonly<Record<string, Optio
     builder: (yargs: Argv) => describeTo(yargs, command),
     handler: async (flags) => {
       checkFlags(flags, { ...globals, ...command.options }, command);
-      await command.run(withNames(flags), io);
+      const { withFullNames } = await import('./full-names.ts');
+      await command.run(await withFullNames(flags, io, command), io);
     },
   };
 }
@@ -57,17 +61,6 @@ function describeTo(yargs: Argv, command: Command): Argv {
   }
   for (const [line, does] of command.examples) described = described.example(`$0 ${line}`, does);
   return described;
-}
-
-const namesOfMigrations: ReadonlySet<string> = new Set(['migration', 'name', 'to']);
-
-/** Names of migrations in the form in which they are compared, also where a file of that name was typed. */
-function withNames(flags: Arguments): Arguments {
-  const named = (value: unknown): unknown =>
-    Array.isArray(value) ? value.map(named) : typeof value === 'string' ? nameOfFile(value) : value;
-  return Object.fromEntries(
-    Object.entries(flags).map(([flag, value]) => [flag, namesOfMigrations.has(flag) ? named(value) : value]),
-  );
 }
 
 /** The refusal of a flag that is given more than once. */

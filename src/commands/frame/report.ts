@@ -5,7 +5,7 @@ import type { ErrorCode } from '../../errors.ts';
 import type { LogLevel } from '../../config/config.ts';
 import { flagsOfVariables } from '../../config/variables.ts';
 import { annotation, groupEnd } from '../../core/config/github-lines.ts';
-import { type LogFormat, logFormatOf } from '../../core/config/log-format.ts';
+import { type LogFormat, logFormatOf, logFormats } from '../../core/config/log-format.ts';
 import { redact } from '../../core/errors/redact.ts';
 import { pasteable } from '../../core/values/invocation.ts';
 import { type Logger, createLogger } from '../../logger.ts';
@@ -42,11 +42,12 @@ export function earlyFlags(args: readonly string[], { env, stderr }: Pick<Io, 'e
   const { flags } = flagsOfVariables(env);
   const has = (name: string): boolean =>
     flags[name] === true || args.some((arg) => arg === `--${name}` || arg === `--${name}=true`);
+  const logFormat = logFormats.find((format) => format === valueOf(args, '--log-format'));
   const logLevel = valueOf(args, '--log-level') ?? flags['log-level'];
   return {
     json: has('json'),
     verbose: has('verbose'),
-    logFormat: logFormatOf(valueOf(args, '--log-format') ?? flags['log-format'], env, stderr.isTTY === true),
+    logFormat: logFormatOf(logFormat ?? flags['log-format'], env, stderr.isTTY === true),
     logLevel: typeof logLevel === 'string' ? logLevel : null,
   };
 }

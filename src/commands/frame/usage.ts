@@ -17,6 +17,13 @@ export function drawHelpOnDemand(parser: Argv): void {
   if (usage !== undefined) usage.cacheHelpMessage = () => undefined;
 }
 
+const nameless = new WeakSet<Error>();
+
+/** Whether it is the refusal of a command that needs the name of a migration and was given none. */
+export function isNameless(thrown: unknown): thrown is UmzugClusterError {
+  return thrown instanceof Error && nameless.has(thrown);
+}
+
 /** Turns what yargs says about a wrong command line into one message with the nearest match. */
 export function usageError(
   message: string,
@@ -24,16 +31,18 @@ export function usageError(
   commands: readonly Command[],
   globalFlags: readonly string[],
 ): UmzugClusterError {
-  const verbs = [...commands.map(verbOf), 'completion'];
+  const verbs = commands.map(verbOf);
   const command = commands.find((candidate) => args.includes(verbOf(candidate)));
   const verb = command === undefined ? undefined : verbOf(command);
   const hint = `umzug-cluster ${verb === undefined ? '' : `${verb} `}--help`;
   if (command !== undefined && message.startsWith('Not enough non-option arguments')) {
     const isSet = verb === 'set';
-    return fail('USAGE', {
+    const problem = fail('USAGE', {
       message: isSet ? 'set needs a name and key=value' : `${verb} needs a name`,
       hint: `umzug-cluster ${verb} NAME${isSet ? ' pace=2000' : ''}`,
     });
+    nameless.add(problem);
+    return problem;
   }
   const unknown = /^Unknown (?:arguments?|commands?): (.*)$/s.exec(message)?.[1];
   if (unknown === undefined) {
@@ -55,7 +64,7 @@ export function usageError(
   }
   const dashes = name.length === 1 ? '-' : '--';
   return (
-    negated(name, hint) ??
+    knownMistake(name, hint) ??
     fail('USAGE', {
       message: `unknown flag "${dashes}${name}"${didYouMean(name, flags, '--')}`,
       hint,
@@ -72,7 +81,6 @@ export function refuseWhatYargsPassesOver(
   commands: readonly Command[],
   globals: Command['options'],
 ): void {
-  if (args.some((arg) => arg.startsWith('--get-yargs-completions'))) return;
   const rest = args.indexOf('--');
   if (rest >= 0) {
     const hint = 'no command takes arguments after --';
@@ -144,8 +152,14 @@ function mistakenWord(word: string, verbs: readonly string[]): string | null {
   return verbs.includes(word) ? `give one command at a time: umzug-cluster ${word}` : null;
 }
 
-/** `--no-workers`: yargs would make it 0. */
-function negated(name: string, hint: string): UmzugClusterError | null {
+/** `--dry-run`, which is a command here; and `--no-workers`: yargs would make it 0. */
+function knownMistake(name: string, hint: string): UmzugClusterError | null {
+  if (name === 'dry-run') {
+    return fail('USAGE', {
+      message: 'unknown flag "--dry-run": plan runs samples and rolls them back',
+      hint: 'umzug-cluster plan',
+    });
+  }
   const setting = settings.find(({ flag }) => flag !== null && name === `no-${flag}`);
   if (setting === undefined || setting.kind === 'switch') return null;
   const range =

@@ -7,6 +7,7 @@ const prefixes = ['TIMESTAMP', 'DATE', 'NONE'] as const;
 export const create: Command = {
   command: 'create',
   describe: 'write a new migration file with places to fill in',
+  names: 'new',
   options: {
     name: valueFlag('what it does, in a few words, such as dated-to-date-given', { demandOption: true }),
     kind: valueFlag(

@@ -8,6 +8,7 @@ export const embedded: Command = {
   command: 'embedded [action]',
   describe: 'stop the embedded server of this folder, or remove it with its data',
   options: {},
+  words: actions,
   positionals: { action: 'stop: keep its data; remove: delete it, too' },
   examples: [
     ['embedded stop', 'the next command starts it again, with its data'],
