@@ -58,6 +58,13 @@ export const stopCodes = {
   deadline: 'STOPPED',
 } as const satisfies Record<string, ErrorCode>;
 
+const stops: ReadonlySet<ErrorCode> = new Set(Object.values(stopCodes));
+
+/** Whether this is the code of a command that was stopped on request, or whose run was; it can be resumed. */
+export function isStop(code: ErrorCode): boolean {
+  return stops.has(code);
+}
+
 export interface ErrorParts {
   /** What happened, in lower case, naming the object. Never a row's values, never a secret. */
   readonly message: string;

@@ -24,13 +24,17 @@ describe('a signal', () => {
       await client.query('insert into t select generate_series(1, 5000)');
       await client.query('analyze t');
       const { dir } = makeProject({ 'a.ts': slow });
-      const up = start(args, { cwd: dir, url });
+      const up = start([...args, '--json'], { cwd: dir, url });
       await until('some rows are done', () => rowsDone(client));
       // To the whole group, as a terminal does it.
       process.kill(-up.pid, signal);
       const outcome = await up.outcome;
       expect(outcome.code, outcome.stderr).toBe(code);
-      expect(outcome.stderr).toMatch(/stopped.*no work lost\n {2}hint: resume: umzug-cluster up$/m);
+      expect(JSON.parse(outcome.stdout)).toMatchObject({
+        migrations: [{ name: 'a', kind: 'data', rows: { done: await rowsDone(client), quarantined: 0 } }],
+        error: { code: expect.any(String) as string },
+      });
+      expect(outcome.stderr).toMatch(/^stopped.*no work lost\n {2}hint: resume: umzug-cluster up$/m);
       expect(groupMembers(up.pid)).toEqual([]);
       const { rows } = await client.query<{ done: number }>('select sum(n)::int as done from t');
       expect(rows[0]?.done).toBeGreaterThan(0);

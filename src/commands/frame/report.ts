@@ -1,6 +1,6 @@
 import os from 'node:os';
 import type { LastWords } from '../../cluster/process/process-watch.ts';
-import { UmzugClusterError, exitCodes, messageOf } from '../../errors.ts';
+import { UmzugClusterError, exitCodes, isStop, messageOf } from '../../errors.ts';
 import type { ErrorCode } from '../../errors.ts';
 import type { LogLevel } from '../../config/config.ts';
 import { flagsOfVariables } from '../../config/variables.ts';
@@ -17,9 +17,6 @@ interface Report {
   readonly detail: string | null;
   readonly hint: string | null;
 }
-
-/** Stopped on request, resumable: a person at a terminal is told even when stdout goes to a program. */
-const stops: ReadonlySet<ErrorCode> = new Set(['STOPPED', 'HANGUP', 'INTERRUPTED', 'TERMINATED']);
 
 /** Where an error is written to. */
 type Streams = Pick<Io, 'stdout' | 'stderr'>;
@@ -72,7 +69,8 @@ export function reportError(io: Streams, thrown: unknown, { json, verbose, logFo
   } else {
     if (stack !== null) printNote(io, stack);
     if (logFormat === 'github') annotate(io, report);
-    else if (!json || stops.has(report.code)) printNote(io, asText(report));
+    // A person at a terminal is told of a stop even when stdout goes to a program.
+    else if (!json || isStop(report.code)) printNote(io, asText(report));
   }
   return exitCodes[report.code];
 }
@@ -102,7 +100,7 @@ export function takeWarnings(io: Pick<Io, 'stderr'>, { logFormat, logLevel }: Ea
 function annotate(io: Streams, report: Report): void {
   const [first = '', ...more] = asText(report).split('\n');
   const text = [first.replace(/^error: /, ''), ...more].join('\n');
-  const level = stops.has(report.code) ? 'warn' : 'error';
+  const level = isStop(report.code) ? 'warn' : 'error';
   printNote(io, `${groupEnd}\n${annotation(level, text)}`);
 }
 
@@ -145,7 +143,7 @@ function describe(thrown: unknown): Report {
 
 function asText({ code, message, detail, hint }: Report): string {
   // A further line of a message must not look like a message of its own.
-  const lines = [`${stops.has(code) ? '' : 'error: '}${message.replaceAll('\n', '\n  ')}`];
+  const lines = [`${isStop(code) ? '' : 'error: '}${message.replaceAll('\n', '\n  ')}`];
   if (detail !== null) lines.push(`  ${detail.replaceAll('\n', '\n  ')}`);
   if (hint !== null) lines.push(`  hint: ${hint}`);
   return lines.join('\n');

@@ -1,5 +1,6 @@
 import { formatDuration } from '../../core/config/duration.ts';
 import { counted, grouped as number, rowsLeft } from '../../core/values/numbers.ts';
+import { UmzugClusterError, fail, isStop } from '../../errors.ts';
 import { listMigrations } from '../../migration/file/folder.ts';
 import type { MigrationOutcome, Migrator } from '../../migrator/migrator.ts';
 import type { Arguments } from '../frame/command.ts';
@@ -24,7 +25,11 @@ export async function runMigrations(
       folders = config.migrationsDirs;
       stopping.attach(migrator, config.tuning);
       migrator.on('progress', (progress) => view.show(progress));
-      return await work(migrator);
+      return await work(migrator).catch(async (error: unknown) => {
+        throw isJson && error instanceof UmzugClusterError && isStop(error.code)
+          ? await withStates(error, migrator)
+          : error;
+      });
     }),
   );
   if (isJson) return printJson(io, { migrations: outcomes });
@@ -39,6 +44,14 @@ export async function runMigrations(
   // A pipeline reads stderr as a log.
   const next = nextStep(outcomes);
   if (isForPeople && next !== null) printNote(io, `next: ${next}`);
+}
+
+/** A stop with how all migrations stand now, for a pipeline that decides by them; alone where nobody can say. */
+async function withStates(error: UmzugClusterError, migrator: Migrator): Promise<UmzugClusterError> {
+  const { code, message, detail, hint, cause } = error;
+  const status = await migrator.status().catch(() => null);
+  const migrations = status?.migrations.map(({ name, kind, state, rows }) => ({ name, kind, state, rows }));
+  return fail(code, { message, detail, hint, cause, report: { migrations: migrations ?? [] } });
 }
 
 /** What may be typed now; null: there is nothing to say. */
