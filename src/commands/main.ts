@@ -2,7 +2,7 @@ import { createRequire } from 'node:module';
 import type makeParser from 'yargs';
 import { type UmzugClusterError, exitCodes, exitMeanings, fail } from '../errors.ts';
 import { commands } from './all.ts';
-import { toYargs } from './frame/command.ts';
+import { type Arguments, type Command, toYargs } from './frame/command.ts';
 import { globalOptions } from './frame/globals.ts';
 import { type Io, printLine } from './frame/output.ts';
 import { completeFlag } from './project/completion.ts';
@@ -86,7 +86,8 @@ async function parse(given: readonly string[], io: Io): Promise<boolean> {
       if (error !== undefined && error !== null && error.name !== 'YError') throw error;
       throw usageError(message ?? error?.message ?? '', given, commands, Object.keys(globalOptions));
     });
-  for (const command of commands) parser.command(toYargs(command, globalOptions, io));
+  for (const command of commands)
+    parser.command(toYargs(command, globalOptions, (flags) => runCommand(command, flags, io)));
   parser.demandCommand(1, `no command given: ${verbs.join(', ')}`);
   drawHelpOnDemand(parser);
   if (given.length === 0) {
@@ -98,6 +99,11 @@ async function parse(given: readonly string[], io: Io): Promise<boolean> {
     if (output !== '') io.stdout.write(`${output}\n`);
   });
   return true;
+}
+
+async function runCommand(command: Command, flags: Arguments, io: Io): Promise<void> {
+  const { withFullNames } = await import('./frame/full-names.ts');
+  await command.run(await withFullNames(flags, io, command), io);
 }
 
 function exitCodesText(): string {

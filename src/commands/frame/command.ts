@@ -41,15 +41,18 @@ export function switchFlag(describe: string): Options {
 const repeatableFlag = 'name';
 
 /** The yargs module of a command; flags are checked here before `run` sees them. */
-export function toYargs(command: Command, globals: Readonly<Record<string, Options>>, io: Io): CommandModule {
+export function toYargs(
+  command: Command,
+  globals: Readonly<Record<string, Options>>,
+  run: (flags: Arguments) => Promise<void>,
+): CommandModule {
   return {
     command: command.command,
     describe: command.describe,
     builder: (yargs: Argv) => describeTo(yargs, command),
     handler: async (flags) => {
       checkFlags(flags, { ...globals, ...command.options }, command);
-      const { withFullNames } = await import('./full-names.ts');
-      await command.run(await withFullNames(flags, io, command), io);
+      await run(flags);
     },
   };
 }

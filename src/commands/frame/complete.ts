@@ -17,15 +17,16 @@ export interface Completions {
 export async function completed(words: readonly string[], known: Completions): Promise<readonly string[]> {
   const current = words.at(-1) ?? '';
   const before = words.slice(0, -1);
-  const command = known.commands.find((one) => verbOf(one) === before.find((word) => !word.startsWith('-')));
+  const verb = before.find((word, at) => !word.startsWith('-') && !takesValue(before[at - 1], known.globals));
+  const command = known.commands.find((one) => verbOf(one) === verb);
   const options = { ...known.globals, ...command?.options };
-  const flag = before.at(-1)?.startsWith('--') === true ? before.at(-1)?.slice(2) : undefined;
   const found = await candidates();
   const matching = found.filter((one) => one.startsWith(current));
   return matching.length > 0 ? matching : found.filter((one) => current !== '' && one.includes(current));
 
   async function candidates(): Promise<readonly string[]> {
-    if (flag !== undefined && options[flag]?.type === 'string') return await valuesOf(flag);
+    const last = before.at(-1) ?? '';
+    if (takesValue(last, options)) return await valuesOf(last.slice(2));
     if (current.startsWith('-')) return [...Object.keys(options), 'help'].map((name) => `--${name}`);
     if (command === undefined) return known.commands.map(verbOf);
     return await positionals(command);
@@ -38,11 +39,15 @@ export async function completed(words: readonly string[], known: Completions): P
 
   async function positionals({ command: usage, words: own = [] }: Command): Promise<readonly string[]> {
     const given = before.slice(before.indexOf(usage.split(' ')[0] ?? '') + 1);
-    const isFirst = given.every((word) => word.startsWith('-'));
+    const isFirst = given.every((word, at) => word.startsWith('-') || takesValue(given[at - 1], options));
     if (isFirst && /[<[](?:migration|name)[\]>]/.test(usage)) return await known.names();
     if (usage.includes('<settings..>')) return steerable.map((name) => `${name}=`);
     return isFirst ? own : [];
   }
+}
+
+function takesValue(word: string | undefined, options: Completions['globals']): boolean {
+  return word?.startsWith('--') === true && options[word.slice(2)]?.type === 'string';
 }
 
 function verbOf({ command }: Command): string {
