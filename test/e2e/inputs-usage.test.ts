@@ -12,7 +12,7 @@ const words = (args: readonly string[], says: RegExp): BadInput => ({
 });
 
 const cases: readonly BadInput[] = [
-  usage('--verbose', /no command given: up, down, /),
+  usage('--no-progress', /no command given: up, down, /),
   usage('upp', /unknown command "upp", did you mean "up"\?/),
   usage('UP', /unknown command "UP", did you mean "up"\?/),
   usage('frobnicate', [/unknown command "frobnicate"/, /the commands are up, down/]),

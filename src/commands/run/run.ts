@@ -47,8 +47,8 @@ export async function runMigrations(
 }
 
 /** A stop with how all migrations stand now, for a pipeline that decides by them; alone where nobody can say. */
-async function withStates(error: UmzugClusterError, migrator: Migrator): Promise<UmzugClusterError> {
-  const { code, message, detail, hint, cause } = error;
+async function withStates(stop: UmzugClusterError, migrator: Migrator): Promise<UmzugClusterError> {
+  const { code, message, detail, hint, cause } = stop;
   const status = await migrator.status().catch(() => null);
   const migrations = status?.migrations.map(({ name, kind, state, rows }) => ({ name, kind, state, rows }));
   return fail(code, { message, detail, hint, cause, report: { migrations: migrations ?? [] } });

@@ -27,11 +27,13 @@ export function logLine(record: LogLine, look: Look): string {
   return `${paint(2, clock.join(':'))} ${paint(colors[level] ?? 0, label)} ${said(record, look)}`;
 }
 
+const shownElsewhere: ReadonlySet<string> = new Set(['level', 'time', 'pid', 'hostname', 'msg']);
+
 /** What a record says, without time and level. */
-export function said(
-  { level, time, pid, hostname, msg, ...fields }: LogLine,
-  { fields: all }: Pick<Look, 'fields'>,
-): string {
+export function said(record: LogLine, look: Pick<Look, 'fields'>): string {
+  const { msg } = record;
   const sentence = msg === undefined ? [] : [msg.replace(/\s*\n\s*/g, ' ')];
-  return [...sentence, ...(all || msg === undefined ? [JSON.stringify(fields)] : [])].join(' ');
+  if (!look.fields && msg !== undefined) return sentence.join('');
+  const fields = Object.entries(record).filter(([name]) => !shownElsewhere.has(name));
+  return [...sentence, JSON.stringify(Object.fromEntries(fields))].join(' ');
 }
