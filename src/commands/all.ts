@@ -6,6 +6,7 @@ import { create } from './project/create.ts';
 import { down } from './run/down.ts';
 import { embedded } from './project/embedded.ts';
 import { executed } from './look/executed.ts';
+import { history } from './look/history.ts';
 import { init } from './project/init.ts';
 import { pause } from './control/pause.ts';
 import { pending } from './look/pending.ts';
@@ -29,6 +30,7 @@ export const commands: readonly Command[] = [
   create,
   init,
   status,
+  history,
   pause,
   resume,
   cancel,

@@ -2,7 +2,8 @@ import { counted } from '../core/values/numbers.ts';
 import type { Control } from '../cluster/worker/control.ts';
 import { workOn } from '../cluster/process/own-process.ts';
 import type { Primary } from '../cluster/primary/primary.ts';
-import { UmzugClusterError, fail, codeOf } from '../errors.ts';
+import { UmzugClusterError, fail, codeOf, messageOf } from '../errors.ts';
+import type { HistorySubject } from '../ledger/look/history.ts';
 import type { Direction, Run } from '../ledger/run/rows.ts';
 import type { Logger } from '../logger.ts';
 import type { MigrationFile } from '../migration/file/folder.ts';
@@ -147,10 +148,26 @@ export class Executor {
         ...this.#turnOf(migration.name, direction),
       });
     } catch (error) {
+      const { name, hashes } = migration;
+      await this.#recordEnd({ name, direction, ...hashes }, error);
       primary.throwIfStopped(null);
       throw error;
     }
     return nothingCounted;
+  }
+
+  /** Best effort: the history names what ended this attempt. A run that has failed says so itself. */
+  async #recordEnd(subject: HistorySubject, error: unknown): Promise<void> {
+    const { control, env } = this.#input;
+    const code = error instanceof UmzugClusterError ? error.code : 'INTERNAL';
+    const hasFailed = code === 'MIGRATION_FAILED';
+    if (hasFailed && subject.id !== undefined) return;
+    const detail = { code, error: messageOf(error) };
+    const record = (on: Session): Promise<void> =>
+      inOneTrip(on, env.pinned, () =>
+        env.ledger(on).history.record(hasFailed ? 'failed' : 'stopped', subject, detail),
+      );
+    await control.attempt(record, lookMs, new AbortController().signal);
   }
 
   async #executeData(migration: DataMigration, direction: Direction): Promise<Done> {
@@ -190,7 +207,11 @@ export class Executor {
       });
     if (registered === null) return nothingCounted;
     const { run, rowsBefore } = registered;
-    const { sums, counted: own } = await primary.execute(migration, run);
+    const executing = primary.execute(migration, run).catch(async (error: unknown) => {
+      await this.#recordEnd(run, error);
+      throw error;
+    });
+    const { sums, counted: own } = await executing;
     const { rows, chunks, retries } = sums;
     const changed = own.rows === rows - rowsBefore ? own.changed : null;
     if (changed === 0 && own.rows > 0) {

@@ -27,6 +27,7 @@ import type {
   MigratorEvents,
   UpOptions,
 } from './pending/requests.ts';
+import type { HistoryReport } from './status/history.ts';
 import { type StatusReport, statusReport } from './status/status.ts';
 import type { VerifyReport } from './status/verify.ts';
 import { openUmzug, revertTargets, unwrap } from './pending/umzug.ts';
@@ -43,6 +44,7 @@ import { type ServerFacts, reading } from '../postgres/transaction.ts';
 export type { PlanReport } from './plan/plan-report.ts';
 export type { DownOptions, MigrationOutcome, MigrationRef, UpOptions } from './pending/requests.ts';
 export type { AdjustedRun, OperatedRun, Operator } from './operator.ts';
+export type { HistoryReport } from './status/history.ts';
 export type { StatusReport } from './status/status.ts';
 export type { VerifyReport } from './status/verify.ts';
 
@@ -197,6 +199,12 @@ export class Migrator extends EventEmitter<MigratorEvents> {
   /** What is executed, running, failed, missing. Reads only and waits for no lock. */
   async status(name?: string): Promise<StatusReport> {
     return await statusReport(await this.#files(), this.#config, this.#control, name);
+  }
+
+  /** What became of migrations, or of one, and by whom: the latest event first. Reads only. */
+  async history(name: string | undefined, limit: number): Promise<HistoryReport> {
+    const { historyReport } = await import('./status/history.ts');
+    return await historyReport(await this.#files(), this.#config, this.#control, { name, limit });
   }
 
   /** Whether executed migrations left rows behind, and whether the ledger is sound. Reads only. */

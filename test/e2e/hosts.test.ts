@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { expect, it } from 'vitest';
 import { type Running, killGroup, rowsDone, run, start, until } from '../support/cli.ts';
+import { waitingSessions } from '../support/audit.ts';
 import { withDatabase } from '../support/database.ts';
 import { noPgBouncer, startPgBouncer } from '../support/pgbouncer.ts';
 import {
@@ -207,5 +208,34 @@ it('runs behind a PgBouncer in transaction mode', async ({ skip }) => {
     } finally {
       await pooler.stop();
     }
+  });
+});
+
+it('tells two processes apart that have the same host name and pid, as in containers', async () => {
+  await withDatabase(async ({ url, client }) => {
+    await client.query(createCounters);
+    await client.query('select pg_advisory_lock(1)');
+    const gated = rowsMigration().replace(
+      'async (db, rows) => {',
+      `async (db, rows) => { await db.raw('select pg_advisory_xact_lock_shared(1)');`,
+    );
+    const { dir } = makeProject({ 'a.ts': gated });
+    const asContainer = `import os from 'node:os'; os.hostname = () => 'box'; Object.defineProperty(process, 'pid', { value: 1 })`;
+    const env = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(asContainer)}` };
+    const place = { cwd: dir, url, env };
+    // of one lane each, and both find a range: 8 are laid out for each core
+    const both = [1, 2].map(() => start(['up', '--workers', '1', '--chunk-size', '100'], place));
+    await until('a chunk of each waits', async () => (await waitingSessions(client)) >= 2);
+    const seen = await until('status shows both', async () => {
+      const { stdout } = await run(['status', 'a', '--json'], { cwd: dir, url });
+      const { migrations } = JSON.parse(stdout) as { migrations: { hosts: readonly object[] }[] };
+      return migrations[0]?.hosts.length === 2 ? migrations[0].hosts : null;
+    });
+    expect(seen).toEqual([1, 2].map(() => ({ host: 'box', pid: 1, workers: 1 })));
+    await client.query('select pg_advisory_unlock(1)');
+    for (const { code, stderr } of await Promise.all(both.map(({ outcome }) => outcome))) {
+      expect(code, stderr).toBe(0);
+    }
+    expect(await counts(client)).toEqual(allOnce);
   });
 });

@@ -39,6 +39,8 @@ export interface HistoryEntry {
   readonly runId: string | null;
   readonly direction: Direction | null;
   readonly event: HistoryEvent;
+  /** The how manieth attempt of its run it belongs to; null: it has no run. */
+  readonly attempt: number | null;
   readonly host: string | null;
   readonly pid: number | null;
   readonly osUser: string | null;
@@ -104,7 +106,11 @@ export class History extends LedgerPart {
     if (this.names.version < historySince) return [];
     const { rows } = await this.session.query(
       `select id::text, to_json(at) #>> '{}' as at, migration, run_id::text, direction, event, host, pid, os_user, db_user,
-              version, file_sha256, git_commit, detail
+              version, file_sha256, git_commit, detail,
+              case when run_id is not null then (
+                select count(*) from ${this.names.history} as a
+                where a.migration = h.migration and a.run_id = h.run_id and a.id <= h.id
+                  and a.event in ('started', 'resumed', 'joined')) end as attempt
        from ${this.names.history} as h
        where ($1::text is null or migration = $1) and ($2::text is null or event = $2)
        order by h.id desc limit $3::bigint`,
@@ -117,6 +123,7 @@ export class History extends LedgerPart {
       runId: row['run_id'] as string | null,
       direction: row['direction'] as Direction | null,
       event: row['event'] as HistoryEvent,
+      attempt: row['attempt'] as number | null,
       host: row['host'] as string | null,
       pid: row['pid'] as number | null,
       osUser: row['os_user'] as string | null,

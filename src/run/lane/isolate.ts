@@ -55,10 +55,15 @@ export async function quarantineNext(
       return null;
     }
     const at = { runId: run.id, no, cursor: owned.cursor, epoch: run.epoch, token };
-    const isDone = await ledger.quarantine.add(at, { ...failure, ...next, attempts: owned.attempt });
-    if (isDone) await commit(session);
-    else await rollback(session);
-    return isDone ? next.key : null;
+    const row = { ...failure, key: next.key, attempts: owned.attempt };
+    const isDone = await ledger.quarantine.add(at, { ...row, place: next.place });
+    if (!isDone) {
+      await rollback(session);
+      return null;
+    }
+    await ledger.history.record('quarantined', run, row);
+    await commit(session);
+    return next.key;
   } catch (error) {
     await rollback(session);
     throw error;

@@ -1,0 +1,79 @@
+import type { HistoryReport } from '../../migrator/migrator.ts';
+import { type Command, positiveCount, textOf, valueFlag } from '../frame/command.ts';
+import { type Io, printJson, printLine, printNote, table } from '../frame/output.ts';
+
+type Event = HistoryReport['events'][number];
+
+const defaultLimit = 100;
+
+/** `history`: who ran, paused, changed, retried or reverted what. Writes nothing to the database. */
+export const history: Command = {
+  command: 'history [name]',
+  describe: 'show who ran, paused, changed or reverted what, latest first',
+  options: { limit: valueFlag(`how many events, of the latest (default: ${defaultLimit})`) },
+  positionals: { name: 'only this migration, with every attempt and its error' },
+  insteadOf: () => 'umzug-cluster history NAME',
+  examples: [
+    ['history', 'the latest events of all migrations'],
+    ['history NAME --json', 'one migration, for a program'],
+  ],
+  run: async (flags, io) => {
+    const limit = positiveCount(flags, 'limit') ?? defaultLimit;
+    const { withContext } = await import('../frame/context.ts');
+    await withContext(flags, io, async ({ migrator, config }) => {
+      const report = await migrator.history(textOf(flags, 'name'), limit);
+      if (config.output.json) return printJson(io, report);
+      print(io, report);
+    });
+  },
+};
+
+const head = ['at', 'migration', 'event', 'by', 'version', 'file', 'commit', ''];
+
+function print(io: Io, { events, hasMore }: HistoryReport): void {
+  if (events.length === 0) return printLine(io, 'nothing has happened yet');
+  for (const line of table([head, ...events.map(cells)])) printLine(io, line);
+  if (hasMore) printNote(io, `older events: --limit ${events.length * 10}`);
+}
+
+// As git abbreviates a commit.
+const shown = (hash: string | null): string => hash?.slice(0, 7) ?? '';
+
+function cells(event: Event): readonly string[] {
+  const { at, migration, direction, version, fileSha256, gitCommit } = event;
+  const isDown = direction === 'down' && event.event !== 'reverted';
+  return [
+    `${at.slice(0, 19).replace('T', ' ')}Z`,
+    migration ?? '',
+    isDown ? `${event.event} (down)` : event.event,
+    by(event),
+    version ?? '',
+    shown(fileSha256),
+    shown(gitCommit),
+    about(event),
+  ];
+}
+
+function by({ host, pid, osUser, dbUser }: Event): string {
+  if (host === null) return `role "${dbUser}"`;
+  return `${osUser === null ? '' : `${osUser}@`}${host}:${pid}`;
+}
+
+/** `chunkSize=1000, pace=off`; `row 7: division by zero`: what is known besides, without the code of an error. */
+function about({ attempt, detail, event }: Event): string {
+  const { settings, key, error, code: _code, sqlstate: _sqlstate, attempts: _attempts, ...rest } = detail;
+  const isAttempt = event === 'started' || event === 'resumed' || event === 'joined';
+  return [
+    ...(isAttempt && attempt !== null && attempt > 1 ? [`attempt ${attempt}`] : []),
+    ...pairs(settings),
+    ...(Array.isArray(key) ? [`row ${key.join(', ')}`] : []),
+    ...(typeof error === 'string' ? [error.split('\n')[0] ?? ''] : []),
+    ...pairs(rest),
+  ].join(', ');
+}
+
+function pairs(values: unknown): readonly string[] {
+  return Object.entries(values ?? {}).map(
+    ([key, value]) => `${key}=${value === null ? 'off' : String(value)}`,
+  );
+}
