@@ -173,7 +173,7 @@ export class Executor {
   async #executeData(migration: DataMigration, direction: Direction): Promise<Done> {
     const { env, primary } = this.#input;
     // Of the first lane: the server makes it while the run is planned (bench/README.md).
-    env.early.begin(primary.abortSignal);
+    env.early.begin(migration.name, primary.abortSignal);
     try {
       const done = await this.#runData(migration, direction);
       return direction === 'down' ? await this.#rollBackEarlierRuns(migration, done) : done;

@@ -1,4 +1,5 @@
 import type * as Pg from 'pg';
+import type { ConnectionUse } from '../core/values/application-name.ts';
 import { schemaIn, urlIn } from '../config/database.ts';
 import { checkUrl, hostsOf, isPostgresUrl, parameterOf } from '../config/url.ts';
 import { fail } from '../errors.ts';
@@ -11,6 +12,8 @@ export interface SessionOptions {
   readonly connectTimeoutMs: number;
   /** A statement that is not answered within this time destroys the socket; 0: never. */
   readonly answerTimeoutMs: number;
+  /** What the connection is for. Default: what a command asks and says. */
+  readonly use?: ConnectionUse;
 }
 
 // Startup parameters break or leak behind PgBouncer; the same limits are set inside each transaction.
@@ -19,7 +22,6 @@ const startupOnly = [
   'lock_timeout',
   'idle_in_transaction_session_timeout',
   'query_timeout',
-  'application_name',
 ];
 
 /** The driver would take nothing for a database on this host. */

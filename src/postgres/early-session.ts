@@ -19,11 +19,12 @@ export class EarlySession {
     this.#options = options;
   }
 
-  /** Begins to connect, until `signal` aborts. What it fails for is said by `take`. */
-  begin(signal: AbortSignal): void {
+  /** Begins to connect, for the first lane of a migration, until `signal` aborts. What it fails for is said by `take`. */
+  begin(migration: string, signal: AbortSignal): void {
     if (this.#begun !== null) return;
     const unused = new AbortController();
-    const opening = Session.open(this.#options, AbortSignal.any([signal, unused.signal]));
+    const options = { ...this.#options, use: { migration, lane: '1' } };
+    const opening = Session.open(options, AbortSignal.any([signal, unused.signal]));
     opening.catch(() => undefined);
     this.#begun = { opening, startedAt: performance.now(), unused };
   }

@@ -1,7 +1,9 @@
 import { constants } from 'node:buffer';
 import type * as Pg from 'pg';
+import { thisProcess } from '../config/this-process.ts';
 import { UmzugClusterError, fail } from '../errors.ts';
 import { withoutValues } from '../core/errors/server-message.ts';
+import { applicationName } from '../core/values/application-name.ts';
 import { storable } from '../core/values/storable.ts';
 import { type SessionOptions, clientConfigs } from './client-config.ts';
 import { ledgerTypes } from './parsers.ts';
@@ -85,6 +87,7 @@ export class Session {
     // One that has aborted already calls nobody.
     if (signal?.aborted === true) throw new Error(destroyed);
     const client = new pg.Client(config);
+    nameConnection(client, options);
     const session = new Session(client, options.answerTimeoutMs);
     const giveUp = (): void => session.destroy();
     signal?.addEventListener('abort', giveUp, { once: true });
@@ -224,6 +227,15 @@ export class Session {
     await this.client.end().catch(() => undefined);
     clearTimeout(timer);
   }
+}
+
+/** Before a URL, an object or PGAPPNAME; a pooler passes it on, unlike other parameters of a session. */
+function nameConnection(client: Pg.Client, { use = { lane: 'control' } }: SessionOptions): void {
+  const { connectionParameters: parameters } = client as unknown as {
+    readonly connectionParameters: { application_name?: string; readonly fallback_application_name?: string };
+  };
+  const own = parameters.application_name || parameters.fallback_application_name;
+  parameters.application_name = applicationName(use, thisProcess(), own);
 }
 
 function tooLong(bytes: number): Error {

@@ -44,7 +44,7 @@ export interface ServerFacts {
 }
 
 /** The statement that pins the settings of a transaction, with `search_path` empty. */
-export function pinned(tuning: Tuning, server: ServerFacts, applicationName: string): string {
+export function pinned(tuning: Tuning, server: ServerFacts): string {
   const settings: [string, string][] = [
     ['search_path', ''],
     ['statement_timeout', `${tuning.statementTimeoutMs}ms`],
@@ -56,7 +56,6 @@ export function pinned(tuning: Tuning, server: ServerFacts, applicationName: str
     ['bytea_output', 'hex'],
     ['array_nulls', 'on'],
     ['row_security', 'off'],
-    ['application_name', applicationName],
     // Keeps the planner on the key's index instead of hashing or scanning the table for a few
     // thousand keys: 2.12 against 2.65 of one UPDATE at 62,000 rows.
     ['random_page_cost', '1.1'],

@@ -26,8 +26,8 @@ async function othersAre(expected: number): Promise<void> {
 
 it('is handed over once, and works', async () => {
   const begun = early();
-  begun.begin(never);
-  begun.begin(never);
+  begun.begin('a', never);
+  begun.begin('a', never);
   const session = await begun.take();
   expect((await session?.query('select 1 as one'))?.rows).toEqual([{ one: 1 }]);
   expect(await begun.take()).toBeNull();
@@ -40,11 +40,11 @@ it('is handed over once, and works', async () => {
 
 it('leaves nothing on the server where nobody takes it', async () => {
   const made = early();
-  made.begin(never);
+  made.begin('a', never);
   await othersAre(1);
   await made.end();
   const underWay = early();
-  underWay.begin(never);
+  underWay.begin('a', never);
   await underWay.end();
   expect(await underWay.take()).toBeNull();
   await othersAre(0);
@@ -52,7 +52,7 @@ it('leaves nothing on the server where nobody takes it', async () => {
 
 it('is not handed over where it was lost since', async () => {
   const begun = early();
-  begun.begin(never);
+  begun.begin('a', never);
   await othersAre(1);
   await database.client.query(
     `select pg_terminate_backend(pid) from pg_stat_activity
@@ -67,8 +67,8 @@ it('is not handed over where it was lost since', async () => {
 it('says what it failed for where it is asked for, and stays silent where it is not', async () => {
   const proxy = await startProxy(database.url, () => 'cut-before');
   const [asked, unasked] = [early(proxy.url(database.url)), early(proxy.url(database.url))];
-  asked.begin(never);
-  unasked.begin(never);
+  asked.begin('a', never);
+  unasked.begin('a', never);
   await expect(asked.take()).rejects.toThrow();
   await unasked.end();
   await proxy.close();
@@ -77,7 +77,7 @@ it('says what it failed for where it is asked for, and stays silent where it is 
 it('is given up where its signal aborts', async () => {
   const stop = new AbortController();
   const begun = early();
-  begun.begin(stop.signal);
+  begun.begin('a', stop.signal);
   stop.abort();
   await expect(begun.take()).rejects.toThrow();
   await othersAre(0);

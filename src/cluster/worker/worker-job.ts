@@ -30,7 +30,8 @@ export async function work(job: Job, { drain, abort, waits, send }: Hearing): Pr
   const env = makeEnvironment(config, job.server, { isOwnProcess: true, token: job.token });
   const migration = await loadMigration(job.migration);
   if (migration.kind !== 'data') return;
-  const control = new Control(env.session, env.tuning.retryBudgetMs, job.migration.name, false);
+  const options = { ...env.session, use: { migration: job.migration.name, lane: 'control' } };
+  const control = new Control(options, env.tuning.retryBudgetMs, job.migration.name, false);
   const run = await control.use((session) =>
     inOneTrip(session, env.pinned, () => env.ledger(session).runs.read(job.runId)),
   );

@@ -13,7 +13,6 @@ import { EarlySession } from '../../postgres/early-session.ts';
 import type { Session } from '../../postgres/session.ts';
 import { oldestServer, unsupported } from '../../postgres/supported.ts';
 import { type ServerFacts, hurried, pinned, unhurried } from '../../postgres/transaction.ts';
-import { applicationName } from './chunk-waits.ts';
 import { Replicas } from './replicas.ts';
 
 /** What every step of a run needs and none of them changes. One per process. */
@@ -67,7 +66,7 @@ export function makeEnvironment(
   { isOwnProcess = false, token = randomBytes(4).toString('hex') } = {},
 ): RunEnvironment {
   const session = sessionOptions(config);
-  const settings = pinned(config.tuning, server, applicationName);
+  const settings = pinned(config.tuning, server);
   const names = ledgerNames(config.ledgerSchema);
   return {
     ledger: (on) => new Ledger(on, names),

@@ -95,7 +95,7 @@ async function waitingBeside(session: Session, env: RunEnvironment): Promise<num
   const ports = new Set(socketsBeside(session).map(({ localPort }) => localPort ?? null));
   const pid = session.serverPid;
   if (ports.size === 0 || pid === null) return null;
-  const waiting = await withSession(env.session, (looking) =>
+  const waiting = await withSession({ ...env.session, use: { lane: 'watch' } }, (looking) =>
     inOneTrip(looking, plainSettings, () => waitingFor(looking, pid)),
   ).catch(() => []);
   return waiting.find(({ port }) => port !== null && ports.has(port))?.pid ?? null;

@@ -78,7 +78,8 @@ class Lane {
   constructor(options: LaneOptions) {
     this.#options = options;
     const { env, run } = options.work;
-    this.#session = new RetryingSession(env, run.direction, options);
+    const use = { migration: run.name, lane: options.worker.split(':').at(-1) ?? '' };
+    this.#session = new RetryingSession(env, run.direction, { ...options, use });
     this.#limiter = new RateLimiter(options.work);
     this.#sizer = new ChunkSizer(options.work, this.#limiter);
     this.#isolator = new Isolator({ ...options, session: this.#session, sizer: this.#sizer });

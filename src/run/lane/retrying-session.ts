@@ -1,8 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { ConnectionUse } from '../../core/values/application-name.ts';
 import { backoffMs, slowly } from '../../core/values/backoff.ts';
 import type { Trouble } from '../../core/progress/progress.ts';
 import { fail, codeOf } from '../../errors.ts';
 import type { Direction } from '../../ledger/run/rows.ts';
+import type { SessionOptions } from '../../postgres/client-config.ts';
 import { Session, withSession } from '../../postgres/session.ts';
 import { inOneTrip } from '../../postgres/transaction.ts';
 import type { RunEnvironment } from '../context/environment.ts';
@@ -12,6 +14,8 @@ import { judgeError, named, refusedLogin, unavailable } from './failure.ts';
 const lastWordMs = 500;
 
 export interface SessionLimits {
+  /** What the connection is for. */
+  readonly use: ConnectionUse;
   /** Aborts when nothing is to be tried again. */
   readonly drain: AbortSignal;
   /** Aborts when the connection is to be destroyed. */
@@ -23,6 +27,7 @@ export interface SessionLimits {
 /** The connection of one lane: opened again when it is lost, and patient within the budget. */
 export class RetryingSession {
   readonly #env: RunEnvironment;
+  readonly #options: SessionOptions;
   readonly #direction: Direction;
   readonly #drain: AbortSignal;
   readonly #abort: AbortSignal;
@@ -31,8 +36,9 @@ export class RetryingSession {
   #failures = 0;
   #failingSince = Infinity;
 
-  constructor(env: RunEnvironment, direction: Direction, { drain, abort, progress }: SessionLimits) {
+  constructor(env: RunEnvironment, direction: Direction, { drain, abort, progress, use }: SessionLimits) {
     this.#env = env;
+    this.#options = { ...env.session, use };
     this.#direction = direction;
     this.#drain = drain;
     this.#abort = abort;
@@ -51,8 +57,8 @@ export class RetryingSession {
     if (this.#session?.usable) return this.#session;
     // What a lost connection was lost for says nothing about the next one.
     this.#session = null;
-    const { early, session } = this.#env;
-    this.#session = (await early.take()) ?? (await Session.open(session, this.#abort));
+    const early = await this.#env.early.take();
+    this.#session = early ?? (await Session.open(this.#options, this.#abort));
     return this.#session;
   }
 
@@ -83,10 +89,10 @@ export class RetryingSession {
 
   /** Runs one statement when `abort` has destroyed the connection: on another one, which gets little time. */
   async lastWord(statement: (session: Session) => Promise<unknown>): Promise<void> {
-    const { session: options, pinned } = this.#env;
+    const { pinned } = this.#env;
     const write = (session: Session): Promise<unknown> =>
       inOneTrip(session, pinned, () => statement(session));
-    await withSession(options, write, AbortSignal.timeout(lastWordMs));
+    await withSession(this.#options, write, AbortSignal.timeout(lastWordMs));
   }
 
   /** Milliseconds to wait before the next try; throws DATABASE_UNAVAILABLE when the budget is used up. */

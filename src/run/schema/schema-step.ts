@@ -8,6 +8,7 @@ import type { SchemaStep } from '../../migration/contract/contract.ts';
 import { type GuardedDatabase, guardDatabase } from '../../migration/handle/guard.ts';
 import { folderOf } from '../../migration/file/folder.ts';
 import type { LoadedMigration } from '../../migration/file/loader.ts';
+import type { SessionOptions } from '../../postgres/client-config.ts';
 import { type Session, withSession } from '../../postgres/session.ts';
 import {
   authorSearchPath,
@@ -67,8 +68,7 @@ export async function runSchemaStep(
   const work = { ...options, migration, direction, step };
   const tried: Tried = { isOpen: false, isRepeatable: true };
   return await retried(env, work, tried, () =>
-    // DDL answers when it is done, however long it takes.
-    withSession({ ...env.session, answerTimeoutMs: 0 }, async (session) => {
+    withSession(sessionFor(env, migration, 'schema'), async (session) => {
       tried.isOpen = true;
       const giveUp = (): void => session.destroy();
       abort.addEventListener('abort', giveUp, { once: true });
@@ -85,6 +85,11 @@ export async function runSchemaStep(
       }
     }),
   );
+}
+
+/** DDL answers when it is done, however long it takes. */
+function sessionFor({ session }: RunEnvironment, { name }: SchemaMigration, lane: string): SessionOptions {
+  return { ...session, answerTimeoutMs: 0, use: { migration: name, lane } };
 }
 
 async function inTransaction(session: Session, env: RunEnvironment, work: Work): Promise<boolean> {
@@ -118,7 +123,7 @@ async function inTransaction(session: Session, env: RunEnvironment, work: Work):
  */
 async function withoutTransaction(session: Session, env: RunEnvironment, work: Work): Promise<boolean> {
   const { migration, direction, step } = work;
-  return await withSession({ ...env.session, answerTimeoutMs: 0 }, (holder) =>
+  return await withSession(sessionFor(env, migration, 'turn'), (holder) =>
     withTransaction(holder, env.pinned, async () => {
       await inOrder([holder.query(env.unhurried), holder.query(withoutStatementLimits)]);
       if (!(await isMyTurn(holder, env, work))) return false;
