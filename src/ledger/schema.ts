@@ -156,7 +156,7 @@ create table ${names.guardOpen} (
 }
 
 /**
- * What version 4 adds. No lock of a table that a run writes to: hosts of the release before may be at work, and go on. No
+ * What version 4 adds. It locks no table to which chunks write: hosts of the release before may be at work, and go on. No
  * foreign keys either: what happened stays when its run is removed.
  */
 function additions(names: LedgerNames): string {
@@ -182,6 +182,7 @@ create table ${names.folders} (
   folder text not null -- the path in its package, after the package's name
 );
 create index history_of_migration on ${names.history} (migration, id);
+create index runs_of_migration on ${names.runs} (name, id);
 update ${names.meta} set version = ${ledgerVersion};`;
 }
 

@@ -16,18 +16,18 @@ export interface RunReading {
 export class Controls extends LedgerPart {
   /** Reads how a run stands. Waits for no lock. */
   async read(runId: string): Promise<RunReading> {
+    return (await this.readAll([runId])).get(runId) ?? toReading({});
+  }
+
+  /** The same of several runs, in one statement. */
+  async readAll(runIds: readonly string[]): Promise<ReadonlyMap<string, RunReading>> {
     const result = await this.session.query(
-      `select run.state, run.epoch, c.overrides
+      `select run.id::text, run.state, run.epoch, c.overrides
        from ${this.names.runs} as run left join ${this.names.controls} as c on c.run_id = run.id
-       where run.id = $1::bigint`,
-      [runId],
+       where run.id = any ($1::bigint[])`,
+      [runIds],
     );
-    const row = result.rows[0] ?? {};
-    return {
-      state: row.state as RunState,
-      epoch: Number(row.epoch),
-      overrides: parseOverrides(row.overrides),
-    };
+    return new Map(result.rows.map((row) => [row.id as string, toReading(row)]));
   }
 
   /**
@@ -47,4 +47,12 @@ export class Controls extends LedgerPart {
     );
     return parseOverrides(result.rows[0]?.['overrides']);
   }
+}
+
+function toReading(row: Record<string, unknown>): RunReading {
+  return {
+    state: row.state as RunState,
+    epoch: Number(row.epoch),
+    overrides: parseOverrides(row.overrides),
+  };
 }

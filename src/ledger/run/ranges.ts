@@ -3,7 +3,7 @@ import type { Space, Position } from '../../migration/key/key.ts';
 import { inOrder } from '../../postgres/transaction.ts';
 import { LedgerPart } from '../part.ts';
 import type { LedgerNames } from '../schema.ts';
-import { type Range, type RunTotals, toRange } from './rows.ts';
+import { type Range, type RunTotals, noTotals, toTotals, toRange } from './rows.ts';
 
 // A worker touches its range at least once a chunk and holds its lock in between. One that has neither
 // lock nor touch for this long is dead, or waits for its turn: its range may be taken up.
@@ -205,40 +205,31 @@ export class Ranges extends LedgerPart {
 
   /** Sums over the ranges of a run. */
   async totals(runId: string): Promise<RunTotals> {
+    return (await this.totalsOf([runId])).get(runId) ?? noTotals;
+  }
+
+  /** The same of several runs, in one statement. */
+  async totalsOf(runIds: readonly string[]): Promise<ReadonlyMap<string, RunTotals>> {
     const result = await this.session.query(
-      `select coalesce(sum(rows), 0)::bigint as rows, coalesce(sum(chunks), 0)::bigint as chunks,
-              coalesce(sum(passed) filter (where pass = run.current), 0) as passed,
-              count(*) filter (where state = 'done') as ranges_done,
-              count(*) filter (where state = 'open') as ranges_open,
-              coalesce(sum(estimated) filter (where state = 'open'), 0) as estimated_left,
-              coalesce(json_agg(json_build_array(at, estimated)) filter (where state = 'open'), '[]') as open,
+      `select run.id::text, coalesce(sum(rows), 0)::bigint as rows, coalesce(sum(chunks), 0)::bigint as chunks,
+              coalesce(sum(passed) filter (where p.pass = run.pass), 0) as passed,
+              count(*) filter (where p.state = 'done') as ranges_done,
+              count(*) filter (where p.state = 'open') as ranges_open,
+              coalesce(sum(estimated) filter (where p.state = 'open'), 0) as estimated_left,
+              coalesce(json_agg(json_build_array(at, estimated)) filter (where p.state = 'open'), '[]') as open,
               coalesce(sum(busy_ms), 0) as busy_ms,
               (array_agg(last_error order by touched_at desc, no desc) filter (where last_error is not null))[1]
                 as last_error,
               coalesce(sum(retries), 0)::bigint as retries,
-              (select count(*) from ${this.names.quarantine} where run_id = $1::bigint) as quarantined,
+              (select count(*) from ${this.names.quarantine} where run_id = run.id) as quarantined,
               coalesce(json_agg(json_build_object('worker', worker, 'no', no) order by touched_at, no)
-                       filter (where worker is not null and state = 'open'), '[]') as workers
-       from ${this.names.ranges}
-       cross join (select pass as current from ${this.names.runs} where id = $1::bigint) as run
-       where run_id = $1::bigint`,
-      [runId],
+                       filter (where worker is not null and p.state = 'open'), '[]') as workers
+       from ${this.names.runs} as run join ${this.names.ranges} as p on p.run_id = run.id
+       where run.id = any ($1::bigint[])
+       group by run.id`,
+      [runIds],
     );
-    const row = result.rows[0] ?? {};
-    return {
-      rows: row.rows as number,
-      passed: row.passed as number,
-      chunks: row.chunks as number,
-      rangesDone: row.ranges_done as number,
-      rangesOpen: row.ranges_open as number,
-      estimatedLeft: row.estimated_left as number,
-      open: row.open as RunTotals['open'],
-      busyMs: row.busy_ms as number,
-      lastError: row.last_error as string | null,
-      retries: row.retries as number,
-      quarantined: row.quarantined as number,
-      workers: row.workers as RunTotals['workers'],
-    };
+    return new Map(result.rows.map((row) => [row.id as string, toTotals(row)]));
   }
 
   /** What is left of the open ranges of keys of a run, at most `most` of them; locks nothing. */

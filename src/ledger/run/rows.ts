@@ -116,3 +116,37 @@ export function toRange(row: Record<string, unknown>): Range {
     openClaims: row.open_claims as number,
   };
 }
+
+/** Of a run that has no ranges. */
+export const noTotals: RunTotals = {
+  rows: 0,
+  passed: 0,
+  chunks: 0,
+  rangesDone: 0,
+  rangesOpen: 0,
+  estimatedLeft: 0,
+  open: [],
+  busyMs: 0,
+  lastError: null,
+  retries: 0,
+  quarantined: 0,
+  workers: [],
+};
+
+/** Reads sums over the ranges of a run. */
+export function toTotals(row: Record<string, unknown>): RunTotals {
+  return {
+    rows: row.rows as number,
+    passed: row.passed as number,
+    chunks: row.chunks as number,
+    rangesDone: row.ranges_done as number,
+    rangesOpen: row.ranges_open as number,
+    estimatedLeft: row.estimated_left as number,
+    open: row.open as RunTotals['open'],
+    busyMs: row.busy_ms as number,
+    lastError: row.last_error as string | null,
+    retries: row.retries as number,
+    quarantined: row.quarantined as number,
+    workers: row.workers as RunTotals['workers'],
+  };
+}

@@ -43,6 +43,11 @@ const epochStep = 2 ** 32;
 const keptPlan = (plan: string, runs: string): string =>
   `${plan}::jsonb || pg_catalog.jsonb_build_object('ledger', pg_catalog.to_regclass(${runs})::oid::text)`;
 
+const latestColumns = runColumns.replace(
+  ' plan,',
+  ` case when state in (${live}) then plan else plan - 'survey' end as plan,`,
+);
+
 /** The table of runs. */
 export class Runs extends LedgerPart {
   /** The live run of a migration in one direction, or null. */
@@ -73,10 +78,13 @@ export class Runs extends LedgerPart {
     return toRun(result.rows[0] ?? {});
   }
 
-  /** The newest run of every migration in the `up` direction that was not reverted, if there is one, with its times. */
+  /**
+   * The newest run of every migration in the `up` direction that was not reverted, if there is one, with its times; without
+   * the survey of those that have ended, which is most of a run's row, and of no use any more.
+   */
   async latest(): Promise<(Run & { startedAt: string; finishedAt: string | null; elapsedMs: number })[]> {
     const result = await this.session.query(
-      `select distinct on (name) ${runColumns}, to_json(started_at) #>> '{}' as started,
+      `select distinct on (name) ${latestColumns}, to_json(started_at) #>> '{}' as started,
               to_json(finished_at) #>> '{}' as finished,
               extract(epoch from coalesce(finished_at, clock_timestamp()) - started_at) * 1000 as elapsed_ms
        from ${this.names.runs} where direction = 'up'

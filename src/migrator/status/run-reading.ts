@@ -5,7 +5,7 @@ import type { RunReading } from '../../ledger/run/controls.ts';
 import { type HostSeen, unseenMs } from '../../ledger/look/hosts.ts';
 import { olderTransactions } from '../../ledger/look/old-transactions.ts';
 import type { Quarantine } from '../../ledger/run/quarantine.ts';
-import type { Run, RunTotals } from '../../ledger/run/rows.ts';
+import { type Run, type RunTotals, noTotals } from '../../ledger/run/rows.ts';
 import type { Session } from '../../postgres/session.ts';
 import { describeOld } from '../../run/lifecycle/register.ts';
 
@@ -24,14 +24,36 @@ export interface FullReading {
   readonly quarantine: Awaited<ReturnType<Quarantine['list']>>;
 }
 
-/** Reads all that is known of a run. Waits for no lock. */
-export async function readFully(session: Session, ledger: Ledger, run: Run): Promise<FullReading> {
-  const sums = await ledger.ranges.totals(run.id);
+/**
+ * Reads all that is known of runs, by id. Waits for no lock. Only of those that are running or have quarantined rows, of
+ * which there are few, it asks more than what it asks once for all.
+ */
+export async function readRuns(
+  session: Session,
+  ledger: Ledger,
+  runs: readonly Run[],
+): Promise<ReadonlyMap<string, FullReading>> {
+  const ids = runs.map(({ id }) => id);
+  const sums = await ledger.ranges.totalsOf(ids);
+  const readings = await ledger.controls.readAll(ids);
+  const found = new Map<string, FullReading>();
+  for (const run of runs) {
+    const reading = readings.get(run.id);
+    if (reading === undefined) continue;
+    found.set(run.id, await readFully(session, ledger, { run, reading, sums: sums.get(run.id) ?? noTotals }));
+  }
+  return found;
+}
+
+async function readFully(
+  session: Session,
+  ledger: Ledger,
+  { run, reading, sums }: { readonly run: Run; readonly reading: RunReading; readonly sums: RunTotals },
+): Promise<FullReading> {
   const isRunning = run.state === 'running';
   const hosts = isRunning ? await ledger.hosts.list(run.id) : [];
   const seen = hosts.filter(({ seenAgoMs }) => seenAgoMs < unseenMs);
   const idleMs = isRunning && seen.length === 0 ? await ledger.hosts.unattendedMs(run.id) : 0;
-  const reading = await ledger.controls.read(run.id);
   return {
     sums,
     reading,

@@ -13,8 +13,8 @@ import { kindOf } from '../../migration/file/loader.ts';
 import type { Session } from '../../postgres/session.ts';
 import { reading } from '../../postgres/transaction.ts';
 import { type Activity, attendanceOf } from './activity.ts';
-import { type FullReading, readFully } from './run-reading.ts';
 import { foldersElsewhere } from '../pending/state.ts';
+import { type FullReading, readRuns } from './run-reading.ts';
 import { unknownName } from '../pending/umzug.ts';
 
 export type MigrationState =
@@ -120,21 +120,21 @@ async function readAll(
   const all = [...new Set([...present, ...known, ...begun.map(({ name }) => name)])].sort((a, b) =>
     a < b ? -1 : 1,
   );
-  const statuses: MigrationStatus[] = [];
-  for (const name of all) {
-    const upRun = runs.get(name);
-    const isReverting = upRun?.state === 'reverting';
-    const down = isReverting ? await ledger.runs.findLive(name, 'down') : null;
-    const shown = down ?? upRun;
-    const read = shown === undefined ? undefined : await readFully(session, ledger, shown);
-    const base = {
+  const rollbacks = (await ledger.runs.live()).filter(({ direction }) => direction === 'down');
+  const downs = new Map(rollbacks.map((run) => [run.name, run]));
+  const shown = all.flatMap((name) => downs.get(name) ?? runs.get(name) ?? []);
+  const readings = await readRuns(session, ledger, shown);
+  return all.map((name) => {
+    const [run, down] = [runs.get(name), downs.get(name) ?? null];
+    return statusOf(name, {
       present: present.has(name),
       executed: executed.get(name),
       isRecreated: recreated.has(name),
-    };
-    statuses.push(statusOf(name, { ...base, run: upRun, down, read }));
-  }
-  return statuses;
+      run,
+      down,
+      read: readings.get((down ?? run)?.id ?? ''),
+    });
+  });
 }
 
 interface Found {
