@@ -96,7 +96,7 @@ it('up --wait runs nothing and ends with the work of others; --no-join leaves it
     const { rows } = await client.query(
       'select distinct worker from umzug_cluster.ranges where worker is not null',
     );
-    for (const { worker } of rows as { worker: string }[]) expect(worker).toContain(`:${up.pid}:`);
+    for (const { worker } of rows as { worker: string }[]) expect(worker).toContain(`:${up.pid}/`);
     hurry(place.cwd);
     expect((await up.outcome).code).toBe(0);
     const { code, stdout } = await waiting.outcome;
