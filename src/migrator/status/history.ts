@@ -28,7 +28,7 @@ export async function historyReport(
       const wanted = { migration: name ?? null, limit: limit + 1 };
       return {
         found: (await ledger?.history.list(wanted)) ?? [],
-        state: await readState(session, config.ledgerSchema),
+        state: await readState(session, config),
       };
     }),
   );
