@@ -74,7 +74,7 @@ export interface ErrorParts {
   readonly hint?: string | undefined;
   /** The error this one explains; shown with `--verbose`. */
   readonly cause?: unknown;
-  /** What a command had found out; with `--json` it stands beside the error. */
+  /** What a command had found out; with `--json` it is printed beside the error. */
   readonly report?: object | undefined;
 }
 

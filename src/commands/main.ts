@@ -112,7 +112,7 @@ function exitCodesText(): string {
   );
 }
 
-/** A meaning that is too long for one line goes on below, as far in. */
+/** A meaning that is too long for one line continues below, as far in. */
 function exitLines(codes: readonly number[], meaning: string): readonly string[] {
   const label = `  ${codes.join(', ')}  `;
   const lines: string[] = [];

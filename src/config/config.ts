@@ -75,7 +75,7 @@ export async function loadConfig(input: ConfigInput): Promise<Config> {
   const environment = askedEnvironment ?? (env['NODE_ENV'] || 'development');
   const environmentIsAsked = askedEnvironment !== undefined;
   const knexfile = await readKnexfile({ cwd, file: text(flags.knexfile), environment, environmentIsAsked });
-  // Before the database: what is wrong on the command line is said first.
+  // Before the database: what is wrong on the command line is reported first.
   const sources = {
     cores: os.availableParallelism(),
     knexfile: knexfile.cluster,

@@ -50,7 +50,7 @@ function tsconfigAbove(folder: string): string | false {
   }
 }
 
-// A file for each path: where each release is deployed to a folder of its own, they would grow for ever. Some 20 MB;
+// A file for each path: where each release is deployed to a folder of its own, they would grow forever. Some 20 MB;
 // a project may have a thousand migrations.
 const mostCached = 5_000;
 const keptCached = 2_500;

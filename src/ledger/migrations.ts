@@ -117,7 +117,7 @@ export class Migrations extends LedgerPart {
   }
 
   /**
-   * Migrations whose rows are gone with their table. A restore makes the tables of the ledger anew as well, and does not
+   * Migrations whose rows are gone with their table. A restore makes the tables of the ledger again as well, and does not
    * count; nor does, unless a run is in progress or one migration is asked for, a table that took the place of another
    * which is still there: the rows may have been copied.
    */

@@ -51,7 +51,7 @@ export function ledgerNames(schema: string, version = ledgerVersion): LedgerName
 
 const list = (values: readonly string[]): string => values.map((value) => `'${value}'`).join(', ');
 
-/** The states of a run that has begun and not ended, as a list of SQL. */
+/** The states of a run that has started and not ended, as a list of SQL. */
 export const live = list(liveStates);
 
 /** The tables of version 3. */
@@ -156,7 +156,7 @@ create table ${names.guardOpen} (
 }
 
 /**
- * What version 4 adds. It locks no table to which chunks write: hosts of the release before may be at work, and go on. No
+ * What version 4 adds. It locks no table to which chunks write: hosts of the release before may be at work, and continue. No
  * foreign keys either: what happened stays when its run is removed.
  */
 function additions(names: LedgerNames): string {

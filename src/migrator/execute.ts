@@ -30,11 +30,11 @@ export interface ExecutorInput {
   readonly logger: Logger;
   /** Run a migration that is already executed once more. */
   readonly again: boolean;
-  /** Take up a run that was cancelled. */
+  /** Resume a run that was cancelled. */
   readonly lift?: boolean;
   /** What to do where another host is at work. Default: join it. */
   readonly others?: UpOptions['others'];
-  /** What was executed, for `down` also what was begun, when the command chose what to run. */
+  /** What was executed, for `down` also what was started, when the command chose what to run. */
   readonly found: readonly string[];
 }
 

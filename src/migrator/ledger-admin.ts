@@ -112,7 +112,7 @@ export class LedgerAdmin {
     });
   }
 
-  /** Takes back that migrations were marked as executed; those that were run stay. */
+  /** Undoes marking migrations as executed; those that were run stay. */
   async undoBaseline(names: readonly string[]): Promise<readonly string[]> {
     return await this.#inTurn(async ({ session, env, state }) => {
       for (const name of names) {
@@ -146,7 +146,7 @@ export class LedgerAdmin {
     return request.kind === 'to' ? known.slice(0, known.indexOf(request.name) + 1) : asked;
   }
 
-  /** Does `work` in one transaction, in this host's turn: no other begins or ends anything meanwhile. */
+  /** Does `work` in one transaction, in this host's turn: no other begins or ends anything in the meantime. */
   async #inTurn<T>(work: (turn: OwnTurn) => Promise<T>): Promise<T> {
     const { ledgerSchema } = this.#config;
     await this.#control.requirePrimary();

@@ -151,7 +151,7 @@ export class Migrator extends EventEmitter<MigratorEvents> {
     });
   }
 
-  /** Takes up a run that was paused or cancelled, or joins it where it goes on already. */
+  /** Resumes a run that was paused or cancelled, or joins it where it is already running. */
   resume(name: string): Promise<readonly MigrationOutcome[]> {
     return this.#inTurn(async (call) => {
       const file = fileNamed(await this.#files(), name);

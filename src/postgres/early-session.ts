@@ -19,7 +19,7 @@ export class EarlySession {
     this.#options = options;
   }
 
-  /** Begins to connect, for the first lane of a migration, until `signal` aborts. What it fails for is said by `take`. */
+  /** Begins to connect, for the first lane of a migration, until `signal` aborts. What it fails for is thrown by `take`. */
   begin(migration: string, signal: AbortSignal): void {
     if (this.#begun !== null) return;
     const unused = new AbortController();

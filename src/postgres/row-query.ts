@@ -14,9 +14,9 @@ export interface Field {
 
 /** Takes from each row, before it is made an object, what is the product's own. */
 export interface RowTaker {
-  /** Is told the columns, before the rows; says how many of them, from the first on, are the author's. */
+  /** Called with the columns, before the rows; says how many of them, from the first on, are the author's. */
   columns(fields: readonly Field[]): number;
-  /** Is told the text of all columns of a row, as it came. */
+  /** Called with the text of all columns of a row, as it came. */
   row(texts: readonly (string | null)[]): void;
 }
 

@@ -3,7 +3,7 @@ import { type UmzugClusterError, fail } from '../errors.ts';
 /** The oldest release that works, as `server_version_num`. */
 export const oldestServer = 140_000;
 
-/** What is said of a server that replays what another one writes. */
+/** What is reported about a server that replays what another one writes. */
 export const onStandby = 'the server is a standby, which is read-only';
 
 /** Refuses, before any statement, a server that is too old or speaks the protocol but is no PostgreSQL. */

@@ -41,7 +41,7 @@ const known: Readonly<Record<keyof MigrationTest, true>> = {
 
 /**
  * Runs one migration in small chunks on databases of the test's own, kills it in the middle, resumes it, runs
- * it twice and takes it back, comparing every row. Resolves to a report; rejects with a `MigrationTestError`
+ * it twice and rolls it back, comparing every row. Resolves to a report; rejects with a `MigrationTestError`
  * that has one message for each failed check. Takes seconds: give the test a timeout of a minute.
  */
 async function testMigration(test: MigrationTest): Promise<MigrationTestReport> {

@@ -3,7 +3,7 @@ import type { LaneProgress } from '../../run/lane/isolator.ts';
 import type { ProgressMeter } from './progress-meter.ts';
 import type { RunLedger } from './run-ledger.ts';
 
-// A chunk takes half of that, and a lock is waited for twice as long before it is given up.
+// A chunk takes half of that, and a lock is waited for twice as long before it is abandoned.
 const stillMs = 1_000;
 
 /** Says for what chunks wait, where none is committed any more. */

@@ -6,7 +6,7 @@ import type { Run, RunTotals } from '../../ledger/run/rows.ts';
 import type { ChunkReport } from '../../run/lane/lane.ts';
 import { LoopWatch } from '../../run/lane/loop-watch.ts';
 
-/** Says, as a run goes on, whether one more worker pays. */
+/** Says, while a run continues, whether one more worker pays. */
 export class ForkAdvice {
   readonly #config: Config;
   readonly #run: Run;

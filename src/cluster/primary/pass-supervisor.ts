@@ -42,7 +42,7 @@ export interface PassInput {
   readonly drain: AbortSignal;
   /** Aborts when running chunks are to be destroyed. */
   readonly abort: AbortSignal;
-  /** Is told each chunk of this host. */
+  /** Called with each chunk of this host. */
   readonly onChunk: (report: ChunkReport) => void;
 }
 
@@ -123,7 +123,7 @@ export class PassSupervisor {
         onChunk(report);
       },
       onFailed: (error: { code: ErrorCode; message: string }): void => {
-        // The server may have no connection left for one more: the lanes here find out whether it is away.
+        // The server may have no connection left for one more: the lanes here find out whether it is unavailable.
         if (error.code === 'DATABASE_UNAVAILABLE') {
           const { message } = error;
           logger.warn(
@@ -153,7 +153,7 @@ export class PassSupervisor {
   /** Reads the ledger; shows what it says, and does what it asks for. */
   async #look(events: WorkersEvents): Promise<void> {
     const { ledger, meter } = this.#input;
-    // Lanes may end before a server that is silent is given up.
+    // Lanes may end before a server that is silent is abandoned.
     const read = await Promise.race([meter.during(ledger.read()).catch(() => null), this.#lanes]);
     if (!read) return;
     this.#obey(read);

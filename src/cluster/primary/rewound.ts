@@ -8,7 +8,7 @@ import type { Logger } from '../../logger.ts';
  * is restored. Data and ledger go back together, so nothing is wrong; but it has to be said.
  */
 
-/** Says that rows of a run are undone, which goes on from there. */
+/** Says that rows of a run were undone, and that it resumes there. */
 export function sayRewound(logger: Logger, { name }: Run, rows: number): void {
   const message = `${name}: the database went back in time: at least ${grouped(rows)} migrated rows are undone, in both data and ledger; they will be migrated again`;
   logger.warn({ event: 'run.rewound', migration: name, rows }, message);

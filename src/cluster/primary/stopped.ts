@@ -29,7 +29,7 @@ function where(fraction: number | null): string {
   return fraction === null ? '' : ` at ${Math.floor(fraction * 100)}%`;
 }
 
-/** Whether somebody has paused, cancelled, reverted or taken up anew what this host works on. */
+/** Whether somebody has paused, cancelled, reverted or restarted what this host works on. */
 export function isTakenAway(now: Pick<Run, 'state' | 'epoch'>, run: Pick<Run, 'epoch'>): boolean {
   // Done by another host: the lanes here find nothing more to do.
   if (now.state === 'done' || now.state === 'reverted') return false;

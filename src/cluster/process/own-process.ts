@@ -15,7 +15,7 @@ let wordsFor: (error: UmzugClusterError) => LastWords = () => noWords;
 
 /**
  * Says that this process serves one command and nothing else. `lastWords`: how the error that it is killed for is
- * reported in its stead.
+ * reported by this process instead.
  */
 export function ownProcess(lastWords: (error: UmzugClusterError) => LastWords): void {
   isOwned = true;

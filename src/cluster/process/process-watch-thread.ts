@@ -9,7 +9,7 @@ import type { BlockingLimit, LastWords, ProcessWatchData } from './process-watch
 
 const lookMs = 250;
 
-// What is said in the main thread takes milliseconds, where anything can be said there.
+// What the main thread reports takes milliseconds, where anything can be said there.
 const patienceMs = 2_000;
 
 const { parent, pulse } = workerData as ProcessWatchData;

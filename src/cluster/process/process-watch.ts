@@ -13,11 +13,11 @@ export interface ProcessWatchData {
   readonly pulse: typeof pulse;
 }
 
-/** What the watching thread is told of each migration. */
+/** What the watching thread is given of each migration. */
 export interface BlockingLimit {
   /** How long the loop may stand still with a chunk open. */
   readonly limitMs: number;
-  /** What is said where the process itself cannot speak any more. */
+  /** What is reported where the process itself no longer can. */
   readonly lastWords: LastWords;
 }
 
@@ -63,7 +63,7 @@ export function watchProcess({
     execArgv: [],
     resourceLimits: { maxOldGenerationSizeMb: 8, maxYoungGenerationSizeMb: 2 },
   });
-  // Without its watch the work goes on all the same.
+  // Without its watch the work continues all the same.
   thread.on('error', () => undefined);
   if (onThread !== undefined) thread.once('online', onThread);
   thread.unref();

@@ -1,7 +1,7 @@
 import type { RunTotals } from '../../ledger/run/rows.ts';
 import type { Takeover } from '../../run/lane/lane-pool.ts';
 
-// Ranges that older ones left have been taken up.
+// Ranges that older ones left have been claimed.
 const mostInherited = 8;
 
 /** The workers of this host that have died in a run, and what those that replace them inherit. */
@@ -19,7 +19,7 @@ export class DeadWorkers {
     this.#wake();
   }
 
-  /** For the next worker, as ranges stand: it takes up what the dead have left before any other. */
+  /** For the next worker, as ranges stand: it claims what the dead have left before any other. */
   inheritance(workers: RunTotals['workers']): Takeover {
     const replaced = this.#unreplaced.shift();
     const left = workers.filter(({ worker }) => replaced !== undefined && worker.startsWith(replaced));

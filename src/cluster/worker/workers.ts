@@ -10,7 +10,7 @@ import { startWorker } from './worker-process.ts';
 export interface WorkersEvents {
   readonly onChunk: (report: Extract<ToPrimary, { type: 'chunk' }>['report']) => void;
   readonly onFailed: (error: SentError) => void;
-  /** Whether a worker that cannot reach the database is to go on trying. */
+  /** Whether a worker that cannot reach the database is to keep trying. */
   readonly mayTryAgain: () => boolean;
   /** A worker died without having been asked to leave. */
   readonly onDeath: (pid: number) => void;
@@ -24,7 +24,7 @@ interface Member {
   job: Job;
   events: WorkersEvents;
   busy: boolean;
-  /** It has no connection, which is said once. */
+  /** It has no connection, which is reported once. */
   waiting: boolean;
   /** Set once the worker was told to go. */
   leaving: boolean;
@@ -173,7 +173,7 @@ export class Workers {
     if (code === workerExit.byAuthor) events.onFailed(endedProcess(job.migration.name));
   }
 
-  /** Where there are fewer connections than workers, the others go on: whether anybody can is seen by the primary. */
+  /** Where there are fewer connections than workers, the others continue: whether anybody can is seen by the primary. */
   #unavailable(member: Member, error: SentError): void {
     const { job, events } = member;
     member.busy = events.mayTryAgain();

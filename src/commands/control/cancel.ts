@@ -1,6 +1,6 @@
 import type { Command } from '../frame/command.ts';
 
-/** `cancel`: gives a run up on all hosts, until somebody decides what becomes of it. */
+/** `cancel`: abandons a run on all hosts, until somebody decides what becomes of it. */
 export const cancel: Command = {
   command: 'cancel <migration>',
   describe: 'abandon a started migration on all hosts; finished work is kept',

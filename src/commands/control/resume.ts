@@ -1,7 +1,7 @@
 import type { Command } from '../frame/command.ts';
 import { switchFlag } from '../frame/command.ts';
 
-/** `resume`: takes up a run that was paused or cancelled. */
+/** `resume`: resumes a run that was paused or cancelled. */
 export const resume: Command = {
   command: 'resume <migration>',
   describe: 'resume a paused or cancelled migration',

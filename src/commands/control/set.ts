@@ -1,6 +1,6 @@
 import type { Command } from '../frame/command.ts';
 
-/** `set`: changes settings of a run while it goes on, on all hosts. */
+/** `set`: changes settings of a run while it runs, on all hosts. */
 export const set: Command = {
   command: 'set <migration> <settings..>',
   describe: 'change chunkSize, targetMs, workers or pace of a running migration on all hosts',

@@ -50,7 +50,7 @@ const patienceMs = 2_000;
 
 const idle: ReadonlySet<string> = new Set(['pending', 'executed', 'missing']);
 
-/** What is begun and not ended, as `name (state)`; null: it is not known, or not soon enough. */
+/** What is started and not ended, as `name (state)`; null: it is not known, or not soon enough. */
 export async function startedNames(io: Io): Promise<readonly string[] | null> {
   const asked = statusOf({}, io).then(
     (entries) =>

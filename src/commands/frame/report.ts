@@ -75,7 +75,7 @@ export function reportError(io: Streams, thrown: unknown, { json, verbose, logFo
   return exitCodes[report.code];
 }
 
-/** The same for a process that will be killed, in whose stead it is written. */
+/** The same for a process that will be killed, which cannot write it any more. */
 export function lastWords(thrown: unknown, { json, logFormat }: EarlyFlags): LastWords {
   const report = describe(thrown);
   const { code, message, detail, hint } = report;

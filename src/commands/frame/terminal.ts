@@ -58,7 +58,7 @@ export function openTerminal(
         latest.set(progress.migration, progress);
         if (isNew || now() - drawnAt >= redrawMs) draw('');
       } else if (latest.delete(progress.migration)) {
-        // What is done is said by the log and the summary.
+        // What is done is reported by the log and the summary.
         draw('');
       }
     },

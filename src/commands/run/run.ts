@@ -64,7 +64,7 @@ function nextStep(outcomes: readonly MigrationOutcome[]): string | null {
     ...(outcomes.some(({ kind }) => kind === 'data')
       ? ['umzug-cluster verify checks for rows that were missed']
       : []),
-    // It takes back one migration, the last.
+    // It rolls back one migration, the last.
     ...(last.hasDown
       ? [`umzug-cluster down rolls ${outcomes.length === 1 ? 'it' : 'the last one'} back`]
       : []),

@@ -7,9 +7,9 @@ export type Verb = 'pause' | 'resume' | 'cancel';
 export interface Situation {
   readonly name: string;
   readonly isExecuted: boolean;
-  /** State of its run that is begun and not ended; null: there is none. */
+  /** State of its run that is started and not ended; null: there is none. */
   readonly up: RunState | null;
-  /** State of its rollback that is begun and not ended; null: there is none. */
+  /** State of its rollback that is started and not ended; null: there is none. */
   readonly down: RunState | null;
 }
 

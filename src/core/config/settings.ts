@@ -7,7 +7,7 @@ export interface Tuning {
   readonly workers: number;
   /** Chunks in flight in one process, each with a connection of its own; null: as many as pay, see `core/lanes`. */
   readonly lanes: number | null;
-  /** Fixed rows a chunk, or null: the size adapts. */
+  /** Fixed number of rows per chunk, or null: the size adapts. */
   readonly chunkSize: number | null;
   /** Time a chunk aims at. */
   readonly targetMs: number;
@@ -19,7 +19,7 @@ export interface Tuning {
   readonly maxRows: number;
   /** Most bytes of rows an adapting chunk may have. */
   readonly maxBytes: number;
-  /** A chunk that takes longer is given up. */
+  /** A chunk that takes longer is abandoned. */
   readonly ceilingMs: number;
   readonly statementTimeoutMs: number;
   readonly lockTimeoutMs: number;
@@ -27,7 +27,7 @@ export interface Tuning {
   readonly clientCheckMs: number;
   readonly tcpUserTimeoutMs: number;
   readonly connectTimeoutMs: number;
-  /** How long a run goes on without progress while the database is away. */
+  /** How long a run continues without progress while the database is unavailable. */
   readonly retryBudgetMs: number;
   /** From a signal until running chunks are destroyed. */
   readonly graceMs: number;

@@ -6,7 +6,7 @@ export const runStates = [...liveStates, 'done', 'reverted'] as const;
 
 export type RunState = (typeof runStates)[number];
 
-/** Whether a run in this state has begun and not ended. */
+/** Whether a run in this state has started and not ended. */
 export function isLive(state: RunState): state is (typeof liveStates)[number] {
   return (liveStates as readonly RunState[]).includes(state);
 }

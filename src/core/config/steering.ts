@@ -14,7 +14,7 @@ export type Overrides = Readonly<Partial<Record<Steerable, number | null>>>;
 
 /** What steers a run at this moment. */
 export interface Steering {
-  /** Fixed rows a chunk, or null: the size adapts. */
+  /** Fixed number of rows per chunk, or null: the size adapts. */
   readonly chunkSize: number | null;
   readonly targetMs: number;
   /** Working processes of each host. */

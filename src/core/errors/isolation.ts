@@ -1,8 +1,8 @@
 import { rowsAre } from '../values/numbers.ts';
 
 /**
- * How bad rows are isolated: a failing chunk is tried again with fewer rows, down to one, which is then set
- * aside; and when a run is not worth going on with. At most log2(chunk size) + 3 tries fail until a row is set aside.
+ * How bad rows are isolated: a failing chunk is tried again with fewer rows, down to one, which is then quarantined;
+ * and when a run is not worth continuing. At most log2(chunk size) + 3 tries fail until a row is quarantined.
  */
 
 /** Rows of the next try of a failed chunk of `tried` rows, at least 1. */
@@ -24,7 +24,7 @@ export class Suspects {
     this.#rows.set(range, rows);
   }
 
-  /** A chunk of so many rows was committed, or a row was set aside. */
+  /** A chunk of so many rows was committed, or a row was quarantined. */
   passed(range: number, rows: number): void {
     const left = (this.#rows.get(range) ?? 0) - rows;
     if (left > 0) this.#rows.set(range, left);
@@ -63,7 +63,7 @@ const failuresWithoutSuccess = 3;
 export const recentResults = 20;
 
 export interface Failures {
-  /** Rows that are set aside, the latest included. */
+  /** Rows that are quarantined, the latest included. */
   readonly quarantined: number;
   readonly maxQuarantined: number;
   readonly hasSucceeded: boolean;
@@ -71,7 +71,7 @@ export interface Failures {
   readonly recent: readonly boolean[];
 }
 
-/** Why a run that has set a row aside is to stop, or null. */
+/** Why a run that has quarantined a row is to stop, or null. */
 export function reasonToStop(now: Failures): string | null {
   if (!now.hasSucceeded && now.quarantined >= failuresWithoutSuccess) {
     return 'update fails everywhere';

@@ -11,7 +11,7 @@ export interface ServerError {
   readonly routine: string | undefined;
   /** Where in the SQL text the server found it; undefined where it was not the text that was wrong. */
   readonly position?: string | undefined;
-  /** The SQL text: a name that stands in it is no value. */
+  /** The SQL text: a name that is in it is no value. */
   readonly text?: string | undefined;
 }
 
@@ -52,7 +52,7 @@ export function withoutValues(error: ServerError): string {
   return shown;
 }
 
-/** Whether each part of a name stands in the SQL text. */
+/** Whether each part of a name is in the SQL text. */
 function isWritten(name: string, text = ''): boolean {
   return name.split('.').every((part) => text.includes(part));
 }

@@ -1,5 +1,5 @@
 /**
- * What to do after a failed statement or chunk. `refused`: the server lets nobody in with this user, password or
+ * What to do after a failed statement or chunk. `refused`: the server admits nobody with this user, password or
  * database name; waiting does not help, and no migration is to blame. `halve`: a statement was larger than a limit of the
  * protocol; half the rows may fit, whatever became of the chunks before.
  */

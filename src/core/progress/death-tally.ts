@@ -15,7 +15,7 @@ export class DeathTally {
     return this.#inVain;
   }
 
-  /** A run that kills its workers again and again, and makes no progress, must not go on for ever. */
+  /** A run that kills its workers again and again, and makes no progress, must not continue forever. */
   get isHopeless(): boolean {
     return this.#inVain >= mostInVain;
   }

@@ -23,7 +23,7 @@ export class RateMeter {
     return this.#perSecond;
   }
 
-  /** What passes until the next reading is no running time: waiting, or a database that is away. */
+  /** What passes until the next reading is no running time: waiting, or an unavailable database. */
   skip(): void {
     this.#last = null;
   }

@@ -1,4 +1,4 @@
-/** What a run tells while it goes on: one reading, made by the primary, shown by `commands/`. */
+/** The progress of a run: one reading, made by the primary, shown by `commands/`. */
 export interface Progress {
   readonly migration: string;
   readonly direction: 'up' | 'down';
@@ -28,7 +28,7 @@ export interface Progress {
   readonly throttled: string | null;
   /** Chunks that were tried again for what passes. */
   readonly retries: number;
-  /** Rows that are set aside. */
+  /** Rows that are quarantined. */
   readonly quarantined: number;
   readonly elapsedMs: number;
 }

@@ -3,7 +3,7 @@ import { type Survey, foundUpTo, matchingOf } from '../size/survey.ts';
 /** What the ledger says of a run, as far as it tells how much is done. */
 export interface Sums {
   readonly rows: number;
-  /** Rows that are set aside. */
+  /** Rows that are quarantined. */
   readonly quarantined: number;
   /** Rows of the table behind the cursors of the present pass, whether they matched or not. */
   readonly passed: number;
@@ -28,7 +28,7 @@ export interface Standing {
   /** Share done, 0 to 0.999: that it is done is for the ledger to say; null: not known. */
   readonly fraction: number | null;
   readonly rowsDone: number;
-  /** Done, set aside and left; null: not known. */
+  /** Done, quarantined and left; null: not known. */
   readonly rowsEstimated: number | null;
   readonly rowsLeft: number | null;
   /** Rows of the table that are left, whether they match or not; null: not known. */

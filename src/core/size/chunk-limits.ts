@@ -66,7 +66,7 @@ export interface LimitsMeasure {
   readonly rows: number;
   /** It ended at the number of its rows, not at its keys or with its range. */
   readonly isFull: boolean;
-  /** Its range goes on behind it. */
+  /** Its range continues behind it. */
   readonly hasMore: boolean;
   /** Time until its rows were found. */
   readonly readMs: number;

@@ -37,7 +37,7 @@ const busyLoop = 0.9;
  * Whether one more worker pays: only while the time left is several times the cost of a fork. Unless somebody has asked
  * for a number of them, also only where JavaScript is what waits, or fewer chunks than cores are in flight: where
  * the database does the work, lanes in one process carry as much as a second process, which took 0.6 s of CPU time to
- * start and to compile the same code again (1,000,000 rows by sets: 1.2 instead of 1.8 s of the client's).
+ * start and to compile the same code again (1,000,000 rows, set-based: 1.2 instead of 1.8 s of the client's).
  */
 export function shouldFork(now: ForkSituation): boolean {
   if (now.openRanges === 0 || now.forked >= now.workers - 1) return false;

@@ -7,7 +7,7 @@ export interface Replica {
   readonly behindBytes: number | null;
 }
 
-/** What is said of the replica that is further behind than it may be; null where none is. */
+/** What is reported about the replica that is further behind than it may be; null where none is. */
 export function lagReason(replicas: readonly Replica[], maxLagBytes: number): string | null {
   const behind = ({ behindBytes }: Replica): number => behindBytes ?? 0;
   const [last] = replicas.toSorted((one, other) => behind(other) - behind(one));

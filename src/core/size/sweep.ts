@@ -1,6 +1,6 @@
 /**
  * When a run that sweeps is done: its select drains, so all of it is gone through once more, until nothing is left
- * that matches. Whoever inserts rows faster than they are found must not keep the run alive for ever.
+ * that matches. Whoever inserts rows faster than they are found must not keep the run alive forever.
  */
 
 // Below this many, a sweep that finds as much as the one before may be a matter of chance.

@@ -11,7 +11,7 @@ export function mostPacedRows(pace: number | null, targetMs: number): number {
 // A pace that is raised or lifted is felt this soon by those who wait.
 const lookAgainMs = 500;
 
-// Whoever was told of a turn that another lane has taken meanwhile asks again at once, but not without a breath.
+// Whoever was told of a turn that another lane has taken in the meantime asks again at once, but not without a breath.
 const leastWaitMs = 5;
 
 /** Milliseconds until a lane that waits for its turn asks again. */
@@ -19,7 +19,7 @@ export function nextWaitMs(leftMs: number): number {
   return Math.min(Math.max(leastWaitMs, leftMs), lookAgainMs);
 }
 
-/** What is said of a run that a pace may hold back; null where none is set. */
+/** What is reported about a run that a pace may hold back; null where none is set. */
 export function paceReason(pace: number | null): string | null {
   return pace === null ? null : `pace: at most ${grouped(pace)} rows/s over all hosts`;
 }

@@ -51,7 +51,7 @@ export class Blockers extends LedgerPart {
   /**
    * Ends the backends of this role that hold the row of an open range in a transaction older than `olderThanMs`;
    * their pids. The lock's holder is the transaction in the row's xmax. Found and ended in one statement, so that
-   * nobody is ended who has let go meanwhile.
+   * nobody is ended who has let go in the meantime.
    */
   async endOldHolders(runId: string, olderThanMs: number): Promise<readonly number[]> {
     const result = await this.session.query(

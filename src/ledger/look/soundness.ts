@@ -61,7 +61,7 @@ const checks = (names: LedgerNames): readonly string[] => [
  * about rows together, which a person with psql or half a restore can break.
  */
 export class Soundness extends LedgerPart {
-  /** What contradicts itself in the ledger, or in what it says of one migration; empty where it is sound. */
+  /** What is inconsistent in the ledger, or in what it says of one migration; empty where it is sound. */
   async contradictions(name: string | null = null): Promise<readonly string[]> {
     const result = await this.session.query(
       `select problem from (${checks(this.names).join('\nunion all\n')}) as found (name, problem)

@@ -10,7 +10,7 @@ export interface RunReading {
 }
 
 /**
- * What operators say to a run while it goes on. It has a table of its own: the run's row is locked in share mode
+ * What operators say to a run while it runs. It has a table of its own: the run's row is locked in share mode
  * by every chunk, so that a change of settings would have to wait for a moment in which there is none.
  */
 export class Controls extends LedgerPart {

@@ -22,7 +22,7 @@ export interface RangeFailure {
   readonly transient: boolean;
   /**
    * The cursor from which it was tried, where it is to be recorded even if another worker has taken the range up
-   * meanwhile, and then waits for that one's chunk.
+   * in the meantime, and then waits for that one's chunk.
    */
   readonly from?: Position | null;
   /** `accountFor` has counted it. */
@@ -31,7 +31,7 @@ export interface RangeFailure {
 
 /** Tries of ranges that failed, and workers that died. */
 export class Failures extends LedgerPart {
-  /** Reads what decides between going on and stopping. */
+  /** Reads what decides between continuing and stopping. */
   async facts(runId: string): Promise<FailureFacts> {
     const result = await this.session.query(
       `select exists (select from ${this.names.ranges} where run_id = $1::bigint and chunks > 0) as succeeded,
@@ -45,7 +45,7 @@ export class Failures extends LedgerPart {
   /**
    * Accounts for the claim of a try that failed: it is closed, and the range stays with its worker for as long
    * as after any touch. Goes to the server together with the rollback: a process that is busy may be late with the
-   * rest, and whoever takes the range up meanwhile must not count a death. It waits for a claim that was quicker, and
+   * rest, and whoever takes the range up in the meantime must not count a death. It waits for a claim that was quicker, and
    * from then on `openClaims` waits for it. False where the range is not as it was.
    */
   async accountFor(at: {
@@ -76,7 +76,7 @@ export class Failures extends LedgerPart {
 
   /**
    * Records a failed try, outside its transaction, and gives the range up. Its claim is closed: it
-   * is accounted for. Where another worker has taken the range up meanwhile, it is nothing but accounted for, with
+   * is accounted for. Where another worker has taken the range up in the meantime, it is nothing but accounted for, with
    * fewer rows for the next try; and that alone where the cursor is where it was.
    */
   async record(failure: RangeFailure): Promise<void> {

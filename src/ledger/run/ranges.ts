@@ -6,7 +6,7 @@ import type { LedgerNames } from '../schema.ts';
 import { type Range, type RunTotals, noTotals, toTotals, toRange } from './rows.ts';
 
 // A worker touches its range at least once a chunk and holds its lock in between. One that has neither
-// lock nor touch for this long is dead, or waits for its turn: its range may be taken up.
+// lock nor touch for this long is dead, or waits for its turn: its range may be claimed.
 const untouchedMs = 400;
 
 // What was written at a time that is still to come, before the server's clock was set back, holds nobody.
@@ -22,7 +22,7 @@ const isOrphan = (dead: string): string =>
   `(open_claims < 2 and attempts = 0
     and exists (select from pg_catalog.unnest(${dead}::text[]) as dead where pg_catalog.starts_with(worker, dead)))`;
 
-/** A range that was taken up. `onlyFailed`: no chunk of the run has succeeded, and some have failed. */
+/** A claimed range. `onlyFailed`: no chunk of the run has succeeded, and some have failed. */
 export type ClaimedRange = Range & { readonly onlyFailed: boolean };
 
 /** What a lane asks of the pace: so many rows, less those of its turn before that there were not. */
@@ -34,8 +34,8 @@ export interface PacedTurn {
 }
 
 /**
- * What became of a claim. `none`: nobody's range is free. `paced`: the pace lets nobody begin yet. `stopped`: the
- * run is not to go on in this epoch; a claim that no chunk could follow would count as a death.
+ * What became of a claim. `none`: nobody's range is free. `paced`: the pace lets no chunk start yet. `stopped`: the
+ * run is not to continue in this epoch; a claim that no chunk could follow would count as a death.
  */
 export type Claim =
   | { readonly kind: 'range'; readonly range: ClaimedRange; readonly overrides: Overrides }
@@ -62,7 +62,7 @@ export interface Layout {
 /** The table of ranges. */
 export class Ranges extends LedgerPart {
   /**
-   * Takes up an open range that nobody works on. The claim counts as open until there is progress or a recorded failure, so that
+   * Claims an open range that nobody works on. The claim counts as open until there is progress or a recorded failure, so that
    * deaths are counted durably, but for those in the moment before a crash of the server: a claim does not wait for
    * its disk. Under a pace the lanes of all hosts take turns, one after the other by the
    * database's clock, and a turn is taken together with a range: time that nobody used is not saved up. `dead`: only
@@ -258,7 +258,7 @@ export class Ranges extends LedgerPart {
   }
 
   /**
-   * Makes the open ranges claimable at once, for a run that is taken up again. One that is locked has a chunk of an older
+   * Makes the open ranges claimable at once, for a run that is resumed. One that is locked has a chunk of an older
    * epoch in flight, which may take long, and gives its range back when it finds out.
    */
   async resetRetries(id: string): Promise<void> {

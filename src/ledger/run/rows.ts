@@ -72,7 +72,7 @@ export interface RunTotals {
   readonly lastError: string | null;
   /** Chunks that were tried again for what passes: lost connections, deadlocks, timeouts. */
   readonly retries: number;
-  /** Rows that are set aside. */
+  /** Rows that are quarantined. */
   readonly quarantined: number;
   /** By range, the one that was touched last at the end: a worker may have left its name on others before. */
   readonly workers: readonly { readonly worker: string; readonly no: number }[];

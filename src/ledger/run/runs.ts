@@ -39,7 +39,7 @@ const randomStep = (most: number): number => randomInt(1, most);
 const idStep = 2 ** 40;
 const epochStep = 2 ** 32;
 
-/** A plan as the ledger keeps it: with the table of the runs themselves, which a restore makes anew, as all others. */
+/** A plan as the ledger keeps it: with the table of the runs themselves, which a restore makes again, as all others. */
 const keptPlan = (plan: string, runs: string): string =>
   `${plan}::jsonb || pg_catalog.jsonb_build_object('ledger', pg_catalog.to_regclass(${runs})::oid::text)`;
 
@@ -61,7 +61,7 @@ export class Runs extends LedgerPart {
     return row === undefined ? null : toRun(row);
   }
 
-  /** All runs that are begun and not ended. */
+  /** All runs that are started and not ended. */
   async live(): Promise<readonly Run[]> {
     const result = await this.session.query(
       `select ${runColumns} from ${this.names.runs} where state in (${live})`,
@@ -154,7 +154,7 @@ export class Runs extends LedgerPart {
     return toRun(result.rows[0] ?? {});
   }
 
-  /** Notes that a run goes on with another file, and what its select means now, where that may differ. */
+  /** Notes that a run continues with another file, and what its select means now, where that may differ. */
   async adopt(
     id: string,
     now: FileHashes & { readonly planSha256: string; readonly plan?: RunPlan },
@@ -182,7 +182,7 @@ export class Runs extends LedgerPart {
 
   /**
    * A call for the statement before `advance`, which locks the run's row in share mode: such locks pass by whoever waits
-   * for the row, and with many small chunks a change of state would wait for ever. The queue of this lock is fair, and it
+   * for the row, and with many small chunks a change of state would wait forever. The queue of this lock is fair, and it
    * is of this run alone.
    */
   passGate(id: string): string {
@@ -191,7 +191,7 @@ export class Runs extends LedgerPart {
 
   /**
    * Locks a run row until the transaction ends, and says whether a range is still open: no chunk passes its last check
-   * meanwhile, and those that have are waited for.
+   * in the meantime, and those that have are waited for.
    */
   async lock(id: string): Promise<{ run: Run; openRanges: number; quarantined: number }> {
     const [, locked, open] = await inOrder([
@@ -200,7 +200,7 @@ export class Runs extends LedgerPart {
         `select ${runColumns} from ${this.names.runs} where id = $1::bigint for update -- one host finishes`,
         [id],
       ),
-      // In one trip, but begun when the lock is there: with a snapshot of that moment.
+      // In one trip, but started when the lock is there: with a snapshot of that moment.
       this.session.query(
         `select count(*) filter (where state = 'open') as open,
                 count(*) filter (where state = 'quarantined') as quarantined

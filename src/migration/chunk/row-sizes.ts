@@ -6,7 +6,7 @@ import type { Statement } from '../key/sql.ts';
  * out of line without fetching it. Without this a chunk that was small so far could meet a thousand documents.
  */
 
-/** How a column's size is told: `text` exactly, `packed` by what is stored, `fixed` not at all: it is small. */
+/** How a column's size is found: `text` exactly, `packed` by what is stored, `fixed` not at all: it is small. */
 export type ColumnSize = 'text' | 'packed' | 'fixed';
 
 /** A column as the server describes it. */
@@ -22,7 +22,7 @@ const exact: ReadonlySet<number> = new Set([25, 1043, 1042, 17]);
 // What Postgres's compression makes of documents: 3 to 5 times smaller.
 const packing = 4;
 
-/** How the sizes of these columns are told. */
+/** How the sizes of these columns are found. */
 export function sizesOf(fields: readonly Field[]): readonly ColumnSize[] {
   return fields.map(({ dataTypeID, dataTypeSize }) => {
     if (dataTypeSize !== -1) return 'fixed';

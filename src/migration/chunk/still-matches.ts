@@ -69,7 +69,7 @@ export function keepMatching(
 
 /**
  * How many rows of a range, of these keys, or of those that are kept, this transaction has written and the author
- * still selects: one row with `count`. Rows that others have changed or moved meanwhile do not count: they may well
+ * still selects: one row with `count`. Rows that others have changed or moved in the meantime do not count: they may well
  * match.
  */
 export function countWritten(
@@ -115,7 +115,7 @@ export function isOwnRow(alias: string): string {
   const row = `${quote(alias)}.xmin::pg_catalog.text::pg_catalog.int8`;
   const [plus, minus, modulo] = ['+', '-', '%'].map((sign) => `operator(pg_catalog.${sign})`);
   // The number of a row is without its epoch: how far it is behind this transaction's, from -2^31 on. Not by age(),
-  // which goes on counting from the number that was next when it was first asked: by now it may be somebody else's.
+  // which keeps counting from the number that was next when it was first asked: by now it may be somebody else's.
   const ahead = `(${row} ${minus} (${own} ${modulo} ${whole(2 ** 32)})) ${plus} ${whole(2 ** 32 + 2 ** 31)}`;
   const behind = `((${ahead}) ${modulo} ${whole(2 ** 32)}) ${minus} ${whole(2 ** 31)}`;
   // Whoever else began after this transaction is over, or its rows would not be seen: what is in progress is this

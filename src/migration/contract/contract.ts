@@ -8,7 +8,7 @@ import type { Knex } from 'knex';
 /** A connection that every query of one chunk goes through: a knex transaction without `commit`. */
 export type Database = Knex;
 
-/** What `update` is told about the chunk it works on. */
+/** What `update` knows about the chunk it works on. */
 export interface ChunkContext {
   /** Name of the migration, without extension. */
   readonly migration: string;
@@ -69,13 +69,13 @@ export interface Down<Row extends object = any> {
 export interface Options {
   /** Columns that identify a row, NOT NULL and unique together. Default: the base table's primary key. */
   readonly key?: readonly string[];
-  /** Fixed number of rows a chunk. Default: adapts to the target time. */
+  /** Fixed number of rows per chunk. Default: adapts to the target time. */
   readonly chunkSize?: number;
   /** Time a chunk aims at, in milliseconds. Default: the setting `targetMs`. */
   readonly targetMs?: number;
   /**
    * Goes over the table again when the run is done, until `select` finds nothing: for rows that were inserted or
-   * changed meanwhile. `select` must drain: a row that `update` was given must not match any more. Default: false.
+   * changed in the meantime. `select` must drain: a row that `update` was given must not match any more. Default: false.
    */
   readonly sweep?: boolean;
   /**
@@ -83,7 +83,7 @@ export interface Options {
    * many times larger than memory, with keys in no such order; `select` must drain, as for `sweep`. Default: `key`.
    */
   readonly order?: 'key' | 'physical';
-  /** Lets `update` delete its rows or move their keys, by rows and by sets. Default: false. */
+  /** Lets `update` delete its rows or move their keys, row by row and set-based. Default: false. */
   readonly allowDelete?: boolean;
   /** Lets `update` finish without a statement on `db` or, set-based, without one that writes. Default: false. */
   readonly allowNoQueries?: boolean;

@@ -31,7 +31,7 @@ function prefixOf(name: string): Prefix | null {
   if (numbers === undefined) return null;
   const separatorAfter = (length: number): string =>
     /^Z?[._-]+/.exec(numbers.slice(length) + rest)?.[0] ?? '_';
-  // The longest beginning that is a time: a name may go on with a number of its own.
+  // The longest beginning that is a time: a name may continue with a number of its own.
   for (let stamp = numbers; stamp !== ''; stamp = stamp.replace(/(?:^|[._T-])\d+$/, '')) {
     if (dateIn(stamp) !== null) return { lead, stamp, separator: separatorAfter(stamp.length), kind: 'date' };
   }

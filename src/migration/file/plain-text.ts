@@ -1,4 +1,4 @@
-// What stands in a migration's text for certain, without translating it: that takes 10 ms a file, and a folder may
+// What is in a migration's text for certain, without translating it: that takes 10 ms a file, and a folder may
 // hold thousands of them.
 
 const ownImport = /^import\s[\w$\s{},*]*\bfrom\s*(['"])umzug-cluster(?:\/[\w/-]+)?\1/gm;

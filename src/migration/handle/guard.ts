@@ -37,7 +37,7 @@ export interface GuardedDatabase {
   close(): void;
 }
 
-/** Is told the text of a statement and, where that is known, what it writes. */
+/** Called with the text of a statement and, where that is known, what it writes. */
 export type Ahead = (sql: string, known: KnownUpdate | undefined) => Promise<unknown> | null;
 
 export interface Expectation {

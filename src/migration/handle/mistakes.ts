@@ -1,6 +1,6 @@
 import { UmzugClusterError, fail, messageOf } from '../../errors.ts';
 
-/** What author code can do wrong with its handle: each mistake with its name and its mend. */
+/** What author code can do wrong with its handle: each mistake with its name and its fix. */
 
 const endHint = 'remove COMMIT and ROLLBACK; throw an error to roll the chunk back';
 

@@ -8,7 +8,7 @@ type Listener = (error: unknown) => void;
 
 const listeners = new Set<Listener>();
 
-// What is told already, and follows from it: the statements of a chunk that has failed, for example.
+// What is reported already, and follows from it: the statements of a chunk that has failed, for example.
 const accounted = new WeakSet<object>();
 
 /** Calls `listener` with each stray error, until the returned function is called. */
@@ -24,7 +24,7 @@ export function reportUnhandled(error: unknown): boolean {
   return listeners.size > 0;
 }
 
-/** Notes an error that is told in another way: where it goes astray too, it is not told twice. */
+/** Notes an error that is reported in another way: if it is unhandled as well, it is not reported twice. */
 export function accountFor(error: unknown): void {
   if (typeof error === 'object' && error !== null) accounted.add(error);
 }

@@ -65,7 +65,7 @@ export function isAtMost(one: string, other: string, base: BaseTable): string {
 }
 
 /**
- * One column of the key that stands in the `text[]` expression `list`. The table's own column, of no row, lends the
+ * One column of the key that is in the `text[]` expression `list`. The table's own column, of no row, lends the
  * comparison its collation.
  */
 function partOf(list: string, column: KeyColumn, index: number, base: BaseTable): string {
@@ -145,7 +145,7 @@ export function oneOfQuery(
 /** The name of a query that says which rows are meant. */
 export const chosen = '"__umzug_chosen"';
 
-/** Rows whose key stands in the columns `k0`, `k1`, … of `chosen`. */
+/** Rows whose key is in the columns `k0`, `k1`, … of `chosen`. */
 export function equalToChosen(alias: string, key: readonly KeyColumn[]): string {
   const equal = key.map(
     (column, index) => `${compared(alias, column)} ${operator(column, '=')} ${chosen}.k${index}`,

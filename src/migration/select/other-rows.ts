@@ -54,7 +54,7 @@ function withinExpression(path: Path): Path {
   return path.slice(Math.max(0, begins));
 }
 
-/** The alias of the scan that a column comes from, through the subquery that a select as a whole stands in. */
+/** The alias of the scan that a column comes from, through the subquery that a select as a whole is in. */
 function baseOf(node: PlanNode, column: string | undefined): string | null {
   const owner = ownerOf(column);
   if (node.type !== 'Subquery Scan' || node.alias !== owner) return owner;

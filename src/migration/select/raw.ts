@@ -29,7 +29,7 @@ export function asSubquery(
   return { kind: 'table', builder: outer, table, plain: false, keyAs, warnings };
 }
 
-/** Without its final semicolon, and with an end to a comment at its end: ready to stand in parentheses. */
+/** Without its final semicolon, and with an end to a comment at its end: ready to be put in parentheses. */
 export function unended(sql: string): string {
   return `${sql.replace(/[;\s]+$/, '')}\n`;
 }

@@ -72,7 +72,7 @@ export function hasColumns(builder: Knex.QueryBuilder): boolean {
   );
 }
 
-/** A copy whose conditions stand in parentheses, so that a further one is not swallowed by a top-level `or`. */
+/** A copy whose conditions are in parentheses, so that a further one is not swallowed by a top-level `or`. */
 export function groupWhere(builder: Knex.QueryBuilder): Knex.QueryBuilder {
   const copy = builder.clone();
   const inner = new BuilderParts(copy);

@@ -1,4 +1,4 @@
-/** The words of a statement, without what stands in texts, quoted names and comments. */
+/** The words of a statement, without what is in texts, quoted names and comments. */
 
 // What may begin a text, a quoted name, a comment or white space. A `$` in the middle of a name begins nothing.
 const mark = /\s|--|\/\*|(?<![\w$\u0080-\uffff])[eE]'|['"]|(?<![\w$\u0080-\uffff])\$(?:[a-z_]\w*)?\$/gi;

@@ -66,7 +66,7 @@ function example(shown: string, name: string): string {
   return rest === undefined ? `db.raw('… as other_${name}')` : `${shown} as ${owner}_${name}`;
 }
 
-/** What joins and conditions make sure of for every row that comes out. */
+/** What joins and conditions guarantee for every row that comes out. */
 function equalitiesIn(node: PlanNode): readonly string[] {
   const isSure = node.join === null || node.join === 'Inner' || node.join === 'Semi';
   const own = isSure ? node.conditions.flatMap(equalities) : [];

@@ -141,7 +141,7 @@ function typeOf(row: Readonly<Record<string, unknown>>): string {
   return typescriptTypes[String(type)] ?? 'string';
 }
 
-/** A text as it stands in a program, in single quotes. */
+/** A text as it is in a program, in single quotes. */
 export function quoted(text: string): string {
   return `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'").replaceAll('\n', '\\n')}'`;
 }

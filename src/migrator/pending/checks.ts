@@ -98,7 +98,7 @@ export function missingFiles(
   return executed.map(({ name }) => name).filter((name) => !present.has(name) && !elsewhere.has(name));
 }
 
-/** Names of migrations of this folder that are begun and neither finished nor reverted, and have no file. */
+/** Names of migrations of this folder that are started and neither finished nor reverted, and have no file. */
 function unfinishable(
   files: readonly MigrationFile[],
   { executed, live, elsewhere }: LedgerState,
@@ -114,7 +114,7 @@ function listChanged(changed: readonly Changed[]): string {
 }
 
 /**
- * Warns of files that are missing though they were executed or begun, of executed ones that have changed, and of
+ * Warns of files that are missing though they were executed or started, of executed ones that have changed, and of
  * pending ones that run in another order than they read; with `strict` refuses all but the last.
  */
 export async function warnOfDrift(

@@ -36,7 +36,7 @@ export interface MigrationOutcome {
   /** Those of them that were done before this command began: it has resumed or joined a run. */
   readonly rowsBefore: number;
   /**
-   * Rows that `update` has changed meanwhile, in any table, as its statements say; null: not known, since other hosts
+   * Rows that `update` has changed in the meantime, in any table, as its statements say; null: not known, since other hosts
    * have taken part, or a worker died before it could tell.
    */
   readonly changed: number | null;
@@ -48,7 +48,7 @@ export interface MigrationOutcome {
   readonly hasDown: boolean;
   /**
    * Rows that a data migration has left behind when it had ended: inserted behind the run, or as they were. Null:
-   * nobody knows, since `select` goes on matching what was migrated, or counting took too long; and on the way down.
+   * nobody knows, since `select` keeps matching what was migrated, or counting took too long; and on the way down.
    */
   readonly left: number | null;
 }

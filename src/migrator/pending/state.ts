@@ -10,11 +10,11 @@ export interface LedgerState {
   readonly exists: boolean;
   /** Without those that are being run once more: such a run is to be gone on with. */
   readonly executed: readonly ExecutedMigration[];
-  /** Names of migrations whose run is begun and not ended. */
+  /** Names of migrations whose run is started and not ended. */
   readonly live: readonly string[];
   /** Migrations whose table was recreated since. */
   readonly recreated: readonly Recreated[];
-  /** Migrations that were run or begun from another folder than this host's, by name with that folder. */
+  /** Migrations that were run or started from another folder than this host's, by name with that folder. */
   readonly elsewhere: ReadonlyMap<string, string>;
 }
 

@@ -19,7 +19,7 @@ interface UpDown {
 /**
  * The Umzug instance: it decides order and what is pending. Its storage only reads: the ledger has recorded
  * a migration in the transaction that ended it, and what it reads is what the command has seen: what other hosts
- * have done since is found where a migration is begun. Loaded only where something is pending.
+ * have done since is found where a migration is started. Loaded only where something is pending.
  */
 export function openUmzug(
   files: readonly MigrationFile[],

@@ -33,7 +33,7 @@ export interface MigrationPlan {
   /** The compiled `select`. */
   readonly select: string | null;
   readonly rows: PlannedRows;
-  /** The run is begun; what is planned is the rest. */
+  /** The run is started; what is planned is the rest. */
   readonly isBegun: boolean;
   readonly sample: SampleReport | null;
   readonly estimate: Estimate | null;
@@ -84,7 +84,7 @@ export interface PlanReport {
   readonly migrations: readonly MigrationPlan[];
 }
 
-// Transactions that were begun just now are over before anybody waits for them.
+// Transactions that were started just now are over before anybody waits for them.
 const oldSeconds = 1;
 
 /** What `up` and its chunks would wait for. */
@@ -132,7 +132,7 @@ export function estimateOf(
   if (rate === null || rows === null) return null;
   const own = writes.filter((one) => isPartOf(one, base));
   const versions = own.reduce((sum, { inserted, updated }) => sum + inserted + updated, 0);
-  // What is stored out of line is written again only where it changes, and then stands in the log.
+  // What is stored out of line is written again only where it changes, and then is in the log.
   const inLine = rowBytesOf({ ...base, bytes: base.blocks * blockBytes }, stored.survey);
   const most = rowBytesOf(base, stored.survey);
   const rowBytes = Math.min(most, inLine + rate.walBytesPerRow);

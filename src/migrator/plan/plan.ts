@@ -151,7 +151,7 @@ async function planData(
   const expected = rowsOf(outlook.rows, outlook.isCounted, outlook.why);
   learn({ rows: expected, isBegun: live !== null, warnings: first });
   const sample = await control.use((session) => takeSample(session, env, { migration, plan }, outlook));
-  // From the beginning of the table to its end, none was found; of a half-done run not all parts were searched.
+  // From the start of the table to its end, none was found; of a half-done run not all parts were searched.
   const isSearched = live === null || outlook.places.length === 1;
   if (sample === null) return learn(isSearched ? { rows: rowsOf(0, true) } : {});
   // Where the sample has met them all, they are counted.
@@ -180,7 +180,7 @@ async function adviceOf(
   return advice === null ? [] : [advice];
 }
 
-/** The half-done run, where `up` would go on with one; refused where `up` would refuse it. */
+/** The half-done run, where `up` would resume one; refused where `up` would refuse it. */
 async function liveRun({ control, env }: Server, migration: DataMigration, plan: Plan): Promise<Run | null> {
   const found = await control.use((session) =>
     withTransaction(session, env.pinned, async () => {

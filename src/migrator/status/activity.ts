@@ -14,7 +14,7 @@ export interface Activity {
   readonly waiting: string | null;
 }
 
-/** Who works on a run, and what holds it up. `down`: its rollback, where one is begun. */
+/** Who works on a run, and what holds it up. `down`: its rollback, where one is started. */
 export function attendanceOf(read: FullReading | undefined, down: Run | null | undefined): Activity {
   const isAttended = read?.reading.state === 'running' && read.abandonedMs === null;
   return {
@@ -27,7 +27,7 @@ export function attendanceOf(read: FullReading | undefined, down: Run | null | u
   };
 }
 
-/** Every worker once, with the range that it touched last: under a pace it takes up another with every chunk. */
+/** Every worker once, with the range that it touched last: under a pace it claims another with every chunk. */
 function workersOf({ workers }: RunTotals): Activity['workers'] {
   const latest = new Map(workers.map(({ worker, no }) => [worker, no]));
   return [...latest].map(([worker, range]) => ({

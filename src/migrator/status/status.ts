@@ -27,11 +27,11 @@ export interface MigrationStatus extends Activity {
   readonly state: MigrationState;
   readonly direction: 'up' | 'down' | null;
   readonly fileSha256: string | null;
-  /** True where this host has no file of it: nobody can go on with it here. */
+  /** True where this host has no file of it: nobody can resume it here. */
   readonly fileMissing: boolean;
   /** True where its table was dropped and made again since it ran: what it did is gone. */
   readonly tableRecreated: boolean;
-  /** `estimated`: done, set aside and left; null: not known. */
+  /** `estimated`: done, quarantined and left; null: not known. */
   readonly rows: { readonly done: number; readonly estimated: number | null; readonly quarantined: number };
   /** Share done, 0 to 1; 1 only when it is done; null: not known. */
   readonly fraction: number | null;
@@ -90,7 +90,7 @@ export async function statusReport(
   return { database, ledgerVersion: version, migrations };
 }
 
-/** The kind of what never ran stands in its file; a file that does not load has none. */
+/** The kind of what never ran is in its file; a file that does not load has none. */
 async function addKinds(statuses: MigrationStatus[], files: readonly MigrationFile[]): Promise<void> {
   const byName = new Map(files.map((file) => [file.name, file]));
   for (const [index, status] of statuses.entries()) {
@@ -113,7 +113,7 @@ async function readAll(
   const executed = new Map((await ledger.migrations.list()).map((row) => [row.name, row]));
   const runs = new Map((await ledger.runs.latest()).map((run) => [run.name, run]));
   const recreated = new Set((await ledger.migrations.recreatedTables()).map(({ name }) => name));
-  // Somebody else's file may be missing here: a run that is begun and not ended is shown all the same.
+  // Somebody else's file may be missing here: a run that is started and not ended is shown all the same.
   const begun = [...runs.values()].filter(({ state }) => isLive(state));
   const elsewhere = await foldersElsewhere(ledger, migrationsDirs);
   const known = [...executed.keys()].filter((name) => !elsewhere.has(name));

@@ -138,10 +138,10 @@ interface LiveRun {
   readonly facts: FailureFacts;
 }
 
-/** Throws what `up` would refuse of a run that is begun, or `down` of a rollback. */
+/** Throws what `up` would refuse of a run that is started, or `down` of a rollback. */
 function refuseLive({ run, facts }: LiveRun, present: FileHashes): void {
   if (run.state === 'reverting') throw revertingError(run.name);
-  // A rollback that stands still takes a mended file.
+  // A rollback that stands still takes a fixed file.
   const takesAnother = run.direction === 'down' ? run.state !== 'running' : isSpent(run, present, facts);
   if (!takesAnother) refuseOtherFile(run, present, facts);
 }

@@ -20,7 +20,7 @@ export interface VerifiedMigration {
 }
 
 export interface VerifyReport {
-  /** What contradicts itself in the ledger, in words. */
+  /** What is inconsistent in the ledger, as sentences. */
   readonly contradictions: readonly string[];
   readonly migrations: readonly VerifiedMigration[];
 }

@@ -19,7 +19,7 @@ export const loopback = '127.0.0.1';
 /** initdb takes one to two seconds; what it left behind and is older than this was interrupted. */
 const interruptedMs = 600_000;
 
-/** pg_ctl gives up waiting after this; the server may still be recovering, and its state tells. */
+/** pg_ctl stops waiting after this; the server may still be recovering, and its state tells. */
 const startSeconds = 60;
 
 /** Enough of the log to hold the reason of a failed start. */

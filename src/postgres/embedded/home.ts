@@ -37,7 +37,7 @@ export function stateFolderOf(projectDir: string): string {
   return path.resolve(projectDir, stateFolder);
 }
 
-// Stands in every folder that this tool has made: without it nothing is used, and nothing deleted.
+// Is in every folder that this tool has made: without it nothing is used, and nothing deleted.
 const mark = 'umzug-cluster';
 const markText =
   'The embedded Postgres of umzug-cluster: "umzug-cluster embedded remove" removes it and this folder.\n';
@@ -177,7 +177,7 @@ export async function lastPortOf(home: Home): Promise<number | null> {
   return Number.isInteger(port) && port > 0 && port < 65_536 ? port : null;
 }
 
-/** Keeps the port for the next start, so that a URL that somebody copied goes on working. */
+/** Keeps the port for the next start, so that a URL that somebody copied keeps working. */
 export async function rememberPort(home: Home, port: number): Promise<void> {
   await replaceFile(path.join(home.folder, 'port'), String(port));
 }

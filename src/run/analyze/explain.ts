@@ -24,7 +24,7 @@ export async function explain(
   return root;
 }
 
-/** The columns of a select that stands in parentheses; reads no row. */
+/** The columns of a select that is in parentheses; reads no row. */
 export async function resultColumns(
   author: AuthorSelect,
   { text, values }: Statement,

@@ -42,7 +42,7 @@ export async function understand(
   refuseClause(author, refusedAtTop(plan));
   const relations = await relationsOf(session, base);
   refuseClause(author, refusedAbove(plan, { relations, found: selected.table }));
-  // By sets no row is made of its columns.
+  // Set-based, no row is made of its columns.
   const columns = author.step.setBased ? [] : await resultColumns(author, native(selected));
   refuseSharedNames(columns, plan, base, migration.path);
   const warnings = [...selected.warnings, ...foreignKeyNames(columns, plan, base, migration.path)];

@@ -76,7 +76,7 @@ export async function strongLocks(session: Session): Promise<readonly string[]> 
   return rows.map((row) => String(row['held']));
 }
 
-/** Locks of others on the table for which every chunk would wait, or which wait and let nobody pass. */
+/** Locks of others on the table for which every chunk would wait, or which wait and block whoever comes after. */
 export async function foreignLocks(session: Session, base: BaseTable): Promise<readonly string[]> {
   const { rows } = await session.query(
     `select l.pid, l.mode, l.granted, extract(epoch from clock_timestamp() - a.xact_start)::float8 as age

@@ -38,7 +38,7 @@ async function drawn(
     ]);
     survey = surveyOf(rows, query, shape !== null);
   } catch (error) {
-    // What is wrong with `select` has been said by now, or the chunks will tell.
+    // What is wrong with `select` has been reported by now, or the chunks will tell.
     if (!session.usable) throw error;
   }
   await session.query('rollback to savepoint survey');

@@ -9,7 +9,7 @@ import type { Ledger } from '../../ledger/ledger.ts';
 import { inOrder } from '../../postgres/transaction.ts';
 
 /**
- * Whether a run gives way to a mended file: one that has failed before it changed anything is ended, and a new one
+ * Whether a run gives way to a fixed file: one that has failed before it changed anything is ended, and a new one
  * begins.
  */
 export function isSpent(run: Run, present: FileHashes, { hasSucceeded }: FailureFacts): boolean {
@@ -19,7 +19,7 @@ export function isSpent(run: Run, present: FileHashes, { hasSucceeded }: Failure
 
 /**
  * Refuses a file that is not the one a run began with, or an import of it that is not. `facts`: of a run that is
- * not under way; the rows that it has set aside are retried with a mended file.
+ * not under way; the rows that it has quarantined are retried with a fixed file.
  */
 export function refuseOtherFile(run: Run, present: FileHashes, facts?: FailureFacts): void {
   const changed = changedFiles(run, present);
@@ -141,7 +141,7 @@ export async function refuseWithoutGround(
   });
 }
 
-/** Refuses to revert `name` where something after it was begun that was not among `begun` when it was chosen. */
+/** Refuses to revert `name` where something after it was started that was not among `begun` when it was chosen. */
 export async function refuseBuiltUpon(
   ledger: Ledger,
   name: string,

@@ -18,7 +18,7 @@ import type { Session } from '../../postgres/session.ts';
 import type { Statement } from '../../migration/key/sql.ts';
 import type { WalkingOrder } from '../order/order.ts';
 
-/** The rows a chunk has in hand before `update` is called. */
+/** The rows that a chunk has read before `update` is called. */
 export interface Batch {
   readonly rows: object[];
   readonly keys: KeyList;
@@ -61,7 +61,7 @@ async function readPlain(session: Session, request: BatchRequest): Promise<Batch
   const placed = order.ordered(base);
   const probe = bound === null ? null : fittingChunk(shape, placed, range, bound);
   const [fitting] = probe === null ? [] : (await session.query(probe.text, probe.values)).rows;
-  // Short of the limit by its bytes: the range goes on behind it.
+  // Short of the limit by its bytes: the range continues behind it.
   const isCut = fitting !== undefined && Number(fitting['rows']) < range.limit;
   const cut = isCut ? (fitting['key'] as Key) : null;
   const limits = cut === null ? range : { ...range, upTo: cut };
@@ -148,7 +148,7 @@ export interface PickedRows {
 
 /**
  * Picks the next keys of any select and locks their base rows: two statements. Where a key is gone in between,
- * its row was deleted, or has moved to another partition under another key, maybe one of this chunk: picks anew.
+ * its row was deleted, or has moved to another partition under another key, maybe one of this chunk: picks again.
  * What is locked stays; a row that moves away twice ends it.
  */
 export async function pickAndLock(session: Session, request: KeyRequest): Promise<PickedRows> {

@@ -19,7 +19,7 @@ export interface Taken {
   readonly owned: RangeLeft;
   readonly limits: ChunkLimits;
   /**
-   * Is told, when the search is over and before `update` runs, how many rows there are at most, and the key of a
+   * Called when the search is over and before `update` runs, with how many rows there are at most, and the key of a
    * single one. What it sends to the server comes before the statements of `update`.
    */
   readonly found: (rows: number, key: Key | null) => Promise<unknown>;

@@ -59,7 +59,7 @@ export interface Tried {
   readonly key: Key | null;
 }
 
-/** `advanced`: committed. `gone`: the range is not open any more. `stopped`: the run is not to go on. */
+/** `advanced`: committed. `gone`: the range is not open any more. `stopped`: the run is not to continue. */
 export type ChunkOutcome =
   | {
       readonly kind: 'advanced';

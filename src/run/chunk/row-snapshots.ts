@@ -11,7 +11,7 @@ export interface Images {
 }
 
 export interface RowImage {
-  /** The beginning of each column's text; null: SQL null. */
+  /** The start of each column's text; null: SQL null. */
   readonly shown: readonly (string | null)[];
   /** A fingerprint of each column's whole text. */
   readonly prints: readonly (string | null)[];

@@ -23,7 +23,7 @@ export interface SetRows {
   readonly before: WriteCounters;
 }
 
-/** What an `update` that reads no rows must keep, and under what name it is told. */
+/** What an `update` that reads no rows must keep, and under what name it is reported. */
 export interface SetRules {
   readonly name: string;
   readonly what: string;
@@ -123,7 +123,7 @@ export class SetKeys {
       return isSure || !now.isCounted || !isInKeys ? 0 : Math.max(0, ofChunk.rows - (await this.#own()));
     }
     if (gone <= 0 || (now.isCounted && updated + deleted === 0)) return 0;
-    // The application may have deleted some meanwhile; all that were written here have stayed.
+    // The application may have deleted some in the meantime; all that were written here have stayed.
     const isOthers = isInKeys && now.isCounted && deleted === 0 && updated === (await this.#own());
     return isOthers ? 0 : gone;
   }

@@ -8,14 +8,14 @@ export interface ChunkWatch {
   readonly signal: AbortSignal;
   /** Starts the clock. Before that the chunk waits for its connection, in a pooler's queue perhaps. */
   readonly opened: () => void;
-  /** Settles with `work`, or rejects when the chunk is given up. */
+  /** Settles with `work`, or rejects when the chunk is abandoned. */
   readonly race: <T>(work: Promise<T>) => Promise<T>;
   /** Why the chunk was given up, or null. */
   readonly reason: () => Error | null;
   readonly stop: () => void;
 }
 
-/** Gives a chunk up when it takes longer than the ceiling, or when it is told to by a signal. */
+/** Abandons a chunk when it takes longer than the ceiling, or when a signal asks for it. */
 export function watchChunk(
   session: Session,
   ceilingMs: number,

@@ -7,7 +7,7 @@ import type { Written } from '../../migration/handle/written.ts';
 
 /**
  * Rows of the base table that this connection has written, as the server's own statistics count them: also in a
- * CTE, a function or a trigger, of which the answer to a statement says nothing. They go on from one transaction
+ * CTE, a function or a trigger, of which the answer to a statement says nothing. They continue from one transaction
  * to the next, so only a difference means something.
  */
 export interface WriteCounters {

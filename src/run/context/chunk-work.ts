@@ -9,7 +9,7 @@ import type { RunEnvironment } from './environment.ts';
 import { WritesBeside } from './foreign-connections.ts';
 import type { DataMigration, Step } from './step.ts';
 
-/** What stands for the id of a run where there is none: `plan` tries a migration. */
+/** What replaces the id of a run where there is none: `plan` tries a migration. */
 export const sampleRunId = 'plan';
 
 /** What is known of an update's effects, so that not every chunk looks again. */
@@ -55,7 +55,7 @@ export function nothingLearnt(): Pick<ChunkWork, 'shown' | 'effects'> {
   };
 }
 
-/** What `update` is told about its chunk; the chunk's id is the same on every attempt. */
+/** What `update` knows about its chunk; the chunk's id is the same on every attempt. */
 export function chunkContext(
   { run, migration, logger }: ChunkWork,
   owned: Pick<Owned, 'after' | 'attempt'>,

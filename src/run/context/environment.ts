@@ -44,7 +44,7 @@ export interface RunEnvironment {
   readonly isOwnProcess: boolean;
 }
 
-/** The time beyond the statement timeout after which a silent server is given up. */
+/** The time beyond the statement timeout after which a silent server is abandoned. */
 const answerMarginMs = 5_000;
 
 /** How sessions of this configuration are opened. */

@@ -51,7 +51,7 @@ const patienceMs = 1_000;
 const looksInRun = 4;
 
 /**
- * Rejects when a connection of this process waits for a lock of `session`, which has nothing to do meanwhile: update
+ * Rejects when a connection of this process waits for a lock of `session`, which has nothing to do in the meantime: update
  * waits for itself. Never resolves.
  */
 export async function refuseSelfWait(
@@ -118,7 +118,7 @@ interface Looking {
 /**
  * Whether connections of this process that are none of ours write while `update` runs. In a process of our own, one
  * that was opened since its first update is author code's. Any other may be the application's, or that of a
- * module which writes by itself: that is told and not refused. Sees nothing that the role may not see, or that goes
+ * module which writes by itself: that is reported and not refused. Sees nothing that the role may not see, or that goes
  * through a pooler.
  */
 export class WritesBeside {

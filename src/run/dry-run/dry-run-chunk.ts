@@ -58,7 +58,7 @@ export async function proveChunk(
 ): Promise<Proof | null> {
   const seen = await tryOnce(session, work, place, limit);
   if (seen === null) return null;
-  // Of large rows a chunk takes fewer: what is compared is those that it took.
+  // A chunk takes fewer large rows: those that it took are compared.
   if (seen.taken > 0 && seen.taken < seen.keys.length) {
     return await proveChunk(session, work, place, seen.taken);
   }
@@ -90,7 +90,7 @@ async function tryOnce(session: Session, work: ChunkWork, place: Place, limit: n
     const before = await readImages(session, base, columns, keys);
     const writesBefore = await readWrites(session);
     const sent = recordStatements(session);
-    // As in a run, where it matters to the planner how far the range goes on.
+    // As in a run, where it matters to the planner how far the range continues.
     const first = work.step.setBased ? chunk : place;
     const limits = { limit: limitFor(work, keys.length), signal };
     const { missing, rows: taken } = await applied(session, work, first, limits);

@@ -39,7 +39,7 @@ export interface Applying {
   readonly named?: Key | null;
 }
 
-/** The chunk itself, by the product's own path, with the checks that stand at its end. */
+/** The chunk itself, by the product's own path, with the checks at its end. */
 export async function applied(
   session: Session,
   work: ChunkWork,
@@ -77,7 +77,7 @@ const wholePlace = 1e9;
 
 /**
  * Begins a transaction as a chunk does, does `work` in it within a chunk's ceiling, and rolls it back. Nobody can commit
- * it. `work` is given a signal that aborts when it is given up.
+ * it. `work` is given a signal that aborts when it is abandoned.
  */
 export async function rolledBack<T>(
   session: Session,

@@ -44,7 +44,7 @@ export interface Sample extends Proof {
   readonly unanalyzed: readonly string[];
 }
 
-// One at the beginning of the table, the others further on: rows differ with their age.
+// One at the start of the table, the others further on: rows differ with their age.
 const mostPlaces = 3;
 
 // Enough rows to tell, few enough to compare all their columns, whole and in halves.

@@ -16,7 +16,7 @@ import type { ChunkWork } from '../context/chunk-work.ts';
 import type { NextRow, RangeLeft } from '../order/order.ts';
 import { orderOf } from '../order/orders.ts';
 
-/** The row that is to be set aside: the next one of a range. */
+/** The row that is to be quarantined: the next one of a range. */
 export interface Suspect {
   readonly no: number;
   /** The cursor of the failed try, and its key, where it lived to tell it. */

@@ -24,14 +24,14 @@ export interface LaneProgress {
   lastAt: number;
   /** When stuck holders of ranges are looked for again. */
   nextReapAt: number;
-  /** The latest results: true for a committed chunk, false for a row that was set aside. */
+  /** The latest results: true for a committed chunk, false for a row that was quarantined. */
   readonly recent: boolean[];
   readonly suspects: Suspects;
   /** What a lane has been trying again since then, or null. */
   trouble: Trouble | null;
 }
 
-/** Notes a committed chunk, or a row that was set aside. */
+/** Notes a committed chunk, or a row that was quarantined. */
 export function progressed(progress: LaneProgress, isCommitted: boolean): void {
   progress.lastAt = performance.now();
   progress.trouble = null;
@@ -65,7 +65,7 @@ export interface IsolatorOptions {
 
 /**
  * Decides what becomes of a chunk that failed: it is tried again as it is, or the rows for which it fails are found
- * by halving, and set aside (protocol T4).
+ * by halving, and quarantined (protocol T4).
  */
 export class Isolator {
   readonly #options: IsolatorOptions;
@@ -116,7 +116,7 @@ export class Isolator {
     return true;
   }
 
-  /** Tries a failing chunk again with fewer rows, or sets its only row aside (protocol T4). */
+  /** Tries a failing chunk again with fewer rows, or quarantines its only row (protocol T4). */
   async #isolate(range: FailedRange, failure: FailedChunk, isHalved: boolean): Promise<void> {
     const { error, tried, readable } = failure;
     const { work } = this.#options;
@@ -157,7 +157,7 @@ export class Isolator {
     if (why !== null) throw stopping(error, work, no, why);
   }
 
-  /** Takes care of a range whose workers died without progress. True where it is to be claimed anew. */
+  /** Takes care of a range whose workers died without progress. True where it is to be claimed again. */
   async isKilling(range: ClaimedRange, size: number): Promise<boolean> {
     const { work } = this.#options;
     const { no, cursor } = range;

@@ -36,7 +36,7 @@ export interface LaneOptions {
   readonly abort: AbortSignal;
   readonly onChunk: (report: ChunkReport) => void;
   readonly progress: LaneProgress;
-  /** Beginnings of the names of dead workers, whose ranges this lane is to take up before any other. */
+  /** Beginnings of the names of dead workers, whose ranges this lane is to claim before any other. */
   readonly takeOverFrom: readonly string[];
 }
 
@@ -127,7 +127,7 @@ class Lane {
 
   /**
    * Whether a dead worker's range waits for this lane, perhaps until the server has noticed the death. A lane that took
-   * another one meanwhile would be busy with that for long, as all others are.
+   * another one in the meantime would be busy with that for long, as all others are.
    */
   async #isHeir(session: Session): Promise<boolean> {
     const { takeOverFrom, work } = this.#options;

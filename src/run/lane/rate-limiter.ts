@@ -42,7 +42,7 @@ export class RateLimiter {
     return pace === null ? null : { rows: this.size(adapting), unused: this.#unused, pace };
   }
 
-  /** Notes what is set by now. With another pace all begin anew. */
+  /** Notes what is set by now. With another pace all starts again. */
   learn(overrides: Overrides): void {
     if (overrides.pace !== this.#overrides?.pace) this.#unused = 0;
     this.#overrides = overrides;

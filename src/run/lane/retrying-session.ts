@@ -113,7 +113,7 @@ export class RetryingSession {
     return backoffMs(this.#failures, Math.random, pace === 'slow' ? slowly : undefined);
   }
 
-  /** Starts the backoff and the budget anew. */
+  /** Starts the backoff and the budget again. */
   succeeded(): void {
     this.#failures = 0;
     this.#failingSince = Infinity;

@@ -6,7 +6,7 @@ import type { RunEnvironment } from '../context/environment.ts';
 import { afterPasses } from '../../core/size/sweep.ts';
 import { makeLayout } from './layout.ts';
 
-/** A run after `finish`. `endless`: its sweeps would find rows for ever, so it was ended without another one. */
+/** A run after `finish`. `endless`: its sweeps would find rows forever, so it was ended without another one. */
 export interface Finished {
   readonly run: Run;
   readonly isEndless: boolean;

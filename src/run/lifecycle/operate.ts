@@ -64,7 +64,7 @@ export async function operate(
   });
 }
 
-/** Changes settings of the run of a migration that is begun and not ended; what is set afterwards. Throws USAGE. */
+/** Changes settings of the run of a migration that is started and not ended; what is set afterwards. Throws USAGE. */
 export async function adjust(
   session: Session,
   env: RunEnvironment,

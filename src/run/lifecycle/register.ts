@@ -19,14 +19,14 @@ import type { Plan } from '../analyze/plan.ts';
 import type { DataMigration } from '../context/step.ts';
 import { refuseMisplaced, refuseUnsound } from './soundness.ts';
 
-/** How work on a migration is begun: one host after another. */
+/** How work on a migration is started: one host after another. */
 export interface Turn {
   readonly turn: TurnOptions;
   /** Throws where the order of migrations forbids it, once it is this host's turn. */
   readonly refuse: (session: Session) => Promise<void>;
 }
 
-/** How a run that is begun is taken up. */
+/** How a started run is resumed. */
 interface TakeUp {
   /** Also one that was cancelled. */
   readonly lift: boolean;
@@ -35,8 +35,8 @@ interface TakeUp {
 }
 
 /**
- * Opens the run of a migration, or takes up the one that is live (protocol T0). Null where another host has
- * executed it meanwhile. Refuses where the file or its meaning is not what the run began with, and a run that was
+ * Opens the run of a migration, or resumes the one that is live (protocol T0). Null where another host has
+ * executed it in the meantime. Refuses where the file or its meaning is not what the run began with, and a run that was
  * cancelled unless `lift` is given.
  */
 export async function registerUp(
@@ -53,7 +53,7 @@ export async function registerUp(
       ledger.runs.findLive(migration.name, 'up'),
       ledger.migrations.has(migration.name),
     ]);
-    // One that is executed may be run once more, and be begun.
+    // One that is executed may be run once more, and be started.
     if (!again && live === null && isDone) return null;
     await refuse(session);
     // To be run again: what was done of it is gone with the table.
@@ -156,7 +156,7 @@ export async function recordAttempt(session: Session, env: RunEnvironment, run: 
   await ledger.history.record(isAttended ? 'joined' : 'resumed', run);
 }
 
-/** A run as it is taken up after a restore, where its table and its columns have other numbers. */
+/** A run as it is resumed after a restore, where its table and its columns have other numbers. */
 export async function renumbered(session: Session, env: RunEnvironment, run: Run, plan: Plan): Promise<Run> {
   const ledger = env.ledger(session);
   if (isNumberedAlike(run.plan.base, plan.base)) return run;

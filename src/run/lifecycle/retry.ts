@@ -13,7 +13,7 @@ import type { Plan } from '../analyze/plan.ts';
 
 /** How many quarantined rows an error or a status names. */
 
-/** The refusal to go on, or the end of a run, while rows are quarantined: names them. */
+/** The refusal to continue, or the end of a run, while rows are quarantined: names them. */
 export function quarantinedError(
   run: Run,
   found: { readonly count: number; readonly rows: readonly QuarantinedRow[] },
@@ -32,7 +32,7 @@ export function quarantinedError(
   });
 }
 
-/** Refuses to take up a run that has failed with quarantined rows: only `retry` does. */
+/** Refuses to resume a run that has failed with quarantined rows: only `retry` does. */
 export async function refuseQuarantined(session: Session, env: RunEnvironment, run: Run): Promise<void> {
   if (run.state !== 'failed') return;
   const found = await env.ledger(session).quarantine.list(run.id, mostListed);
@@ -54,8 +54,8 @@ export async function findRetriable(
 
 /**
  * Puts the quarantined rows of a run back into their turn and lets it run again; false where another host has
- * moved it on meanwhile. The file may have been mended for them: its new hash is the run's from now on, while
- * its plan must be the same. A run that is under way goes on with the file that it has.
+ * moved it on in the meantime. The file may have been fixed for them: its new hash is the run's from now on, while
+ * its plan must be the same. A run that is under way continues with the file that it has.
  */
 export async function retryQuarantined(
   session: Session,
@@ -81,7 +81,7 @@ export async function retryQuarantined(
   });
 }
 
-/** Rows of a run that somebody holds are put back when it goes on. */
+/** Rows of a run that somebody holds are put back when it resumes. */
 function heldError({ name, state }: Run): Error {
   return fail('USAGE', {
     message: `${name} is ${state}: its quarantined rows cannot be retried now`,

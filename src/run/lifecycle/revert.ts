@@ -14,7 +14,7 @@ import { refuseQuarantined } from './retry.ts';
 import { refuseUnsound } from './soundness.ts';
 
 /**
- * Begins the rollback of a finished or half-done run, or takes up one that is half done (protocol D1 and
+ * Begins the rollback of a finished or half-done run, or resumes one that is half done (protocol D1 and
  * D2). The new epoch stops the old run's transactions: those past their check are waited for, all others
  * can no longer commit, so the cursors that are laid out are final. Null: there is nothing to revert.
  */
@@ -28,7 +28,7 @@ export async function registerDown(
   const ledger = env.ledger(session);
   return await withTransaction(session, env.pinned, async () => {
     await session.query(env.unhurried);
-    // Without it two hosts would begin the same rollback, or `up` would take up a run that this one reverts.
+    // Without it two hosts would begin the same rollback, or `up` would resume a run that this one reverts.
     await ensureLedger(session, env.ledgerSchema, { ...turn, begin: env.hurried });
     const live = await ledger.runs.findLive(migration.name, 'down');
     await refuseUnsound(session, env, migration.name);
@@ -55,7 +55,7 @@ export async function registerDown(
   });
 }
 
-/** A rollback that has failed may be mended; what is under way goes on as it began, on all hosts. */
+/** A rollback that has failed may be fixed; what is under way continues as it began, on all hosts. */
 async function resume(
   session: Session,
   env: RunEnvironment,
@@ -82,7 +82,7 @@ async function resume(
   return await ledger.runs.changeState(run.id, 'running');
 }
 
-/** Its ranges are what `up` has done: where its rows lie is said by what was drawn for `up`. */
+/** Its ranges are what `up` has done: where its rows lie is known from what was drawn for `up`. */
 function wayBack({ stored }: Plan, survey: Survey | undefined): RunPlan {
   const { survey: _own, ...plan } = stored;
   return survey === undefined ? plan : { ...plan, survey };

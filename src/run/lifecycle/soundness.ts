@@ -7,7 +7,7 @@ import type { RunEnvironment } from '../context/environment.ts';
 import type { Plan } from '../analyze/plan.ts';
 
 /**
- * Refuses to work on a migration of which the ledger contradicts itself, or whose table was recreated: what it says is
+ * Refuses to work on a migration of which the ledger is inconsistent, or whose table was recreated: what it says is
  * done may not be. `allowed`: the latter is returned.
  */
 export async function refuseUnsound(
@@ -26,7 +26,7 @@ export async function refuseUnsound(
   return recreated.length > 0;
 }
 
-/** The same for the cursors of a run that is taken up; its plan must be this host's. */
+/** The same for the cursors of a run that is resumed; its plan must be this host's. */
 export async function refuseMisplaced(
   session: Session,
   env: RunEnvironment,
@@ -37,7 +37,7 @@ export async function refuseMisplaced(
   if (found.length > 0) throw unsoundError(found);
 }
 
-/** The error that names what contradicts itself. */
+/** The error that names what is inconsistent. */
 export function unsoundError(problems: readonly string[], report?: object): Error {
   return fail('LEDGER_DAMAGED', {
     message: 'the ledger is inconsistent: it was edited, or restored without the data',

@@ -7,14 +7,14 @@ import { describeOld } from '../lifecycle/register.ts';
 export interface LockWatch {
   /** Runs `work` on another connection; null where that is not to be had. */
   readonly ask: <T>(work: (session: Session) => Promise<T>) => Promise<T | null>;
-  /** Is told once of each transaction that is waited for. */
+  /** Called once with each transaction that is waited for. */
   readonly blocked: (reason: string) => void;
 }
 
 // Within the time that a lock is waited for, and soon enough for whoever looks at the terminal.
 const lookEveryMs = 1_000;
 
-/** Does `work` on a session and says meanwhile for which lock it waits, and who has it. */
+/** Does `work` on a session and says in the meantime for which lock it waits, and who has it. */
 export async function watchingLocks<T>(
   session: Session,
   { ask, blocked }: LockWatch,

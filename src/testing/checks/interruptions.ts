@@ -22,13 +22,13 @@ interface Interrupted {
   readonly checks: readonly CheckResult[];
 }
 
-/** A command that was begun again after each crash; `ended`: how the last one did. */
+/** A command that was started again after each crash; `ended`: how the last one did. */
 interface Crashed {
   readonly ended: Ended;
   readonly crashes: number;
 }
 
-/** A run that is ended by SIGKILL in mid-chunk and between two chunks, and then taken back, with a crash. */
+/** A run that is ended by SIGKILL in mid-chunk and between two chunks, and then rolled back, with a crash. */
 export async function interruptedChecks(context: TestContext, run: Undisturbed): Promise<Interrupted> {
   // A folder of its own: the crashes ordered in it are for these commands alone.
   return await withFolder(async (folder) => {

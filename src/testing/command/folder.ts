@@ -6,7 +6,7 @@ import { fail } from '../../errors.ts';
 import { isMigrationFile, nameOfFile } from '../../migration/file/folder.ts';
 import { type Described, type Mishap, crashFile, descriptionFile } from './interrupted.ts';
 
-/** A folder of migrations that stand for those of the author's, which are loaded from where they are. */
+/** A folder of migrations that replace those of the author's, which are loaded from where they are. */
 export interface TestFolder {
   /** Folder that the command line is pointed to. */
   readonly migrations: string;

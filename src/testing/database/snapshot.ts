@@ -59,7 +59,7 @@ export async function readSnapshot(client: pgModule.Client, options: SnapshotOpt
     if (ignore.includes(name)) continue;
     const columns = table.columns.filter((column) => !ignore.includes(`${name}.${column.name}`));
     const values = columns.map((column) => valueSql(column.name, column.is_time));
-    // `only`: the rows of an inherited table stand in a table of their own.
+    // `only`: the rows of an inherited table are in a table of their own.
     const { rows } = await client.query<{ row: Row }>(
       `select array[${values.join(', ')}]::text[] as row
        from ${table.partitioned ? '' : 'only '}${quote(table.schema)}.${quote(table.name)}
