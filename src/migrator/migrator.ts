@@ -31,6 +31,7 @@ import type { HistoryReport } from './status/history.ts';
 import { type StatusReport, statusReport } from './status/status.ts';
 import type { VerifyReport } from './status/verify.ts';
 import { openUmzug, revertTargets, unwrap } from './pending/umzug.ts';
+import { refuseOtherFolders } from '../migration/file/other-tools.ts';
 import { type MigrationFile, listMigrations } from '../migration/file/folder.ts';
 import {
   type RunEnvironment,
@@ -85,7 +86,7 @@ export class Migrator extends EventEmitter<MigratorEvents> {
   }
 
   async #up(call: Call, options: UpOptions): Promise<readonly MigrationOutcome[]> {
-    const files = await this.#files();
+    const files = await this.#ownFiles();
     await this.#control.requirePrimary();
     const state = await this.#state();
     await warnOfDrift(files, state, options.strict ?? false, this.#logger);
@@ -223,7 +224,7 @@ export class Migrator extends EventEmitter<MigratorEvents> {
   /** What `up` would do, by samples that are run and rolled back; `problem`: what it would refuse first. */
   async plan(name?: string): Promise<{ report: PlanReport; problem: UmzugClusterError | null }> {
     const { planReport } = await import('./plan/plan.ts');
-    const files = await this.#files();
+    const files = await this.#ownFiles();
     await this.#control.requirePrimary();
     return await planReport(files, name, await this.#state(), {
       config: this.#config,
@@ -329,6 +330,13 @@ export class Migrator extends EventEmitter<MigratorEvents> {
     } finally {
       await call.primary?.close();
     }
+  }
+
+  /** Without a look at the files themselves, refuses a folder with what another tool runs. */
+  async #ownFiles(): Promise<MigrationFile[]> {
+    const files = await this.#files();
+    refuseOtherFolders(this.#config.migrationsDirs);
+    return files;
   }
 
   async #files(): Promise<MigrationFile[]> {

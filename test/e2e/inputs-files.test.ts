@@ -29,6 +29,11 @@ describe('a migration file is refused', () => {
         'export const a = 1;\nexport const select = (;',
         /^error: 0007_x\.ts:2:\d+ syntax error/m,
       ),
+      file(
+        'of Kysely',
+        'export async function up(db: Kysely<any>): Promise<void> { await db.schema.dropTable("t").execute(); }',
+        /0007_x\.ts is a migration of Kysely, which umzug-cluster does not run[^]*baseline --from kysely/,
+      ),
       {
         ...file(
           'that imports a file with a syntax error',
@@ -159,6 +164,22 @@ describe('the folder of the migrations is refused', () => {
         files: { migrations: '' },
         url: own,
         says: /cannot read the migrations folder/,
+      },
+      {
+        what: 'that holds migrations of Prisma',
+        files: { 'migrations/20260101_init/migration.sql': '', 'migrations/a.ts': select + update },
+        url: own,
+        says: /^error: 20260101_init is a migration of Prisma[^]*migrations\.cluster\.directory/,
+      },
+      {
+        what: 'that holds migrations of Drizzle',
+        args: 'plan',
+        files: {
+          'migrations/0000_x.sql': '',
+          'migrations/meta/_journal.json': '{ "entries": [{ "idx": 0, "when": 1, "tag": "0000_x" }] }',
+        },
+        url: own,
+        says: /^error: 0000_x\.sql is a migration of Drizzle[^]*migrations\.cluster\.directory/,
       },
       { what: 'in status', args: 'status', url: own, says: /cannot read the migrations folder/ },
       {

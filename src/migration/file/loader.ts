@@ -7,6 +7,7 @@ import type { Options, SchemaStep, Select, Verify } from '../contract/contract.t
 import type { FileHashes } from '../../core/values/file-drift.ts';
 import type { MigrationFile } from './folder.ts';
 import { contentOf, hashesOfFile } from './imports.ts';
+import { refuseOtherTool, writtenFor } from './other-tools.ts';
 import { readOptions } from './options.ts';
 import { plainKind } from './plain-text.ts';
 import { type MarkedUpdate, isSetBased } from '../contract/set-based.ts';
@@ -49,6 +50,8 @@ const cached = new Map<string, string>();
 
 /** Loads a migration file, TypeScript or JavaScript. Throws MIGRATION_FILE with what is wrong with it. */
 export async function loadMigration(file: MigrationFile): Promise<LoadedMigration> {
+  const source = contentOf(file.path).toString('utf8');
+  if (plainKind(source) !== 'data') refuseOtherTool(file.path, source);
   const hashes = await hashesOfFile(file);
   const exports = members(await importFile(file, hashes));
   const label = path.basename(file.path);
@@ -71,7 +74,10 @@ export async function loadMigration(file: MigrationFile): Promise<LoadedMigratio
 
 /** The kind of a migration: by its text where that says it plainly, else as `loadMigration` finds and refuses it. */
 export async function kindOf(file: MigrationFile): Promise<LoadedMigration['kind']> {
-  return plainKind(contentOf(file.path).toString('utf8')) ?? (await loadMigration(file)).kind;
+  const source = contentOf(file.path).toString('utf8');
+  // What another tool has run changed the schema, as far as anybody can tell.
+  const other = writtenFor(source) === null ? null : 'schema';
+  return plainKind(source) ?? other ?? (await loadMigration(file)).kind;
 }
 
 function schemaMigration(common: Loaded, label: string, exports: Exports): LoadedMigration {

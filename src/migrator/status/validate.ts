@@ -10,6 +10,7 @@ import { ledgerNames } from '../../ledger/schema.ts';
 import { type MigrationFile, listMigrations } from '../../migration/file/folder.ts';
 import { hashesOfFile } from '../../migration/file/imports.ts';
 import { loadMigration } from '../../migration/file/loader.ts';
+import { refuseOtherFolders } from '../../migration/file/other-tools.ts';
 import { checkOffline } from '../../migration/file/offline.ts';
 import { plainSettings, withTransaction } from '../../postgres/transaction.ts';
 import { isSpent, refuseOtherFile, refuseRecreated, revertingError } from '../../run/checks/drift.ts';
@@ -49,9 +50,22 @@ export async function validateReport(config: Config, control: Control | null): P
   const isChanged = new Set(changed.map(({ name }) => name));
   const settled = new Set(executed.map(({ name }) => name).filter((name) => !isChanged.has(name)));
   const unsettled = files.filter(({ name }) => !settled.has(name));
-  const findings = [...(await aboutFiles(unsettled, config)), ...aboutNames(files)];
+  const findings = [
+    ...aboutFolders(config.migrationsDirs),
+    ...(await aboutFiles(unsettled, config)),
+    ...aboutNames(files),
+  ];
   if (known !== null) findings.push(...(await aboutLedger(files, known, changed)));
   return { migrations: files.length, withDatabase: control !== null, findings };
+}
+
+function aboutFolders(folders: readonly string[]): readonly Finding[] {
+  try {
+    refuseOtherFolders(folders);
+    return [];
+  } catch (error) {
+    return [errorFinding(null, error)];
+  }
 }
 
 async function aboutFiles(files: readonly MigrationFile[], config: Config): Promise<readonly Finding[]> {
