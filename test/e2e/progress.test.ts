@@ -74,12 +74,12 @@ it('draws one block in place, and leaves only log lines and what to do next', as
 });
 
 it.each([
-  [['a.ts'], `next: umzug-cluster verify checks for rows that were missed`],
+  [['a.ts'], `next: check for rows that were missed: umzug-cluster verify`],
   [
     ['a.ts', 'b.ts'],
-    `next: umzug-cluster verify checks for rows that were missed; umzug-cluster down rolls the last one back`,
+    `next: check for rows that were missed: umzug-cluster verify; roll the last one back: umzug-cluster down`,
   ],
-  [['b.ts'], `next: umzug-cluster down rolls it back`],
+  [['b.ts'], `next: roll it back: umzug-cluster down`],
   [['c.ts'], null],
 ] as const)(
   'says what to do next after %j, and of down only where there is a way back',

@@ -59,14 +59,14 @@ function nextStep(outcomes: readonly MigrationOutcome[]): string | null {
   const last = outcomes.at(-1);
   if (last === undefined) return null;
   const those = outcomes.length === 1 ? 'it' : 'them';
-  if (last.direction === 'down') return `umzug-cluster up runs ${those} again`;
+  if (last.direction === 'down') return `run ${those} again: umzug-cluster up`;
   const steps = [
     ...(outcomes.some(({ kind }) => kind === 'data')
-      ? ['umzug-cluster verify checks for rows that were missed']
+      ? ['check for rows that were missed: umzug-cluster verify']
       : []),
     // It rolls back one migration, the last.
     ...(last.hasDown
-      ? [`umzug-cluster down rolls ${outcomes.length === 1 ? 'it' : 'the last one'} back`]
+      ? [`roll ${outcomes.length === 1 ? 'it' : 'the last one'} back: umzug-cluster down`]
       : []),
   ];
   return steps.length === 0 ? null : steps.join('; ');
