@@ -14,7 +14,7 @@ import { reportUnhandled } from './migration/handle/unhandled-errors.ts';
 const lingerMs = 500;
 
 const args = process.argv.slice(2);
-const { env, stdout, stderr } = process;
+const { env, stdin, stdout, stderr } = process;
 const wants = earlyFlags(args, { env, stderr });
 
 // The reader of stdout or stderr may go away (`| head`): no reason to stop a run half-way.
@@ -43,7 +43,7 @@ if (typeof cwd === 'string') {
 exitCode =
   cwd instanceof Error
     ? reportError({ stdout, stderr }, cwd, wants)
-    : await main(args, { cwd, env, stdout, stderr });
+    : await main(args, { cwd, env, stdin, stdout, stderr });
 setTimeout(() => process.exit(), lingerMs).unref();
 
 /** `make migrate`, where make runs this and has that target; its flags would be lost, so none may be given. */

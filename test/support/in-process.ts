@@ -1,7 +1,7 @@
 import { readFileSync, readdirSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import path from 'node:path';
-import { Writable } from 'node:stream';
+import { Readable, Writable } from 'node:stream';
 import type { Outcome } from './cli.ts';
 
 const built = pathToFileURL(path.resolve(import.meta.dirname, '../../dist/commands/main.js')).href;
@@ -9,18 +9,30 @@ const built = pathToFileURL(path.resolve(import.meta.dirname, '../../dist/comman
 /**
  * Runs the built command line in the test's own process: the same answer as of a process of its own, without the CPU
  * time that each of those takes to start, which is ten times what most commands take. Not for what ends, blocks or
- * signals a process, nor for author code that reads `process.env`.
+ * signals a process, nor for author code that reads `process.env`. `typed`: what somebody at a terminal answers.
  */
 export async function runInProcess(
   args: readonly string[],
   cwd: string,
   env: NodeJS.ProcessEnv,
+  typed: string | null = null,
 ): Promise<Outcome> {
   const { main } = (await import(/* @vite-ignore */ built)) as typeof import('../../src/commands/main.ts');
   const stdout = new Kept();
   const stderr = new Kept();
-  const code = await main(args, { cwd, env, stdout, stderr });
+  const code = await main(args, {
+    cwd,
+    env,
+    stdout,
+    stderr,
+    ...(typed === null ? {} : terminal(typed, stderr)),
+  });
   return { code, stdout: stdout.text, stderr: stderr.text };
+}
+
+function terminal(typed: string, stderr: Kept): { readonly stdin: NodeJS.ReadStream } {
+  Object.assign(stderr, { isTTY: true });
+  return { stdin: Object.assign(Readable.from([typed]), { isTTY: true }) as unknown as NodeJS.ReadStream };
 }
 
 /** Does `work` with these variables in `process.env`, where author code finds them: one at a time. */

@@ -7,7 +7,7 @@ import type { Arguments, Command } from './command.ts';
 import { withContext } from './context.ts';
 import type { Io } from './output.ts';
 
-const namesOfMigrations = ['migration', 'name', 'to'] as const;
+const namesOfMigrations = ['migration', 'name', 'past', 'to'] as const;
 
 /**
  * The flags of a command with the names of migrations in full: a file's name may be typed with its extension, and any

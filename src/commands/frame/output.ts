@@ -5,6 +5,8 @@ import { pasteable } from '../../core/values/invocation.ts';
 export interface Io {
   readonly cwd: string;
   readonly env: NodeJS.ProcessEnv;
+  /** Where answers come from; without it nobody is asked. */
+  readonly stdin?: NodeJS.ReadStream;
   readonly stdout: Out;
   readonly stderr: Out;
 }

@@ -3,57 +3,107 @@ import { counted } from '../../core/values/numbers.ts';
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { loadConfig } from '../../config/config.ts';
-import { placeError } from '../../errors.ts';
+import { fail, placeError } from '../../errors.ts';
 import { isMigrationFile } from '../../migration/file/folder.ts';
 import type { Language } from '../../migration/create/language.ts';
 import type { Arguments } from '../frame/command.ts';
+import { canAsk, isYes } from '../frame/ask.ts';
+import { type Detected, type PackageManager, detect } from './detect.ts';
 import { type Io, printJson, printLine, printNote } from '../frame/output.ts';
 import { type ProjectFacts, readProject } from './project.ts';
 
-/** What `init` did, and what it found and left as it was; each in words, with the file's name. */
-interface Done {
-  readonly done: string[];
+/** What `init` does, and what it found and leaves as it is; each in words, with the file's name. */
+interface Plan {
+  readonly steps: { readonly does: string; write(): void }[];
   readonly left: string[];
 }
 
 /**
- * Writes what a project lacks to run migrations, and says what it did and what it left. Throws CONFIG where a file
- * that is there cannot be read, before anything is written.
+ * Writes what a project lacks to run migrations, and says what it found, what it did and what it left. At a terminal
+ * it asks first, unless `yes`; elsewhere it need not, since it overwrites nothing. Throws CONFIG where a file that is
+ * there cannot be read, before anything is written.
  */
 export async function initProject(flags: Arguments, io: Io): Promise<void> {
   const { cwd, env } = io;
   const project = readProject(cwd);
   // A knexfile that is there must load, and says where the migrations are.
   const config = await loadConfig({ flags, cwd, env, needs: 'files' });
-  const said: Done = { done: [], left: [] };
+  const found = detect(cwd, project);
+  const plan: Plan = { steps: [], left: [] };
+  addKnexfile(cwd, config.knexfile, project.language, plan);
+  addFolder(cwd, config.migrationsDir, plan);
+  addScripts(cwd, project, found, plan);
+  addTarget(cwd, plan);
+  addIgnored(cwd, plan);
+  const done = plan.steps.map(({ does }) => does);
+  if (!config.output.json) {
+    printLine(io, `found: ${describe(project, found)}`);
+    for (const line of obsolete(found)) printLine(io, line);
+  }
+  if (flags['yes'] !== true && done.length > 0 && canAsk(io)) await confirm(io, done);
   try {
-    addKnexfile(cwd, config.knexfile, project.language, said);
-    addFolder(cwd, config.migrationsDir, said);
-    addScripts(cwd, project, said);
-    addTarget(cwd, said);
-    addIgnored(cwd, said);
+    for (const step of plan.steps) step.write();
   } catch (error) {
     throw placeError(`cannot set up ${cwd}`, error, 'write');
   }
-  if (config.output.json) return printJson(io, said);
-  for (const line of said.done) printLine(io, line);
-  for (const line of said.left) printLine(io, `unchanged: ${line}`);
+  const next = nextCommands(project, found);
+  if (config.output.json) return printJson(io, { found, done, left: plan.left, next });
+  for (const line of done) printLine(io, line);
+  for (const line of plan.left) printLine(io, `unchanged: ${line}`);
   printNote(io, 'now:');
-  if (!isInstalled(project)) printNote(io, '  npm install umzug-cluster');
-  printNote(io, '  umzug-cluster create --name my-change');
-  printNote(io, '  umzug-cluster up');
+  for (const line of next) printNote(io, `  ${line}`);
 }
 
-function addKnexfile(cwd: string, existing: string | null, language: Language, said: Done): void {
+async function confirm(io: Io, done: readonly string[]): Promise<void> {
+  for (const line of done) printNote(io, `  ${line}`);
+  if (await isYes(io, 'Write this? [y/N] ')) return;
+  throw fail('STOPPED', { message: 'nothing was written', hint: 'to write without a question: --yes' });
+}
+
+function describe({ manifest, language }: ProjectFacts, found: Detected): string {
+  const isModule = manifest?.['type'] === 'module';
+  return [
+    found.packageManager,
+    ...(language === 'ts' ? ['TypeScript'] : []),
+    isModule ? 'ES modules' : 'CommonJS',
+    ...(found.testFramework === null ? [] : [`tests with ${found.testFramework}`]),
+    ...found.otherTools,
+  ].join(', ');
+}
+
+function obsolete({ otherScripts }: Detected): readonly string[] {
+  const scripts = Object.entries(otherScripts).map(([name, line]) => `"${name}" (${line})`);
+  if (scripts.length === 0) return [];
+  return [
+    `obsolete once umzug-cluster runs these migrations: ${scripts.length === 1 ? 'script' : 'scripts'} ${scripts.join(', ')}`,
+  ];
+}
+
+const installs: Readonly<Record<PackageManager, string>> = {
+  npm: 'npm install',
+  pnpm: 'pnpm add',
+  yarn: 'yarn add',
+  bun: 'bun add',
+};
+
+function nextCommands(project: ProjectFacts, { packageManager }: Detected): readonly string[] {
+  const install = isInstalled(project) ? [] : [`${installs[packageManager]} umzug-cluster`];
+  return [...install, 'umzug-cluster create --name my-change', 'umzug-cluster up'];
+}
+
+function addKnexfile(cwd: string, existing: string | null, language: Language, plan: Plan): void {
   if (existing !== null) {
-    said.left.push(`${path.relative(cwd, existing)}: settings go to migrations.cluster`);
+    plan.left.push(`${path.relative(cwd, existing)}: settings go to migrations.cluster`);
     return;
   }
   const name = language === 'ts' ? 'knexfile.ts' : 'knexfile.js';
   const [before, behind] =
     language === 'cjs' ? ['module.exports = ', ';'] : ['const config = ', ';\n\nexport default config;'];
-  writeFileSync(path.join(cwd, name), `${before}${settings}${behind}\n`, { flag: 'wx' });
-  said.done.push(`${name}: written`);
+  const text = `${before}${settings}${behind}\n`;
+  plan.steps.push({
+    does: `${name}: written`,
+    write: () => writeFileSync(path.join(cwd, name), text, { flag: 'wx' }),
+  });
 }
 
 const settings = `{
@@ -67,13 +117,15 @@ const settings = `{
   },
 }`;
 
-function addFolder(cwd: string, folder: string, said: Done): void {
+function addFolder(cwd: string, folder: string, plan: Plan): void {
   const name = `${path.relative(cwd, folder)}/`;
   if (!existsSync(folder)) {
-    mkdirSync(folder, { recursive: true });
-    // Git keeps no empty folder, and without it a deploy would be refused.
-    writeFileSync(path.join(folder, '.gitkeep'), '');
-    said.done.push(`${name}: made`);
+    const write = (): void => {
+      mkdirSync(folder, { recursive: true });
+      // Git keeps no empty folder, and without it a deploy would be refused.
+      writeFileSync(path.join(folder, '.gitkeep'), '');
+    };
+    plan.steps.push({ does: `${name}: made`, write });
     return;
   }
   const files = readdirSync(folder).filter(isMigrationFile);
@@ -82,29 +134,43 @@ function addFolder(cwd: string, folder: string, said: Done): void {
     files.length === 0
       ? 'empty'
       : `${many}; if another tool has run them, take over its record: umzug-cluster baseline --from knex, sequelize or node-pg-migrate`;
-  said.left.push(`${name}: ${next}`);
+  plan.left.push(`${name}: ${next}`);
 }
 
 const scripts: Readonly<Record<string, string>> = {
-  migrate: 'umzug-cluster up',
-  'migrate:plan': 'umzug-cluster plan',
-  'migrate:down': 'umzug-cluster down',
-  'migrate:status': 'umzug-cluster status',
-  'migrate:create': 'umzug-cluster create --name',
+  '': 'umzug-cluster up',
+  ':plan': 'umzug-cluster plan',
+  ':down': 'umzug-cluster down',
+  ':status': 'umzug-cluster status',
+  ':create': 'umzug-cluster create --name',
 };
 
-function addScripts(cwd: string, { manifest }: ProjectFacts, said: Done): void {
+/**
+ * npm, pnpm and others run a script in a shell, which would not pass on the signal that ends a deploy: `exec` puts the
+ * command in its place. Where scripts of that prefix are another tool's, ours get one of their own.
+ */
+function addScripts(cwd: string, { manifest }: ProjectFacts, { hasOwnShell }: Detected, plan: Plan): void {
   if (manifest === null) {
-    said.left.push('package.json: there is none, so no scripts were added');
+    plan.left.push('package.json: there is none, so no scripts were added');
     return;
   }
   const present = fieldsOf(manifest['scripts']);
-  const missing = Object.entries(scripts).filter(([name]) => !(name in present));
-  const taken = Object.entries(scripts).filter(([name, line]) => name in present && present[name] !== line);
-  for (const [name, line] of taken)
-    said.left.push(`package.json: script "${name}" exists; this tool's: ${line}`);
+  const isOurs = (line: unknown): boolean => String(line).includes('umzug-cluster');
+  const isTaken = Object.entries(present).some(
+    ([name, line]) => /^migrate(?::|$)/.test(name) && !isOurs(line),
+  );
+  const prefix = isTaken ? 'migrate-data' : 'migrate';
+  const start = hasOwnShell ? '' : 'exec ';
+  const wanted = Object.entries(scripts).map(
+    ([name, line]) => [`${prefix}${name}`, `${start}${line}`] as const,
+  );
+  const missing = wanted.filter(([name]) => !(name in present));
+  for (const [name, line] of wanted) {
+    if (name in present && present[name] !== line)
+      plan.left.push(`package.json: script "${name}" exists; this tool's: ${line}`);
+  }
   if (missing.length === 0) {
-    if (taken.length === 0) said.left.push('package.json: has the scripts');
+    plan.left.push('package.json: has the scripts');
     return;
   }
   const file = path.join(cwd, 'package.json');
@@ -113,38 +179,43 @@ function addScripts(cwd: string, { manifest }: ProjectFacts, said: Done): void {
   const changed = { ...manifest, scripts: { ...present, ...Object.fromEntries(missing) } };
   const end = text.endsWith('\n') ? '\n' : '';
   const written = JSON.stringify(changed, null, indent) + end;
-  writeFileSync(file, text.includes('\r\n') ? written.replaceAll('\n', '\r\n') : written);
-  said.done.push(`package.json: scripts ${missing.map(([name]) => name).join(', ')} added`);
+  plan.steps.push({
+    does: `package.json: scripts ${missing.map(([name]) => name).join(', ')} added`,
+    write: () => writeFileSync(file, text.includes('\r\n') ? written.replaceAll('\n', '\r\n') : written),
+  });
 }
 
+// Not by npx, whose shell would keep signals to itself.
+const targetLine = 'node_modules/.bin/umzug-cluster up $(ARGS)';
+
 /** A project that is run by make gets a target; one that is not gets no Makefile. */
-function addTarget(cwd: string, said: Done): void {
+function addTarget(cwd: string, plan: Plan): void {
   const name = ['Makefile', 'makefile', 'GNUmakefile'].find((one) => existsSync(path.join(cwd, one)));
   if (name === undefined) return;
   const file = path.join(cwd, name);
   const text = readFileSync(file, 'utf8');
   if (/^migrate\s*:/m.test(text)) {
-    said.left.push(`${name}: target migrate exists; this tool's: npx umzug-cluster up`);
+    plan.left.push(`${name}: target migrate exists; this tool's: ${targetLine}`);
     return;
   }
   const separator = text === '' || text.endsWith('\n') ? '\n' : '\n\n';
-  writeFileSync(file, `${text}${separator}.PHONY: migrate\nmigrate:\n\tnpx umzug-cluster up $(ARGS)\n`);
-  said.done.push(`${name}: target migrate added`);
+  const written = `${text}${separator}.PHONY: migrate\nmigrate:\n\t${targetLine}\n`;
+  plan.steps.push({ does: `${name}: target migrate added`, write: () => writeFileSync(file, written) });
 }
 
 /** Where the embedded server of development keeps its data. */
 const ignored = '.postgres/';
 
-function addIgnored(cwd: string, said: Done): void {
+function addIgnored(cwd: string, plan: Plan): void {
   const file = path.join(cwd, '.gitignore');
   const text = existsSync(file) ? readFileSync(file, 'utf8') : '';
   if (/^\/?\.postgres\/?\s*$/m.test(text)) {
-    said.left.push(`.gitignore: has ${ignored}`);
+    plan.left.push(`.gitignore: has ${ignored}`);
     return;
   }
   const separator = text === '' || text.endsWith('\n') ? '' : '\n';
-  writeFileSync(file, `${text}${separator}${ignored}\n`);
-  said.done.push(`.gitignore: ${ignored} added`);
+  const written = `${text}${separator}${ignored}\n`;
+  plan.steps.push({ does: `.gitignore: ${ignored} added`, write: () => writeFileSync(file, written) });
 }
 
 function isInstalled({ manifest }: ProjectFacts): boolean {

@@ -1,10 +1,10 @@
-import type { Command } from '../frame/command.ts';
+import { type Command, switchFlag } from '../frame/command.ts';
 
 /** `init`: sets an existing project up. Overwrites nothing, opens no database. */
 export const init: Command = {
   command: 'init',
   describe: 'set up this project (knexfile, folder, scripts, .gitignore); overwrites nothing',
-  options: {},
+  options: { yes: switchFlag('write without asking; without a terminal nobody is asked') },
   insteadOf: () => 'umzug-cluster init',
   examples: [['init', 'in the folder of package.json; safe to run twice']],
   run: async (flags, io) => {
