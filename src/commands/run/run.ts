@@ -26,12 +26,15 @@ export async function runMigrations(
       stopping.attach(migrator, config.tuning);
       migrator.on('progress', (progress) => view.show(progress));
       return await work(migrator).catch(async (error: unknown) => {
-        throw isJson && error instanceof UmzugClusterError && isStop(error.code)
-          ? await withStates(error, migrator)
-          : error;
+        if (!(error instanceof UmzugClusterError) || !isStop(error.code)) throw error;
+        const stop = isJson ? await withStates(error, migrator) : error;
+        const isFine = flags['max-time-ok'] === true && error.code === 'STOPPED' && stopping.isOutOfTime;
+        if (isFine) return stop;
+        throw stop;
       });
     }),
   );
+  if (outcomes instanceof UmzugClusterError) return tellStop(io, outcomes, isJson);
   if (isJson) return printJson(io, { migrations: outcomes });
   if (outcomes.length === 0) {
     const isEmpty = (await listMigrations(folders)).length === 0;
@@ -52,6 +55,13 @@ async function withStates(stop: UmzugClusterError, migrator: Migrator): Promise<
   const status = await migrator.status().catch(() => null);
   const migrations = status?.migrations.map(({ name, kind, state, rows }) => ({ name, kind, state, rows }));
   return fail(code, { message, detail, hint, cause, report: { migrations: migrations ?? [] } });
+}
+
+/** A stop that is no failure: it was asked for by `--max-time-ok`. */
+function tellStop(io: Io, { message, hint, report }: UmzugClusterError, isJson: boolean): void {
+  if (isJson) printJson(io, { ...report, stopped: { message, hint: hint ?? null } });
+  else printLine(io, message);
+  if (hint !== undefined) printNote(io, `  hint: ${hint}`);
 }
 
 /** What may be typed now; null: there is nothing to say. */

@@ -9,6 +9,8 @@ const signals: readonly Signal[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 /** Takes over the migrator once it is open, or throws if a signal came before; then no work may begin. */
 export interface Stopping {
   attach(migrator: Migrator, limits: { readonly maxTimeMs: number | null }): void;
+  /** The time of `--max-time` is over. */
+  readonly isOutOfTime: boolean;
 }
 
 /**
@@ -20,6 +22,7 @@ export async function withStopping<Result>(work: (stopping: Stopping) => Promise
   const timers: NodeJS.Timeout[] = [];
   let migrator: Migrator | null = null;
   let signalsSeen = 0;
+  let isOutOfTime = false;
   let stopped: UmzugClusterError | null = null;
   let giveUp: (error: UmzugClusterError) => void = () => undefined;
   const early = new Promise<never>((_resolve, reject) => (giveUp = reject));
@@ -44,7 +47,14 @@ export async function withStopping<Result>(work: (stopping: Stopping) => Promise
         migrator = opened;
         if (limits.maxTimeMs === null) return;
         const left = Math.max(0, limits.maxTimeMs - (Date.now() - startedAt));
-        timers.push(setTimeout(() => opened.stop('deadline', 'drain'), left));
+        const stop = (): void => {
+          isOutOfTime = true;
+          opened.stop('deadline', 'drain');
+        };
+        timers.push(setTimeout(stop, left));
+      },
+      get isOutOfTime() {
+        return isOutOfTime;
       },
     };
     return await Promise.race([work(stopping), early]);

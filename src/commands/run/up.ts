@@ -19,6 +19,7 @@ export const up: Command = {
     'allow-out-of-order': switchFlag('run new files that sort before executed ones'),
     wait: switchFlag('run nothing; wait until other hosts have run it'),
     'no-join': switchFlag('where another host is at work, leave at once with exit code 5'),
+    'max-time-ok': switchFlag('exit with 0, not 5, if --max-time has stopped it'),
     strict: switchFlag(
       'refuse if the file of an executed or started migration is missing, or an executed one changed',
     ),
@@ -30,6 +31,7 @@ export const up: Command = {
     ['up --to NAME', 'run up to and including one migration'],
     ['up --wait', 'on hosts that must not start before it is done'],
     ['up --max-time 10m', 'stop cleanly after ten minutes; the next up resumes'],
+    ['up --max-time 2h --max-time-ok', 'each night in a maintenance window'],
   ],
   run: async (flags, io) => {
     const rerun = reruns.find((value) => value === flags['rerun']);
