@@ -25,7 +25,7 @@ migrate: build ## install what is missing, build, run pending migrations
 	@$(CLI) up $(ARGS)
 
 down: build ## revert the last migration
-	@$(CLI) down $(ARGS)
+	@$(CLI) down --yes $(ARGS)
 
 plan: build ## what migrate would do: a sample of each pending migration, rolled back
 	@$(CLI) plan $(ARGS)

@@ -1,6 +1,8 @@
 import type { FileHashes } from '../core/values/file-drift.ts';
 import { LedgerPart } from './part.ts';
 
+const outOfOrderSince = 4;
+
 /** A row of the table that Umzug's storage reads. */
 export interface ExecutedMigration extends FileHashes {
   readonly name: string;
@@ -109,6 +111,22 @@ export class Migrations extends LedgerPart {
       `update ${this.names.migrations} set file_sha256 = $2, imports = $3::jsonb where name = $1`,
       [name, fileSha256, JSON.stringify(imports)],
     );
+  }
+
+  /** Has these migrations run later, though they sort before executed ones. */
+  async allow(names: readonly string[]): Promise<void> {
+    if (names.length === 0) return;
+    await this.session.query(
+      `insert into ${this.names.outOfOrder} (name) select pg_catalog.unnest($1::text[]) on conflict do nothing`,
+      [names],
+    );
+  }
+
+  /** The migrations that may run though they sort before executed ones; a ledger of the version before has none. */
+  async allowed(): Promise<readonly string[]> {
+    if (this.names.version < outOfOrderSince) return [];
+    const { rows } = await this.session.query(`select name from ${this.names.outOfOrder} order by name`);
+    return rows.map(({ name }) => String(name));
   }
 
   /** Takes a migration out of the executed ones. */

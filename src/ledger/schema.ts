@@ -26,6 +26,7 @@ export interface LedgerNames {
   readonly guardOpen: string;
   readonly history: string;
   readonly folders: string;
+  readonly outOfOrder: string;
 }
 
 /** The table names of a ledger that lives in `schema`. */
@@ -46,6 +47,7 @@ export function ledgerNames(schema: string, version = ledgerVersion): LedgerName
     guardOpen: table('guard_open'),
     history: table('history'),
     folders: table('folders'),
+    outOfOrder: table('out_of_order'),
   };
 }
 
@@ -183,6 +185,10 @@ create table ${names.folders} (
 );
 create index history_of_migration on ${names.history} (migration, id);
 create index runs_of_migration on ${names.runs} (name, id);
+create table ${names.outOfOrder} (
+  name text primary key, -- of a migration that may run although later ones are executed
+  at timestamptz not null default clock_timestamp()
+);
 update ${names.meta} set version = ${ledgerVersion};`;
 }
 
@@ -272,8 +278,9 @@ export async function upgradeLedger(session: Session, schema: string): Promise<b
   await session.query(`select from ${names.meta} for update`);
   if ((await readLedgerVersion(session, schema)) === ledgerVersion) return true;
   await session.query(additions(names));
+  const added = [names.history, names.folders, names.outOfOrder].join(', ');
   const { rows } = await session.query(
-    `select pg_catalog.format('grant %s on ${[names.history, names.folders].join(', ').replaceAll('%', '%%')} to %s', pg_catalog.string_agg(privilege_type, ', '),
+    `select pg_catalog.format('grant %s on ${added.replaceAll('%', '%%')} to %s', pg_catalog.string_agg(privilege_type, ', '),
                               case grantee when 0 then 'public' else grantee::regrole::text end) as sql
      from pg_catalog.pg_class, pg_catalog.aclexplode(coalesce(relacl, pg_catalog.acldefault('r', relowner)))
      where oid = $1::regclass and privilege_type in ('SELECT', 'INSERT', 'UPDATE', 'DELETE') group by grantee`,

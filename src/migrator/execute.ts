@@ -7,14 +7,15 @@ import type { HistorySubject } from '../ledger/look/history.ts';
 import type { Direction, Run } from '../ledger/run/rows.ts';
 import type { Logger } from '../logger.ts';
 import type { MigrationFile } from '../migration/file/folder.ts';
-import { type LoadedMigration, loadMigration } from '../migration/file/loader.ts';
+import type { BaseTable } from '../migration/key/key.ts';
+import { loadMigration, refuseWithoutDown } from '../migration/file/loader.ts';
 import { checkOffline } from '../migration/file/offline.ts';
 import { sayLeft } from './left.ts';
 import type { MigrationOutcome, UpOptions } from './pending/requests.ts';
 import type { RunEnvironment } from '../run/context/environment.ts';
 import { planStep } from '../run/analyze/plan.ts';
 import { type DataMigration, stepOf } from '../run/context/step.ts';
-import { refuseBuiltUpon, refuseWithoutGround } from '../run/checks/drift.ts';
+import { refuseBuiltUpon, refuseSameTable, refuseWithoutGround } from '../run/checks/drift.ts';
 import { type Turn, leftToOthers, registerUp } from '../run/lifecycle/register.ts';
 import type { Session } from '../postgres/session.ts';
 import { inOneTrip, withTransaction } from '../postgres/transaction.ts';
@@ -32,6 +33,10 @@ export interface ExecutorInput {
   readonly again: boolean;
   /** Resume a run that was cancelled. */
   readonly lift?: boolean;
+  /** Runs that are held, and are passed. */
+  readonly past?: readonly string[];
+  /** Pending migrations that may run after those that run now, though they sort before them. */
+  readonly allowed?: readonly string[];
   /** What to do where another host is at work. Default: join it. */
   readonly others?: UpOptions['others'];
   /** What was executed, for `down` also what was started, when the command chose what to run. */
@@ -100,7 +105,7 @@ export class Executor {
   /** Refuses a migration that could not begin, by its file alone. */
   async checkUp(file: MigrationFile): Promise<void> {
     const { env, primary } = this.#input;
-    primary.throwIfStopped(null);
+    primary.throwIfStopped();
     workOn(file.name, env.tuning.ceilingMs);
     checkOffline(await loadMigration(file), env.knexConfig);
   }
@@ -113,7 +118,7 @@ export class Executor {
   async #execute(file: MigrationFile, direction: Direction): Promise<void> {
     const { env, logger, primary } = this.#input;
     const { name } = file;
-    primary.throwIfStopped(null);
+    primary.throwIfStopped();
     const startedAt = performance.now();
     workOn(name, env.tuning.ceilingMs);
     const migration = await loadMigration(file);
@@ -150,7 +155,7 @@ export class Executor {
     } catch (error) {
       const { name, hashes } = migration;
       await this.#recordEnd({ name, direction, ...hashes }, error);
-      primary.throwIfStopped(null);
+      primary.throwIfStopped();
       throw error;
     }
     return nothingCounted;
@@ -202,10 +207,10 @@ export class Executor {
     const registered = await control
       .use((session) => this.#register(session, migration, direction))
       .catch((error: unknown) => {
-        primary.throwIfStopped(null);
+        primary.throwIfStopped();
         throw error;
       });
-    if (registered === null) return nothingCounted;
+    if (registered === null) return await this.#doneElsewhere(migration, direction);
     const { run, rowsBefore } = registered;
     const executing = primary.execute(migration, run).catch(async (error: unknown) => {
       await this.#recordEnd(run, error);
@@ -224,6 +229,22 @@ export class Executor {
     return { ...counts, look: () => sayLeft(looking, migration, run, rows) };
   }
 
+  /** Another host was quicker. It tells the same totals. */
+  async #doneElsewhere({ name }: DataMigration, direction: Direction): Promise<Done> {
+    if (direction === 'down') return nothingCounted;
+    const { control, env } = this.#input;
+    const sums = await control.use((session) =>
+      withTransaction(session, env.pinned, async () => {
+        const { ranges, runs } = env.ledger(session);
+        const run = await runs.findDone(name);
+        return run === null ? null : await ranges.totals(run.id);
+      }),
+    );
+    if (sums === null) return nothingCounted;
+    const { rows, chunks, retries } = sums;
+    return { ...nothingCounted, rows, rowsBefore: rows, chunks, retries };
+  }
+
   async #register(
     session: Session,
     migration: DataMigration,
@@ -237,18 +258,19 @@ export class Executor {
     for (const warning of plan.warnings) {
       logger.warn({ event: 'plan.warning', migration: name, warning }, `${name}: ${warning}`);
     }
-    const turn = this.#turnOf(name, direction);
+    const turn = this.#turnOf(name, direction, plan.base);
     const run =
       direction === 'up'
         ? await registerUp(session, env, migration, plan, { ...turn, again, lift, others })
-        : await registerDown(session, env, migration, plan, turn);
+        : await registerDown(session, env, migration, plan, { ...turn, lift });
     if (run === null) return null;
     const { rows } = await inOneTrip(session, env.pinned, () => env.ledger(session).ranges.totals(run.id));
     return { run, rowsBefore: rows };
   }
 
-  #turnOf(name: string, direction: Direction): Turn {
-    const { env, logger, others = 'join', primary } = this.#input;
+  /** `base`: the table of a data migration. */
+  #turnOf(name: string, direction: Direction, base: BaseTable | null = null): Turn {
+    const { allowed = [], env, logger, others = 'join', past = [], primary } = this.#input;
     const waiting = (reason: string | null): void => {
       if (reason === null) return;
       if (others === 'leave') throw leftToOthers(name, reason);
@@ -256,10 +278,13 @@ export class Executor {
     };
     return {
       turn: { waiting, signal: primary.drainSignal },
-      refuse: (session) =>
-        direction === 'up'
-          ? refuseWithoutGround(env.ledger(session), name, this.#found)
-          : refuseBuiltUpon(env.ledger(session), name, this.#found),
+      refuse: async (session) => {
+        const ledger = env.ledger(session);
+        if (direction === 'down') return await refuseBuiltUpon(ledger, name, this.#found);
+        await refuseWithoutGround(ledger, name, this.#found);
+        if (base !== null && past.length > 0) await refuseSameTable(ledger, { name, base }, past);
+        await ledger.migrations.allow(allowed);
+      },
     };
   }
 
@@ -300,12 +325,3 @@ function unstorable(name: string, cause: unknown): Error {
 }
 
 const ofOneMigration: ReadonlySet<string> = new Set(['SELECT_REFUSED', 'PERMISSION', 'MIGRATION_FAILED']);
-
-function refuseWithoutDown(migration: LoadedMigration): void {
-  if (migration.down !== null) return;
-  throw fail('NO_DOWN', {
-    message: `${migration.name} has no down`,
-    detail: 'nothing was changed',
-    hint: `export down in ${migration.path}`,
-  });
-}

@@ -12,6 +12,8 @@ import {
   checkOrder,
   chosen,
   fileNamed,
+  jumpedMessage,
+  jumpedOver,
   refuseBaselined,
   warnOfDrift,
 } from './pending/checks.ts';
@@ -25,6 +27,7 @@ import type {
   MigrationOutcome,
   MigrationRef,
   MigratorEvents,
+  RevertTarget,
   UpOptions,
 } from './pending/requests.ts';
 import type { HistoryReport } from './status/history.ts';
@@ -43,7 +46,13 @@ import type { Session } from '../postgres/session.ts';
 import { type ServerFacts, reading } from '../postgres/transaction.ts';
 
 export type { PlanReport } from './plan/plan-report.ts';
-export type { DownOptions, MigrationOutcome, MigrationRef, UpOptions } from './pending/requests.ts';
+export type {
+  DownOptions,
+  MigrationOutcome,
+  MigrationRef,
+  RevertTarget,
+  UpOptions,
+} from './pending/requests.ts';
 export type { AdjustedRun, OperatedRun, Operator } from './operator.ts';
 export type { HistoryReport } from './status/history.ts';
 export type { StatusReport } from './status/status.ts';
@@ -108,12 +117,19 @@ export class Migrator extends EventEmitter<MigratorEvents> {
     }
     const executed = state.executed.map(({ name }) => name);
     const again = options.rerun === 'ALLOW';
-    const input = { files, again, others: options.others, found: executed };
+    const jumped = jumpedOver(pending, state, options);
+    const isAllowed = options.allowOutOfOrder === true;
+    if (jumped.length > 0) {
+      this.#logger.warn({ event: 'migration.jumped', jumped }, jumpedMessage(jumped, isAllowed));
+    }
+    const { others, past = [] } = options;
+    const input = { files, again, others, past, allowed: isAllowed ? jumped : [], found: executed };
     return await this.#run(call, input, async (executor) => {
       // Refused before anything changes: a syntax error in the third file would leave the first two executed.
       const toRun = new Set(chosen(again && options.names !== undefined ? files : pending, options));
       for (const file of files) if (toRun.has(file.name)) await executor.checkUp(file);
-      const umzug = openUmzug(files, executor, executed, this);
+      const unheld = files.filter(({ name }) => !past.includes(name));
+      const umzug = openUmzug(unheld, executor, executed, this);
       const { to, step, names, rerun } = options;
       if (names !== undefined)
         await umzug.up({ migrations: [...new Set(names)], rerun: (rerun ?? 'THROW') as never });
@@ -137,9 +153,31 @@ export class Migrator extends EventEmitter<MigratorEvents> {
     return await this.#run(call, { files, again: false, found: begun }, async (executor) => {
       // Refused before anything changes: a migration without `down` in the middle would stop half way.
       for (const target of targets) await executor.checkDown(target);
+      if (targets.length > 0) await options.confirm?.(await this.#described(targets), call.waiting.signal);
       const umzug = openUmzug(files, executor, begun, this);
       await umzug.down({ migrations: targets.map(({ name }) => name) });
     });
+  }
+
+  /** What `down` would do, by samples that are run and rolled back; `problem`: what it would refuse first. */
+  async planDown(
+    options: DownOptions = {},
+  ): Promise<{ report: PlanReport; problem: UmzugClusterError | null }> {
+    const { planDownReport } = await import('./plan/plan.ts');
+    const files = await this.#files();
+    await this.#control.requirePrimary();
+    const state = await this.#state();
+    const begun = [...state.executed.map(({ name }) => name), ...state.live];
+    const targets = revertTargets(files, begun, options);
+    refuseBaselined(targets, state);
+    return await planDownReport(targets, this.#config, this.#control);
+  }
+
+  async #described(targets: readonly MigrationFile[]): Promise<readonly RevertTarget[]> {
+    const { describeTargets } = await import('./revert-targets.ts');
+    return await this.#control.use((session) =>
+      reading(session, () => describeTargets(session, this.#config.ledgerSchema, targets)),
+    );
   }
 
   /** Puts the quarantined rows of a migration back and runs them; `[]` where none are quarantined. */
@@ -304,7 +342,7 @@ export class Migrator extends EventEmitter<MigratorEvents> {
 
   async #run(
     call: Call,
-    input: Pick<ExecutorInput, 'files' | 'again' | 'lift' | 'others' | 'found'>,
+    input: Pick<ExecutorInput, 'files' | 'again' | 'lift' | 'others' | 'past' | 'allowed' | 'found'>,
     work: (executor: Executor) => Promise<unknown>,
   ): Promise<readonly MigrationOutcome[]> {
     let executor: Executor | null = null;

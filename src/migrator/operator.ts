@@ -2,7 +2,7 @@ import type { Control } from '../cluster/worker/control.ts';
 import type { Config } from '../config/config.ts';
 import type { Verb } from '../core/config/operate.ts';
 import type { Overrides } from '../core/config/steering.ts';
-import type { Direction } from '../ledger/run/rows.ts';
+import type { Direction, Run } from '../ledger/run/rows.ts';
 import { listMigrations } from '../migration/file/folder.ts';
 import type { Session } from '../postgres/session.ts';
 import { reading, withTransaction } from '../postgres/transaction.ts';
@@ -16,7 +16,7 @@ import { unknownName } from './pending/umzug.ts';
 export interface OperatedRun {
   readonly name: string;
   readonly direction: Direction;
-  readonly state: string;
+  readonly state: Run['state'];
   /** False where it was so already. */
   readonly changed: boolean;
 }

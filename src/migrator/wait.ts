@@ -44,7 +44,7 @@ export async function waitForOthers(
 function reasonOf({ state, abandonedSeconds }: MigrationStatus): string {
   if (state === 'pending') return 'another host to start it';
   if (state === 'paused') return 'somebody to resume it';
-  return abandonedSeconds === null ? 'other hosts to finish it' : 'a host to resume it: its hosts are gone';
+  return abandonedSeconds === null ? 'other hosts to finish it' : 'a host to resume it: nobody works on it';
 }
 
 function refuseInVain({ name, state, error }: MigrationStatus): void {

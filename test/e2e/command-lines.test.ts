@@ -79,7 +79,7 @@ async function recordedByKnex({ client }: Situation): Promise<void> {
 const before: readonly (readonly [line: RegExp, make: (situation: Situation) => Promise<void>])[] = [
   [/^(down|verify)/, done],
   [/^(pause|cancel|set)/, begun],
-  [/^resume/, paused],
+  [/^resume|--past/, paused],
   [/--undo/, takenOver],
   [/--from knex/, recordedByKnex],
 ];
@@ -97,7 +97,9 @@ async function runLine(line: string, args: readonly string[], place: Place): Pro
 
 describe('the command lines', () => {
   it('are found', () => {
-    expect(lines).toEqual(expect.arrayContaining(['up', 'down --to 0', 'status NAME --json', 'retry NAME']));
+    expect(lines).toEqual(
+      expect.arrayContaining(['up', 'down --to 0 --yes', 'status NAME --json', 'retry NAME']),
+    );
   });
 
   it.each(lines)('umzug-cluster %s', async (line) => {

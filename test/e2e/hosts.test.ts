@@ -78,7 +78,7 @@ it('shares a run between hosts whose clocks are a day apart, of which one is kil
   });
 });
 
-it('lets a second host join a run that is under way, and both work', async () => {
+it('lets hosts join a run that is under way and leave it, and the others end with the same totals', async () => {
   await withDatabase(async ({ url, client }) => {
     await client.query(createCounters);
     const place = { cwd: makeProject({ 'a.ts': rowsMigration(0.3) }).dir, url };
@@ -91,11 +91,22 @@ it('lets a second host join a run that is under way, and both work', async () =>
       for (const holder of await holders(client)) seen.add(holder.split(':').at(-1) ?? '');
       return [first, second].every(({ pid }) => seen.has(String(pid)));
     });
+    const third = join();
+    await third.says(/run\.progress/);
+    third.child.kill('SIGINT');
+    const { code: stopped, stderr: left } = await third.outcome;
+    expect(stopped, left).toBe(130);
+    expect(left).toMatch(/^error: this host has left a at \d+%, no work lost; 2 other hosts continue$/m);
+    expect(left).toMatch(new RegExp(`seen within the last 5 s: .*:${first.pid}\\b`));
+    expect(left).toMatch(/hint: stop it on all hosts: umzug-cluster pause a;/);
     hurry(place.cwd);
+    const totals = new Set<string | undefined>();
     for (const { outcome } of [first, second]) {
-      const { code, stderr } = await outcome;
+      const { code, stdout, stderr } = await outcome;
       expect(code, stderr).toBe(0);
+      totals.add(/^a: 20,000 rows in \d+ chunks/.exec(stdout)?.[0]);
     }
+    expect([...totals]).toEqual([expect.any(String)]);
     expect(await counts(client)).toEqual(allOnce);
   });
 });

@@ -62,7 +62,7 @@ describe('the records of --log-format json', () => {
     });
   });
 
-  it('tell what is tried again, made smaller and set aside, and how the command ends', async () => {
+  it('tell what is tried again, each bad row once and by its key, and how the command ends', async () => {
     await withDatabase(async ({ url, client }) => {
       await client.query(`${table(40)};
         create sequence tries;
@@ -76,9 +76,15 @@ describe('the records of --log-format json', () => {
       const place = { cwd: makeProject({ 'a.ts': source }).dir, url };
       const env = { UMZUG_CLUSTER_LANES: '1' };
       const failed = await records(['up', ...alone], { ...place, env }, 1);
-      for (const event of ['chunk.retry', 'chunk.shrunk', 'row.quarantined', 'command.failed']) {
-        expect([...eventsOf(failed)]).toContain(event);
-      }
+      expect(recordsOf(failed, 'row.quarantined')).toMatchObject([
+        {
+          migration: 'a',
+          key: ['7'],
+          msg: expect.stringMatching(/^a: row 7 is quarantined: .*no seven$/) as string,
+        },
+      ]);
+      const warned = failed.filter(({ level }) => level === 'warn').map(({ event }) => event);
+      expect(warned, 'the search for the row is not logged').toEqual(['chunk.retry', 'row.quarantined']);
       expect(recordsOf(failed, 'chunk.retry')).toMatchObject([
         { migration: 'a', error: expect.stringMatching(/twice$/) as string },
       ]);

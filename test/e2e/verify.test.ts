@@ -113,7 +113,7 @@ describe('assertDone and assertExecuted', () => {
         before: ['NOT_EXECUTED a: not executed', 'NOT_EXECUTED a: not executed'],
         after: ['done', 'done'],
         unknown: 'USAGE no known migration is named "b"',
-        migrations: [{ name: 'a', kind: 'data', left: 0 }],
+        migrations: [{ name: 'a', kind: 'data', left: 0, quarantined: 0 }],
       });
       await client.query(`drop table people; ${table}`);
       const later = `${open} await migrator.assertDone().catch(({ code }) => console.log(code)); await migrator.close();`;

@@ -84,7 +84,7 @@ it('a run that was paused while it waited goes over what came meanwhile when it 
     expect((await up.outcome).code, 'it was paused before it had a range').toBe(5);
     await old.query('commit');
     await old.end();
-    const again = await run(['up'], place);
+    const again = await run(['resume', 'a'], place);
     expect(again.code, again.stderr).toBe(0);
     expect(await notDone(client)).toEqual([]);
   });

@@ -75,6 +75,14 @@ describe('bad rows', () => {
       const inVain = await run(['retry', 'a', ...flags], place);
       expect(inVain.code, inVain.stderr).toBe(1);
       expect(inVain.stderr).toMatch(/5 rows are quarantined/);
+      const attemptsBefore = new Map(status?.quarantine.map(({ key, attempts }) => [key[0], attempts]));
+      const { rows: attempts } = await client.query<{ id: string; attempts: number }>(
+        'select key[1] as id, attempts from umzug_cluster.quarantine',
+      );
+      for (const one of attempts) expect(one.attempts).toBe((attemptsBefore.get(one.id) ?? 0) + 1);
+      const verified = await run(['verify', 'a'], place);
+      expect(verified).toMatchObject({ code: 1, stdout: 'a  data  5 rows are quarantined\n' });
+      expect(verified.stderr).toMatch(/hint: fix the rows or the code, then run: umzug-cluster retry a$/m);
 
       await client.query('alter table counters drop constraint not_bad');
       const retried = await run(['retry', 'a', ...flags], place);

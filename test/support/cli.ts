@@ -43,7 +43,7 @@ export interface Place {
 
 /** Starts the built command line; what is left of its group is killed when the test ends. */
 export function start(args: readonly string[], { cwd, url, env, user }: Place): Running {
-  const child = spawn(process.execPath, [cli, ...args], {
+  const child = spawn(process.execPath, [cli, ...unasked(args)], {
     cwd,
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -77,6 +77,11 @@ export function start(args: readonly string[], { cwd, url, env, user }: Place): 
   return { child, pid, outcome, says };
 }
 
+/** Nobody is there to answer: a test of the question itself has a terminal, or `runInProcess`. */
+function unasked(args: readonly string[]): readonly string[] {
+  return args[0] === 'down' && !args.includes('--yes') ? [...args, '--yes'] : args;
+}
+
 // A process works on one command at a time, as in a deployment: what runs beside it has a process of its own.
 let isBusy = false;
 
@@ -90,7 +95,7 @@ export async function run(args: readonly string[], place: Place): Promise<Outcom
   isBusy = true;
   try {
     const all = { ...(url === null ? {} : { DATABASE_URL: url }), ...env };
-    return await withEnvironment(all, () => runInProcess(args, cwd, all));
+    return await withEnvironment(all, () => runInProcess(unasked(args), cwd, all));
   } finally {
     isBusy = false;
   }
@@ -98,7 +103,7 @@ export async function run(args: readonly string[], place: Place): Promise<Outcom
 
 function hasToBeAProcess(args: readonly string[], { cwd, env = {}, user = null }: Place): boolean {
   // `plan` takes connections that its process has beside its own for those of author code.
-  if (user !== null || args[0] === 'plan' || args.includes('--watch')) return true;
+  if (user !== null || args.some((arg) => /^(?:--)?plan$/.test(arg)) || args.includes('--watch')) return true;
   return needsProcess(env, sourcesIn(cwd));
 }
 

@@ -51,7 +51,7 @@ describe('what an operator has set', () => {
 });
 
 describe('an operator', () => {
-  const idle: Situation = { name: 'a', isExecuted: false, up: null, down: null };
+  const idle: Situation = { name: 'a', isExecuted: false, up: null, down: null, isPartlyBack: true };
 
   it.each([
     ['pause', 'paused', ['running']],
@@ -72,9 +72,10 @@ describe('an operator', () => {
     expect(decide('resume', { ...idle, up: 'running' })).toMatchObject({ kind: 'already' });
   });
 
-  it('speaks to the rollback where there is one, and cannot cancel it', () => {
+  it('speaks to the rollback where there is one, and cannot cancel it once it has done something', () => {
     const reverting = { ...idle, up: 'reverting', down: 'running' } as const;
     expect(decide('pause', reverting)).toEqual({ kind: 'move', direction: 'down', to: 'paused' });
     expect(decide('cancel', reverting)).toMatchObject({ kind: 'refuse' });
+    expect(decide('cancel', { ...reverting, isPartlyBack: false })).toEqual({ kind: 'abandon' });
   });
 });

@@ -13,7 +13,7 @@ import { jobFor } from '../worker/job.ts';
 import type { Job } from '../worker/protocol.ts';
 import { PassSupervisor, leaveMs } from './pass-supervisor.ts';
 import { ProgressMeter } from './progress-meter.ts';
-import { RunLedger } from './run-ledger.ts';
+import { type Left, RunLedger } from './run-ledger.ts';
 import { sayAndWaitForOlder } from './older.ts';
 import { sayEndless, saySweeping } from './sweeping.ts';
 import { type Begun, stoppedByUser, stoppedElsewhere } from './stopped.ts';
@@ -42,6 +42,7 @@ export class Primary {
   readonly #abort = new AbortController();
   #stopCode: ErrorCode | null = null;
   #begun: Begun | null = null;
+  #ledger: RunLedger | null = null;
   readonly #timers: NodeJS.Timeout[] = [];
   #counted: Counted = { rows: 0, changed: 0 };
 
@@ -67,15 +68,20 @@ export class Primary {
   ): Promise<{ readonly sums: RunTotals; readonly counted: Counted }> {
     this.#counted = { rows: 0, changed: 0 };
     this.#begun = { name: migration.name, direction: begun.direction, hasDown: migration.down !== null };
-    this.throwIfStopped(null);
     const ledger = new RunLedger(this.#input.control, this.#input.env, begun);
+    this.#ledger = ledger;
     try {
+      this.throwIfStopped();
       const sums = await this.#workOnRun(migration, begun, ledger);
-      return { sums, counted: this.#counted };
+      return { sums: (await ledger.leave())?.sums ?? sums, counted: this.#counted };
     } catch (error) {
-      const isAway = error instanceof UmzugClusterError && error.code === 'DATABASE_UNAVAILABLE';
-      if (this.#stopCode !== null || isAway) throw error;
+      if (this.#stopCode !== null) {
+        throw stoppedByUser(this.#stopCode, this.#begun, standAt(begun, await ledger.leave()));
+      }
+      if (error instanceof UmzugClusterError && error.code === 'DATABASE_UNAVAILABLE') throw error;
       throw (await ledger.rewound()) ?? error;
+    } finally {
+      await ledger.stopTelling();
     }
   }
 
@@ -83,10 +89,7 @@ export class Primary {
     const meter = new ProgressMeter(begun, this.#input.onProgress);
     this.#input.control.onTrouble = (trouble) => meter.trouble(trouble);
     const by = { meter, ledger, signal: this.#drain.signal };
-    const run = await sayAndWaitForOlder(this.#input, begun, by).catch((error: unknown) => {
-      this.throwIfStopped(null);
-      throw error;
-    });
+    const run = await sayAndWaitForOlder(this.#input, begun, by);
     const job = jobFor(this.#input, migration, run);
     for (let pass = run; ;) {
       const sums = await this.#workOnPass(migration, pass, { ledger, job, meter });
@@ -96,10 +99,11 @@ export class Primary {
         meter.finished();
         return sums;
       }
-      this.throwIfStopped(sums, pass);
+      this.throwIfStopped();
       if (after.state === 'failed') await ledger.throwQuarantined();
       if (after.state !== 'running' || after.epoch !== run.epoch) {
-        throw stoppedElsewhere(migration.name, after, standingOf(pass, sums).fraction);
+        const holder = await ledger.holder(after);
+        throw stoppedElsewhere(after, { fraction: standingOf(pass, sums).fraction, holder });
       }
       if (after.pass > pass.pass) saySweeping(this.#input.logger, after, sums.rows);
       pass = after;
@@ -115,6 +119,7 @@ export class Primary {
     this.#stopCode ??= code;
     this.#drain.abort();
     this.#workers.tell({ type: 'drain' });
+    void this.#ledger?.stopTelling();
     if (how === 'abort') return this.#destroyChunks();
     const message = 'stopping: waiting for running chunks to finish; a second signal stops them at once';
     this.#input.logger.info({ event: 'run.stopping', code }, message);
@@ -129,13 +134,12 @@ export class Primary {
   }
 
   get #stopped(): Error {
-    return stoppedByUser(this.#stopCode ?? 'STOPPED', null, this.#begun);
+    return stoppedByUser(this.#stopCode ?? 'STOPPED', this.#begun);
   }
 
   /** Rejects with the way the user stopped this command, if it was. */
-  throwIfStopped(sums: RunTotals | null, run?: Run): void {
-    if (this.#stopCode === null) return;
-    throw stoppedByUser(this.#stopCode, run ? standingOf(run, sums).fraction : null, this.#begun);
+  throwIfStopped(): void {
+    if (this.#stopCode !== null) throw this.#stopped;
   }
 
   /** Works until no range is open, or rejects with what stopped the run. */
@@ -154,11 +158,10 @@ export class Primary {
       const pass = { config, env, logger, migration, run, ledger, meter, workers: this.#workers, job };
       await new PassSupervisor({ ...pass, drain, abort, onChunk }).work();
     } catch (error) {
-      if (this.#stopCode !== null) this.throwIfStopped(await ledger.leave().catch(() => null), run);
-      await ledger.markFailed(error);
+      if (this.#stopCode === null) await ledger.markFailed(error);
       throw error;
     }
-    const sums = await ledger.leave();
+    const sums = await ledger.sums();
     meter.update({ sums, workers: this.#workers.busy + 1, pace: null, held: null, others: [] });
     return sums;
   }
@@ -173,4 +176,9 @@ export class Primary {
   #later(work: () => void, ms: number): void {
     this.#timers.push(setTimeout(work, ms).unref());
   }
+}
+
+function standAt(run: Run, left: Left | null): Parameters<typeof stoppedByUser>[2] {
+  const { sums = null, others = [] } = left ?? {};
+  return { fraction: standingOf(run, sums).fraction, chunks: sums?.chunks ?? null, others };
 }

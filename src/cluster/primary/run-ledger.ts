@@ -1,13 +1,14 @@
 import { mostListed } from '../../core/values/numbers.ts';
 import { UmzugClusterError } from '../../errors.ts';
 import type { RunReading } from '../../ledger/run/controls.ts';
-import type { HostMark, HostSeen } from '../../ledger/look/hosts.ts';
+import { type HostMark, type HostSeen, unseenMs } from '../../ledger/look/hosts.ts';
 import type { Run, RunTotals } from '../../ledger/run/rows.ts';
 import { knowsRun } from '../../ledger/run/runs.ts';
 import type { Session } from '../../postgres/session.ts';
 import { inOneTrip, reading } from '../../postgres/transaction.ts';
 import type { RunEnvironment } from '../../run/context/environment.ts';
 import { type Finished, failRun, finish } from '../../run/lifecycle/finish.ts';
+import { holderOf } from '../../run/lifecycle/held.ts';
 import { quarantinedError } from '../../run/lifecycle/retry.ts';
 import { lookAtChunks } from '../../run/context/chunk-waits.ts';
 import { describeOld } from '../../run/lifecycle/register.ts';
@@ -31,12 +32,20 @@ export interface RunStanding {
   readonly undone: number;
 }
 
+/** A run as a host leaves it. */
+export interface Left {
+  readonly sums: RunTotals;
+  /** Hosts that were seen working on it a moment ago. */
+  readonly others: readonly HostSeen[];
+}
+
 /** What a primary asks of the ledger about one run, and writes there. */
 export class RunLedger {
   readonly #control: Control;
   readonly #env: RunEnvironment;
   readonly #run: Run;
   #toldAt = -Infinity;
+  #hasLeft = false;
   /** As last read. */
   #rows = 0;
 
@@ -86,7 +95,7 @@ export class RunLedger {
   /** Best effort, and at most once a second: tells the others of this host. `session`: one that is at hand. */
   async tell(mark: () => HostMark, session?: Session): Promise<void> {
     const now = performance.now();
-    if (now < this.#toldAt + tellEveryMs) return;
+    if (this.#hasLeft || now < this.#toldAt + tellEveryMs) return;
     this.#toldAt = now;
     const { ledger, process, pinned } = this.#env;
     // What people look at may be lost with the server, and must not wait for a standby that keeps others waiting.
@@ -101,17 +110,38 @@ export class RunLedger {
     }
   }
 
-  /** This host works on the run no longer; the sums at this moment. */
-  async leave(): Promise<RunTotals> {
-    const { ledger, process } = this.#env;
-    const { id } = this.#run;
-    return await this.#single(async (session) => {
-      const [sums] = await Promise.all([
-        ledger(session).ranges.totals(id),
-        this.#toldAt === -Infinity ? undefined : ledger(session).hosts.forget(id, process),
-      ]);
-      return sums;
-    });
+  /** Who has paused or cancelled it, and when; empty where that is not known. */
+  holder(run: Run): Promise<string> {
+    return this.#single((session) => holderOf(this.#env.ledger(session), run)).catch(() => '');
+  }
+
+  /** The sums of the run at this moment. */
+  sums(): Promise<RunTotals> {
+    return this.#single((session) => this.#env.ledger(session).ranges.totals(this.#run.id));
+  }
+
+  /** Best effort: from now on this host does not pass for one that works on the run. */
+  async stopTelling(): Promise<void> {
+    if (this.#hasLeft) return;
+    this.#hasLeft = true;
+    const forget = (on: Session): Promise<void> =>
+      inOneTrip(on, this.#env.pinned, () =>
+        this.#env.ledger(on).hosts.forget(this.#run.id, this.#env.process),
+      );
+    await this.#control.attempt(forget, this.#env.session.answerTimeoutMs, never);
+  }
+
+  /** This host works on the run no longer. What it leaves; null where the database does not answer. */
+  async leave(): Promise<Left | null> {
+    await this.stopTelling();
+    const { ledger, pinned, session } = this.#env;
+    const read = (on: Session): Promise<Left> =>
+      inOneTrip(on, pinned, async () => {
+        const { hosts, ranges } = ledger(on);
+        const [sums, all] = await Promise.all([ranges.totals(this.#run.id), hosts.list(this.#run.id)]);
+        return { sums, others: all.filter(({ seenAgoMs }) => seenAgoMs < unseenMs) };
+      });
+    return await this.#control.attempt(read, session.answerTimeoutMs, never);
   }
 
   /** Ends the run where no range is open, or lays out its next sweep; the run as it is afterwards. */

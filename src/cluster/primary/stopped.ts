@@ -1,4 +1,7 @@
+import { counted } from '../../core/values/numbers.ts';
 import { type ErrorCode, fail } from '../../errors.ts';
+import { heldHint } from '../../run/lifecycle/held.ts';
+import { unseenMs } from '../../ledger/look/hosts.ts';
 import type { Direction, Run } from '../../ledger/run/rows.ts';
 
 /** What a command was at work on when it was stopped. */
@@ -9,19 +12,51 @@ export interface Begun {
   readonly hasDown: boolean;
 }
 
-/**
- * The end that the user asked for. `fraction`: how much of the run is done, where that is known. `begun`: null where
- * nothing is that could be gone on with.
- */
-export function stoppedByUser(code: ErrorCode, fraction: number | null, begun: Begun | null): Error {
-  return fail(code, { message: `stopped${where(fraction)}, no work lost`, hint: goOn(begun) });
+/** How a run stood when this host left it. */
+export interface LeftAt {
+  /** Share done; null: not known. */
+  readonly fraction: number | null;
+  /** Committed chunks; null: not known. */
+  readonly chunks: number | null;
+  /** Hosts that work on it still, `host:pid` each. */
+  readonly others: readonly { readonly process: string }[];
 }
 
-function goOn(begun: Begun | null): string {
+/** The end that the user asked for. `begun`: null where nothing is that could be resumed. */
+export function stoppedByUser(
+  code: ErrorCode,
+  begun: Begun | null,
+  { fraction, chunks, others }: LeftAt = { fraction: null, chunks: null, others: [] },
+): Error {
+  if (begun === null || others.length === 0) {
+    return fail(code, {
+      message: `stopped${where(fraction)}, no work lost`,
+      hint: resumeHint(begun, chunks),
+    });
+  }
+  const { name } = begun;
+  const continues = others.length === 1 ? 'continues' : 'continue';
+  return fail(code, {
+    message: `this host has left ${name}${where(fraction)}, no work lost; ${counted(others.length, 'other host')} ${continues}`,
+    detail: `seen within the last ${unseenMs / 1_000} s: ${others.map(({ process }) => withoutToken(process)).join(', ')}`,
+    hint: `stop it on all hosts: umzug-cluster pause ${name}; watch it: umzug-cluster status ${name} --watch`,
+  });
+}
+
+/** `host:pid`. */
+function withoutToken(process: string): string {
+  return process.replace(/\/\w+$/, '');
+}
+
+function resumeHint(begun: Begun | null, chunks: number | null): string {
   if (begun === null) return 'to resume, run the same command again';
   const { name, direction, hasDown } = begun;
   const back = `umzug-cluster down --name ${name}`;
-  if (direction === 'down') return `resume: ${back}; umzug-cluster up is refused until it is done`;
+  if (direction === 'down') {
+    return chunks === 0
+      ? `resume: ${back}; abandon it, since nothing is rolled back yet: umzug-cluster cancel ${name}`
+      : `resume: ${back}; umzug-cluster up is refused until it is done`;
+  }
   return `resume: umzug-cluster up${hasDown ? `; roll back: ${back}` : ''}`;
 }
 
@@ -36,8 +71,22 @@ export function isTakenAway(now: Pick<Run, 'state' | 'epoch'>, run: Pick<Run, 'e
   return now.state !== 'running' || now.epoch !== run.epoch;
 }
 
-/** Why this host's `up` or `down` ends before the run is done: somebody else moved the run on. */
-export function stoppedElsewhere(name: string, run: Run, fraction: number | null): Error {
+/**
+ * Why this host's `up` or `down` ends before the run is done: somebody else moved the run on. `holder`: who has paused or
+ * cancelled it.
+ */
+export function stoppedElsewhere(
+  run: Run,
+  { fraction, holder }: { readonly fraction: number | null; readonly holder: string },
+): Error {
+  const { name } = run;
+  if (run.state === 'reverted' && run.direction === 'down') {
+    return fail('STOPPED', {
+      message: `${name}: its rollback was cancelled before any row was rolled back`,
+      detail: 'nothing was changed',
+      hint: `see how it stands: umzug-cluster status ${name}`,
+    });
+  }
   if (run.state === 'reverting') {
     return fail('REVERTING', {
       message: `${name}: another host has started to roll it back`,
@@ -58,18 +107,12 @@ export function stoppedElsewhere(name: string, run: Run, fraction: number | null
       detail: run.error ?? undefined,
     });
   }
-  const again = `umzug-cluster resume ${name}`;
-  if (run.state === 'paused') {
-    const command = run.direction === 'up' ? 'umzug-cluster up' : `umzug-cluster down --name ${name}`;
+  if (run.state === 'paused' || run.state === 'cancelled') {
+    const kept = run.state === 'paused' ? ', no work lost' : '; finished work is kept';
     return fail('STOPPED', {
-      message: `${name} was paused${where(fraction)}, no work lost`,
-      hint: `resume: ${again} (or ${command})`,
-    });
-  }
-  if (run.state === 'cancelled') {
-    return fail('STOPPED', {
-      message: `${name} was cancelled${where(fraction)}; finished work is kept`,
-      hint: `roll back: umzug-cluster down --name ${name}; resume: ${again}`,
+      message: `${name} was ${run.state}${where(fraction)}${kept}`,
+      detail: holder === '' ? undefined : holder.trimStart(),
+      hint: heldHint(run),
     });
   }
   return fail('STOPPED', {

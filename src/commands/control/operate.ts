@@ -2,6 +2,7 @@ import { parseOverridesChange } from '../../config/overrides.ts';
 import type { Verb } from '../../core/config/operate.ts';
 import { describeOverrides } from '../../core/config/steering.ts';
 import type { OperatedRun } from '../../migrator/migrator.ts';
+import { heldHint } from '../../run/lifecycle/held.ts';
 import type { Arguments } from '../frame/command.ts';
 import { type Io, printJson, printLine } from '../frame/output.ts';
 import { withContext } from '../frame/context.ts';
@@ -34,17 +35,23 @@ function saidOf({ name, direction, state, changed }: OperatedRun): readonly stri
   const is = changed ? 'is' : 'was already';
   const back = `umzug-cluster down --name ${name}`;
   const again = direction === 'up' ? 'umzug-cluster up' : back;
+  const hints = heldHint({ name, direction, state }).split('; ');
   switch (state) {
     case 'paused':
       return [
-        `${name} ${is} paused: no work is lost, no new chunk starts`,
-        `  resume: umzug-cluster resume ${name} (or ${again})`,
+        `${name} ${is} paused until you resume it: no work is lost, no chunk starts`,
+        ...hints.map((hint) => `  ${hint}`),
       ];
     case 'cancelled':
       return [
-        `${name} ${is} cancelled: finished work is kept, and \`up\` does not resume it`,
-        `  roll back: ${back}`,
-        `  resume: umzug-cluster resume ${name}`,
+        `${name} ${is} cancelled: finished work is kept, and it is parked until you decide`,
+        ...hints.map((hint) => `  ${hint}`),
+      ];
+    case 'reverted':
+    case 'done':
+      return [
+        `the rollback of ${name} is abandoned: nothing had been rolled back`,
+        `  see it: umzug-cluster status ${name}`,
       ];
     default:
       return [`${name} ${is} ${state}: hosts that run ${again} join it`];

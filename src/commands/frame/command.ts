@@ -37,8 +37,9 @@ export function switchFlag(describe: string): Options {
   return { type: 'boolean', describe };
 }
 
-/** The only flag that may be repeated. */
-const repeatableFlag = 'name';
+/** A flag that may be repeated; one that excludes others names migrations, another one a new file. */
+const isRepeatable = (flag: string, { exclusive }: Command): boolean =>
+  flag === 'past' || (flag === 'name' && exclusive?.includes(flag) === true);
 
 /** The yargs module of a command; flags are checked here before `run` sees them. */
 export function toYargs(
@@ -74,7 +75,7 @@ export function repeatedError(name: string): Error {
 function checkFlags(flags: Arguments, options: Readonly<Record<string, Options>>, command: Command): void {
   for (const [name, { type }] of Object.entries(options)) {
     const value = flags[name];
-    if (Array.isArray(value) && !(name === repeatableFlag && command.exclusive?.includes(name))) {
+    if (Array.isArray(value) && !isRepeatable(name, command)) {
       throw repeatedError(name);
     }
     const texts: readonly unknown[] = Array.isArray(value) ? value : [value];

@@ -9,6 +9,8 @@ export interface Io {
   readonly stdin?: NodeJS.ReadStream;
   readonly stdout: Out;
   readonly stderr: Out;
+  /** Where answers come from; without it nobody is asked. */
+  readonly stdin?: NodeJS.ReadStream;
 }
 
 /** Where text goes; a terminal has a size that may change. */

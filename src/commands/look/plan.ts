@@ -12,17 +12,7 @@ export const plan: Command = {
     ['plan NAME --json', 'one migration, for a pipeline'],
   ],
   run: async (flags, io) => {
-    const { withContext } = await import('../frame/context.ts');
-    const { printPlan } = await import('./plan-text.ts');
-    const { printJson } = await import('../frame/output.ts');
-    const { fail } = await import('../../errors.ts');
-    await withContext(flags, io, async ({ migrator, config: { output } }) => {
-      const { report, problem } = await migrator.plan(textOf(flags, 'name'));
-      if (!output.json) printPlan(io, report);
-      else if (problem === null) printJson(io, report);
-      if (problem === null) return;
-      const { code, message, detail, hint, cause } = problem;
-      throw fail(code, { message, detail, hint, cause, report });
-    });
+    const { showPlan } = await import('../frame/plan-text.ts');
+    await showPlan(flags, io, (migrator) => migrator.plan(textOf(flags, 'name')), 'nothing is pending');
   },
 };

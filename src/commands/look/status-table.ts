@@ -3,6 +3,7 @@ import { formatDuration } from '../../core/config/duration.ts';
 import { etaText, percent } from '../../core/progress/progress-text.ts';
 import { counted, grouped as number, rowsAre } from '../../core/values/numbers.ts';
 import type { Migrator } from '../../migrator/migrator.ts';
+import { heldHint } from '../../run/lifecycle/held.ts';
 import { type Io, printJson, printLine, table } from '../frame/output.ts';
 
 type Report = Awaited<ReturnType<Migrator['status']>>;
@@ -85,20 +86,20 @@ function remarks(entry: Entry, details: boolean): readonly string[] {
   }
   if (abandonedSeconds !== null) {
     const ago = formatDuration(abandonedSeconds * 1_000);
-    lines.push(`no host is working on it, the last was seen ${ago} ago; resume: ${again}`);
+    lines.push(`no host has worked on it for ${ago}; resume: ${again}`);
   }
   if (entry.waiting) lines.push(`waiting: ${entry.waiting}`);
   if (entry.throttled) lines.push(`held back: ${entry.throttled}`);
-  if (state === 'paused') lines.push(`resume: umzug-cluster resume ${name} (or ${again})`);
-  if (state === 'cancelled') {
-    lines.push(`roll back: umzug-cluster down --name ${name}; resume: umzug-cluster resume ${name}`);
+  if (state === 'paused' || state === 'cancelled') {
+    lines.push(`${state === 'paused' ? 'paused' : 'parked'}; ${heldHint({ name, direction: 'up', state })}`);
   }
   if (entry.rows.quarantined > 0) {
     lines.push(`${rowsAre(entry.rows.quarantined, 'quarantined')}: umzug-cluster retry ${name}`);
   }
   if (Object.keys(entry.settings).length > 0) lines.push(`set: ${describeOverrides(entry.settings)}`);
   if (details) {
-    for (const { key, error } of entry.quarantine) lines.push(`row ${key.join(', ')}: ${error}`);
+    for (const { key, error, attempts } of entry.quarantine)
+      lines.push(`row ${key.join(', ')}: ${error} (${counted(attempts, 'attempt')})`);
     for (const { host, pid, workers } of entry.hosts)
       lines.push(`host ${host}, pid ${pid}: ${counted(workers, 'worker')}`);
     for (const { host, pid, range } of entry.workers) lines.push(`worker ${pid} on ${host}: range ${range}`);

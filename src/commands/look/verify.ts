@@ -1,4 +1,4 @@
-import { rowsLeft } from '../../core/values/numbers.ts';
+import { rowsAre, rowsLeft } from '../../core/values/numbers.ts';
 import { fail } from '../../errors.ts';
 import type { VerifyReport } from '../../migrator/migrator.ts';
 import { type Command, textOf } from '../frame/command.ts';
@@ -21,7 +21,9 @@ export const verify: Command = {
     await withContext(flags, io, async ({ migrator, config: { output } }) => {
       const report = await migrator.verify(textOf(flags, 'name'));
       const isSound = report.contradictions.length === 0;
-      const problem = isSound ? leftBehind(report) : unsoundError(report.contradictions, report);
+      const problem = isSound
+        ? (quarantinedRows(report) ?? leftBehind(report))
+        : unsoundError(report.contradictions, report);
       if (!output.json) print(io, report);
       else if (problem === null) printJson(io, report);
       if (problem !== null) throw problem;
@@ -31,14 +33,26 @@ export const verify: Command = {
 
 function print(io: Io, { migrations }: VerifyReport): void {
   if (migrations.length === 0) return printLine(io, 'nothing is executed');
-  for (const line of table(migrations.map(({ name, kind, left }) => [name, kind, said(left)]))) {
+  for (const line of table(migrations.map((one) => [one.name, one.kind, said(one)]))) {
     printLine(io, line);
   }
 }
 
-function said(left: number | null): string {
+function said({ left, quarantined }: VerifyReport['migrations'][number]): string {
+  if (quarantined > 0) return rowsAre(quarantined, 'quarantined');
   if (left === null) return 'nothing to check';
   return left === 0 ? 'no rows left' : rowsLeft(left);
+}
+
+function quarantinedRows(report: VerifyReport): Error | null {
+  const found = report.migrations.filter(({ quarantined }) => quarantined > 0);
+  if (found.length === 0) return null;
+  return fail('MIGRATION_FAILED', {
+    message: found.map((one) => `${one.name}: ${rowsAre(one.quarantined, 'quarantined')}`).join('; '),
+    detail: 'they could not be migrated; umzug-cluster status NAME lists their keys and errors',
+    hint: `fix the rows or the code, then run: ${found.map(({ name }) => `umzug-cluster retry ${name}`).join('; ')}`,
+    report,
+  });
 }
 
 function leftBehind(report: VerifyReport): Error | null {

@@ -92,7 +92,7 @@ export function summary(outcome: MigrationOutcome): string {
   if (kind === 'schema') return `${name}: done in ${formatDuration(durationMs)}`;
   const now = rows - rowsBefore;
   const rate = durationMs > 0 && now > 0 ? `, ${number((now * 1_000) / durationMs)} rows/s` : '';
-  const part = rowsBefore > 0 ? `, ${number(now)} of them now` : '';
+  const part = rowsBefore > 0 ? `, ${now === 0 ? 'none' : number(now)} of them now` : '';
   const again = retries > 0 ? `, ${counted(retries, 'retry', 'retries')}` : '';
   const none = changed === 0 && now > 0 ? ' passed, 0 changed,' : '';
   const parts = `${counted(rows, 'row')}${none} in ${counted(chunks, 'chunk')}`;

@@ -17,6 +17,7 @@ export const up: Command = {
     }),
     'run-recorded': switchFlag('run files, too, that another tool has recorded as executed'),
     'allow-out-of-order': switchFlag('run new files that sort before executed ones'),
+    past: valueFlag('leave this paused or cancelled migration as it is, and run later ones (repeatable)'),
     wait: switchFlag('run nothing; wait until other hosts have run it'),
     'no-join': switchFlag('where another host is at work, leave at once with exit code 5'),
     'max-time-ok': switchFlag('exit with 0, not 5, if --max-time has stopped it'),
@@ -29,6 +30,7 @@ export const up: Command = {
   examples: [
     ['up', 'run everything that is pending'],
     ['up --to NAME', 'run up to and including one migration'],
+    ['up --past NAME', 'run later migrations while NAME is paused or parked'],
     ['up --wait', 'on hosts that must not start before it is done'],
     ['up --max-time 10m', 'stop cleanly after ten minutes; the next up resumes'],
     ['up --max-time 2h --max-time-ok', 'each night in a maintenance window'],
@@ -42,6 +44,13 @@ export const up: Command = {
         hint: `umzug-cluster up --rerun ${rerun} --name NAME`,
       });
     }
+    const past = textsOf(flags, 'past');
+    if (past !== undefined && names !== undefined) {
+      throw fail('USAGE', {
+        message: '--past and --name cannot be combined',
+        hint: '--name alone runs that migration, whatever is before it',
+      });
+    }
     const to = textOf(flags, 'to');
     const step = positiveCount(flags, 'step');
     const options = {
@@ -49,6 +58,7 @@ export const up: Command = {
       ...(step === undefined ? {} : { step }),
       ...(names === undefined ? {} : { names }),
       ...(rerun === undefined ? {} : { rerun }),
+      ...(past === undefined ? {} : { past }),
       runRecorded: flags['run-recorded'] === true,
       allowOutOfOrder: flags['allow-out-of-order'] === true,
       strict: flags['strict'] === true,

@@ -49,6 +49,11 @@ export const logEvents = {
     when: 'files of executed migrations, or what they import, have changed since',
     fields: { changed: 'texts' },
   },
+  'migration.jumped': {
+    level: 'warn',
+    when: '`up --name` runs a migration before pending ones that sort before it',
+    fields: { jumped: 'texts' },
+  },
   'migration.confusable': {
     level: 'warn',
     when: 'two names run in a different order than they appear to',
@@ -148,15 +153,20 @@ export const logEvents = {
     when: 'the search for matching rows timed out and is tried again over fewer keys',
     fields: failing,
   },
+  'chunk.halved': {
+    level: 'debug',
+    when: 'a chunk failed because of its code or data; fewer rows are tried, to find the rows that fail',
+    fields: failing,
+  },
   'chunk.shrunk': {
     level: 'warn',
-    when: 'a chunk failed because of its code or data and is tried again with fewer rows',
+    when: 'a statement was too large (logged once), or processes died in a chunk: it is tried again with fewer rows',
     fields: failing,
   },
   'row.quarantined': {
     level: 'warn',
-    when: 'a row failed alone and is quarantined; `status NAME` shows its key',
-    fields: failing,
+    when: 'a row failed alone and is quarantined',
+    fields: { ...failing, key: 'texts' },
   },
   'range.reaped': {
     level: 'warn',

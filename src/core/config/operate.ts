@@ -11,10 +11,13 @@ export interface Situation {
   readonly up: RunState | null;
   /** State of its rollback that is started and not ended; null: there is none. */
   readonly down: RunState | null;
+  /** Some chunk of that rollback is committed. */
+  readonly isPartlyBack: boolean;
 }
 
-/** What becomes of the request. `already`: it is so, and nothing changes. */
+/** What becomes of the request. `already`: it is so, and nothing changes. `abandon`: a rollback that did nothing ends. */
 export type Decision =
+  | { readonly kind: 'abandon' }
   | { readonly kind: 'move'; readonly direction: 'up' | 'down'; readonly to: RunState }
   | { readonly kind: 'already'; readonly direction: 'up' | 'down'; readonly state: RunState }
   | { readonly kind: 'refuse'; readonly why: string; readonly hint: string };
@@ -35,10 +38,11 @@ export function decide(verb: Verb, situation: Situation): Decision {
   const state = down ?? up;
   if (state === null) return refuseIdle(verb, situation);
   if (verb === 'cancel' && down !== null) {
+    if (!situation.isPartlyBack) return { kind: 'abandon' };
     return {
       kind: 'refuse',
       why: `${name} is being rolled back, which cannot be cancelled: some of its rows are already restored`,
-      hint: `pause it: umzug-cluster pause ${name}; finish it: umzug-cluster down --name ${name}`,
+      hint: `pause it: umzug-cluster pause ${name}; go forward again: umzug-cluster down --name ${name}, then umzug-cluster up`,
     };
   }
   if (state === target[verb]) return { kind: 'already', direction, state };

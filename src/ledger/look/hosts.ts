@@ -58,12 +58,14 @@ export class Hosts extends LedgerPart {
     );
   }
 
-  /** A host works on a run no longer. */
+  /** A host works on a run no longer; nor do those that have said nothing for long. */
   async forget(runId: string, process: string): Promise<void> {
-    await this.session.query(`delete from ${this.names.hosts} where run_id = $1::bigint and process = $2`, [
-      runId,
-      process,
-    ]);
+    await this.session.query(
+      `delete from ${this.names.hosts}
+       where run_id = $1::bigint
+         and (process = $2 or seen_at < clock_timestamp() - ${unseenMs} * interval '1 millisecond')`,
+      [runId, process],
+    );
   }
 
   /** All hosts that have told of themselves and not said goodbye, the latest first. */
@@ -87,28 +89,35 @@ export class Hosts extends LedgerPart {
   }
 
   /**
-   * Milliseconds since somebody was last seen working on a run: by what hosts tell, by the latest chunk, by its
-   * beginning; 0 where a chunk is under way at this moment.
+   * Milliseconds since somebody was last seen working on a run that nobody works on; null: somebody does. A chunk is
+   * under way, or a host has told of itself a moment ago. One that leaves takes its row with it; where one is left that
+   * is silent, its host may have been killed, and what it has begun counts for as long.
    */
-  async unattendedMs(runId: string): Promise<number> {
+  async unattendedMs(runId: string): Promise<number | null> {
     const result = await this.session.query(
-      `select case when exists (
+      `with mark as materialized (
+         select seen_at as at from ${this.names.hosts} where run_id = $1::bigint
+       ), last as materialized (
+         select max(at) as at from (
+           select at from mark
+           union all select touched_at from ${this.names.ranges} where run_id = $1::bigint
+           union all select started_at from ${this.names.runs} where id = $1::bigint
+         ) as all_marks (at)
+         where at <= clock_timestamp() -- one that is still to come is of before the clock was set back
+       )
+       select extract(epoch from clock_timestamp() - last.at)::double precision * 1000 as ms,
+              exists (select from mark) and last.at > clock_timestamp() - ${unseenMs} * interval '1 millisecond'
+              or exists (
                 select from ${this.names.ranges} as r
                 join pg_catalog.pg_locks as holder
                   on holder.locktype = 'transactionid' and holder.granted and holder.mode = 'ExclusiveLock'
                   and holder.transactionid = r.xmax
                 where r.run_id = $1::bigint and r.state = 'open'
-              ) then 0
-              else extract(epoch from clock_timestamp() - (
-                select max(at) from (
-                  select seen_at from ${this.names.hosts} where run_id = $1::bigint
-                  union all select touched_at from ${this.names.ranges} where run_id = $1::bigint
-                  union all select started_at from ${this.names.runs} where id = $1::bigint
-                ) as mark (at)
-                where at <= clock_timestamp() -- one that is still to come is of before the clock was set back
-              ))::double precision * 1000 end as ms`,
+              ) as is_attended
+       from last`,
       [runId],
     );
-    return Number(result.rows[0]?.['ms'] ?? Infinity);
+    const { ms, is_attended: isAttended } = result.rows[0] ?? {};
+    return isAttended === true ? null : Number(ms ?? Infinity);
   }
 }

@@ -46,8 +46,9 @@ export class Quarantine extends LedgerPart {
          select run_id, last_no + 2, pass, space, lo, cursor, cursor, 'done', at, rows, passed, chunks, busy_ms, retries
          from before where cursor is not null
        ), separate as (
-         insert into ${this.names.ranges} (run_id, no, pass, space, lo, hi, state, max_rows, at, estimated)
-         select run_id, last_no + 1, pass, space, coalesce(cursor, lo), $10::text[], 'quarantined', 1, at, 1 from before
+         insert into ${this.names.ranges} (run_id, no, pass, space, lo, hi, state, max_rows, at, estimated, attempts)
+         select run_id, last_no + 1, pass, space, coalesce(cursor, lo), $10::text[], 'quarantined', 1, at, 1, $9::integer
+         from before
          where not ends_with_it
          returning no
        ), listed as (
@@ -60,7 +61,9 @@ export class Quarantine extends LedgerPart {
            lo = case when before.ends_with_it then coalesce(before.cursor, before.lo) else $10::text[] end,
            estimated = case when before.ends_with_it then 1 else r.estimated end,
            worker = case when before.ends_with_it then null else r.worker end,
-           cursor = null, open_claims = 0, attempts = 0, max_rows = 1, last_error = null,
+           -- a quarantined row keeps its count through retry
+           attempts = case when before.ends_with_it then $9::integer else 0 end,
+           cursor = null, open_claims = 0, max_rows = 1, last_error = null,
            rows = case when before.cursor is null then r.rows else 0 end,
            passed = case when before.cursor is null then r.passed else 0 end,
            chunks = case when before.cursor is null then r.chunks else 0 end,

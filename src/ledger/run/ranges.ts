@@ -247,6 +247,21 @@ export class Ranges extends LedgerPart {
     return rows.map((row) => ({ after: row['after'] as Position | null, upTo: row['hi'] as Position }));
   }
 
+  /** What a run has done, by its ranges of keys, at most `most` of them; locks nothing. */
+  async doneParts(
+    runId: string,
+    most: number,
+  ): Promise<readonly { readonly after: Position | null; readonly upTo: Position }[]> {
+    const { rows } = await this.session.query(
+      `select lo, cursor from ${this.names.ranges}
+       where run_id = $1::bigint and cursor is not null and state <> 'quarantined' and space = 'keys'
+       order by passed desc, no
+       limit $2::integer`,
+      [runId, most],
+    );
+    return rows.map((row) => ({ after: row['lo'] as Position | null, upTo: row['cursor'] as Position }));
+  }
+
   /** Whether open ranges still belong to dead workers; the server may hold their locks until it notices the death. */
   async hasOrphans(runId: string, dead: readonly string[]): Promise<boolean> {
     const result = await this.session.query(

@@ -191,3 +191,13 @@ async function importFile(file: MigrationFile, hashes: FileHashes): Promise<unkn
   cached.set(file.path, print);
   return await loaded(loader.import(file.path), file.path, 'MIGRATION_FILE');
 }
+
+/** Refuses a migration that cannot be rolled back. */
+export function refuseWithoutDown(migration: LoadedMigration): void {
+  if (migration.down !== null) return;
+  throw fail('NO_DOWN', {
+    message: `${migration.name} has no down`,
+    detail: 'nothing was changed',
+    hint: `export down in ${migration.path}`,
+  });
+}

@@ -16,7 +16,9 @@ export function checkOrder(
   options: UpOptions,
 ): readonly MigrationFile[] {
   const executed = new Set(state.executed.map(({ name }) => name));
-  const pending = files.filter(({ name }) => !executed.has(name));
+  const past = new Set(options.past);
+  for (const name of past) if (!state.held.includes(name)) throw notHeld(name, files, state);
+  const pending = files.filter(({ name }) => !executed.has(name) && !past.has(name));
   const allNames = files.map(({ name }) => name);
   const pendingNames = pending.map(({ name }) => name);
   for (const name of options.names ?? []) {
@@ -34,7 +36,11 @@ export function checkOrder(
   const present = new Set(allNames);
   const lastExecuted = state.executed.findLast(({ name }) => present.has(name))?.name;
   const early = pending.find(
-    ({ name }) => lastExecuted !== undefined && name < lastExecuted && !state.live.includes(name),
+    ({ name }) =>
+      lastExecuted !== undefined &&
+      name < lastExecuted &&
+      !state.live.includes(name) &&
+      !state.allowed.includes(name),
   );
   if (early === undefined || options.allowOutOfOrder === true || options.names !== undefined) return pending;
   throw fail('ORDER', {
@@ -42,6 +48,40 @@ export function checkOrder(
     detail: 'nothing was run',
     hint: 'rename the new file, or run it out of order with --allow-out-of-order',
   });
+}
+
+function notHeld(name: string, files: readonly MigrationFile[], { live, held }: LedgerState): Error {
+  if (!live.includes(name) && !files.some((file) => file.name === name)) {
+    return unknownName(name, [...held], 'paused or cancelled');
+  }
+  return fail('USAGE', {
+    message: `${name} is neither paused nor cancelled: there is nothing to pass`,
+    detail: held.length === 0 ? 'no migration is' : `these are: ${held.join(', ')}`,
+    hint: live.includes(name)
+      ? `park it first: umzug-cluster cancel ${name}`
+      : `umzug-cluster status ${name}`,
+  });
+}
+
+/** Pending migrations that `up --name` jumps over: they sort before one that it runs, and no run of them has begun. */
+export function jumpedOver(
+  pending: readonly MigrationFile[],
+  { live }: LedgerState,
+  { names = [], past = [] }: UpOptions,
+): readonly string[] {
+  const last = pending.findLast(({ name }) => names.includes(name))?.name;
+  if (last === undefined) return [];
+  const isJumped = ({ name }: MigrationFile): boolean =>
+    name < last && !names.includes(name) && !live.includes(name) && !past.includes(name);
+  return pending.filter(isJumped).map(({ name }) => name);
+}
+
+/** What to say of it: whether the next `up` runs them. */
+export function jumpedMessage(jumped: readonly string[], isAllowed: boolean): string {
+  const first = `jumps over ${jumped.join(', ')}, pending and sorted before what is run now`;
+  return isAllowed
+    ? `${first}; the next umzug-cluster up runs what was jumped over`
+    : `${first}; the next umzug-cluster up will refuse to run (exit code 3) unless it is given --allow-out-of-order`;
 }
 
 /** The migration file of this name; refuses one that is not there. */

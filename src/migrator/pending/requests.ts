@@ -12,6 +12,8 @@ export interface UpOptions {
   readonly names?: readonly string[];
   readonly rerun?: 'THROW' | 'SKIP' | 'ALLOW';
   readonly allowOutOfOrder?: boolean;
+  /** Leave these paused or cancelled migrations as they are, and run what comes after them. */
+  readonly past?: readonly string[];
   /** Run files, too, that another tool has recorded as executed in this database. */
   readonly runRecorded?: boolean;
   readonly strict?: boolean;
@@ -25,6 +27,21 @@ export interface DownOptions {
   readonly to?: string | 0;
   readonly step?: number;
   readonly names?: readonly string[];
+  /** Is told what would be reverted, before anything is; where it rejects, nothing is. Default: nobody is asked. */
+  readonly confirm?: (targets: readonly RevertTarget[], signal: AbortSignal) => Promise<void>;
+}
+
+/** What `down` would revert. */
+export interface RevertTarget {
+  readonly name: string;
+  readonly kind: 'data' | 'schema';
+  /** Rows that its latest run has migrated. */
+  readonly rows: number;
+  readonly quarantined: number;
+  /** How long its `up` took, from start to end; null: it did not end, or that is not known. */
+  readonly upMs: number | null;
+  /** Its rollback has started and is not finished. */
+  readonly isBegun: boolean;
 }
 
 /** What became of one migration. `rows` and `chunks` are those of the whole run, on all hosts. */

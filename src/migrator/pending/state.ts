@@ -12,11 +12,25 @@ export interface LedgerState {
   readonly executed: readonly ExecutedMigration[];
   /** Names of migrations whose run is started and not ended. */
   readonly live: readonly string[];
+  /** Those of them that are paused or cancelled. */
+  readonly held: readonly string[];
+  /** Pending ones that may run although later ones are executed. */
+  readonly allowed: readonly string[];
   /** Migrations whose table was recreated since. */
   readonly recreated: readonly Recreated[];
   /** Migrations that were run or started from another folder than this host's, by name with that folder. */
   readonly elsewhere: ReadonlyMap<string, string>;
 }
+
+const none: LedgerState = {
+  exists: false,
+  executed: [],
+  live: [],
+  held: [],
+  allowed: [],
+  recreated: [],
+  elsewhere: new Map(),
+};
 
 /** Reads the ledger; a database without one has nothing executed. Writes nothing. */
 export async function readState(
@@ -24,19 +38,22 @@ export async function readState(
   { ledgerSchema, migrationsDirs }: Pick<Config, 'ledgerSchema' | 'migrationsDirs'>,
 ): Promise<LedgerState> {
   const ledger = await findLedger(session, ledgerSchema);
-  if (ledger === null) return { exists: false, executed: [], live: [], recreated: [], elsewhere: new Map() };
+  if (ledger === null) return none;
   const executed = await ledger.migrations.list();
   const runs = await ledger.runs.latest();
   const live = runs.filter(({ state }) => isLive(state)).map(({ name }) => name);
   const recreated = await ledger.migrations.recreatedTables();
   const elsewhere = await foldersElsewhere(ledger, migrationsDirs);
   const begun = new Set(live);
+  const held = runs.filter(({ state }) => state === 'paused' || state === 'cancelled');
   return {
     exists: true,
     recreated,
     elsewhere,
     executed: executed.filter(({ name }) => !begun.has(name)),
     live,
+    held: held.map(({ name }) => name),
+    allowed: await ledger.migrations.allowed(),
   };
 }
 

@@ -20,7 +20,7 @@ export interface PlannedRows {
   readonly why: string | null;
 }
 
-/** What `up` would do with one pending migration, as `plan --json` prints it. */
+/** What `up` would do with one pending migration, or `down` with one to revert, as `plan --json` prints it. */
 export interface MigrationPlan {
   readonly name: string;
   /** Null: the file cannot be loaded. */
@@ -87,15 +87,15 @@ export interface PlanReport {
 // Transactions that were started just now are over before anybody waits for them.
 const oldSeconds = 1;
 
-/** What `up` and its chunks would wait for. */
-export function waits({ locks, older }: Outlook): readonly string[] {
+/** What `up` or `down` and its chunks would wait for. */
+export function waits({ direction, locks, older }: Outlook): readonly string[] {
   const old = older.filter(({ ageSeconds }) => ageSeconds === null || ageSeconds >= oldSeconds);
   return [
     ...locks.map((lock) => `chunks would wait for a lock: ${lock}`),
     ...old.map(({ pid, ageSeconds }) => {
       const who = pid === null ? 'a prepared transaction' : `the transaction of pid ${pid}`;
       const age = ageSeconds === null ? '' : `, ${Math.round(ageSeconds)} s old`;
-      return `up would first wait for ${who}${age}`;
+      return `${direction} would first wait for ${who}${age}`;
     }),
   ];
 }

@@ -2,15 +2,15 @@ import type { Control } from '../../cluster/worker/control.ts';
 import { isOwnProcess, workOn } from '../../cluster/process/own-process.ts';
 import type { Config } from '../../config/config.ts';
 import { withoutName } from '../../core/values/names.ts';
-import { UmzugClusterError } from '../../errors.ts';
-import type { Run } from '../../ledger/run/rows.ts';
+import { UmzugClusterError, fail } from '../../errors.ts';
+import type { Direction, Run } from '../../ledger/run/rows.ts';
 import type { MigrationFile } from '../../migration/file/folder.ts';
-import { loadMigration } from '../../migration/file/loader.ts';
-import { beginReadOnly, reading, withTransaction } from '../../postgres/transaction.ts';
+import { loadMigration, refuseWithoutDown } from '../../migration/file/loader.ts';
+import { beginReadOnly, inOneTrip, reading, withTransaction } from '../../postgres/transaction.ts';
 import { isSpent, refuseOtherFile, refuseOtherPlan, revertingError } from '../../run/checks/drift.ts';
 import { type RunEnvironment, makeEnvironment, readServer } from '../../run/context/environment.ts';
 import { type Plan, planStep } from '../../run/analyze/plan.ts';
-import { type Sample, lookAhead, takeSample } from '../../run/dry-run/sample.ts';
+import { type Outlook, type Sample, lookAhead, lookBack, takeSample } from '../../run/dry-run/sample.ts';
 import { adviseOrder } from '../../run/dry-run/order-advice.ts';
 import { type DataMigration, stepOf } from '../../run/context/step.ts';
 import { checkOrder } from '../pending/checks.ts';
@@ -57,9 +57,26 @@ export async function planReport(
   let schemaBefore: string | null = null;
   for (const file of files) {
     if (only === undefined || file.name === only) {
-      planned.push(await planFile(file, at, { schemaBefore, hasLedger: state.exists }));
+      planned.push(await planFile(file, at, { schemaBefore, hasLedger: state.exists, direction: 'up' }));
     }
     if (await isSchema(file)) schemaBefore = file.name;
+  }
+  const problem = planned.find((one) => one.problem !== null)?.problem ?? null;
+  return { report: { migrations: planned.map(({ plan }) => plan) }, problem };
+}
+
+/** Plans the rollback of these migrations; `problem` as of `planReport`. */
+export async function planDownReport(
+  targets: readonly MigrationFile[],
+  config: Config,
+  control: Control,
+): Promise<{ report: PlanReport; problem: UmzugClusterError | null }> {
+  const env = makeEnvironment(config, await control.use(readServer), { isOwnProcess: isOwnProcess() });
+  const planned: Planned[] = [];
+  for (const file of targets) {
+    planned.push(
+      await planFile(file, { env, control }, { schemaBefore: null, hasLedger: true, direction: 'down' }),
+    );
   }
   const problem = planned.find((one) => one.problem !== null)?.problem ?? null;
   return { report: { migrations: planned.map(({ plan }) => plan) }, problem };
@@ -82,6 +99,7 @@ interface Before {
   /** The last pending schema migration before this one: what is missing now may be there then. */
   readonly schemaBefore: string | null;
   readonly hasLedger: boolean;
+  readonly direction: Direction;
 }
 
 async function planFile(file: MigrationFile, at: Server, before: Before): Promise<Planned> {
@@ -90,6 +108,7 @@ async function planFile(file: MigrationFile, at: Server, before: Before): Promis
     workOn(file.name, at.env.tuning.ceilingMs);
     const migration = await loadMigration(file);
     plan = { ...plan, kind: migration.kind };
+    if (before.direction === 'down') refuseWithoutDown(migration);
     if (migration.kind === 'schema') return { plan, problem: null };
     await planData(migration, at, before, (known) => {
       plan = { ...plan, ...known };
@@ -123,11 +142,13 @@ const nothingKnown: Omit<MigrationPlan, 'name'> = {
 async function planData(
   migration: DataMigration,
   at: Server,
-  { hasLedger }: Before,
+  { hasLedger, direction }: Before,
   learn: (known: Partial<MigrationPlan>) => void,
 ): Promise<void> {
   const { env, control } = at;
-  const plan = await control.use((session) => planStep(session, env, migration, migration));
+  const plan = await control.use((session) =>
+    planStep(session, env, migration, stepOf(migration, direction)),
+  );
   const { base } = plan;
   const { survey } = plan.stored;
   const ofTable = { table: survey?.rows ?? null, isTableCounted: survey?.isCounted === true };
@@ -144,15 +165,18 @@ async function planData(
     rows: rowsOf(null, false),
     warnings: plan.warnings,
   });
-  const live = hasLedger ? await liveRun(at, migration, plan) : null;
-  const outlook = await control.use((session) => lookAhead(session, env, plan, live));
-  const back = await warningsOfDown(at, migration);
+  const isUp = direction === 'up';
+  const live = hasLedger && isUp ? await liveRun(at, migration, plan) : null;
+  const outlook = isUp
+    ? await control.use((session) => lookAhead(session, env, plan, live))
+    : await outlookBack(at, migration, plan);
+  const back = isUp ? await warningsOfDown(at, migration) : [];
   const first = [...plan.warnings, ...back, ...waits(outlook)];
   const expected = rowsOf(outlook.rows, outlook.isCounted, outlook.why);
   learn({ rows: expected, isBegun: live !== null, warnings: first });
   const sample = await control.use((session) => takeSample(session, env, { migration, plan }, outlook));
   // From the start of the table to its end, none was found; of a half-done run not all parts were searched.
-  const isSearched = live === null || outlook.places.length === 1;
+  const isSearched = (isUp && live === null) || outlook.places.length === 1;
   if (sample === null) return learn(isSearched ? { rows: rowsOf(0, true) } : {});
   // Where the sample has met them all, they are counted.
   const isAll = sample.isAll && isSearched;
@@ -163,7 +187,7 @@ async function planData(
     sample: reportOf(sample),
     estimate: estimateOf(sample, rows, env, plan),
     warnings: [...first, ...warningsOf({ ...sample, base, tableRows: survey?.rows ?? null, matching })],
-    advice: live === null ? await adviceOf(at, migration, plan, { sample, rows }) : [],
+    advice: isUp && live === null ? await adviceOf(at, migration, plan, { sample, rows }) : [],
   });
 }
 
@@ -195,6 +219,18 @@ async function liveRun({ control, env }: Server, migration: DataMigration, plan:
   refuseOtherFile(run, migration.hashes, facts);
   refuseOtherPlan(run, plan);
   return run;
+}
+
+async function outlookBack({ control, env }: Server, { name }: DataMigration, plan: Plan): Promise<Outlook> {
+  return await control.use(async (session) => {
+    const { runs } = env.ledger(session);
+    const [begun, live, done] = await inOneTrip(session, env.pinned, () =>
+      Promise.all([runs.findLive(name, 'down'), runs.findLive(name, 'up'), runs.findDone(name)]),
+    );
+    const up = live ?? done;
+    if (up === null) throw fail('USAGE', { message: `${name} has no run to roll back` });
+    return await lookBack(session, env, plan, { up, begun });
+  });
 }
 
 /** That `down` cannot work is no reason not to plan `up`, but one to say so. */

@@ -6,7 +6,7 @@ export interface Activity {
   readonly workers: readonly { readonly host: string; readonly pid: number; readonly range: number }[];
   /** Hosts that work on it, as far as they have told a moment ago, and how many processes of each. */
   readonly hosts: readonly { readonly host: string; readonly pid: number; readonly workers: number }[];
-  /** Seconds since anybody was seen working on a running migration, where its hosts are gone; else null. */
+  /** Seconds since anybody was seen working on a migration that has started, where nobody is; else null. */
   readonly abandonedSeconds: number | null;
   /** What holds new chunks back, or null. */
   readonly throttled: string | null;

@@ -15,7 +15,7 @@ export interface FullReading {
   readonly reading: RunReading;
   /** Hosts that were seen a moment ago. */
   readonly hosts: readonly HostSeen[];
-  /** Milliseconds since anybody was seen working on it, where that is too long; else null. */
+  /** Milliseconds since anybody was seen working on it, where nobody is; else null. */
   readonly abandonedMs: number | null;
   /** What it waits for, or null. */
   readonly waiting: string | null;
@@ -53,14 +53,14 @@ async function readFully(
   const isRunning = run.state === 'running';
   const hosts = isRunning ? await ledger.hosts.list(run.id) : [];
   const seen = hosts.filter(({ seenAgoMs }) => seenAgoMs < unseenMs);
-  const idleMs = isRunning && seen.length === 0 ? await ledger.hosts.unattendedMs(run.id) : 0;
+  const abandonedMs = isRunning && seen.length === 0 ? await ledger.hosts.unattendedMs(run.id) : null;
   return {
     sums,
     reading,
     hosts: seen,
-    abandonedMs: idleMs < unseenMs ? null : idleMs,
+    abandonedMs,
     waiting: isRunning ? ((await waitedFor(session, run, sums)) ?? told(seen)) : null,
-    throttled: isRunning && idleMs < unseenMs ? heldBack(reading, seen) : null,
+    throttled: isRunning && abandonedMs === null ? heldBack(reading, seen) : null,
     quarantine:
       sums.quarantined === 0 ? { count: 0, rows: [] } : await ledger.quarantine.list(run.id, mostListed),
   };

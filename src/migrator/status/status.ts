@@ -18,7 +18,15 @@ import { type FullReading, readRuns } from './run-reading.ts';
 import { unknownName } from '../pending/umzug.ts';
 
 export type MigrationState =
-  'pending' | 'running' | 'paused' | 'failed' | 'cancelled' | 'reverting' | 'executed' | 'missing';
+  | 'pending'
+  | 'running'
+  | 'interrupted'
+  | 'paused'
+  | 'failed'
+  | 'cancelled'
+  | 'reverting'
+  | 'executed'
+  | 'missing';
 
 /** One migration as `status --json` prints it. A field that does not apply is null or 0. */
 export interface MigrationStatus extends Activity {
@@ -227,7 +235,8 @@ function speedOf(
   };
 }
 
-function stateOf({ present, executed, run }: Found): MigrationState {
+function stateOf({ present, executed, run, read }: Found): MigrationState {
+  if (run?.state === 'running' && read?.abandonedMs != null) return 'interrupted';
   if (run !== undefined && isLive(run.state)) return run.state;
   if (executed === undefined) return 'pending';
   return present ? 'executed' : 'missing';

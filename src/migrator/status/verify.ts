@@ -11,12 +11,17 @@ import { type RunEnvironment, makeEnvironment, readServer } from '../../run/cont
 import { countLeft } from '../../run/lifecycle/left-behind.ts';
 import { unknownName } from '../pending/umzug.ts';
 
-/** One executed migration as `verify --json` prints it. */
+/** A migration that is executed, or that cannot be since it has quarantined rows, as `verify --json` prints it. */
 export interface VerifiedMigration {
   readonly name: string;
   readonly kind: 'data' | 'schema';
-  /** Rows that it left behind; null: nothing was asked, since it is a schema migration or its file is gone. */
+  /**
+   * Rows that it left behind; null: nothing was asked, since it is a schema migration, is not executed, or its file
+   * is gone.
+   */
   readonly left: number | null;
+  /** Rows that could not be migrated, or rolled back. */
+  readonly quarantined: number;
 }
 
 export interface VerifyReport {
@@ -33,23 +38,29 @@ export async function verifyReport(
   only?: string,
 ): Promise<VerifyReport> {
   const env = makeEnvironment(config, await control.use(readServer));
-  const read = <T>(work: (session: Session) => Promise<T>): Promise<T> =>
-    control.use((session) => reading(session, () => work(session)));
+  const read: Read = (work) => control.use((session) => reading(session, () => work(session)));
   const exists = (await read((session) => readLedgerVersion(session, env.ledgerSchema))) !== null;
   const executed = exists ? await read((session) => env.ledger(session).migrations.list()) : [];
-  const names = executed.map(({ name }) => name);
+  const runs = exists ? await read((session) => env.ledger(session).runs.live()) : [];
+  const quarantined = await quarantinedIn(read, env, runs);
+  const names = [...new Set([...executed.map(({ name }) => name), ...quarantined.keys()])];
   if (only !== undefined && !names.includes(only)) throw unknownName(only, names, 'executed');
   const found = exists
     ? await read((session) => env.ledger(session).soundness.contradictions(only ?? null))
     : [];
-  const runs = exists ? await read((session) => env.ledger(session).runs.live()) : [];
   const misplaced: string[] = [];
   for (const run of runs) {
     if (only === undefined || run.name === only) misplaced.push(...(await misplacedIn(read, env, run)));
   }
   const migrations: VerifiedMigration[] = [];
-  for (const { name, kind } of executed) {
+  for (const name of names) {
     if (only !== undefined && name !== only) continue;
+    const kind = executed.find((one) => one.name === name)?.kind;
+    const bad = quarantined.get(name) ?? 0;
+    if (kind === undefined) {
+      migrations.push({ name, kind: 'data', left: null, quarantined: bad });
+      continue;
+    }
     const file = files.find((candidate) => candidate.name === name);
     const left =
       file === undefined
@@ -57,17 +68,29 @@ export async function verifyReport(
         : await loadMigration(file).then((loaded) =>
             control.use((session) => countLeft(session, env, loaded)),
           );
-    migrations.push({ name, kind, left });
+    migrations.push({ name, kind, left, quarantined: bad });
   }
   return { contradictions: [...found, ...misplaced], migrations };
 }
 
-/** A table that is not as it was when the run began has no key to compare by; `up` says so. */
-async function misplacedIn(
-  read: <T>(work: (session: Session) => Promise<T>) => Promise<T>,
+type Read = <T>(work: (session: Session) => Promise<T>) => Promise<T>;
+
+/** Migrations of which rows are quarantined, and how many. */
+async function quarantinedIn(
+  read: Read,
   env: RunEnvironment,
-  run: Run,
-): Promise<readonly string[]> {
+  runs: readonly Run[],
+): Promise<ReadonlyMap<string, number>> {
+  const found = new Map<string, number>();
+  for (const { id, name } of runs) {
+    const { count } = await read((session) => env.ledger(session).quarantine.list(id, 1));
+    if (count > 0) found.set(name, (found.get(name) ?? 0) + count);
+  }
+  return found;
+}
+
+/** A table that is not as it was when the run began has no key to compare by; `up` says so. */
+async function misplacedIn(read: Read, env: RunEnvironment, run: Run): Promise<readonly string[]> {
   try {
     return await read((session) => env.ledger(session).soundness.misplacedCursors(run, run.plan.base));
   } catch (error) {

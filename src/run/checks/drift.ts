@@ -108,7 +108,7 @@ export function revertingError(name: string): Error {
   return fail('REVERTING', {
     message: `${name} is being rolled back`,
     detail: 'its rollback has started and is not finished',
-    hint: `finish it first: umzug-cluster down --name ${name}`,
+    hint: `go forward again: umzug-cluster down --name ${name}, then umzug-cluster up; as long as no row is rolled back, abandon the rollback: umzug-cluster cancel ${name}`,
   });
 }
 
@@ -155,5 +155,26 @@ export async function refuseBuiltUpon(
     message: `${later}, which comes after ${name}, was started by another host in the meantime`,
     detail: `${name} was not reverted`,
     hint: `revert the last migration: umzug-cluster down; revert only this one: umzug-cluster down --name ${name}`,
+  });
+}
+
+/**
+ * Refuses a data migration that selects from the table of a run that is parked: it may build on what that one has not
+ * done. What else it may build on is not known, nor what a schema migration does: there `--past` is the operator's word.
+ */
+export async function refuseSameTable(
+  ledger: Ledger,
+  { name, base }: { readonly name: string; readonly base: BaseTable },
+  past: readonly string[],
+): Promise<void> {
+  const parked = (await ledger.runs.live()).find(
+    ({ name: other, plan }) =>
+      past.includes(other) && plan.base.schema === base.schema && plan.base.name === base.name,
+  );
+  if (parked === undefined) return;
+  throw fail('ORDER', {
+    message: `${name} selects from ${base.schema}.${base.name}, as ${parked.name} does, which is parked: it may build on it`,
+    detail: `${name} was not run`,
+    hint: `if it does not: umzug-cluster up --name ${name}; else first: umzug-cluster resume ${parked.name}`,
   });
 }

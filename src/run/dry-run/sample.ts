@@ -1,7 +1,7 @@
 import { nodesOf } from '../../core/plan/query-plan.ts';
 import { standingOf } from '../../core/progress/standing.ts';
 import { matchingOf, rowBytesOf, whyUnknown } from '../../core/size/survey.ts';
-import type { Run } from '../../ledger/run/rows.ts';
+import type { Direction, Run } from '../../ledger/run/rows.ts';
 import type { BaseTable } from '../../migration/key/key.ts';
 import { olderTransactions } from '../../ledger/look/old-transactions.ts';
 import type { Session } from '../../postgres/session.ts';
@@ -9,6 +9,7 @@ import { beginReadOnly, inOrder, withTransaction } from '../../postgres/transact
 import { type ChunkWork, nothingLearnt, sampleRunId } from '../context/chunk-work.ts';
 import type { RunEnvironment } from '../context/environment.ts';
 import { makeLayout } from '../lifecycle/layout.ts';
+import { hasKnownRanges } from '../lifecycle/register.ts';
 import { type Rate, measureRate } from './measure-rate.ts';
 import type { Plan } from '../analyze/plan.ts';
 import { compareHalves } from './halves.ts';
@@ -19,6 +20,7 @@ import { type DataMigration, stepOf } from '../context/step.ts';
 
 /** What is known of a run before any of its chunks is tried. */
 export interface Outlook {
+  readonly direction: Direction;
   /** Rows that it will pass to `update`, of a half-done run the rest; null: not known. */
   readonly rows: number | null;
   /** They are counted. */
@@ -61,13 +63,7 @@ export async function lookAhead(
     session,
     env.pinned,
     async () => {
-      const { base } = plan;
       const places = await placesOf(session, env, plan, live);
-      const locks = await foreignLocks(session, base);
-      const { rows: now } = await session.query(
-        'select pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text as xid',
-      );
-      const older = await olderTransactions(session, String(now[0]?.['xid']));
       const sums = live === null ? null : await env.ledger(session).ranges.totals(live.id);
       const known = live ?? {
         pass: 0,
@@ -77,16 +73,58 @@ export async function lookAhead(
       const { rowsLeft } = standingOf(known, sums);
       const { survey } = known.plan;
       return {
+        direction: 'up',
         rows: rowsLeft === null ? null : Math.round(rowsLeft),
         isCounted: live === null && survey?.each === 1,
         why: rowsLeft === null ? whyUnknown(survey) : null,
         places,
-        locks,
-        older,
+        ...(await inTheWay(session, plan)),
       };
     },
     beginReadOnly,
   );
+}
+
+/** Looks at the rollback of a run from outside; reads only. `begun`: it has started. */
+export async function lookBack(
+  session: Session,
+  env: RunEnvironment,
+  plan: Plan,
+  { up, begun }: { readonly up: Run; readonly begun: Run | null },
+): Promise<Outlook> {
+  return await withTransaction(
+    session,
+    env.pinned,
+    async () => {
+      const { ranges } = env.ledger(session);
+      const { rows } = await ranges.totals(up.id);
+      const back = begun === null ? 0 : (await ranges.totals(begun.id)).rows;
+      const places =
+        begun?.isLaidOut === true
+          ? await ranges.openParts(begun.id, mostPlaces)
+          : hasKnownRanges(up)
+            ? await ranges.doneParts(up.id, mostPlaces)
+            : await placesOf(session, env, plan, null);
+      const way = await inTheWay(session, plan);
+      return {
+        direction: 'down',
+        rows: Math.max(0, rows - back),
+        isCounted: false,
+        why: null,
+        places,
+        ...way,
+      };
+    },
+    beginReadOnly,
+  );
+}
+
+async function inTheWay(session: Session, { base }: Plan): Promise<Pick<Outlook, 'locks' | 'older'>> {
+  const locks = await foreignLocks(session, base);
+  const { rows: now } = await session.query(
+    'select pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text as xid',
+  );
+  return { locks, older: await olderTransactions(session, String(now[0]?.['xid'])) };
 }
 
 async function placesOf(
@@ -145,9 +183,9 @@ export async function takeSample(
   session: Session,
   env: RunEnvironment,
   { migration, plan }: Planned,
-  { places, rows }: Outlook,
+  { direction, places, rows }: Outlook,
 ): Promise<Sample | null> {
-  const work = workFor(env, migration, plan);
+  const work = workFor(env, migration, plan, direction);
   const { base, survey } = plan.stored;
   const rowBytes = rowBytesOf(plan.base, survey);
   const most = rowBytes > 0 ? Math.floor(env.tuning.maxBytes / rowBytes) : provenRows;
@@ -180,17 +218,17 @@ const silent = {
   error: () => undefined,
 };
 
-function workFor(env: RunEnvironment, migration: DataMigration, plan: Plan): ChunkWork {
+function workFor(env: RunEnvironment, migration: DataMigration, plan: Plan, direction: Direction): ChunkWork {
   return {
     env,
     migration,
-    step: stepOf(migration, 'up'),
+    step: stepOf(migration, direction),
     logger: silent,
     ...nothingLearnt(),
     run: {
       id: sampleRunId,
       name: migration.name,
-      direction: 'up',
+      direction,
       state: 'running',
       epoch: 1,
       reverts: null,

@@ -1,3 +1,4 @@
+import { logEvents } from '../../core/config/log-events.ts';
 import type { Key } from '../../migration/key/key.ts';
 import type { Trouble } from '../../core/progress/progress.ts';
 import type { FailureFacts, RangeFailure } from '../../ledger/run/failures.ts';
@@ -101,7 +102,7 @@ export class Isolator {
     }
     if (verdict === 'once-then-shrink') this.#timedOut = no;
     const waitMs = session.backoff(error, verdict === 'retry-slow' ? 'slow' : 'quick');
-    this.#warn('chunk.retry', no, error, 'is tried again');
+    this.#log('chunk.retry', no, error, 'is tried again');
     await this.#record(range, error, { maxRows: null, waitMs, transient: true });
     await session.idle(waitMs);
   }
@@ -111,7 +112,7 @@ export class Isolator {
     const { sizer } = this.#options;
     if (!isSearching || codeOf(error) !== '57014' || !sizer.narrow()) return false;
     const { keys } = sizer.limits;
-    this.#warn('chunk.narrowed', range.no, error, `is tried again over ${keys ?? 'all'} keys`);
+    this.#log('chunk.narrowed', range.no, error, `is tried again over ${keys ?? 'all'} keys`);
     await this.#record(range, error, { maxRows: null, waitMs: 0, transient: true });
     return true;
   }
@@ -129,10 +130,10 @@ export class Isolator {
       const maxRows = readable ?? rowsAfterFailure(tried.rows, facts.hasSucceeded || isHalved);
       await this.#record(range, error, { maxRows, waitMs: 0, transient: false });
       this.#options.progress.lastAt = performance.now();
-      // Each row with too many bindings is found by many halvings, and all of them say the same.
-      if (isHalved && effects.isLimitTold) return;
+      // Only the row that is found in the end is worth a warning, or else a limit that no row exceeds by itself, once.
+      const event = isHalved && !effects.isLimitTold ? 'chunk.shrunk' : 'chunk.halved';
       effects.isLimitTold ||= isHalved;
-      return this.#warn('chunk.shrunk', no, error, `is tried again with ${maxRows} of ${tried.rows} rows`);
+      return this.#log(event, no, error, `is tried again with ${maxRows} of ${tried.rows} rows`);
     }
     const sqlstate = codeOf(error) ?? null;
     const seen = { cursor: tried.cursor, key: tried.key };
@@ -151,7 +152,13 @@ export class Isolator {
     }
     progressed(progress, false);
     progress.suspects.passed(no, Infinity);
-    this.#warn('row.quarantined', no, error, 'had one row left, which is quarantined');
+    const { logger, migration } = work;
+    const quarantined = { event: 'row.quarantined', migration: migration.name, range: no, key } as const;
+    const message = named(error);
+    logger.warn(
+      { ...quarantined, error: message },
+      `${migration.name}: row ${key.join(', ')} is quarantined: ${message}`,
+    );
     const facts = await this.#facts();
     const why = reasonToStop({ ...facts, maxQuarantined, recent: progress.recent });
     if (why !== null) throw stopping(error, work, no, why);
@@ -180,7 +187,7 @@ export class Isolator {
     await this.#options.session.single((session) =>
       ledger(session).failures.shrinkRange(work.run.id, no, next.rows),
     );
-    this.#warn('chunk.shrunk', no, new Error(`${deaths} in it`), `is tried again with ${next.rows} rows`);
+    this.#log('chunk.shrunk', no, new Error(`${deaths} in it`), `is tried again with ${next.rows} rows`);
     return false;
   }
 
@@ -190,15 +197,15 @@ export class Isolator {
   }
 
   /** Logs what becomes of a failing chunk. */
-  #warn(
-    event: 'chunk.narrowed' | 'chunk.retry' | 'chunk.shrunk' | 'row.quarantined',
+  #log(
+    event: 'chunk.halved' | 'chunk.narrowed' | 'chunk.retry' | 'chunk.shrunk',
     no: number,
     error: unknown,
     what: string,
   ): void {
     const message = named(error);
     const { logger, migration } = this.#options.work;
-    logger.warn(
+    logger[logEvents[event].level](
       { event, migration: migration.name, range: no, error: message },
       `chunk of range ${no} ${what}: ${message}`,
     );

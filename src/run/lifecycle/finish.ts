@@ -54,7 +54,8 @@ async function recordReverted(
   else await recordRun(session, env, earlier);
 }
 
-async function recordRun(session: Session, { ledger }: RunEnvironment, run: Run): Promise<void> {
+/** Records the migration of a run as executed. */
+export async function recordRun(session: Session, { ledger }: RunEnvironment, run: Run): Promise<void> {
   const { id, name, fileSha256, imports } = run;
   await ledger(session).migrations.record({ name, kind: 'data', runId: id, fileSha256, imports });
 }
@@ -83,6 +84,12 @@ export async function failRun(
 /** What becomes of a run of which a pass is done: see `afterPasses`. */
 export type Swept = 'sweep' | 'done' | 'endless';
 
+/** What becomes of a run whose present pass has no open range. */
+export async function afterPassesOf(session: Session, env: RunEnvironment, run: Run): Promise<Swept> {
+  if (run.plan.sweeps !== true) return 'done';
+  return afterPasses(await env.ledger(session).runs.rowsByPass(run.id));
+}
+
 /**
  * Lays out the next sweep of a run whose present pass has no open range, where one is due. In the transaction that
  * would end the run, under its lock: no other host lays out the same one, and a crash leaves either none or all of
@@ -90,8 +97,7 @@ export type Swept = 'sweep' | 'done' | 'endless';
  */
 async function sweepAgain(session: Session, env: RunEnvironment, run: Run): Promise<Swept> {
   const ledger = env.ledger(session);
-  if (run.plan.sweeps !== true) return 'done';
-  const next = afterPasses(await ledger.runs.rowsByPass(run.id));
+  const next = await afterPassesOf(session, env, run);
   if (next !== 'sweep') return next;
   const layout = await makeLayout(session, run.plan, 0);
   await ledger.runs.beginPass(run.id, layout.stopKey);

@@ -6,6 +6,7 @@ import { upgradeLedger } from '../../ledger/schema.ts';
 import type { Session } from '../../postgres/session.ts';
 import { withTransaction } from '../../postgres/transaction.ts';
 import type { RunEnvironment } from '../context/environment.ts';
+import { abandonRollback } from './revert.ts';
 
 /** What an operator's word came to. */
 export interface Operated {
@@ -31,6 +32,7 @@ export async function foresee(
     isExecuted: await ledger.migrations.has(name),
     up: up?.state ?? null,
     down: down?.state ?? null,
+    isPartlyBack: down !== null && (await ledger.ranges.totals(down.id)).chunks > 0,
   });
   const run = down ?? up;
   if (decision.kind !== 'refuse' && run !== null) return { run, decision };
@@ -57,6 +59,7 @@ export async function operate(
     // As it is now that nobody else can change it.
     const { run, decision } = await foresee(session, env, name, verb);
     if (decision.kind === 'already') return { run, changed: false };
+    if (decision.kind === 'abandon') return { run: await abandonRollback(session, env, run), changed: true };
     if (decision.to === 'running') await ledger.ranges.resetRetries(run.id);
     const error = decision.to === 'cancelled' ? run.error : null;
     await ledger.history.record(eventOf[verb], run);

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { matchingOf } from '../../core/size/survey.ts';
-import { unseenMs } from '../../ledger/look/hosts.ts';
+import { type HostMark, unseenMs } from '../../ledger/look/hosts.ts';
 import { type OldTransaction, olderTransactions } from '../../ledger/look/old-transactions.ts';
 import type { FailureFacts } from '../../ledger/run/failures.ts';
 import type { Run } from '../../ledger/run/rows.ts';
@@ -13,6 +13,7 @@ import { folderOf } from '../../migration/file/folder.ts';
 import { isNumberedAlike } from '../../migration/select/identity.ts';
 import { isSpent, refuseOtherFile, refuseOtherPlan, revertingError } from '../checks/drift.ts';
 import type { RunEnvironment } from '../context/environment.ts';
+import { refuseHeld } from './held.ts';
 import { blockLayout, makeLayout } from './layout.ts';
 import { refuseQuarantined } from './retry.ts';
 import type { Plan } from '../analyze/plan.ts';
@@ -28,7 +29,7 @@ export interface Turn {
 
 /** How a started run is resumed. */
 interface TakeUp {
-  /** Also one that was cancelled. */
+  /** Also one that was paused or cancelled. */
   readonly lift: boolean;
   /** What to do where another host is working on it. */
   readonly others: 'join' | 'leave';
@@ -37,7 +38,7 @@ interface TakeUp {
 /**
  * Opens the run of a migration, or resumes the one that is live (protocol T0). Null where another host has
  * executed it in the meantime. Refuses where the file or its meaning is not what the run began with, and a run that was
- * cancelled unless `lift` is given.
+ * paused or cancelled unless `lift` is given.
  */
 export async function registerUp(
   session: Session,
@@ -47,7 +48,7 @@ export async function registerUp(
   { again, turn, refuse, ...how }: Turn & TakeUp & { readonly again: boolean },
 ): Promise<Run | null> {
   const ledger = env.ledger(session);
-  return await withTransaction(session, `${env.pinned}; ${env.unhurried}`, async () => {
+  return await attended(session, env, `${env.pinned}; ${env.unhurried}`, async () => {
     await ensureLedger(session, env.ledgerSchema, { ...turn, begin: env.hurried });
     const [live, isDone] = await inOrder([
       ledger.runs.findLive(migration.name, 'up'),
@@ -81,6 +82,33 @@ export async function registerUp(
       ledger.migrations.noteFolder(run.name, folderOf(migration.path)),
     ]);
     return laidOut;
+  });
+}
+
+// Before it has done anything.
+const atFirst: HostMark = {
+  workers: 1,
+  rowsPerSecond: null,
+  etaSeconds: null,
+  chunkSize: 0,
+  waiting: null,
+  throttled: null,
+};
+
+/**
+ * A transaction that begins or resumes a run, and notes that this host works on it: one that nobody works on is shown
+ * as interrupted.
+ */
+export async function attended(
+  session: Session,
+  env: RunEnvironment,
+  begin: string,
+  take: () => Promise<Run | null>,
+): Promise<Run | null> {
+  return await withTransaction(session, begin, async () => {
+    const run = await take();
+    if (run !== null) await env.ledger(session).hosts.mark(run.id, env.process, atFirst);
+    return run;
   });
 }
 
@@ -129,18 +157,18 @@ async function resume(
 ): Promise<Run> {
   const ledger = env.ledger(session);
   if (run.state === 'reverting') throw revertingError(migration.name);
+  if (!lift) await refuseHeld(ledger, run);
   refuseOtherFile(run, migration.hashes, facts);
   refuseOtherPlan(run, plan);
   await refuseMisplaced(session, env, run, plan);
   if (run.state === 'running') {
-    const isFree = others === 'join' || (await ledger.hosts.unattendedMs(run.id)) >= unseenMs;
+    const isFree = others === 'join' || (await ledger.hosts.unattendedMs(run.id)) !== null;
     if (isFree) {
       await recordAttempt(session, env, run);
       return await renumbered(session, env, run, plan);
     }
     throw leftToOthers(run.name, 'another host is working on it');
   }
-  if (run.state === 'cancelled' && !lift) throw cancelledError(run.name);
   await refuseQuarantined(session, env, run);
   await ledger.ranges.resetRetries(run.id);
   await renumbered(session, env, run, plan);
@@ -170,15 +198,6 @@ export function leftToOthers(name: string, reason: string): Error {
     message: `${name} is left to other hosts: ${reason}`,
     detail: 'nothing was run here',
     hint: 'wait until it is done: umzug-cluster up --wait',
-  });
-}
-
-/** A deploy that runs `up` must not undo what somebody has decided: only `resume` takes the run up again. */
-function cancelledError(name: string): Error {
-  return fail('STOPPED', {
-    message: `${name} was cancelled`,
-    detail: 'finished work is kept; nothing was run',
-    hint: `resume: umzug-cluster resume ${name}; revert: umzug-cluster down --name ${name}`,
   });
 }
 

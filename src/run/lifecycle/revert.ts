@@ -4,12 +4,14 @@ import type { Run, RunPlan } from '../../ledger/run/rows.ts';
 import { ensureLedger } from '../../ledger/schema.ts';
 import { otherTable } from '../../migration/select/identity.ts';
 import type { Session } from '../../postgres/session.ts';
-import { inOrder, withTransaction } from '../../postgres/transaction.ts';
+import { inOrder } from '../../postgres/transaction.ts';
 import { refuseOtherFile, refuseOtherOrder, refuseOtherPlan } from '../checks/drift.ts';
 import type { RunEnvironment } from '../context/environment.ts';
 import type { Plan } from '../analyze/plan.ts';
 import type { DataMigration } from '../context/step.ts';
-import { type Turn, hasKnownRanges, layOutAtOnce, recordAttempt, renumbered } from './register.ts';
+import { afterPassesOf, recordRun } from './finish.ts';
+import { refuseHeld } from './held.ts';
+import { type Turn, attended, hasKnownRanges, layOutAtOnce, recordAttempt, renumbered } from './register.ts';
 import { refuseQuarantined } from './retry.ts';
 import { refuseUnsound } from './soundness.ts';
 
@@ -23,16 +25,19 @@ export async function registerDown(
   env: RunEnvironment,
   migration: DataMigration,
   plan: Plan,
-  { turn, refuse }: Turn,
+  { turn, refuse, lift }: Turn & { readonly lift: boolean },
 ): Promise<Run | null> {
   const ledger = env.ledger(session);
-  return await withTransaction(session, env.pinned, async () => {
+  return await attended(session, env, env.pinned, async () => {
     await session.query(env.unhurried);
     // Without it two hosts would begin the same rollback, or `up` would resume a run that this one reverts.
     await ensureLedger(session, env.ledgerSchema, { ...turn, begin: env.hurried });
     const live = await ledger.runs.findLive(migration.name, 'down');
     await refuseUnsound(session, env, migration.name);
-    if (live !== null) return await resume(session, env, live, migration, plan);
+    if (live !== null) {
+      if (!lift) await refuseHeld(ledger, live);
+      return await resume(session, env, live, migration, plan);
+    }
     await refuse(session);
     const upRun = await ledger.runs.lockToRevert(migration.name);
     if (upRun === null) return null;
@@ -98,4 +103,23 @@ function refuseOtherTable(name: string, earlier: Run, plan: Plan): void {
     detail: other,
     hint: 'down reverts the ranges that up has done: use the same table and key',
   });
+}
+
+/**
+ * Ends a rollback of which no chunk is committed: what it would have reverted is as it was before, or parked where it was
+ * half done. Call under the rollback's lock; the rollback as it is afterwards.
+ */
+export async function abandonRollback(session: Session, env: RunEnvironment, down: Run): Promise<Run> {
+  const ledger = env.ledger(session);
+  const { run: up, openRanges, quarantined } = await ledger.runs.lock(down.reverts ?? '');
+  const isDone =
+    up.isLaidOut &&
+    openRanges === 0 &&
+    quarantined === 0 &&
+    (await afterPassesOf(session, env, up)) !== 'sweep';
+  const abandoned = await ledger.runs.changeState(down.id, 'reverted');
+  await ledger.runs.changeState(up.id, isDone ? 'done' : 'cancelled', up.error);
+  if (isDone) await recordRun(session, env, up);
+  await ledger.history.record('cancelled', down);
+  return abandoned;
 }

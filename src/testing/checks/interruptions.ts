@@ -62,7 +62,7 @@ function inSmallChunks(
   url: string,
   verb: 'up' | 'down',
 ): Promise<Ended> {
-  const flags = verb === 'up' ? ['--allow-out-of-order'] : [];
+  const flags = verb === 'up' ? ['--allow-out-of-order'] : ['--yes'];
   return runCommand(place, url, [verb, '--name', name, '--chunk-size', String(run.chunkSize), ...flags]);
 }
 

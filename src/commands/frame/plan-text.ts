@@ -1,14 +1,34 @@
 import { formatDuration } from '../../core/config/duration.ts';
 import { counted, formatBytes, grouped as number } from '../../core/values/numbers.ts';
-import type { PlanReport } from '../../migrator/migrator.ts';
-import { type Io, printLine, table } from '../frame/output.ts';
+import { fail } from '../../errors.ts';
+import type { Migrator, PlanReport } from '../../migrator/migrator.ts';
+import type { Arguments } from './command.ts';
+import { withContext } from './context.ts';
+import { type Io, printJson, printLine, table } from './output.ts';
 
 type Entry = PlanReport['migrations'][number];
 type Sample = NonNullable<Entry['sample']>;
 
-/** Prints what `up` would do, for a person: one paragraph a migration. */
-export function printPlan(io: Io, { migrations }: PlanReport): void {
-  if (migrations.length === 0) return printLine(io, 'nothing is pending');
+/** Prints a plan, as JSON or for a person. Throws what `up` or `down` would refuse first, with the plan. */
+export async function showPlan(
+  flags: Arguments,
+  io: Io,
+  work: (migrator: Migrator) => ReturnType<Migrator['plan']>,
+  nothingToDo: string,
+): Promise<void> {
+  await withContext(flags, io, async ({ migrator, config: { output } }) => {
+    const { report, problem } = await work(migrator);
+    if (!output.json) printPlan(io, report, nothingToDo);
+    else if (problem === null) printJson(io, report);
+    if (problem === null) return;
+    const { code, message, detail, hint, cause } = problem;
+    throw fail(code, { message, detail, hint, cause, report });
+  });
+}
+
+/** For a person: one paragraph a migration. */
+function printPlan(io: Io, { migrations }: PlanReport, nothingToDo: string): void {
+  if (migrations.length === 0) return printLine(io, nothingToDo);
   for (const [index, entry] of migrations.entries()) {
     if (index > 0) printLine(io, '');
     for (const line of paragraph(entry)) printLine(io, line.trimEnd());

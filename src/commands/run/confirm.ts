@@ -1,0 +1,58 @@
+import { createInterface } from 'node:readline/promises';
+import { formatDuration } from '../../core/config/duration.ts';
+import { counted, grouped as number, rowsAre } from '../../core/values/numbers.ts';
+import { fail } from '../../errors.ts';
+import type { RevertTarget } from '../../migrator/migrator.ts';
+import { type Io, printNote } from '../frame/output.ts';
+
+/** Whether somebody is at a terminal who can be asked. */
+export function canAsk({ stdin, stderr }: Io): boolean {
+  return stdin?.isTTY === true && stderr.isTTY === true;
+}
+
+/** Shows what `down` would do, and asks. Throws STOPPED unless the answer is yes. */
+export async function confirmDown(
+  io: Io,
+  targets: readonly RevertTarget[],
+  signal: AbortSignal,
+): Promise<void> {
+  printNote(io, `down reverts ${counted(targets.length, 'migration')}, the last one first:`);
+  for (const target of targets) printNote(io, `  ${target.name}: ${describeTarget(target)}`);
+  if (targets.some(({ kind }) => kind === 'data')) {
+    printNote(
+      io,
+      'Rows are passed to down.update as they are now: it restores what it can compute, no earlier values are kept.',
+    );
+  }
+  if (await isYes(io, 'Continue? [y/N] ', signal)) return;
+  throw fail('STOPPED', { message: 'nothing was reverted', hint: 'to revert without a question: --yes' });
+}
+
+function describeTarget({ kind, rows, quarantined, upMs, isBegun }: RevertTarget): string {
+  if (kind === 'schema') return 'schema migration, runs its down once';
+  const parts = [
+    isBegun
+      ? `resumes a rollback of ${counted(rows, 'row')}`
+      : `${number(rows)} ${rows === 1 ? 'row' : 'rows'} that up has migrated`,
+    ...(upMs === null ? [] : [`which took ${formatDuration(upMs)}`]),
+    ...(quarantined === 0 ? [] : [`${rowsAre(quarantined, 'quarantined')} and left out`]),
+  ];
+  return parts.join(', ');
+}
+
+/** `y` or `yes`; everything else is no, the end of the input as well. Rejects with the signal's reason. */
+async function isYes({ stdin, stderr }: Io, question: string, signal: AbortSignal): Promise<boolean> {
+  if (stdin === undefined) return false;
+  stderr.write(question);
+  // Not as a terminal: Ctrl-C is to reach the process as a signal.
+  const lines = createInterface({ input: stdin, terminal: false });
+  try {
+    const ended = new Promise<string>((resolve) => lines.once('close', () => resolve('')));
+    const answer = await Promise.race([lines.question('', { signal }), ended]);
+    return /^y(?:es)?$/i.test(answer.trim());
+  } catch {
+    throw signal.reason;
+  } finally {
+    lines.close();
+  }
+}
