@@ -91,7 +91,7 @@ export class Hosts extends LedgerPart {
   /**
    * Milliseconds since somebody was last seen working on a run that nobody works on; null: somebody does. A chunk is
    * under way, or a host has told of itself a moment ago. One that leaves takes its row with it; where one is left that
-   * is silent, its host may have been killed, and what it has begun counts for as long.
+   * is silent, its host may have been killed, and its latest chunk counts for as long.
    */
   async unattendedMs(runId: string): Promise<number | null> {
     const result = await this.session.query(

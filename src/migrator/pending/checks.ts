@@ -63,7 +63,7 @@ function notHeld(name: string, files: readonly MigrationFile[], { live, held }: 
   });
 }
 
-/** Pending migrations that `up --name` jumps over: they sort before one that it runs, and no run of them has begun. */
+/** Pending migrations that `up --name` jumps over: they sort before one that it runs, and no run of them has started. */
 export function jumpedOver(
   pending: readonly MigrationFile[],
   { live }: LedgerState,
