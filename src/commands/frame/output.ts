@@ -9,8 +9,6 @@ export interface Io {
   readonly stdin?: NodeJS.ReadStream;
   readonly stdout: Out;
   readonly stderr: Out;
-  /** Where answers come from; without it nobody is asked. */
-  readonly stdin?: NodeJS.ReadStream;
 }
 
 /** Where text goes; a terminal has a size that may change. */

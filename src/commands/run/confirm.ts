@@ -1,14 +1,9 @@
-import { createInterface } from 'node:readline/promises';
 import { formatDuration } from '../../core/config/duration.ts';
 import { counted, grouped as number, rowsAre } from '../../core/values/numbers.ts';
 import { fail } from '../../errors.ts';
 import type { RevertTarget } from '../../migrator/migrator.ts';
+import { isYes } from '../frame/ask.ts';
 import { type Io, printNote } from '../frame/output.ts';
-
-/** Whether somebody is at a terminal who can be asked. */
-export function canAsk({ stdin, stderr }: Io): boolean {
-  return stdin?.isTTY === true && stderr.isTTY === true;
-}
 
 /** Shows what `down` would do, and asks. Throws STOPPED unless the answer is yes. */
 export async function confirmDown(
@@ -38,21 +33,4 @@ function describeTarget({ kind, rows, quarantined, upMs, isBegun }: RevertTarget
     ...(quarantined === 0 ? [] : [`${rowsAre(quarantined, 'quarantined')} and left out`]),
   ];
   return parts.join(', ');
-}
-
-/** `y` or `yes`; everything else is no, the end of the input as well. Rejects with the signal's reason. */
-async function isYes({ stdin, stderr }: Io, question: string, signal: AbortSignal): Promise<boolean> {
-  if (stdin === undefined) return false;
-  stderr.write(question);
-  // Not as a terminal: Ctrl-C is to reach the process as a signal.
-  const lines = createInterface({ input: stdin, terminal: false });
-  try {
-    const ended = new Promise<string>((resolve) => lines.once('close', () => resolve('')));
-    const answer = await Promise.race([lines.question('', { signal }), ended]);
-    return /^y(?:es)?$/i.test(answer.trim());
-  } catch {
-    throw signal.reason;
-  } finally {
-    lines.close();
-  }
 }

@@ -35,7 +35,8 @@ export const down: Command = {
       return await showPlan(flags, io, (migrator) => migrator.planDown(options), 'nothing to roll back');
     }
     const { runMigrations } = await import('./run.ts');
-    const { canAsk, confirmDown } = await import('./confirm.ts');
+    const { canAsk } = await import('../frame/ask.ts');
+    const { confirmDown } = await import('./confirm.ts');
     const isAsked = flags['yes'] !== true;
     if (isAsked && !canAsk(io))
       throw unasked([
