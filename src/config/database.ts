@@ -111,15 +111,11 @@ function unreadEnvFile(cwd: string): string | undefined {
 function refuseUnusable({ settings, name }: Knexfile, request: DatabaseRequest): void {
   const { env, cwd, environment, embedded } = request;
   const { connection, pool } = settings;
-  // Of an object, what is left out is filled from PG*; `{}` says nothing at all.
-  const parts = typeof connection === 'object' && connection !== null ? Object.keys(connection) : null;
-  const isFilled =
-    parts !== null && (parts.length === 0 || env['PGHOST'] || env['PGPORT'] || env['PGDATABASE']);
   const isMeant = 'connection' in settings && !embedded && !env['DATABASE_URL'];
-  if (isMeant && isEmpty(connection) && !isFilled) {
-    const what = connection === '' ? 'empty' : connection === null ? 'null' : 'undefined';
+  const missing = isMeant ? missingIn(connection, env) : null;
+  if (missing !== null) {
     throw fail('CONFIG', {
-      message: `${name}: environment "${environment}" has a connection that is ${what}`,
+      message: `${name}: environment "${environment}" has a connection ${missing}`,
       detail: unreadEnvFile(cwd),
       hint: 'set the environment variable that it reads, or DATABASE_URL',
     });
@@ -131,6 +127,35 @@ function refuseUnusable({ settings, name }: Knexfile, request: DatabaseRequest):
       hint: 'set searchPath instead, or put the settings into the URL as ?options=-c%20timezone%3DUTC, and give this tool a knexfile without the hook: --knexfile PATH',
     });
   }
+}
+
+// The parts of a connection that decide the database, with the variables from which pg fills them.
+const deciding = [
+  ['connectionString', ['PGHOST', 'PGPORT', 'PGDATABASE']],
+  ['host', ['PGHOST']],
+  ['database', ['PGDATABASE']],
+] as const;
+
+/** What a connection lacks that was meant to be there, as the end of a sentence; null: nothing. */
+function missingIn(connection: unknown, env: Env): string | null {
+  const isSet = (name: string): boolean => Boolean(env[name]);
+  if (typeof connection !== 'object' || connection === null) {
+    if (!isEmpty(connection)) return null;
+    return `that is ${connection === '' ? 'empty' : connection === null ? 'null' : 'undefined'}`;
+  }
+  const parts = connection as Readonly<Record<string, unknown>>;
+  // `{}` says nothing at all; of others, what is left out is filled from PG*.
+  if (Object.keys(parts).length === 0) return null;
+  if (isEmpty(connection)) {
+    return ['PGHOST', 'PGPORT', 'PGDATABASE'].some(isSet) ? null : 'that is undefined';
+  }
+  const isGiven = (part: string): boolean => parts[part] !== undefined && parts[part] !== '';
+  if (isGiven('connectionString')) return null;
+  const gap = deciding.find(([part, variables]) => {
+    const isFilled = variables.some(isSet) || (part === 'connectionString' && isGiven('host'));
+    return part in parts && !isGiven(part) && !isFilled;
+  });
+  return gap === undefined ? null : `whose ${gap[0]} is ${parts[gap[0]] === '' ? 'empty' : 'undefined'}`;
 }
 
 function isEmpty(connection: unknown): boolean {

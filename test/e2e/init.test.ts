@@ -141,7 +141,8 @@ describe('init', () => {
       const shim = `#!/bin/sh\nexec "${process.execPath}" "${cli}" "$@"\n`;
       writeFileSync(path.join(bin, 'umzug-cluster'), shim, { mode: 0o755 });
       const args = ['run', '--silent', 'migrate', '--', '--workers', '1', '--chunk-size', '50'];
-      const npm = spawn('npm', args, { cwd, env: { ...process.env, DATABASE_URL: url }, detached: true });
+      const env = { ...process.env, DATABASE_URL: url, UMZUG_CLUSTER_LOG_FORMAT: 'pretty' };
+      const npm = spawn('npm', args, { cwd, env, detached: true });
       onTestFinished(() => killGroup(npm.pid ?? 0));
       let said = '';
       npm.stderr.on('data', (data) => (said += String(data)));

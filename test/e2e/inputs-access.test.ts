@@ -90,7 +90,8 @@ describe('an event trigger that lets nobody create a table', () => {
 describe('a process that may open few files', () => {
   it.each([30, 40])('says so, and what to do, also where it cannot load its own: %i', (files) => {
     const limited = ['-c', 'ulimit -n "$0" && exec "$@"', String(files), process.execPath, cli, 'status'];
-    const env = { ...process.env, DATABASE_URL: 'postgres://nobody@127.0.0.1:1/none' };
+    const url = 'postgres://nobody@127.0.0.1:1/none';
+    const env = { ...process.env, DATABASE_URL: url, UMZUG_CLUSTER_LOG_FORMAT: 'pretty' };
     const { status, stderr } = spawnSync('/bin/sh', limited, { cwd: project().dir, env, encoding: 'utf8' });
     expect(stderr).toMatch(
       /^error: too many open files.*\n {2}hint: raise the limit, such as with ulimit -n 1024/,

@@ -283,6 +283,21 @@ describe('database', () => {
     },
   );
 
+  it.each([
+    ['{ connectionString: process.env.NO_SUCH_VARIABLE, ssl: true }', 'connectionString is undefined'],
+    [`{ host: process.env.NO_SUCH_VARIABLE, database: 'shop' }`, 'host is undefined'],
+    [`{ host: 'h', user: 'u', database: process.env.NO_SUCH_VARIABLE || '' }`, 'database is empty'],
+  ])(
+    'is no other than the one that was meant: %s is refused, unless PG* fill it',
+    async (connection, says) => {
+      knexfile(`export default { connection: ${connection} };`);
+      const error = await refusal({}, nobody);
+      expect(error.message).toBe(`knexfile.ts: environment "development" has a connection whose ${says}`);
+      const variables = { PGHOST: 'pg.example', PGDATABASE: 'shop' };
+      expect((await load({}, variables)).database.kind).toBe('connection');
+    },
+  );
+
   it('is refused with a hook that would be passed over', async () => {
     knexfile(`export default { connection: '${url}', pool: { afterCreate: (connection, done) => done() } };`);
     expect((await refusal()).message).toContain('knexfile.ts: pool.afterCreate is not called');
