@@ -78,7 +78,7 @@ describe('completion', () => {
       writeFileSync(path.join(cwd, 'migrations', `${name}.ts`), '');
     expect(await complete('pa')).toEqual(['pause']);
     expect(await complete('up', '--ne')).toEqual([]);
-    expect(await complete('up', '--max')).toEqual(['--max-time-ok', '--max-time']);
+    expect(await complete('up', '--max')).toEqual(['--max-time', '--max-time-ok']);
     expect(await complete('up', '--log-format', 'j')).toEqual(['json']);
     expect(await complete('pause', '')).toEqual(['2025.a-slug', '2025.b-sku']);
     expect(await complete('up', '--to', '2025.b')).toEqual(['2025.b-sku']);
