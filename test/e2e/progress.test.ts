@@ -69,7 +69,7 @@ it('draws one block in place, and leaves only log lines and what to do next', as
     /^2025\.05\.18T22\.04\.04\.dated-to-date-given\n {2}█+░* +\d+% {2}[\d,]+\/[\d,]+ rows {2}.*ETA .*\n {2}\d+ done · chunk 1,000 rows in .* · 1 worker/m,
   );
   expect(screen.lines.join('\n')).not.toMatch(/[█░]/);
-  expect(screen.lines.at(-2)).toMatch(/^next: umzug-cluster verify/);
+  expect(screen.lines.at(-2)).toMatch(/^next: check for rows that were missed: umzug-cluster verify/);
   expect(stdout).toMatch(/: 20,000 rows in \d+ chunks, .* rows\/s\n$/);
 });
 

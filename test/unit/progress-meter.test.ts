@@ -46,11 +46,9 @@ it('tells each second for how long it tries again, with neither rate nor time le
   expect(shown).toHaveLength(4);
 });
 
-it('reckons with a pace from the moment at which it is set, not only when it has become slower', () => {
-  let shown: Progress | null = null;
-  const meter = new ProgressMeter(run, (progress) => (shown = progress));
-  const read = (rows: number, pace: number | null): Progress | null => {
-    // each row that matches is one of ten keys
+/** Reads a run in which each row that matches is one of ten of the table, a second after the last reading. */
+function readerOf(meter: ProgressMeter): (rows: number, pace: number | null) => void {
+  return (rows, pace) => {
     const sums = {
       rows,
       passed: rows * 10,
@@ -62,12 +60,24 @@ it('reckons with a pace from the moment at which it is set, not only when it has
     };
     meter.update({ sums: { ...sums, ...uncounted }, workers: 1, pace, held: null, others: [] });
     vi.advanceTimersByTime(1_000);
-    return shown;
   };
-  for (const rows of [0, 1_000, 2_000]) read(rows, null);
-  expect(read(3_000, null)).toMatchObject({ rowsPerSecond: 1_000, etaSeconds: 3 });
-  expect(read(4_000, 100)).toMatchObject({
-    rowsPerSecond: 1_000,
-    etaSeconds: 20,
-  });
+}
+
+it('reckons with a pace from the moment at which it is set, not only when it has become slower', () => {
+  let shown: Progress | null = null;
+  const read = readerOf(new ProgressMeter(run, (progress) => (shown = progress)));
+  for (const rows of [0, 1_000, 2_000, 3_000]) read(rows, null);
+  expect(shown).toMatchObject({ rowsPerSecond: 1_000, etaSeconds: 3 });
+  read(4_000, 100);
+  expect(shown).toMatchObject({ rowsPerSecond: 1_000, etaSeconds: 20 });
+});
+
+it('knows no time left while no chunk is done, however long that takes', () => {
+  let shown: Progress | null = null;
+  const read = readerOf(new ProgressMeter(run, (progress) => (shown = progress)));
+  for (const rows of [0, 1_000, 2_000, 3_000]) read(rows, null);
+  for (let second = 0; second < 60; second += 1) read(3_000, null);
+  expect(shown).toMatchObject({ etaSeconds: null });
+  read(4_000, null);
+  expect(shown).toMatchObject({ etaSeconds: expect.any(Number) as number });
 });

@@ -25,6 +25,11 @@ const gapMs = 3_000;
 // An answer takes milliseconds; whoever looks at the terminal should not wonder for longer.
 const silentMs = 2_000;
 
+// Without a chunk for this long, and for so many times as the last one took, nobody knows how long the rest takes: the
+// rate falls towards 0, and the time left would grow to years.
+const stalledMs = 10_000;
+const stalledChunks = 3;
+
 /** Turns readings of the ledger into `Progress`; the ledger is the only source of rows done. */
 export class ProgressMeter {
   readonly #run: Run;
@@ -40,6 +45,8 @@ export class ProgressMeter {
   #retelling: NodeJS.Timeout | undefined;
   #latest: MeterReading | null = null;
   #readAt: number | null = null;
+  #passed = 0;
+  #movedAt = performance.now();
   #ranMs = 0;
   #isFinished = false;
 
@@ -86,6 +93,8 @@ export class ProgressMeter {
     if (sinceMs <= gapMs) this.#ranMs += sinceMs;
     else for (const rate of [this.#rate, this.#keys]) rate.skip();
     const { rows, passed, rangesOpen } = reading.sums;
+    if (passed !== this.#passed || sinceMs > gapMs) this.#movedAt = now;
+    this.#passed = passed;
     // It may have come to its end before anybody saw that it waits no more.
     if (rangesOpen === 0) this.#waiting = null;
     this.#rate.add(rows, now);
@@ -109,6 +118,11 @@ export class ProgressMeter {
     return { workers, rowsPerSecond, etaSeconds, chunkSize, waiting, throttled };
   }
 
+  #isStalled(): boolean {
+    const chunkMs = this.#chunk?.durationMs ?? 0;
+    return performance.now() - this.#movedAt > Math.max(stalledMs, stalledChunks * chunkMs);
+  }
+
   #show(): void {
     this.#emit(this.#progress());
   }
@@ -127,7 +141,7 @@ export class ProgressMeter {
       fraction: this.#isFinished ? 1 : fraction,
       // Both are measured while chunks are done, and say nothing of how long it will wait.
       rowsPerSecond: waiting === null ? this.#rate.perSecond() : null,
-      etaSeconds: waiting === null ? this.#eta.seconds() : null,
+      etaSeconds: waiting === null && !this.#isStalled() ? this.#eta.seconds() : null,
       chunks: sums?.chunks ?? 0,
       chunkSize: this.#chunk?.size ?? 0,
       chunkMs: this.#chunk?.durationMs ?? null,
