@@ -50,7 +50,8 @@ async function record(args: readonly string[], url: string): Promise<readonly Fr
     },
   );
   const keep = (text: unknown): void => {
-    screen.write(String(text));
+    // As it is called where it is installed.
+    screen.write(String(text).replaceAll('node dist/cli.js', 'umzug-cluster'));
     const frame = { atMs: performance.now() - startedAt, lines: screen.spans };
     const isSoon = frame.atMs - (frames.at(-1)?.atMs ?? 0) < leastGapMs;
     if (isSoon && frames.length > 1) frames[frames.length - 1] = { ...frame, atMs: frames.at(-1)?.atMs ?? 0 };
