@@ -55,7 +55,8 @@ describe('usage', () => {
   it('leads from --dry-run to plan', async () => {
     const { code, stderr } = await run(['up', '--dry-run']);
     expect(code).toBe(2);
-    expect(stderr).toMatch(/^error: unknown flag "--dry-run": plan .*\n {2}hint: .*umzug-cluster plan$/m);
+    expect(stderr).toMatch(/^error: unknown flag "--dry-run": a plan .*\n {2}hint: .*umzug-cluster plan$/m);
+    expect((await run(['down', '--dry-run'])).stderr).toMatch(/hint: .*umzug-cluster down --plan$/m);
   });
 });
 

@@ -64,7 +64,7 @@ export function usageError(
   }
   const dashes = name.length === 1 ? '-' : '--';
   return (
-    knownMistake(name, hint) ??
+    knownMistake(name, verb, hint) ??
     fail('USAGE', {
       message: `unknown flag "${dashes}${name}"${didYouMean(name, flags, '--')}`,
       hint,
@@ -153,11 +153,11 @@ function mistakenWord(word: string, verbs: readonly string[]): string | null {
 }
 
 /** `--dry-run`, which is a command here; and `--no-workers`: yargs would make it 0. */
-function knownMistake(name: string, hint: string): UmzugClusterError | null {
+function knownMistake(name: string, verb: string | undefined, hint: string): UmzugClusterError | null {
   if (name === 'dry-run') {
     return fail('USAGE', {
-      message: 'unknown flag "--dry-run": plan runs samples and rolls them back',
-      hint: 'umzug-cluster plan',
+      message: 'unknown flag "--dry-run": a plan runs samples and rolls them back',
+      hint: verb === 'down' ? 'umzug-cluster down --plan' : 'umzug-cluster plan',
     });
   }
   const setting = settings.find(({ flag }) => flag !== null && name === `no-${flag}`);
