@@ -18,7 +18,9 @@ import { type DataMigration, stepOf } from '../run/context/step.ts';
 import { refuseBuiltUpon, refuseSameTable, refuseWithoutGround } from '../run/checks/drift.ts';
 import { type Turn, leftToOthers, registerUp } from '../run/lifecycle/register.ts';
 import type { Session } from '../postgres/session.ts';
-import { inOneTrip, withTransaction } from '../postgres/transaction.ts';
+import { inOneTrip, reading, withTransaction } from '../postgres/transaction.ts';
+import type { OtherPlaces } from './pending/other-tools.ts';
+import { refuseTooEarly } from './pending/requires.ts';
 import { findRetriable, retryQuarantined } from '../run/lifecycle/retry.ts';
 import { registerDown } from '../run/lifecycle/revert.ts';
 import { type SchemaMigration, runSchemaStep } from '../run/schema/schema-step.ts';
@@ -102,12 +104,17 @@ export class Executor {
     return isBack ? run.direction : null;
   }
 
-  /** Refuses a migration that could not begin, by its file alone. */
-  async checkUp(file: MigrationFile): Promise<void> {
-    const { env, primary } = this.#input;
-    primary.throwIfStopped();
-    workOn(file.name, env.tuning.ceilingMs);
-    checkOffline(await loadMigration(file), env.knexConfig);
+  /** Refuses migrations that could not begin, by their files alone, or that require what another tool has not done. */
+  async checkUp(files: readonly MigrationFile[], places: OtherPlaces): Promise<void> {
+    const { control, env, primary } = this.#input;
+    for (const file of files) {
+      primary.throwIfStopped();
+      workOn(file.name, env.tuning.ceilingMs);
+      const migration = await loadMigration(file);
+      checkOffline(migration, env.knexConfig);
+      if (migration.requires.length === 0) continue;
+      await control.use((session) => reading(session, () => refuseTooEarly(session, migration, places)));
+    }
   }
 
   /** Refuses a migration that has no `down`. */

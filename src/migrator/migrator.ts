@@ -95,7 +95,8 @@ export class Migrator extends EventEmitter<MigratorEvents> {
   }
 
   async #up(call: Call, options: UpOptions): Promise<readonly MigrationOutcome[]> {
-    const files = await this.#ownFiles();
+    const files = await this.#files();
+    refuseOtherFolders(this.#config.migrationsDirs);
     await this.#control.requirePrimary();
     const state = await this.#state();
     await warnOfDrift(files, state, options.strict ?? false, this.#logger);
@@ -127,7 +128,10 @@ export class Migrator extends EventEmitter<MigratorEvents> {
     return await this.#run(call, input, async (executor) => {
       // Refused before anything changes: a syntax error in the third file would leave the first two executed.
       const toRun = new Set(chosen(again && options.names !== undefined ? files : pending, options));
-      for (const file of files) if (toRun.has(file.name)) await executor.checkUp(file);
+      await executor.checkUp(
+        files.filter(({ name }) => toRun.has(name)),
+        this.#config,
+      );
       const unheld = files.filter(({ name }) => !past.includes(name));
       const umzug = openUmzug(unheld, executor, executed, this);
       const { to, step, names, rerun } = options;
@@ -262,7 +266,8 @@ export class Migrator extends EventEmitter<MigratorEvents> {
   /** What `up` would do, by samples that are run and rolled back; `problem`: what it would refuse first. */
   async plan(name?: string): Promise<{ report: PlanReport; problem: UmzugClusterError | null }> {
     const { planReport } = await import('./plan/plan.ts');
-    const files = await this.#ownFiles();
+    const files = await this.#files();
+    refuseOtherFolders(this.#config.migrationsDirs);
     await this.#control.requirePrimary();
     return await planReport(files, name, await this.#state(), {
       config: this.#config,
@@ -368,13 +373,6 @@ export class Migrator extends EventEmitter<MigratorEvents> {
     } finally {
       await call.primary?.close();
     }
-  }
-
-  /** Without a look at the files themselves, refuses a folder with what another tool runs. */
-  async #ownFiles(): Promise<MigrationFile[]> {
-    const files = await this.#files();
-    refuseOtherFolders(this.#config.migrationsDirs);
-    return files;
   }
 
   async #files(): Promise<MigrationFile[]> {

@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { run } from '../support/cli.ts';
@@ -127,6 +127,67 @@ describe('baseline', () => {
       expect((await runInProcess(['baseline', '--from', 'prisma'], ...place)).stdout).toBe(
         '2_done: marked as executed\n',
       );
+    });
+  });
+});
+
+describe('what Drizzle has executed', () => {
+  const records = `create schema drizzle;
+    create table drizzle.__drizzle_migrations (id serial, hash text, created_at bigint);
+    insert into drizzle.__drizzle_migrations (hash, created_at) values ('a', 1700000000000), ('b', 1700000000001)`;
+  const journal = JSON.stringify({ entries: [{ idx: 0, when: 1_700_000_000_000, tag: '0000_init' }] });
+
+  it('is taken over by the names of its journal, and not without one', async () => {
+    await withDatabase(async ({ url, client }) => {
+      await client.query(records);
+      const { dir } = makeProject({ '0000_init.ts': schemaStep, '0001_next.ts': schemaStep });
+      const place = [dir, { DATABASE_URL: url }] as const;
+      const unknown = await runInProcess(['baseline', '--from', 'drizzle'], ...place);
+      expect(unknown.code).toBe(2);
+      expect(unknown.stderr).toMatch(/Drizzle has executed is not known[^]*drizzle\/meta\/_journal\.json/);
+      mkdirSync(path.join(dir, 'db/out/meta'), { recursive: true });
+      writeFileSync(path.join(dir, 'db/out/meta/_journal.json'), journal);
+      writeFileSync(path.join(dir, 'drizzle.config.ts'), `export default { out: './db/out' };`);
+      expect((await runInProcess(['up'], ...place)).stderr).toContain('baseline --from drizzle');
+      expect(await runInProcess(['baseline', '--from', 'drizzle'], ...place)).toMatchObject({
+        code: 0,
+        stdout: '0000_init: marked as executed\n',
+        stderr: 'recorded by the other tool, but no file here: created_at 1700000000001\n',
+      });
+    });
+  });
+});
+
+describe('a migration that requires what another tool does', () => {
+  it('is refused by plan and up, with what to run first, until that is recorded as executed', async () => {
+    await withDatabase(async ({ url, client }) => {
+      await client.query(table);
+      const requires = `['prisma:2_b', 'typeorm:CreateUsers1700000000000']`;
+      const files = {
+        '1-a.ts': schemaStep,
+        '2-b.ts': `${data} export const options = { requires: ${requires} };`,
+      };
+      const place = [makeProject(files).dir, { DATABASE_URL: url }] as const;
+      const refused = async (why: RegExp): Promise<void> => {
+        for (const verb of ['plan', 'up']) {
+          const { code, stderr } = await runInProcess([verb], ...place);
+          expect({ verb, code }).toEqual({ verb, code: 3 });
+          expect(stderr).toMatch(why);
+        }
+        expect((await runInProcess(['executed'], ...place)).stdout).toBe('');
+      };
+      const first = /^error: 2-b requires prisma:2_b, which is not executed$/m;
+      await refused(first);
+      await refused(/there is no table "_prisma_migrations".*\n.*npx prisma migrate deploy/);
+      await client.query(`create table _prisma_migrations (id text, migration_name text, finished_at timestamptz, rolled_back_at timestamptz);
+        insert into _prisma_migrations (id, migration_name) values ('x', '2_b')`);
+      await refused(/_prisma_migrations does not record it; nothing was run/);
+      await client.query('update _prisma_migrations set finished_at = now()');
+      await refused(/requires typeorm:CreateUsers1700000000000.*\n.*\n.*typeorm migration:run/);
+      await client.query(`create table migrations (id serial, timestamp bigint, name text);
+        insert into migrations (timestamp, name) values (1700000000000, 'CreateUsers1700000000000')`);
+      expect((await runInProcess(['up'], ...place)).code).toBe(0);
+      expect((await client.query('select n from people')).rows).toEqual([{ n: 1 }]);
     });
   });
 });

@@ -102,6 +102,11 @@ describe('a migration file is refused', () => {
         /targetMs must be/,
       ),
       file('with a key that is no list', `${select} ${update} export const options = { key: {} };`, /key/),
+      file(
+        'that requires a tool that is not known',
+        `${select} ${update} export const options = { requires: ['knex:1_a', 'flyway:V1__a'] };`,
+        /options\.requires must be 'TOOL:NAME' or a list of them.*TOOL is one of knex, /,
+      ),
       file('with options that are no object', `${select} ${update} export const options = 5;`, /options/),
       {
         ...file('in CommonJS of an ES module', '', /0007_x\.js must export|0007_x\.js/),

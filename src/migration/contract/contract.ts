@@ -87,12 +87,19 @@ export interface Options {
   readonly allowDelete?: boolean;
   /** Lets `update` finish without a statement on `db` or, set-based, without one that writes. Default: false. */
   readonly allowNoQueries?: boolean;
+  /**
+   * What another tool must have executed before this is run, as `prisma:20260101_init`; the tools are those that
+   * `baseline --from` knows. Default: nothing.
+   */
+  readonly requires?: string | readonly string[];
 }
 
 /** Options of a schema migration. */
 export interface SchemaOptions {
   /** `false` runs `up` and `down` outside a transaction, as CREATE INDEX CONCURRENTLY needs. Default: true. */
   readonly transaction?: boolean;
+  /** What another tool must have executed before this is run, as of a data migration. Default: nothing. */
+  readonly requires?: string | readonly string[];
 }
 
 /** `up` or `down` of a schema migration. */

@@ -3,6 +3,7 @@ import path from 'node:path';
 import { loaded } from '../../config/load-error.ts';
 import { fail } from '../../errors.ts';
 import { nearest } from '../../core/values/names.ts';
+import { type Requirement, parseRequirement } from '../../core/values/other-tools.ts';
 import type { Options, SchemaStep, Select, Verify } from '../contract/contract.ts';
 import type { FileHashes } from '../../core/values/file-drift.ts';
 import type { MigrationFile } from './folder.ts';
@@ -20,6 +21,8 @@ interface Loaded {
   readonly hashes: FileHashes;
   /** What should not be there once it is done; null: for a data migration its `select`. */
   readonly verify: Verify | null;
+  /** What other tools must have executed first. */
+  readonly requires: readonly Requirement[];
 }
 
 /** One direction of a data migration. */
@@ -55,7 +58,6 @@ export async function loadMigration(file: MigrationFile): Promise<LoadedMigratio
   const hashes = await hashesOfFile(file);
   const exports = members(await importFile(file, hashes));
   const label = path.basename(file.path);
-  const common: Loaded = { name: file.name, path: file.path, hashes, verify: verifyOf(label, exports) };
   const isData = exports['select'] !== undefined || exports['update'] !== undefined;
   if (isData && exports['up'] !== undefined) {
     throw fail('MIGRATION_FILE', {
@@ -65,6 +67,14 @@ export async function loadMigration(file: MigrationFile): Promise<LoadedMigratio
   }
   if (exports['up'] === undefined && !isData) throw noExports(file.path, exports);
   refuseSlips(label, exports);
+  const { requires } = readOptions(label, isData ? 'data' : 'schema', exports['options']);
+  const common: Loaded = {
+    name: file.name,
+    path: file.path,
+    hashes,
+    verify: verifyOf(label, exports),
+    requires: [requires ?? []].flat().flatMap((one) => parseRequirement(one) ?? []),
+  };
   if (!isData) return schemaMigration(common, label, exports);
   const step = dataStep(label, exports, '');
   const down =

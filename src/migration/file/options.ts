@@ -1,4 +1,5 @@
 import { didYouMean } from '../../core/values/names.ts';
+import { otherToolNames, parseRequirement } from '../../core/values/other-tools.ts';
 import { fail } from '../../errors.ts';
 import type { Options, SchemaOptions } from '../contract/contract.ts';
 
@@ -9,6 +10,11 @@ const between =
   (value: unknown): boolean =>
     Number.isInteger(value) && (value as number) >= min && (value as number) <= max;
 const isFlag: Check = [(value) => typeof value === 'boolean', 'true or false'];
+
+const requires: Check = [
+  (value) => [value].flat().every((one) => parseRequirement(one) !== null),
+  `'TOOL:NAME' or a list of them, such as 'prisma:20260101_init'; TOOL is one of ${otherToolNames.join(', ')}`,
+];
 
 const allowed: Readonly<Record<'data' | 'schema', Readonly<Record<string, Check>>>> = {
   data: {
@@ -26,8 +32,9 @@ const allowed: Readonly<Record<'data' | 'schema', Readonly<Record<string, Check>
     order: [(value) => value === 'key' || value === 'physical', "'key' or 'physical'"],
     allowDelete: isFlag,
     allowNoQueries: isFlag,
+    requires,
   },
-  schema: { transaction: isFlag },
+  schema: { transaction: isFlag, requires },
 };
 
 /** Checks a file's `options`: unknown names and wrong values are refused, by name. Throws MIGRATION_FILE. */

@@ -78,17 +78,25 @@ export function refuseOtherFolders(folders: readonly string[]): void {
       throw notOurs(prisma, { tool: null, label: 'Prisma' }, `${folder} has a migration.sql for it`);
     }
     const journal = path.join(folder, 'meta', '_journal.json');
-    const [first] = existsSync(journal) ? journalNames(journal) : [];
-    if (first === undefined || !existsSync(path.join(folder, `${first}.sql`))) continue;
-    throw notOurs(`${first}.sql`, { tool: null, label: 'Drizzle' }, `${journal} lists it`);
+    const first = readJournal(journal).find(({ tag }) => existsSync(path.join(folder, `${tag}.sql`)));
+    if (first === undefined) continue;
+    throw notOurs(`${first.tag}.sql`, { tool: null, label: 'Drizzle' }, `${journal} lists it`);
   }
 }
 
-/** The migrations that drizzle-kit lists in its journal, without extension. */
-function journalNames(journal: string): readonly string[] {
+/** A migration of Drizzle: its name, and the time that Drizzle records for it. */
+interface JournalEntry {
+  readonly tag: string;
+  readonly when: string;
+}
+
+/** What drizzle-kit lists in a journal; none where there is no such file. */
+export function readJournal(file: string): readonly JournalEntry[] {
   try {
-    const { entries } = fieldsOf(JSON.parse(readFileSync(journal, 'utf8')));
-    return (Array.isArray(entries) ? entries : []).map((entry) => String(fieldsOf(entry)['tag']));
+    const { entries } = fieldsOf(JSON.parse(readFileSync(file, 'utf8')));
+    return (Array.isArray(entries) ? entries : [])
+      .map(fieldsOf)
+      .map(({ tag, when }) => ({ tag: String(tag), when: String(when) }));
   } catch {
     return [];
   }

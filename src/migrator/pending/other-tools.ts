@@ -1,9 +1,11 @@
+import type { Config } from '../../config/config.ts';
 import { quote } from '../../core/values/quote.ts';
 import { counted } from '../../core/values/numbers.ts';
 import { type OtherTool, otherToolNames } from '../../core/values/other-tools.ts';
 import { type UmzugClusterError, fail } from '../../errors.ts';
 import { type MigrationFile, nameOfFile } from '../../migration/file/folder.ts';
 import type { Session } from '../../postgres/session.ts';
+import { drizzleNames, requireJournal } from './drizzle.ts';
 import { authorSearchPath, emptySearchPath } from '../../postgres/transaction.ts';
 
 interface Tool {
@@ -13,8 +15,8 @@ interface Tool {
   readonly column: string;
   /** Which of its rows are executed, where not all are. */
   readonly where?: string;
-  /** The name of the file of what it records, where the two differ. */
-  readonly fileOf?: (recorded: string) => string;
+  /** The names of the files of what it records, where the two differ. */
+  readonly filesOf?: (recorded: readonly string[], places: OtherPlaces) => readonly string[];
 }
 
 /** Where another tool records what it has executed. */
@@ -28,7 +30,7 @@ const otherTools = {
     tables: ['migrations'],
     column: 'name',
     // It records the class, CreateUsers1700000000000, of the file 1700000000000-CreateUsers.
-    fileOf: (recorded) => recorded.replace(/^(.+?)(\d{13})$/, '$2-$1'),
+    filesOf: (recorded) => recorded.map((name) => name.replace(/^(.+?)(\d{13})$/, '$2-$1')),
   },
   mikroorm: { tables: ['mikro_orm_migrations'], column: 'name' },
   prisma: {
@@ -36,6 +38,7 @@ const otherTools = {
     column: 'migration_name',
     where: 'finished_at is not null and rolled_back_at is null',
   },
+  drizzle: { tables: ['drizzle.__drizzle_migrations'], column: 'created_at', filesOf: drizzleNames },
 } as const satisfies Readonly<Record<OtherTool, Tool>>;
 
 /** A tool's own record of what is executed. */
@@ -48,7 +51,7 @@ export interface OtherRecord {
 }
 
 /** Where to look for the tables of other tools. */
-export interface OtherPlaces {
+export interface OtherPlaces extends Pick<Config, 'cwd' | 'migrationsDirs'> {
   readonly searchPath: readonly string[] | null;
   /** The table of knex, where the knexfile names one; perhaps `schema.name`. */
   readonly knexTable: string | null;
@@ -56,7 +59,7 @@ export interface OtherPlaces {
 
 /**
  * Reads what another tool has executed. In an open transaction; leaves an empty search path behind. `table`: its
- * name, where it is not the tool's default; perhaps `schema.name`. Throws CONFIG where it is not there.
+ * name, where it is not the tool's default; perhaps `schema.name`. Throws CONFIG where it is not there, PERMISSION where it may not be read.
  */
 export async function readOtherTool(
   session: Session,
@@ -64,6 +67,7 @@ export async function readOtherTool(
   table: string | undefined,
   places: OtherPlaces,
 ): Promise<OtherRecord> {
+  if (tool === 'drizzle') requireJournal(places);
   const wanted = table === undefined ? tablesOf(tool, places) : [table];
   await session.query(authorSearchPath(places.searchPath));
   const found = await lookUp(
@@ -74,7 +78,7 @@ export async function readOtherTool(
   if (usable === undefined) {
     const isThere = found.find(({ state }) => state !== 'missing');
     const name = isThere?.table ?? wanted[0] ?? tool;
-    throw fail('CONFIG', {
+    throw fail(isThere?.state === 'forbidden' ? 'PERMISSION' : 'CONFIG', {
       message: {
         missing: `there is no table "${name}", in which ${tool} records its migrations`,
         other: `table "${name}" has no column "${otherTools[tool].column}": it is not the one in which ${tool} records its migrations`,
@@ -88,7 +92,7 @@ export async function readOtherTool(
           : 'give it with --table SCHEMA.TABLE',
     });
   }
-  const record = await readRecord(session, usable);
+  const record = await readRecord(session, usable, places);
   await session.query(emptySearchPath);
   return record;
 }
@@ -110,7 +114,7 @@ export async function recordedElsewhere(
   await session.query(authorSearchPath(places.searchPath));
   for (const found of await lookUp(session, asked)) {
     if (found.state !== 'readable') continue;
-    const { names, ...record } = await readRecord(session, found);
+    const { names, ...record } = await readRecord(session, found, places);
     const here = names.filter((name) => known.has(name));
     if (here.length > 0) records.push({ ...record, names: here });
   }
@@ -177,14 +181,28 @@ async function lookUp(session: Session, asked: readonly Asked[]): Promise<readon
   });
 }
 
-async function readRecord(session: Session, { tool, table, hasId }: Found): Promise<OtherRecord> {
-  const { column, where, fileOf }: Tool = otherTools[tool];
+/** The names of the files that a tool means by what it records. */
+export function filesRecordedAs(
+  tool: OtherTool,
+  recorded: readonly string[],
+  places: OtherPlaces,
+): readonly string[] {
+  const { filesOf }: Tool = otherTools[tool];
+  return filesOf?.(recorded, places) ?? recorded;
+}
+
+async function readRecord(
+  session: Session,
+  { tool, table, hasId }: Found,
+  places: OtherPlaces,
+): Promise<OtherRecord> {
+  const { column, where }: Tool = otherTools[tool];
   const { rows } = await session.query(
     `select ${quote(column)}::pg_catalog.text as name from ${written(table)}
      ${where === undefined ? '' : `where ${where}`} order by ${hasId && tool !== 'prisma' ? 'id' : quote(column)}`,
   );
   const names = rows.map((row) => nameOfFile(String(row['name'])));
-  return { tool, table, names: fileOf === undefined ? names : names.map(fileOf) };
+  return { tool, table, names: filesRecordedAs(tool, names, places) };
 }
 
 function written(table: string): string {

@@ -14,7 +14,8 @@ import { type Outlook, type Sample, lookAhead, lookBack, takeSample } from '../.
 import { adviseOrder } from '../../run/dry-run/order-advice.ts';
 import { type DataMigration, stepOf } from '../../run/context/step.ts';
 import { checkOrder } from '../pending/checks.ts';
-import { recordedElsewhere, recordedError } from '../pending/other-tools.ts';
+import { type OtherPlaces, recordedElsewhere, recordedError } from '../pending/other-tools.ts';
+import { refuseTooEarly } from '../pending/requires.ts';
 import { explained, isAboutWhatIsMissing } from './plan-errors.ts';
 import {
   type MigrationPlan,
@@ -52,7 +53,7 @@ export async function planReport(
   );
   if (recorded !== null) throw recorded;
   const env = makeEnvironment(config, await control.use(readServer), { isOwnProcess: isOwnProcess() });
-  const at = { env, control };
+  const at = { env, control, places: config };
   const planned: Planned[] = [];
   let schemaBefore: string | null = null;
   for (const file of files) {
@@ -75,7 +76,11 @@ export async function planDownReport(
   const planned: Planned[] = [];
   for (const file of targets) {
     planned.push(
-      await planFile(file, { env, control }, { schemaBefore: null, hasLedger: true, direction: 'down' }),
+      await planFile(
+        file,
+        { env, control, places: config },
+        { schemaBefore: null, hasLedger: true, direction: 'down' },
+      ),
     );
   }
   const problem = planned.find((one) => one.problem !== null)?.problem ?? null;
@@ -93,6 +98,7 @@ async function isSchema(file: MigrationFile): Promise<boolean> {
 interface Server {
   readonly control: Control;
   readonly env: RunEnvironment;
+  readonly places: OtherPlaces;
 }
 
 interface Before {
@@ -109,6 +115,11 @@ async function planFile(file: MigrationFile, at: Server, before: Before): Promis
     const migration = await loadMigration(file);
     plan = { ...plan, kind: migration.kind };
     if (before.direction === 'down') refuseWithoutDown(migration);
+    else if (migration.requires.length > 0) {
+      await at.control.use((session) =>
+        reading(session, () => refuseTooEarly(session, migration, at.places)),
+      );
+    }
     if (migration.kind === 'schema') return { plan, problem: null };
     await planData(migration, at, before, (known) => {
       plan = { ...plan, ...known };
