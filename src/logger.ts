@@ -1,9 +1,8 @@
 import { createRequire } from 'node:module';
 import type { DestinationStream, Logger as Pino } from 'pino';
 import type { LogLevel, Output } from './config/config.ts';
-import { githubLines } from './core/config/github-lines.ts';
+import { type LogRecordLine, githubLine } from './core/config/github-lines.ts';
 import type { LogRecord } from './core/config/log-events.ts';
-import { type LogLine, logLine } from './core/config/log-line.ts';
 import { loggable } from './core/errors/loggable.ts';
 import { redact } from './core/errors/redact.ts';
 import { pasteable } from './core/values/invocation.ts';
@@ -71,14 +70,29 @@ function openPino(output: Output, stderr: Destination, writePretty: (text: strin
     stream?.on('error', () => undefined); // The reader of stderr went away; the run continues.
     return pino({ level, formatters, timestamp }, stream ?? { write: (line) => void stderr.write(line) });
   }
+  const { prettyFactory } = require('pino-pretty') as typeof import('pino-pretty');
+  const looks = {
+    colorize: output.color,
+    singleLine: true,
+    ignore: 'pid,hostname,level,time',
+    messageFormat,
+  };
+  const full = prettyFactory(looks);
+  // A sentence says it all to a person; a record without one is shown with its fields.
+  const brief = output.verbose ? full : prettyFactory({ ...looks, hideObject: true });
   const stream: DestinationStream = {
     write: (written) => {
-      const record = JSON.parse(written) as LogLine;
-      const { color, verbose, logFormat } = output;
-      const text =
-        logFormat === 'github' ? githubLines(record, verbose) : logLine(record, { color, fields: verbose });
-      writePretty(`${text}\n`);
+      const record = JSON.parse(written) as LogRecordLine;
+      const text = (record.msg === undefined ? full : brief)(record)?.trimEnd() ?? written;
+      writePretty(`${output.logFormat === 'github' ? githubLine(record, text) : text}\n`);
     },
   };
   return pino({ level, formatters, timestamp }, stream);
+}
+
+/** `12:03:41 INFO sku-norm: up`, in one line. The time is local. */
+function messageFormat(log: Readonly<Record<string, unknown>>): string {
+  const [clock = ''] = new Date(String(log['time'])).toTimeString().split(' ');
+  const { msg = '' } = log as { readonly msg?: string };
+  return `${clock} ${String(log['level']).toUpperCase()} ${msg.replace(/\s*\n\s*/g, ' ')}`.trimEnd();
 }

@@ -1,10 +1,28 @@
 import { describe, expect, it } from 'vitest';
-import { annotation, githubLines } from '../../src/core/config/github-lines.ts';
+import { annotation } from '../../src/core/config/github-lines.ts';
 import { logFormatOf } from '../../src/core/config/log-format.ts';
-import { logLine } from '../../src/core/config/log-line.ts';
+import { type Logger, createLogger } from '../../src/logger.ts';
 
-const record = { level: 'info', time: new Date(2026, 0, 2, 12, 3, 41).toISOString(), pid: 1, hostname: 'a' };
-const plain = { color: false, fields: false };
+type Output = Parameters<typeof createLogger>[0];
+
+const forPeople: Output = {
+  json: false,
+  logFormat: 'pretty',
+  logLevel: 'debug',
+  progress: false,
+  color: false,
+  verbose: false,
+};
+
+/** What is written, with the time of day as it is in all of these lines. */
+function written(output: Partial<Output>, log: (logger: Logger) => void): string {
+  let text = '';
+  log(createLogger({ ...forPeople, ...output }, { write: (line) => (text += line) }));
+  return text.replace(/^\d\d:\d\d:\d\d /, '12:03:41 ');
+}
+
+const started = { event: 'migration.started', migration: 'a', direction: 'up' } as const;
+const left = { event: 'run.left', migration: 'a', rows: 3 } as const;
 
 describe('the format of the log', () => {
   it.each([
@@ -26,31 +44,44 @@ describe('the format of the log', () => {
 
 describe('a line of the log', () => {
   it('has time, level and a sentence', () => {
-    expect(logLine({ ...record, event: 'x', msg: 'sku-norm: up' }, plain)).toBe('12:03:41 INFO sku-norm: up');
+    expect(written({}, (logger) => logger.info(started, 'sku-norm: up'))).toBe(
+      '12:03:41 INFO sku-norm: up\n',
+    );
   });
 
   it('stays one line, and shows the fields where there is no sentence or they are asked for', () => {
-    expect(logLine({ ...record, msg: 'two\n  lines' }, plain)).toBe('12:03:41 INFO two lines');
-    expect(logLine({ ...record, level: 'warn', rows: 3 }, plain)).toBe('12:03:41 WARN {"rows":3}');
-    const both = logLine({ ...record, rows: 3, msg: 'x' }, { ...plain, fields: true });
-    expect(both).toBe('12:03:41 INFO x {"rows":3}');
+    const fields = '{"event":"run.left","migration":"a","rows":3}';
+    expect(written({}, (logger) => logger.warn(left, 'two\n  lines'))).toBe('12:03:41 WARN two lines\n');
+    expect(written({}, (logger) => logger.warn(left))).toBe(`12:03:41 WARN ${fields}\n`);
+    expect(written({ verbose: true }, (logger) => logger.warn(left, 'x'))).toBe(
+      `12:03:41 WARN x ${fields}\n`,
+    );
   });
 });
 
 describe('a line for GitHub Actions', () => {
+  const github = { logFormat: 'github' } as const;
+
   it('makes each migration a group', () => {
-    const started = { ...record, event: 'migration.started', migration: 'a', msg: 'a: up' };
-    expect(githubLines(started, false)).toBe('::group::a: up');
-    const done = { ...record, event: 'migration.done', migration: 'a', msg: 'a: up done' };
-    expect(githubLines(done, false)).toBe('12:03:41 INFO a: up done\n::endgroup::');
+    expect(written(github, (logger) => logger.info(started, 'a: up'))).toBe('::group::a: up\n');
+    const done = {
+      ...started,
+      event: 'migration.done',
+      rows: 1,
+      chunks: 1,
+      retries: 0,
+      durationMs: 1,
+    } as const;
+    expect(written(github, (logger) => logger.info(done, 'a: up done'))).toBe(
+      '12:03:41 INFO a: up done\n::endgroup::\n',
+    );
   });
 
   it('makes warnings and errors annotations, and leaves other records as they are', () => {
-    const warned = { ...record, event: 'run.left', level: 'warn', msg: '5% left' };
-    expect(githubLines(warned, false)).toBe('::warning title=umzug-cluster::5%25 left');
-    expect(githubLines({ ...record, event: 'run.waiting', msg: 'waiting' }, false)).toBe(
-      '12:03:41 INFO waiting',
+    expect(written(github, (logger) => logger.warn(left, '5% left'))).toBe(
+      '::warning title=umzug-cluster::5%25 left\n',
     );
+    expect(written(github, (logger) => logger.info(left, 'waiting'))).toBe('12:03:41 INFO waiting\n');
   });
 
   it('escapes what would end a command', () => {

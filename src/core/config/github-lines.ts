@@ -1,15 +1,17 @@
-import { type LogLine, logLine, said } from './log-line.ts';
+/** A record of the log. */
+export interface LogRecordLine {
+  readonly level: string;
+  readonly event?: string;
+  readonly msg?: string;
+}
 
 /**
- * A record as GitHub Actions reads it on either stream of a step: each migration is a group that can be folded, and
- * warnings and errors are annotations of the workflow. Other records are lines as everywhere.
+ * A line as GitHub Actions reads it on either stream of a step: each migration is a group that can be folded, and
+ * warnings and errors are annotations of the workflow. `text`: the record as it is written elsewhere.
  */
-export function githubLines(record: LogLine, fields: boolean): string {
-  const { level, event, migration } = record;
-  const look = { color: false, fields };
-  if (event === 'migration.started') return command('group', String(record.msg ?? migration));
-  const line =
-    level === 'warn' || level === 'error' ? annotation(level, said(record, look)) : logLine(record, look);
+export function githubLine({ level, event, msg }: LogRecordLine, text: string): string {
+  if (event === 'migration.started') return command('group', msg ?? text);
+  const line = level === 'warn' || level === 'error' ? annotation(level, msg ?? text) : text;
   return event === 'migration.done' ? `${line}\n${groupEnd}` : line;
 }
 
