@@ -111,7 +111,7 @@ export function stoppedElsewhere(
     const kept = run.state === 'paused' ? ', no work lost' : '; finished work is kept';
     return fail('STOPPED', {
       message: `${name} was ${run.state}${where(fraction)}${kept}`,
-      detail: holder === '' ? undefined : holder.trimStart(),
+      detail: holder === '' ? undefined : holder,
       hint: heldHint(run),
     });
   }

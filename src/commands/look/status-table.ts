@@ -86,12 +86,17 @@ function remarks(entry: Entry, details: boolean): readonly string[] {
   }
   if (abandonedSeconds !== null) {
     const ago = formatDuration(abandonedSeconds * 1_000);
-    lines.push(`no host has worked on it for ${ago}; resume: ${again}`);
+    const isUntouched = direction === 'down' && entry.chunks === 0;
+    const abandon = isUntouched ? `; abandon the rollback: umzug-cluster cancel ${name}` : '';
+    lines.push(`no host has worked on it for ${ago}; resume: ${again}${abandon}`);
   }
   if (entry.waiting) lines.push(`waiting: ${entry.waiting}`);
   if (entry.throttled) lines.push(`held back: ${entry.throttled}`);
   if (state === 'paused' || state === 'cancelled') {
-    lines.push(`${state === 'paused' ? 'paused' : 'parked'}; ${heldHint({ name, direction: 'up', state })}`);
+    const by = entry.heldBy === null ? '' : ` ${entry.heldBy}`;
+    lines.push(
+      `${state === 'paused' ? 'paused' : 'parked'}${by}; ${heldHint({ name, direction: 'up', state })}`,
+    );
   }
   if (entry.rows.quarantined > 0) {
     lines.push(`${rowsAre(entry.rows.quarantined, 'quarantined')}: umzug-cluster retry ${name}`);

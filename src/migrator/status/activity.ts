@@ -8,6 +8,8 @@ export interface Activity {
   readonly hosts: readonly { readonly host: string; readonly pid: number; readonly workers: number }[];
   /** Seconds since anybody was seen working on a migration that has started, where nobody is; else null. */
   readonly abandonedSeconds: number | null;
+  /** Who has paused or cancelled it, and when: `by anna on host-a at …`; null: nobody, or that is not known. */
+  readonly heldBy: string | null;
   /** What holds new chunks back, or null. */
   readonly throttled: string | null;
   /** What it waits for, or null. */
@@ -22,9 +24,15 @@ export function attendanceOf(read: FullReading | undefined, down: Run | null | u
     workers: isAttended ? workersOf(read.sums) : [],
     abandonedSeconds:
       read === undefined || read.abandonedMs === null ? null : Math.round(read.abandonedMs / 1_000),
+    heldBy: read?.heldBy ?? null,
     throttled: read?.throttled ?? null,
-    waiting: down?.state === 'paused' ? 'resume: the rollback is paused' : (read?.waiting ?? null),
+    waiting: down?.state === 'paused' ? waitingBack(down, read) : (read?.waiting ?? null),
   };
+}
+
+function waitingBack({ name }: Run, read: FullReading | undefined): string {
+  const by = read?.heldBy == null ? '' : ` ${read.heldBy}`;
+  return `somebody to resume the rollback, which was paused${by}: umzug-cluster resume ${name}`;
 }
 
 /** Every worker once, with the range that it touched last: under a pace it claims another with every chunk. */

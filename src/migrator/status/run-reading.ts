@@ -7,6 +7,7 @@ import { olderTransactions } from '../../ledger/look/old-transactions.ts';
 import type { Quarantine } from '../../ledger/run/quarantine.ts';
 import { type Run, type RunTotals, noTotals } from '../../ledger/run/rows.ts';
 import type { Session } from '../../postgres/session.ts';
+import { holderOf } from '../../run/lifecycle/held.ts';
 import { describeOld } from '../../run/lifecycle/register.ts';
 
 /** What a status shows of one run. */
@@ -17,6 +18,8 @@ export interface FullReading {
   readonly hosts: readonly HostSeen[];
   /** Milliseconds since anybody was seen working on it, where nobody is; else null. */
   readonly abandonedMs: number | null;
+  /** Who has paused or cancelled it, and when; null: nobody, or that is not known. */
+  readonly heldBy: string | null;
   /** What it waits for, or null. */
   readonly waiting: string | null;
   /** What holds new chunks back, or null. */
@@ -25,8 +28,8 @@ export interface FullReading {
 }
 
 /**
- * Reads all that is known of runs, by id. Waits for no lock. Only of those that are running or have quarantined rows, of
- * which there are few, it asks more than what it asks once for all.
+ * Reads all that is known of runs, by id. Waits for no lock. Only of those that are running, are held or have quarantined
+ * rows, of which there are few, it asks more than what it asks once for all.
  */
 export async function readRuns(
   session: Session,
@@ -59,6 +62,7 @@ async function readFully(
     reading,
     hosts: seen,
     abandonedMs,
+    heldBy: (await holderOf(ledger, run)) || null,
     waiting: isRunning ? ((await waitedFor(session, run, sums)) ?? told(seen)) : null,
     throttled: isRunning && abandonedMs === null ? heldBack(reading, seen) : null,
     quarantine:

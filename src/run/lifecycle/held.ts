@@ -3,11 +3,11 @@ import type { Ledger } from '../../ledger/ledger.ts';
 import { type HistoryEntry, whoCaused } from '../../ledger/look/history.ts';
 import type { Run } from '../../ledger/run/rows.ts';
 
-/** ` by anna on host-a at 2026-11-30 06:03:00 UTC`: who holds a run, and since when; empty where that is not known. */
+/** `by anna on host-a at 2026-11-30 06:03:00 UTC`: who holds a run, and since when; empty where that is not known. */
 export async function holderOf(ledger: Ledger, { id, name, state }: Run): Promise<string> {
   if (state !== 'paused' && state !== 'cancelled') return '';
   const entry = await ledger.history.last(name, state);
-  return entry === null || entry.runId !== id ? '' : ` by ${whoCaused(entry)} at ${timeOf(entry)}`;
+  return entry === null || entry.runId !== id ? '' : `by ${whoCaused(entry)} at ${timeOf(entry)}`;
 }
 
 function timeOf({ at }: HistoryEntry): string {
@@ -20,7 +20,7 @@ export async function refuseHeld(ledger: Ledger, run: Run): Promise<void> {
   const { name, direction, state } = run;
   const what = direction === 'up' ? name : `the rollback of ${name}`;
   throw fail('STOPPED', {
-    message: `${what} was ${state}${await holderOf(ledger, run)}`,
+    message: `${what} was ${state} ${await holderOf(ledger, run)}`.trimEnd(),
     detail: `${state === 'paused' ? 'a pause holds until it is resumed' : 'finished work is kept, and it is parked until you decide'}; nothing of it was run`,
     hint: heldHint(run),
   });
