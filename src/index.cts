@@ -35,6 +35,7 @@ declare namespace api {
   export type Operator = esm.Operator;
   export type Options = esm.Options;
   export type PlanReport = esm.PlanReport;
+  export type RevertTarget = esm.RevertTarget;
   export type Progress = esm.Progress;
   export type SchemaOptions = esm.SchemaOptions;
   export type SchemaStep = esm.SchemaStep;

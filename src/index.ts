@@ -25,6 +25,7 @@ export type {
   OperatedRun,
   Operator,
   PlanReport,
+  RevertTarget,
   StatusReport,
   UpOptions,
   VerifyReport,
