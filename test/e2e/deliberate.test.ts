@@ -40,7 +40,9 @@ it('up --past runs what comes after a parked migration, but not what selects fro
     expect(early.code, early.stderr).toBe(2);
     expect(early.stderr).toMatch(/neither paused nor cancelled[^]*park it first: umzug-cluster cancel a/);
     expect(await run(['cancel', 'a'], place)).toMatchObject({ code: 0 });
-    expect((await run(['status', 'a'], place)).stdout).toMatch(/a: parked by .* UTC; resume: .*up --past a$/m);
+    expect((await run(['status', 'a'], place)).stdout).toMatch(
+      /a: parked by .* UTC; resume: .*up --past a$/m,
+    );
     expect((await run(['up'], place)).code).toBe(5);
     const past = await run(['up', '--past', 'a'], place);
     expect(past.code, past.stderr).toBe(3);
