@@ -11,6 +11,7 @@ import { init } from './project/init.ts';
 import { pause } from './control/pause.ts';
 import { pending } from './look/pending.ts';
 import { plan } from './look/plan.ts';
+import { prune } from './ledger/prune.ts';
 import { repair } from './ledger/repair.ts';
 import { resume } from './control/resume.ts';
 import { retry } from './run/retry.ts';
@@ -40,6 +41,7 @@ export const commands: readonly Command[] = [
   validate,
   repair,
   baseline,
+  prune,
   embedded,
   completion,
 ];

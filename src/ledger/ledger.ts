@@ -5,6 +5,7 @@ import { Hosts } from './look/hosts.ts';
 import { Soundness } from './look/soundness.ts';
 import { Migrations } from './migrations.ts';
 import { LedgerPart } from './part.ts';
+import { Pruning } from './pruning.ts';
 import { Chunks } from './run/chunks.ts';
 import { Controls } from './run/controls.ts';
 import { Failures } from './run/failures.ts';
@@ -26,6 +27,7 @@ export class Ledger extends LedgerPart {
   readonly blockers = this.#part(Blockers);
   readonly soundness = this.#part(Soundness);
   readonly history = this.#part(History);
+  readonly pruning = this.#part(Pruning);
 
   #part<Part>(part: new (session: Session, names: LedgerNames) => Part): Part {
     return new part(this.session, this.names);

@@ -2,6 +2,7 @@ import { quote } from '../core/values/quote.ts';
 import { liveStates, runStates } from '../core/config/states.ts';
 import { fail } from '../errors.ts';
 import type { Session } from '../postgres/session.ts';
+import { administration } from './administration.ts';
 import { type TurnOptions, takeTurn } from './turn.ts';
 
 /** The version of the ledger's tables that this release writes. */
@@ -25,6 +26,8 @@ export interface LedgerNames {
   readonly guardClosed: string;
   readonly guardOpen: string;
   readonly history: string;
+  /** A view. */
+  readonly status: string;
   readonly folders: string;
   readonly outOfOrder: string;
 }
@@ -46,6 +49,7 @@ export function ledgerNames(schema: string, version = ledgerVersion): LedgerName
     guardClosed: table('guard_closed'),
     guardOpen: table('guard_open'),
     history: table('history'),
+    status: table('status'),
     folders: table('folders'),
     outOfOrder: table('out_of_order'),
   };
@@ -189,6 +193,7 @@ create table ${names.outOfOrder} (
   name text primary key, -- of a migration that may run although later ones are executed
   at timestamptz not null default clock_timestamp()
 );
+${administration(names)}
 update ${names.meta} set version = ${ledgerVersion};`;
 }
 
@@ -203,7 +208,7 @@ export async function readLedgerVersion(session: Session, schema: string): Promi
                     where attrelid = c.oid and attname = 'version') as has_version
      from pg_catalog.pg_class as c join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
      where n.nspname = $1 and c.relname = any ($2)`,
-    [schema, tableNames],
+    [schema, relationNames],
   );
   if (found.rows.length === 0) return null;
   if (!found.rows.some(({ name, has_version: hasVersion }) => name === 'meta' && hasVersion === true)) {
@@ -236,11 +241,17 @@ async function areEmpty(
   return found.rows[0]?.is_used === false;
 }
 
-const tablesOf = ({ version: _version, schema: _schema, ...tables }: LedgerNames): readonly string[] =>
-  Object.values(tables);
+const tablesOf = ({
+  version: _version,
+  schema: _schema,
+  status: _view,
+  ...tables
+}: LedgerNames): readonly string[] => Object.values(tables);
 
 // Without schema.
-const tableNames = tablesOf(ledgerNames('x')).flatMap((name) => name.split('.')[1] ?? []);
+const relationNames = [...tablesOf(ledgerNames('x')), ledgerNames('x').status].flatMap(
+  (name) => name.split('.')[1] ?? [],
+);
 
 /** Somebody else's tables, or a ledger that lost some of its own: nothing is made beside them. */
 function foreignTables(schema: string, names: readonly string[]): Error {
@@ -261,7 +272,7 @@ export async function ensureLedger(session: Session, schema: string, turn: TurnO
   const created = await schemaToCreate(session, schema);
   const names = ledgerNames(schema);
   // Empty ones may be there, perhaps of another release.
-  const dropped = `drop table if exists ${tablesOf(names).join(', ')};`;
+  const dropped = `drop view if exists ${names.status}; drop table if exists ${tablesOf(names).join(', ')};`;
   await session.query(`${created}${dropped}${ddl(names)}${additions(names)}`);
 }
 
@@ -274,6 +285,7 @@ export async function upgradeLedger(session: Session, schema: string): Promise<b
   if (found === null || found === ledgerVersion) return found !== null;
   const names = ledgerNames(schema);
   await requireCreate(session, schema, found);
+  await requireRoom(session, schema);
   // One host upgrades it, and others wait.
   await session.query(`select from ${names.meta} for update`);
   if ((await readLedgerVersion(session, schema)) === ledgerVersion) return true;
@@ -288,6 +300,21 @@ export async function upgradeLedger(session: Session, schema: string): Promise<b
   );
   for (const { sql } of rows) await session.query(String(sql));
   return true;
+}
+
+/** The schema may be shared with the application. */
+async function requireRoom(session: Session, schema: string): Promise<void> {
+  const { rows } = await session.query(
+    `select relname::text as name from pg_catalog.pg_class
+     where relnamespace = (select oid from pg_catalog.pg_namespace where nspname = $1) and relname = any ($2)`,
+    [schema, ['history', 'folders', 'status']],
+  );
+  if (rows.length === 0) return;
+  throw fail('LEDGER_VERSION', {
+    message: `schema "${schema}" has tables of others that this release needs for itself: ${rows.map(({ name }) => name).join(', ')}`,
+    detail: 'the ledger was not upgraded; nothing was changed',
+    hint: 'rename them, or move the ledger: alter table … set schema for each of its tables, and migrations.schemaName in the knexfile',
+  });
 }
 
 async function requireCreate(session: Session, schema: string, version: number): Promise<void> {

@@ -3,6 +3,7 @@ import type { Config } from '../config/config.ts';
 import type { OtherTool } from '../core/values/other-tools.ts';
 import type { FileHashes } from '../core/values/file-drift.ts';
 import { fail } from '../errors.ts';
+import type { Pruned } from '../ledger/pruning.ts';
 import { ensureLedger, upgradeLedger } from '../ledger/schema.ts';
 import { type TurnOptions, takeTurn } from '../ledger/turn.ts';
 import { type MigrationFile, folderOf, listMigrations } from '../migration/file/folder.ts';
@@ -128,6 +129,17 @@ export class LedgerAdmin {
         await env.ledger(session).history.record('unbaselined', { name });
       }
       return names;
+    });
+  }
+
+  /** Removes what the ledger keeps of migrations that were rolled back so long ago; how much. */
+  async prune(olderThanMs: number): Promise<Pruned> {
+    return await this.#inTurn(async ({ session, env, state }) => {
+      if (!state.exists) return { runs: 0, ranges: 0, quarantined: 0, events: 0 };
+      const { history, pruning } = env.ledger(session);
+      const pruned = await pruning.removeOlderThan(olderThanMs);
+      if (pruned.runs + pruned.events > 0) await history.record('pruned', { name: null }, { ...pruned });
+      return pruned;
     });
   }
 

@@ -17,6 +17,7 @@ const read = (file: string): string => readFileSync(path.join(root, file), 'utf8
 const documents = [
   'README.md',
   'ARCHITECTURE.md',
+  'docs/administering.md',
   'docs/deploying.md',
   'docs/guarantees.md',
   'docs/hazards.md',

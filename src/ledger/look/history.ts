@@ -110,7 +110,7 @@ export class History extends LedgerPart {
               case when run_id is not null then (
                 select count(*) from ${this.names.history} as a
                 where a.migration = h.migration and a.run_id = h.run_id and a.id <= h.id
-                  and a.event in ('started', 'resumed', 'joined')) end as attempt
+                  and a.event in ('started', 'resumed', 'joined') and a.host is not null) end as attempt
        from ${this.names.history} as h
        where ($1::text is null or migration = $1) and ($2::text is null or event = $2)
        order by h.id desc limit $3::bigint`,

@@ -1,7 +1,7 @@
 import { type Overrides, parseOverrides } from '../../core/config/steering.ts';
 import type { Space, Position } from '../../migration/key/key.ts';
 import { inOrder } from '../../postgres/transaction.ts';
-import { LedgerPart } from '../part.ts';
+import { LedgerPart, releaseRanges } from '../part.ts';
 import type { LedgerNames } from '../schema.ts';
 import { type Range, type RunTotals, noTotals, toTotals, toRange } from './rows.ts';
 
@@ -272,19 +272,9 @@ export class Ranges extends LedgerPart {
     return result.rows[0]?.['has_orphans'] === true;
   }
 
-  /**
-   * Makes the open ranges claimable at once, for a run that is resumed. One that is locked has a chunk of an older
-   * epoch in flight, which may take long, and gives its range back when it finds out.
-   */
+  /** Makes the open ranges claimable at once, for a run that is resumed. */
   async resetRetries(id: string): Promise<void> {
-    await this.session.query(
-      `with idle as materialized (
-         select no from ${this.names.ranges} where run_id = $1::bigint and state = 'open' for update skip locked
-       )
-       update ${this.names.ranges} as r set next_try = '-infinity', worker = null, open_claims = 0
-       from idle where r.run_id = $1::bigint and r.no = idle.no`,
-      [id],
-    );
+    await this.session.query(releaseRanges(this.names.ranges, '$1::bigint'), [id]);
   }
 
   /** The done parts of a run, `(lo, cursor]` of every range, become the ranges of the run that reverts it. */

@@ -7,7 +7,7 @@ import { pg } from '../../postgres/pg.ts';
 import { inOrder } from '../../postgres/transaction.ts';
 import { type Direction, type Run, type RunPlan, runColumns, toRun } from './rows.ts';
 import { ledgerNames, live, readLedgerVersion } from '../schema.ts';
-import { LedgerPart } from '../part.ts';
+import { LedgerPart, gateName } from '../part.ts';
 
 /** Whether the ledger knows a run at this epoch or a later one: one that went back in time may not. */
 export async function knowsRun(
@@ -176,7 +176,7 @@ export class Runs extends LedgerPart {
 
   /** An SQL expression: the number of the advisory lock by which changes of a run's state pass its chunks. */
   #gate(id: string): string {
-    const name = pg.escapeLiteral(`umzug-cluster run ${this.names.schema} ${id}`);
+    const name = pg.escapeLiteral(gateName(this.names.schema, id));
     return `pg_catalog.hashtextextended(${name}, 0)`;
   }
 
