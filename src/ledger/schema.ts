@@ -197,6 +197,13 @@ ${administration(names)}
 update ${names.meta} set version = ${ledgerVersion};`;
 }
 
+/** The tables of version 4 that version 3 has not. */
+const addedTables = ({ history, folders, outOfOrder }: LedgerNames): readonly string[] => [
+  history,
+  folders,
+  outOfOrder,
+];
+
 /** The ledger's version, or null where there is none, or only its empty tables as of a schema-only dump. Reads only. */
 export async function readLedgerVersion(session: Session, schema: string): Promise<number | null> {
   const names = ledgerNames(schema);
@@ -249,9 +256,8 @@ const tablesOf = ({
 }: LedgerNames): readonly string[] => Object.values(tables);
 
 // Without schema.
-const relationNames = [...tablesOf(ledgerNames('x')), ledgerNames('x').status].flatMap(
-  (name) => name.split('.')[1] ?? [],
-);
+const bare = (name: string): string => name.split('.')[1] ?? '';
+const relationNames = [...tablesOf(ledgerNames('x')), ledgerNames('x').status].map(bare);
 
 /** Somebody else's tables, or a ledger that lost some of its own: nothing is made beside them. */
 function foreignTables(schema: string, names: readonly string[]): Error {
@@ -285,12 +291,12 @@ export async function upgradeLedger(session: Session, schema: string): Promise<b
   if (found === null || found === ledgerVersion) return found !== null;
   const names = ledgerNames(schema);
   await requireCreate(session, schema, found);
-  await requireRoom(session, schema);
   // One host upgrades it, and others wait.
   await session.query(`select from ${names.meta} for update`);
   if ((await readLedgerVersion(session, schema)) === ledgerVersion) return true;
+  await requireRoom(session, schema);
   await session.query(additions(names));
-  const added = [names.history, names.folders, names.outOfOrder].join(', ');
+  const added = [...addedTables(names), names.status].join(', ');
   const { rows } = await session.query(
     `select pg_catalog.format('grant %s on ${added.replaceAll('%', '%%')} to %s', pg_catalog.string_agg(privilege_type, ', '),
                               case grantee when 0 then 'public' else grantee::regrole::text end) as sql
@@ -307,7 +313,7 @@ async function requireRoom(session: Session, schema: string): Promise<void> {
   const { rows } = await session.query(
     `select relname::text as name from pg_catalog.pg_class
      where relnamespace = (select oid from pg_catalog.pg_namespace where nspname = $1) and relname = any ($2)`,
-    [schema, ['history', 'folders', 'status']],
+    [schema, [...addedTables(ledgerNames('x')), ledgerNames('x').status].map(bare)],
   );
   if (rows.length === 0) return;
   throw fail('LEDGER_VERSION', {

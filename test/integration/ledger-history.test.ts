@@ -23,8 +23,26 @@ async function makeOldLedger({ url, client }: TestDatabase): Promise<void> {
       }),
     ),
   );
+  const { rows } = await client.query<{ name: string }>(
+    `select oid::regclass::text as name from pg_class
+     where relnamespace = 'umzug_cluster'::regnamespace and relkind = 'r' and relname <> all ($1)`,
+    [
+      [
+        'meta',
+        'runs',
+        'controls',
+        'hosts',
+        'migrations',
+        'ranges',
+        'quarantine',
+        'guard_closed',
+        'guard_open',
+      ],
+    ],
+  );
   await client.query(
-    'drop table umzug_cluster.history, umzug_cluster.folders; update umzug_cluster.meta set version = 3',
+    `drop view umzug_cluster.status; drop index umzug_cluster.runs_of_migration;
+     drop table ${rows.map(({ name }) => name).join(', ')}; update umzug_cluster.meta set version = 3`,
   );
 }
 
