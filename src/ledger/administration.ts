@@ -48,17 +48,21 @@ const anyName = '%NAME%';
 /** What each verb comes to in each situation, as rows of SQL: the same as what the commands do. */
 function rules(): string {
   const situations = [
-    ...liveStates.flatMap((state) => [
-      { state, direction: 'up', up: state, down: null, isExecuted: false },
-      { state, direction: 'down', up: 'reverting' as const, down: state, isExecuted: false },
-    ]),
-    { state: 'executed', direction: null, up: null, down: null, isExecuted: true },
-    { state: 'none', direction: null, up: null, down: null, isExecuted: false },
+    ...liveStates.flatMap((state) => {
+      const down = { state, direction: 'down', up: 'reverting' as const, down: state, isExecuted: false };
+      return [
+        { state, direction: 'up', up: state, down: null, isExecuted: false, isPartlyBack: false },
+        { ...down, isPartlyBack: false },
+        { ...down, isPartlyBack: true },
+      ];
+    }),
+    { state: 'executed', direction: null, up: null, down: null, isExecuted: true, isPartlyBack: false },
+    { state: 'none', direction: null, up: null, down: null, isExecuted: false, isPartlyBack: false },
   ];
   const rows = verbs.flatMap((verb) =>
     situations.map(({ state, direction, ...situation }) => {
       const cells = cellsOf(decide(verb, { name: anyName, ...situation }));
-      return `(${[verb, direction, state, ...cells].map(text).join(', ')})`;
+      return `(${situation.isPartlyBack}, ${[verb, direction, state, ...cells].map(text).join(', ')})`;
     }),
   );
   return rows.join(',\n');
@@ -67,6 +71,11 @@ function rules(): string {
 function cellsOf(decision: Decision): readonly (string | null)[] {
   if (decision.kind === 'move') return ['move', decision.to, null, null];
   if (decision.kind === 'already') return ['already', null, null, null];
+  if (decision.kind === 'abandon') {
+    // What is left of its run takes more than a statement to find out.
+    const why = `${anyName} is being rolled back and has restored nothing yet: only the command can abandon that`;
+    return ['refuse', null, why, `umzug-cluster cancel ${anyName}; or pause it`];
+  }
   return ['refuse', null, decision.why, decision.hint];
 }
 
@@ -106,8 +115,10 @@ function control(tables: Tables): string {
 begin${lockRun(tables)}
   select * into rule from (values
 ${rules()}
-  ) as t (verb, direction, state, kind, target, why, hint)
-  where t.verb = control.verb and t.direction is not distinct from run.direction and t.state = coalesce(run.state,
+  ) as t (is_partly_back, verb, direction, state, kind, target, why, hint)
+  where t.is_partly_back = (run.direction is not distinct from 'down'
+      and exists (select from ${ranges} as p where p.run_id = run.id and p.chunks > 0))
+    and t.verb = control.verb and t.direction is not distinct from run.direction and t.state = coalesce(run.state,
     case when exists (select from ${migrations} as m where m.name = migration) then 'executed' else 'none' end);
   if rule.kind = 'refuse' then
     raise exception using errcode = 'object_not_in_prerequisite_state',

@@ -44,7 +44,7 @@ it('tells who did what to a migration, every attempt and error, the latest first
     write('a.ts', source(8));
     expect(await line('retry', 'a', '--workers', '1')).toBe(0);
     expect(await line('up', '--name', 'b')).toBe(1);
-    expect(await line('down', '--name', 'a')).toBe(0);
+    expect(await line('down', '--name', 'a', '--yes')).toBe(0);
     expect(await line('baseline', '--name', 'a')).toBe(0);
     expect(await line('baseline', '--undo', '--name', 'a')).toBe(0);
 

@@ -56,36 +56,52 @@ const runs = async (): Promise<unknown> =>
 const situations: readonly (Omit<Situation, 'name'> & { readonly make: () => Promise<unknown> })[] = [
   ...liveStates.map((state) => ({
     up: state,
+    isPartlyBack: false,
     down: null,
     isExecuted: false,
     make: () => makeRun('up', state),
   })),
-  ...liveStates.map((state) => ({
-    up: 'reverting' as const,
-    down: state,
-    isExecuted: false,
-    make: () => makeRun('down', state),
-  })),
+  ...[true, false].flatMap((isPartlyBack) =>
+    liveStates.map((state) => ({
+      up: 'reverting' as const,
+      isPartlyBack,
+      down: state,
+      isExecuted: false,
+      make: async () => {
+        await makeRun('down', state);
+        if (!isPartlyBack)
+          await database.client.query('update ranges set rows = 0, chunks = 0 where run_id = 2');
+      },
+    })),
+  ),
   {
     up: null,
+    isPartlyBack: false,
     down: null,
     isExecuted: true,
     make: () =>
       database.client.query(`insert into migrations (name, kind, file_sha256) values ('a', 'schema', '')`),
   },
-  { up: null, down: null, isExecuted: false, make: () => Promise.resolve() },
+  { up: null, isPartlyBack: false, down: null, isExecuted: false, make: () => Promise.resolve() },
 ];
 
 describe.each(['pause', 'resume', 'cancel'] satisfies Verb[])('%s with SQL', (verb) => {
   it.each(situations)(
-    'does what the command does, of a run that is $up and a rollback that is $down',
+    'does what the command does, of a run that is $up and a rollback that is $down, partly done: $isPartlyBack',
     async ({ make, ...now }) => {
       await make();
       const before = await runs();
       const decision = decide(verb, { name: 'a', ...now });
       const asked = database.client.query(`select ${verb}('a') as said`);
-      if (decision.kind === 'refuse') {
-        await expect(asked).rejects.toMatchObject({ message: decision.why, hint: decision.hint });
+      if (decision.kind === 'refuse' || decision.kind === 'abandon') {
+        const { why: message, hint } =
+          decision.kind === 'refuse'
+            ? decision
+            : {
+                why: 'a is being rolled back and has restored nothing yet: only the command can abandon that',
+                hint: 'umzug-cluster cancel a; or pause it',
+              };
+        await expect(asked).rejects.toMatchObject({ message, hint });
         expect(await runs()).toEqual(before);
         return;
       }
