@@ -3,7 +3,7 @@ import { type NumberSetting, settings } from '../core/config/settings.ts';
 import { liveStates } from '../core/config/states.ts';
 import { steerable } from '../core/config/steering.ts';
 import { pg } from '../postgres/pg.ts';
-import { gateName, releaseRanges } from './part.ts';
+import { gateName, releaseRanges } from './shared-sql.ts';
 
 /** The tables that an administrator's functions and view work on, quoted and qualified. */
 type Tables = Readonly<

@@ -1,7 +1,8 @@
 import { type Overrides, parseOverrides } from '../../core/config/steering.ts';
 import type { Space, Position } from '../../migration/key/key.ts';
 import { inOrder } from '../../postgres/transaction.ts';
-import { LedgerPart, releaseRanges } from '../part.ts';
+import { LedgerPart } from '../part.ts';
+import { releaseRanges } from '../shared-sql.ts';
 import type { LedgerNames } from '../schema.ts';
 import { type Range, type RunTotals, noTotals, toTotals, toRange } from './rows.ts';
 

@@ -7,7 +7,8 @@ import { pg } from '../../postgres/pg.ts';
 import { inOrder } from '../../postgres/transaction.ts';
 import { type Direction, type Run, type RunPlan, runColumns, toRun } from './rows.ts';
 import { ledgerNames, live, readLedgerVersion } from '../schema.ts';
-import { LedgerPart, gateName } from '../part.ts';
+import { LedgerPart } from '../part.ts';
+import { gateName } from '../shared-sql.ts';
 
 /** Whether the ledger knows a run at this epoch or a later one: one that went back in time may not. */
 export async function knowsRun(
