@@ -13,8 +13,7 @@ const scripts: Readonly<Record<string, string>> = {
 }
 complete -o default -F _umzug_cluster umzug-cluster
 `,
-  zsh: `#compdef umzug-cluster
-_umzug_cluster() {
+  zsh: `_umzug_cluster() {
   local -a found
   found=(\${(f)"$(umzug-cluster ${completeFlag} "\${(@)words[2,CURRENT]}" 2>/dev/null)"})
   (( \${#found} )) || { _files; return }
@@ -41,7 +40,8 @@ export const completion: Command = {
   words: shells,
   examples: [
     ['completion bash >> ~/.bashrc', 'commands, flags, migrations and settings'],
-    ['completion fish > ~/.config/fish/completions/umzug-cluster.fish', 'the same for fish'],
+    ['completion zsh >> ~/.zshrc', 'the same for zsh'],
+    ['completion fish > ~/.config/fish/completions/umzug-cluster.fish', 'and for fish'],
   ],
   run: async (flags, io) => {
     const shell = textOf(flags, 'shell') ?? io.env['SHELL']?.split('/').at(-1) ?? 'bash';

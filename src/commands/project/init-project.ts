@@ -160,7 +160,8 @@ function addScripts(cwd: string, { manifest }: ProjectFacts, { hasOwnShell }: De
     ([name, line]) => /^migrate(?::|$)/.test(name) && !isOurs(line),
   );
   const prefix = isTaken ? 'migrate-data' : 'migrate';
-  const start = hasOwnShell ? '' : 'exec ';
+  // The shell of Windows has no `exec`, nor its processes signals.
+  const start = hasOwnShell || process.platform === 'win32' ? '' : 'exec ';
   const wanted = Object.entries(scripts).map(
     ([name, line]) => [`${prefix}${name}`, `${start}${line}`] as const,
   );
