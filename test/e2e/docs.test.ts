@@ -18,6 +18,7 @@ const documents = [
   'README.md',
   'ARCHITECTURE.md',
   'docs/administering.md',
+  'docs/adopting.md',
   'docs/deploying.md',
   'docs/guarantees.md',
   'docs/hazards.md',
