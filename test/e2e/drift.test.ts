@@ -148,7 +148,8 @@ describe('a file that was mended for quarantined rows', () => {
         expect(stdout + stderr).toMatch(word);
       }
       await run(['cancel', 'a'], place);
-      const cancelled = await run(['up'], place);
+      expect(await run(['up'], place)).toMatchObject({ code: 5 });
+      const cancelled = await run(['resume', 'a'], place);
       expect(cancelled.code).toBe(3);
       expect(cancelled.stderr).toContain('was changed while its run is in progress');
       expect(cancelled.stderr).not.toContain('retry');

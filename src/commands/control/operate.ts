@@ -54,6 +54,10 @@ function saidOf({ name, direction, state, changed }: OperatedRun): readonly stri
         `  see it: umzug-cluster status ${name}`,
       ];
     default:
-      return [`${name} ${is} ${state}: hosts that run ${again} join it`];
+      return [
+        changed
+          ? `${name} is resumed: hosts that run ${again} work on it`
+          : `${name} is neither paused nor cancelled: hosts that run ${again} work on it`,
+      ];
   }
 }
