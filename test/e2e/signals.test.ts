@@ -85,7 +85,7 @@ describe('a signal', () => {
     });
   });
 
-  it('is not needed where --max-time ends the run, with exit code 5', async () => {
+  it('is not needed where --max-time ends the run, with exit code 5, or 0 with --max-time-ok', async () => {
     await withDatabase(async ({ url, client }) => {
       await client.query(table);
       await client.query('insert into t select generate_series(1, 50000)');
@@ -94,6 +94,13 @@ describe('a signal', () => {
       const outcome = await run([...args, '--max-time', '5s'], { cwd: dir, url });
       expect(outcome.code, outcome.stderr).toBe(5);
       expect(outcome.stderr).toMatch(/resume: umzug-cluster up$/m);
+      const over = [...args, '--max-time', '1ms', '--max-time-ok', '--json'];
+      const fine = await run(over, { cwd: dir, url });
+      expect(fine.code, fine.stderr).toBe(0);
+      expect(JSON.parse(fine.stdout)).toMatchObject({
+        migrations: [{ name: 'a', kind: 'data' }],
+        stopped: { hint: 'resume: umzug-cluster up' },
+      });
     });
   });
 
