@@ -38,7 +38,11 @@ const cwd = workingDirectory();
 if (typeof cwd === 'string') {
   const script = process.argv[1] ?? '';
   const program = programOf({ script, relative: path.relative(cwd, script), env });
-  invokedAs({ typed: [program, ...placesIn(args)].join(' '), up: makeTarget(cwd), verbs });
+  invokedAs({
+    typed: [program, ...placesIn(args)].join(' '),
+    up: makeTarget(cwd),
+    verbs: [...verbs, '--help'],
+  });
 }
 exitCode =
   cwd instanceof Error

@@ -50,7 +50,10 @@ export type Select<Row extends object = any> = (
   db: Database,
 ) => Knex.QueryBuilder<any, any> & { readonly __row?: Row };
 
-/** Migrates one chunk's rows. All that it does through `db` commits with the chunk's mark, or not at all. */
+/**
+ * Migrates one chunk's rows. All that it does through `db` commits in the same transaction as the chunk's progress, or
+ * not at all.
+ */
 export type Update<Row extends object = any> = (db: Database, rows: Row[], context: ChunkContext) => unknown;
 
 /** Migrates one chunk without reading its rows; made by `setBased`. */

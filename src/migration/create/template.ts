@@ -59,7 +59,7 @@ function ${value}(row${row})${returns} {
   throw new Error(\`not filled in yet: \${Object.keys(row).join(', ')}\`);
 }
 
-// One chunk of rows, in one statement. All that goes through db commits together with the chunk's mark.
+// One chunk of rows, in one statement. All that goes through db commits in one transaction with the chunk's progress.
 ${exported(
   language,
   'update',
