@@ -78,8 +78,8 @@ describe('plan', () => {
       expect(await everything(client)).toEqual(before);
       const only = await run(['plan', '3-later'], place);
       expect(only).toMatchObject({ code: 0, stdout: `${third}\n` });
-      expect((await run(['plan', '3-late'], place)).stderr).toMatch(
-        /no pending migration is named "3-late"[^]*did you mean "3-later"/,
+      expect((await run(['plan', '3-latre'], place)).stderr).toMatch(
+        /no pending migration is named "3-latre"[^]*did you mean "3-later"/,
       );
     });
   });

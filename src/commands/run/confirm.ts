@@ -19,6 +19,9 @@ export async function confirmDown(
       'Rows are passed to down.update as they are now: it restores what it can compute, no earlier values are kept.',
     );
   }
+  if (targets.some(({ kind }) => kind === 'schema')) {
+    printNote(io, "What a schema migration's down drops is lost.");
+  }
   if (await isYes(io, 'Continue? [y/N] ', signal)) return;
   throw fail('STOPPED', { message: 'nothing was reverted', hint: 'to revert without a question: --yes' });
 }
