@@ -72,10 +72,11 @@ export type Setting = NumberSetting | SwitchSetting;
 const hourMs = 3_600_000;
 const dayMs = 24 * hourMs;
 
-type Rest = Omit<NumberSetting, 'name' | 'env' | 'flag' | 'reason' | 'kind' | 'unit'>;
+type Counted = Omit<NumberSetting, 'name' | 'env' | 'flag' | 'reason' | 'kind'>;
+type Rest = Omit<Counted, 'unit'>;
 
-function count(name: keyof Tuning, flag: string | null, unit: string, rest: Rest, reason: string): Setting {
-  return { name, flag, env: envName(name), kind: 'integer', unit, ...rest, reason };
+function count(name: keyof Tuning, flag: string | null, rest: Counted, reason: string): Setting {
+  return { name, flag, env: envName(name), kind: 'integer', ...rest, reason };
 }
 
 function milliseconds(name: keyof Tuning, flag: string | null, rest: Rest, reason: string): Setting {
@@ -97,22 +98,19 @@ export const settings: readonly Setting[] = [
   count(
     'workers',
     'workers',
-    'processes',
-    { min: 1, max: 256, default: 'cores' },
+    { unit: 'processes', min: 1, max: 256, default: 'cores' },
     'unset: up to one per core, and more than one only while JavaScript keeps the first busy or fewer chunks than cores are in flight',
   ),
   count(
     'lanes',
     null,
-    'chunks',
-    { min: 1, max: 16, default: null },
+    { unit: 'chunks', min: 1, max: 16, default: null },
     'unset: 2, and up to 8 while chunks wait for the disk or the network rather than for a core',
   ),
   count(
     'chunkSize',
     'chunk-size',
-    'rows',
-    { min: 1, max: 1_000_000, default: null },
+    { unit: 'rows', min: 1, max: 1_000_000, default: null },
     'unset: the size adapts until a chunk takes targetMs',
   ),
   milliseconds(
@@ -124,36 +122,31 @@ export const settings: readonly Setting[] = [
   count(
     'pace',
     'pace',
-    'rows/s',
-    { min: 1, max: 100_000_000, default: null },
+    { unit: 'rows/s', min: 1, max: 100_000_000, default: null },
     'unset: unlimited; WAL, bloat and replica lag grow with rows, so rows are what is limited',
   ),
   count(
     'maxLagBytes',
     null,
-    'bytes',
-    { min: 1, max: 1_099_511_627_776, default: null },
+    { unit: 'bytes', min: 1, max: 1_099_511_627_776, default: null },
     'unset: replicas are not checked; otherwise no chunk starts while one has more WAL to replay',
   ),
   count(
     'maxRows',
     null,
-    'rows',
-    { min: 1, max: 1_000_000, default: 20_000 },
+    { unit: 'rows', min: 1, max: 1_000_000, default: 20_000 },
     'limits the memory of a chunk; a set-based chunk reads no rows and may have twice as many',
   ),
   count(
     'maxBytes',
     null,
-    'bytes',
-    { min: 1_024, max: 1_073_741_824, default: 16_777_216 },
+    { unit: 'bytes', min: 1_024, max: 1_073_741_824, default: 16_777_216 },
     'limits the memory of a chunk of wide rows',
   ),
   count(
     'maxQuarantined',
     null,
-    'rows',
-    { min: 1, max: 1_000_000, default: 100 },
+    { unit: 'rows', min: 1, max: 1_000_000, default: 100 },
     'this many bad rows are no exception: somebody has to look',
   ),
   milliseconds(
