@@ -115,3 +115,40 @@ it('tells when a process has left a run, and which one goes on with it', async (
     ]);
   });
 });
+
+it('prune removes what was rolled back long enough ago, and never what down needs', async () => {
+  await withDatabase(async ({ url, client }) => {
+    await client.query(table);
+    const { dir } = makeProject({ 'a.ts': source(8), 'b.ts': source(8) });
+    const place = { cwd: dir, url };
+    const ended = async (...args: readonly string[]): Promise<string> => {
+      const { code, stdout, stderr } = await run(args, place);
+      expect(code, stderr).toBe(0);
+      return stdout;
+    };
+    expect(await ended('prune', '--older-than', '90d')).toBe('nothing to remove\n');
+    await ended('up', '--workers', '1');
+    await ended('down', '--yes');
+    expect(await ended('prune', '--older-than', '90d')).toBe('nothing to remove\n');
+    expect(JSON.parse(await ended('prune', '--older-than', '0', '--json'))).toEqual({
+      runs: 2,
+      ranges: 2,
+      quarantined: 0,
+      events: 4,
+    });
+    const { rows } = await client.query('select event, migration from umzug_cluster.history order by id');
+    expect(rows).toEqual([
+      { event: 'started', migration: 'a' },
+      { event: 'finished', migration: 'a' },
+      { event: 'pruned', migration: null },
+    ]);
+    expect((await client.query('select name from umzug_cluster.runs')).rows).toEqual([{ name: 'a' }]);
+    await ended('down', '--yes');
+    expect((await client.query('select distinct n from t')).rows).toEqual([{ n: 0 }]);
+    const refused = await run(['prune', '--older-than', '90'], place);
+    expect(refused).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('must be a duration such as 90d') as string,
+    });
+  });
+});
