@@ -37,8 +37,8 @@ export const protections: readonly Protection[] = [
     without: [
       {
         file: 'run/context/environment.js',
-        from: 'const settings = pinned(config.tuning, server, ',
-        to: "const settings = 'select 1' || (config.tuning, server, ",
+        from: 'const settings = pinned(config.tuning, server)',
+        to: "const settings = 'select 1'",
       },
     ],
   },
