@@ -34,7 +34,7 @@ const eventOf = { pause: 'paused', resume: 'resumed', cancel: 'cancelled' } as c
 const told = {
   pause: 'is paused on all hosts, until it is resumed',
   resume: 'may run again: start umzug-cluster up on a host',
-  cancel: 'is cancelled on all hosts: what is done stays',
+  cancel: 'is cancelled on all hosts: finished work is kept',
 } as const;
 const saysWhat = {
   pause: 'Pauses a migration on all hosts, until resume, as umzug-cluster pause does.',
@@ -214,7 +214,7 @@ const columns: readonly (readonly [name: string, sql: string, comment: string])[
   ],
   ['direction', 'shown.direction', 'up, or down while it is being rolled back'],
   ['rows_done', 'coalesce(done.rows, 0)', 'Rows that its chunks have committed'],
-  ['rows_quarantined', 'coalesce(bad.rows, 0)', 'Rows that are set aside, because they failed'],
+  ['rows_quarantined', 'coalesce(bad.rows, 0)', 'Rows that are quarantined, because they failed'],
   [
     'table_rows_left',
     'coalesce(done.remaining, 0)',
