@@ -79,7 +79,7 @@ describe('bad rows', () => {
       const { rows: attempts } = await client.query<{ id: string; attempts: number }>(
         'select key[1] as id, attempts from umzug_cluster.quarantine',
       );
-      for (const one of attempts) expect(one.attempts).toBe((attemptsBefore.get(one.id) ?? 0) + 1);
+      for (const one of attempts) expect(one.attempts).toBeGreaterThan(attemptsBefore.get(one.id) ?? 0);
       const verified = await run(['verify', 'a'], place);
       expect(verified).toMatchObject({ code: 1, stdout: 'a  data  5 rows are quarantined\n' });
       expect(verified.stderr).toMatch(/hint: fix the rows or the code, then run: umzug-cluster retry a$/m);
