@@ -47,6 +47,8 @@ it('knex and umzug-cluster work side by side, and one takes over from the other'
     expect((await client.query('select name from people order by id')).rows).toEqual(names);
     expect(await db.migrate.latest()).toEqual([expect.any(Number), []]);
     const knexFolder = ['--migrations', 'migrations'];
+    const byVariable = { DATABASE_URL: url, UMZUG_CLUSTER_MIGRATIONS: 'migrations' };
+    expect((await runInProcess(['up'], dir, byVariable)).code).toBe(3);
     expect((await runInProcess(['up', ...knexFolder], ...place)).code).toBe(3);
     const taken = await runInProcess(['baseline', '--from', 'knex', ...knexFolder], ...place);
     expect(taken).toMatchObject({ code: 0, stdout: '20261130000000_people_name: marked as executed\n' });
