@@ -66,10 +66,10 @@ describe('with two migrations executed', () => {
         exit: 3,
         files: { ...executed, 'migrations/3-data.ts': `${data}\n// changed` },
       }),
-      said('down', [/3-data has no down/, /export down in /]),
-      said('down --to 0', /has no down/),
-      said('down --to 4-nope', /no executed migration is named "4-nope"/),
-      said('down --name 2-new', [/no executed migration is named "2-new"/], {
+      said('down --yes', [/3-data has no down/, /export down in /]),
+      said('down --yes --to 0', /has no down/),
+      said('down --yes --to 4-nope', /no executed migration is named "4-nope"/),
+      said('down --yes --name 2-new', [/no executed migration is named "2-new"/], {
         what: ', which is pending',
         files: { ...executed, 'migrations/2-new.ts': schema },
       }),
