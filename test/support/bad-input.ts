@@ -5,7 +5,7 @@ import os from 'node:os';
 import path from 'node:path';
 import type pg from 'pg';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { Outcome } from './cli.ts';
+import { type Outcome, unasked } from './cli.ts';
 import { type TestDatabase, createDatabase } from './database.ts';
 import { runInProcess } from './in-process.ts';
 
@@ -89,8 +89,9 @@ async function expectAnswer(
     const url = typeof input.url === 'function' ? await input.url(database.url) : input.url;
     const production = { NODE_ENV: 'production', UMZUG_CLUSTER_LOG_FORMAT: 'pretty' };
     const env = { ...production, ...(url === undefined ? {} : { DATABASE_URL: url }), ...input.env };
-    const args =
-      typeof input.args === 'string' ? input.args.split(' ').filter(Boolean) : (input.args ?? ['up']);
+    const args = unasked(
+      typeof input.args === 'string' ? input.args.split(' ').filter(Boolean) : (input.args ?? ['up']),
+    );
     const answer = needsProcess(input) ? runHere : runInProcess;
     expectMessage(await answer(args, folder, env), input);
     if (isJsonToo) expectDocument(await answer(['--json', ...args], folder, env), input);

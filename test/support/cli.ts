@@ -77,8 +77,8 @@ export function start(args: readonly string[], { cwd, url, env, user }: Place): 
   return { child, pid, outcome, says };
 }
 
-/** Nobody is there to answer: a test of the question itself has a terminal, or `runInProcess`. */
-function unasked(args: readonly string[]): readonly string[] {
+/** Arguments with which no question is asked. Nobody is there to answer: a test of the question itself has a terminal, or `runInProcess`. */
+export function unasked(args: readonly string[]): readonly string[] {
   return args[0] === 'down' && !args.includes('--yes') ? [...args, '--yes'] : args;
 }
 
