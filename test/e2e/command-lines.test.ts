@@ -1,34 +1,26 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
+import { pathToFileURL } from 'node:url';
 import type pg from 'pg';
 import { describe, expect, it } from 'vitest';
 import { type Outcome, type Place, killGroup, rowsDone, run, start, until } from '../support/cli.ts';
 import { withDatabase } from '../support/database.ts';
 import { tables } from '../support/examples.ts';
-import { runInProcess } from '../support/in-process.ts';
 import { makeProject } from '../support/project.ts';
 
 /** Every command line that the README and the help texts show is run as it stands. */
 
 const root = path.join(import.meta.dirname, '..', '..');
 
-const help = async (args: readonly string[]): Promise<string> =>
-  (await runInProcess([...args, '--help'], root, {})).stdout;
+const built = pathToFileURL(path.join(root, 'dist/commands/all.js')).href;
 
 async function shownLines(): Promise<readonly string[]> {
-  const verbs = [...(await help([])).matchAll(/^ {2}umzug-cluster ([a-z]+) /gm)].map(
-    ([, verb]) => verb ?? '',
-  );
-  const texts = await Promise.all(['', ...verbs].map((verb) => help(verb === '' ? [] : [verb])));
-  const inHelp = texts.flatMap((text) => {
-    const examples = text.split('Examples:')[1] ?? '';
-    // a long line goes on in the next one
-    const joined = examples.replace(/\n {2}(?=\S)(?!umzug)/g, ' ');
-    return [...joined.matchAll(/umzug-cluster ((?:\S+ )*\S+) {2,}/g)];
-  });
+  const { commands } = (await import(/* @vite-ignore */ built)) as typeof import('../../src/commands/all.ts');
+  // What a shell does with the output is the shell's.
+  const inHelp = commands.flatMap(({ examples }) => examples.map(([line]) => line.replace(/ >.*/, '')));
   const readme = readFileSync(path.join(root, 'README.md'), 'utf8');
-  const inReadme = [...readme.matchAll(/`umzug-cluster ([^`]+)`/g)];
-  return [...new Set([...inHelp, ...inReadme].map(([, line]) => (line ?? '').trim()))].toSorted();
+  const inReadme = [...readme.matchAll(/`umzug-cluster ([^`]+)`/g)].map(([, line]) => line ?? '');
+  return [...new Set([...inHelp, ...inReadme])].toSorted();
 }
 
 const lines = await shownLines();
