@@ -60,8 +60,8 @@ const list = (values: readonly string[]): string => values.map((value) => `'${va
 /** The states of a run that has started and not ended, as a list of SQL. */
 export const live = list(liveStates);
 
-/** The tables of version 3. */
-function ddl(names: LedgerNames): string {
+/** The tables of version 3: of runs, and of what becomes of them. */
+function runTables(names: LedgerNames): string {
   return `
 create table ${names.meta} (
   only_row boolean primary key default true check (only_row),
@@ -117,7 +117,12 @@ create table ${names.migrations} (
   imports jsonb not null default '{}',
   is_baseline boolean not null default false, -- recorded without having been run here
   check (is_baseline and run_id is null or not is_baseline and (kind = 'data') = (run_id is not null))
-);
+);`;
+}
+
+/** The tables of version 3: of ranges and their chunks. */
+function rangeTables(names: LedgerNames): string {
+  return `
 create table ${names.ranges} (
   run_id bigint not null references ${names.runs} (id),
   no integer not null,
@@ -279,7 +284,7 @@ export async function ensureLedger(session: Session, schema: string, turn: TurnO
   const names = ledgerNames(schema);
   // Empty ones may be there, perhaps of another release.
   const dropped = `drop view if exists ${names.status}; drop table if exists ${tablesOf(names).join(', ')};`;
-  await session.query(`${created}${dropped}${ddl(names)}${additions(names)}`);
+  await session.query(`${created}${dropped}${runTables(names)}${rangeTables(names)}${additions(names)}`);
 }
 
 /**

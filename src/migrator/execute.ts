@@ -268,8 +268,8 @@ export class Executor {
     const turn = this.#turnOf(name, direction, plan.base);
     const run =
       direction === 'up'
-        ? await registerUp(session, env, migration, plan, { ...turn, again, lift, others })
-        : await registerDown(session, env, migration, plan, { ...turn, lift });
+        ? await registerUp(session, env, { migration, plan }, { ...turn, again, lift, others })
+        : await registerDown(session, env, { migration, plan }, { ...turn, lift });
     if (run === null) return null;
     const { rows } = await inOneTrip(session, env.pinned, () => env.ledger(session).ranges.totals(run.id));
     return { run, rowsBefore: rows };

@@ -1,5 +1,6 @@
-import type { Key } from '../../migration/key/key.ts';
+import type { Key, Position } from '../../migration/key/key.ts';
 import { LedgerPart } from '../part.ts';
+import type { LedgerNames } from '../schema.ts';
 
 /** A quarantined row. */
 export interface QuarantinedRow {
@@ -20,71 +21,25 @@ export class Quarantine extends LedgerPart {
     at: {
       readonly runId: string;
       readonly no: number;
-      readonly cursor: Key | null;
+      readonly cursor: Position | null;
       readonly epoch: number;
       readonly token: string;
     },
-    row: QuarantinedRow & { readonly place: Key },
+    row: QuarantinedRow & { readonly place: Position },
   ): Promise<boolean> {
     await this.lockRangeNumbers(at.runId);
-    const moved = await this.session.query(
-      `with run as materialized (
-         select state, epoch from ${this.names.runs} where id = $1::bigint
-         for share -- waits for, and then sees, a new epoch
-       ), guard as (
-         delete from ${this.names.guardOpen} where token = $5::uuid returning 1
-       ), before as materialized (
-         select r.*, r.hi = $10::text[] as ends_with_it,
-                (select max(no) from ${this.names.ranges} where run_id = $1::bigint) as last_no
-         from ${this.names.ranges} as r cross join run
-         where r.run_id = $1::bigint and r.no = $2::integer and r.state = 'open'
-           and r.cursor is not distinct from $3::text[]
-           and run.state = 'running' and run.epoch = $4::bigint and exists (select from guard)
-       ), done as (
-         insert into ${this.names.ranges}
-           (run_id, no, pass, space, lo, hi, cursor, state, at, rows, passed, chunks, busy_ms, retries)
-         select run_id, last_no + 2, pass, space, lo, cursor, cursor, 'done', at, rows, passed, chunks, busy_ms, retries
-         from before where cursor is not null
-       ), separate as (
-         insert into ${this.names.ranges} (run_id, no, pass, space, lo, hi, state, max_rows, at, estimated, attempts)
-         select run_id, last_no + 1, pass, space, coalesce(cursor, lo), $10::text[], 'quarantined', 1, at, 1, $9::integer
-         from before
-         where not ends_with_it
-         returning no
-       ), listed as (
-         insert into ${this.names.quarantine} (run_id, key, range_no, error, sqlstate, attempts)
-         select $1::bigint, $6::text[], coalesce((select no from separate), no), $7, $8, $9::integer from before
-       )
-       update ${this.names.ranges} as r
-       -- nothing comes after a row with which the range ends: then the range itself is quarantined
-       set state = case when before.ends_with_it then 'quarantined' else 'open' end,
-           lo = case when before.ends_with_it then coalesce(before.cursor, before.lo) else $10::text[] end,
-           estimated = case when before.ends_with_it then 1 else r.estimated end,
-           worker = case when before.ends_with_it then null else r.worker end,
-           -- a quarantined row keeps its count through retry
-           attempts = case when before.ends_with_it then $9::integer else 0 end,
-           cursor = null, open_claims = 0, max_rows = 1, last_error = null,
-           rows = case when before.cursor is null then r.rows else 0 end,
-           passed = case when before.cursor is null then r.passed else 0 end,
-           chunks = case when before.cursor is null then r.chunks else 0 end,
-           busy_ms = case when before.cursor is null then r.busy_ms else 0 end,
-           retries = case when before.cursor is null then r.retries else 0 end,
-           touched_at = clock_timestamp()
-       from before
-       where r.run_id = before.run_id and r.no = before.no`,
-      [
-        at.runId,
-        at.no,
-        at.cursor,
-        at.epoch,
-        at.token,
-        row.key,
-        this.session.storable(row.error),
-        row.sqlstate,
-        row.attempts,
-        row.place,
-      ],
-    );
+    const moved = await this.session.query(quarantineRow(this.names), [
+      at.runId,
+      at.no,
+      at.cursor,
+      at.epoch,
+      at.token,
+      row.key,
+      this.session.storable(row.error),
+      row.sqlstate,
+      row.attempts,
+      row.place,
+    ]);
     return moved.rowCount === 1;
   }
 
@@ -118,4 +73,52 @@ export class Quarantine extends LedgerPart {
     );
     return result.rowCount ?? 0;
   }
+}
+
+/** Splits a range at a row, which becomes a range of its own, and lists the row. */
+function quarantineRow(names: LedgerNames): string {
+  return `with run as materialized (
+     select state, epoch from ${names.runs} where id = $1::bigint
+     for share -- waits for, and then sees, a new epoch
+   ), guard as (
+     delete from ${names.guardOpen} where token = $5::uuid returning 1
+   ), before as materialized (
+     select r.*, r.hi = $10::text[] as ends_with_it,
+            (select max(no) from ${names.ranges} where run_id = $1::bigint) as last_no
+     from ${names.ranges} as r cross join run
+     where r.run_id = $1::bigint and r.no = $2::integer and r.state = 'open'
+       and r.cursor is not distinct from $3::text[]
+       and run.state = 'running' and run.epoch = $4::bigint and exists (select from guard)
+   ), done as (
+     insert into ${names.ranges}
+       (run_id, no, pass, space, lo, hi, cursor, state, at, rows, passed, chunks, busy_ms, retries)
+     select run_id, last_no + 2, pass, space, lo, cursor, cursor, 'done', at, rows, passed, chunks, busy_ms, retries
+     from before where cursor is not null
+   ), separate as (
+     insert into ${names.ranges} (run_id, no, pass, space, lo, hi, state, max_rows, at, estimated, attempts)
+     select run_id, last_no + 1, pass, space, coalesce(cursor, lo), $10::text[], 'quarantined', 1, at, 1, $9::integer
+     from before
+     where not ends_with_it
+     returning no
+   ), listed as (
+     insert into ${names.quarantine} (run_id, key, range_no, error, sqlstate, attempts)
+     select $1::bigint, $6::text[], coalesce((select no from separate), no), $7, $8, $9::integer from before
+   )
+   update ${names.ranges} as r
+   -- nothing comes after a row with which the range ends: then the range itself is quarantined
+   set state = case when before.ends_with_it then 'quarantined' else 'open' end,
+       lo = case when before.ends_with_it then coalesce(before.cursor, before.lo) else $10::text[] end,
+       estimated = case when before.ends_with_it then 1 else r.estimated end,
+       worker = case when before.ends_with_it then null else r.worker end,
+       -- a quarantined row keeps its count through retry
+       attempts = case when before.ends_with_it then $9::integer else 0 end,
+       cursor = null, open_claims = 0, max_rows = 1, last_error = null,
+       rows = case when before.cursor is null then r.rows else 0 end,
+       passed = case when before.cursor is null then r.passed else 0 end,
+       chunks = case when before.cursor is null then r.chunks else 0 end,
+       busy_ms = case when before.cursor is null then r.busy_ms else 0 end,
+       retries = case when before.cursor is null then r.retries else 0 end,
+       touched_at = clock_timestamp()
+   from before
+   where r.run_id = before.run_id and r.no = before.no`;
 }

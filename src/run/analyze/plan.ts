@@ -27,6 +27,12 @@ export interface Plan {
   readonly hasPlaces: boolean;
 }
 
+/** A migration and what is known of its select. */
+export interface PlannedMigration {
+  readonly migration: DataMigration;
+  readonly plan: Plan;
+}
+
 /**
  * Finds out what `select` means in this database, and has Postgres plan it and the statements of a chunk: what
  * cannot be migrated is refused here, before anything is written. Runs in a read-only transaction, so a `select`

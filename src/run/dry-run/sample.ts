@@ -11,7 +11,7 @@ import type { RunEnvironment } from '../context/environment.ts';
 import { makeLayout } from '../lifecycle/layout.ts';
 import { hasKnownRanges } from '../lifecycle/register.ts';
 import { type Rate, measureRate } from './measure-rate.ts';
-import type { Plan } from '../analyze/plan.ts';
+import type { Plan, PlannedMigration } from '../analyze/plan.ts';
 import { compareHalves } from './halves.ts';
 import { type Proof, proveChunk } from './dry-run-chunk.ts';
 import type { Place } from './sample-chunk.ts';
@@ -172,17 +172,11 @@ async function unanalyzedOf(session: Session, { oid }: BaseTable): Promise<reado
   return rows.map((row) => String(row['name']));
 }
 
-/** A migration and what is known of its select. */
-export interface Planned {
-  readonly migration: DataMigration;
-  readonly plan: Plan;
-}
-
 /** Tries the migration: null where no row matches at any of the places. Throws what `update` throws. */
 export async function takeSample(
   session: Session,
   env: RunEnvironment,
-  { migration, plan }: Planned,
+  { migration, plan }: PlannedMigration,
   { direction, places, rows }: Outlook,
 ): Promise<Sample | null> {
   const work = workFor(env, migration, plan, direction);

@@ -16,8 +16,7 @@ import type { RunEnvironment } from '../context/environment.ts';
 import { refuseHeld } from './held.ts';
 import { blockLayout, makeLayout } from './layout.ts';
 import { refuseQuarantined } from './retry.ts';
-import type { Plan } from '../analyze/plan.ts';
-import type { DataMigration } from '../context/step.ts';
+import type { Plan, PlannedMigration } from '../analyze/plan.ts';
 import { refuseMisplaced, refuseUnsound } from './soundness.ts';
 
 /** How work on a migration is started: one host after another. */
@@ -43,8 +42,7 @@ interface TakeUp {
 export async function registerUp(
   session: Session,
   env: RunEnvironment,
-  migration: DataMigration,
-  plan: Plan,
+  { migration, plan }: PlannedMigration,
   { again, turn, refuse, ...how }: Turn & TakeUp & { readonly again: boolean },
 ): Promise<Run | null> {
   const ledger = env.ledger(session);
@@ -62,7 +60,7 @@ export async function registerUp(
     if (live !== null) {
       const facts = await ledger.failures.facts(live.id);
       if (!isGone && !isSpent(live, migration.hashes, facts)) {
-        return await resume(session, env, live, migration, plan, { ...how, facts });
+        return await resume(session, env, live, { ...how, migration, plan, facts });
       }
       await ledger.runs.changeState(live.id, 'reverting');
       await ledger.runs.changeState(live.id, 'reverted');
@@ -151,9 +149,7 @@ async function resume(
   session: Session,
   env: RunEnvironment,
   run: Run,
-  migration: DataMigration,
-  plan: Plan,
-  { lift, others, facts }: TakeUp & { readonly facts: FailureFacts },
+  { migration, plan, lift, others, facts }: PlannedMigration & TakeUp & { readonly facts: FailureFacts },
 ): Promise<Run> {
   const ledger = env.ledger(session);
   if (run.state === 'reverting') throw revertingError(migration.name);

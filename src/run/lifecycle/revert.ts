@@ -7,8 +7,7 @@ import type { Session } from '../../postgres/session.ts';
 import { inOrder } from '../../postgres/transaction.ts';
 import { refuseOtherFile, refuseOtherOrder, refuseOtherPlan } from '../checks/drift.ts';
 import type { RunEnvironment } from '../context/environment.ts';
-import type { Plan } from '../analyze/plan.ts';
-import type { DataMigration } from '../context/step.ts';
+import type { Plan, PlannedMigration } from '../analyze/plan.ts';
 import { afterPassesOf, recordRun } from './finish.ts';
 import { refuseHeld } from './held.ts';
 import { type Turn, attended, hasKnownRanges, layOutAtOnce, recordAttempt, renumbered } from './register.ts';
@@ -23,8 +22,7 @@ import { refuseUnsound } from './soundness.ts';
 export async function registerDown(
   session: Session,
   env: RunEnvironment,
-  migration: DataMigration,
-  plan: Plan,
+  { migration, plan }: PlannedMigration,
   { turn, refuse, lift }: Turn & { readonly lift: boolean },
 ): Promise<Run | null> {
   const ledger = env.ledger(session);
@@ -36,7 +34,7 @@ export async function registerDown(
     await refuseUnsound(session, env, migration.name);
     if (live !== null) {
       if (!lift) await refuseHeld(ledger, live);
-      return await resume(session, env, live, migration, plan);
+      return await resume(session, env, live, { migration, plan });
     }
     await refuse(session);
     const upRun = await ledger.runs.lockToRevert(migration.name);
@@ -65,8 +63,7 @@ async function resume(
   session: Session,
   env: RunEnvironment,
   run: Run,
-  migration: DataMigration,
-  plan: Plan,
+  { migration, plan }: PlannedMigration,
 ): Promise<Run> {
   const ledger = env.ledger(session);
   if (run.state === 'running') {
