@@ -11,7 +11,7 @@ export interface Completions {
 }
 
 /**
- * What may are in place of the last of these words of a command line, the program's name left out. Candidates begin
+ * What may be in place of the last of these words of a command line, the program's name left out. Candidates begin
  * with it; the name of a migration, which begins with a time that nobody types, may also have it anywhere.
  */
 export async function completed(words: readonly string[], known: Completions): Promise<readonly string[]> {
