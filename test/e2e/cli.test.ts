@@ -93,7 +93,7 @@ describe('completion', () => {
     mkdirSync(path.join(cwd, 'migrations'));
     writeFileSync(path.join(cwd, 'migrations', '2025.a-slug.ts'), '');
     const { stdout: script } = await run(['completion', 'bash']);
-    const program = `umzug-cluster() { ${process.execPath} ${cli} "$@"; }
+    const program = `umzug-cluster() { "${process.execPath}" "${cli}" "$@"; }
       ${script}
       COMP_WORDS=(umzug-cluster status slug) COMP_CWORD=2; _umzug_cluster; echo "\${COMPREPLY[*]}"`;
     const { stdout, stderr } = spawnSync('bash', ['-c', program], { cwd, encoding: 'utf8' });

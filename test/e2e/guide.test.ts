@@ -108,7 +108,7 @@ describe('the test of the guide', () => {
     );
   };
 
-  it('passes', async () => {
+  it('passes', { timeout: 240_000 }, async () => {
     expect(await tried(projectOf(text))).toMatch(/pass 1\n/);
   });
 
