@@ -1,11 +1,11 @@
-import path from 'node:path';
 import { expect, it } from 'vitest';
 import { VirtualScreen } from '../../scripts/virtual-screen.ts';
 import { type Outcome, run, start, until } from '../support/cli.ts';
 import { withDatabase } from '../support/database.ts';
 import { createCounters, hurry, makeProject, rowsMigration } from '../support/project.ts';
 
-const pretend = path.join(import.meta.dirname, '../../scripts/pretend-terminal.mjs');
+// As a URL: NODE_OPTIONS ends a path at its first space.
+const pretend = new URL('../../scripts/pretend-terminal.mjs', import.meta.url).href;
 const args = ['up', '--workers', '1', '--chunk-size', '1000'];
 
 interface Seen extends Outcome {
