@@ -92,17 +92,25 @@ export class History extends LedgerPart {
     );
   }
 
-  /** The latest event of this kind of a migration, or null. */
-  async last(migration: string, event: HistoryEvent): Promise<HistoryEntry | null> {
-    return (await this.list({ migration, event, limit: 1 }))[0] ?? null;
+  /** Of each of these runs the event by which somebody has paused or cancelled it last, if anybody has. */
+  async holds(runIds: readonly string[]): Promise<readonly HistoryEntry[]> {
+    if (runIds.length === 0) return [];
+    return await this.#read(
+      `id in (select max(id) from ${this.names.history}
+              where run_id = any ($1::bigint[]) and event in ('paused', 'cancelled') group by run_id)
+       order by h.id`,
+      [runIds],
+    );
   }
 
-  /** Events, the latest first. Without a migration: of all. Reads only; a ledger of the version before has none. */
-  async list(of: {
-    readonly migration: string | null;
-    readonly event?: HistoryEvent;
-    readonly limit: number | null;
-  }): Promise<readonly HistoryEntry[]> {
+  /** Events, the latest first. Without a migration: of all. */
+  async list(migration: string | null, limit: number | null): Promise<readonly HistoryEntry[]> {
+    const which = '$1::text is null or migration = $1';
+    return await this.#read(`${which} order by h.id desc limit $2::bigint`, [migration, limit]);
+  }
+
+  /** A ledger of the version before has no events. */
+  async #read(which: string, values: readonly unknown[]): Promise<readonly HistoryEntry[]> {
     if (this.names.version < historySince) return [];
     const { rows } = await this.session.query(
       `select id::text, to_json(at) #>> '{}' as at, migration, run_id::text, direction, event, host, pid, os_user, db_user,
@@ -112,9 +120,8 @@ export class History extends LedgerPart {
                 where a.migration = h.migration and a.run_id = h.run_id and a.id <= h.id
                   and a.event in ('started', 'resumed', 'joined') and a.host is not null) end as attempt
        from ${this.names.history} as h
-       where ($1::text is null or migration = $1) and ($2::text is null or event = $2)
-       order by h.id desc limit $3::bigint`,
-      [of.migration, of.event ?? null, of.limit],
+       where ${which}`,
+      values,
     );
     return rows.map((row) => ({
       id: row['id'] as string,

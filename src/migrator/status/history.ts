@@ -25,9 +25,8 @@ export async function historyReport(
   const { found, state } = await control.use((session) =>
     reading(session, async () => {
       const ledger = await findLedger(session, config.ledgerSchema);
-      const wanted = { migration: name ?? null, limit: limit + 1 };
       return {
-        found: (await ledger?.history.list(wanted)) ?? [],
+        found: (await ledger?.history.list(name ?? null, limit + 1)) ?? [],
         state: await readState(session, config),
       };
     }),

@@ -7,7 +7,7 @@ import { olderTransactions } from '../../ledger/look/old-transactions.ts';
 import type { Quarantine } from '../../ledger/run/quarantine.ts';
 import { type Run, type RunTotals, noTotals } from '../../ledger/run/rows.ts';
 import type { Session } from '../../postgres/session.ts';
-import { holderOf } from '../../run/lifecycle/held.ts';
+import { holdersOf } from '../../run/lifecycle/held.ts';
 import { describeOld } from '../../run/lifecycle/register.ts';
 
 /** What a status shows of one run. */
@@ -28,8 +28,8 @@ export interface FullReading {
 }
 
 /**
- * Reads all that is known of runs, by id. Waits for no lock. Only of those that are running, are held or have quarantined
- * rows, of which there are few, it asks more than what it asks once for all.
+ * Reads all that is known of runs, by id. Waits for no lock. Only of those that are running or have quarantined rows, of
+ * which there are few, it asks more than what it asks once for all.
  */
 export async function readRuns(
   session: Session,
@@ -39,11 +39,15 @@ export async function readRuns(
   const ids = runs.map(({ id }) => id);
   const sums = await ledger.ranges.totalsOf(ids);
   const readings = await ledger.controls.readAll(ids);
+  const holders = await holdersOf(ledger, runs);
   const found = new Map<string, FullReading>();
   for (const run of runs) {
     const reading = readings.get(run.id);
     if (reading === undefined) continue;
-    found.set(run.id, await readFully(session, ledger, { run, reading, sums: sums.get(run.id) ?? noTotals }));
+    found.set(run.id, {
+      ...(await readFully(session, ledger, { run, reading, sums: sums.get(run.id) ?? noTotals })),
+      heldBy: holders.get(run.id) ?? null,
+    });
   }
   return found;
 }
@@ -52,7 +56,7 @@ async function readFully(
   session: Session,
   ledger: Ledger,
   { run, reading, sums }: { readonly run: Run; readonly reading: RunReading; readonly sums: RunTotals },
-): Promise<FullReading> {
+): Promise<Omit<FullReading, 'heldBy'>> {
   const isRunning = run.state === 'running';
   const hosts = isRunning ? await ledger.hosts.list(run.id) : [];
   const seen = hosts.filter(({ seenAgoMs }) => seenAgoMs < unseenMs);
@@ -62,7 +66,6 @@ async function readFully(
     reading,
     hosts: seen,
     abandonedMs,
-    heldBy: (await holderOf(ledger, run)) || null,
     waiting: isRunning ? ((await waitedFor(session, run, sums)) ?? told(seen)) : null,
     throttled: isRunning && abandonedMs === null ? heldBack(reading, seen) : null,
     quarantine:

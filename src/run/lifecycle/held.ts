@@ -4,10 +4,24 @@ import { type HistoryEntry, whoCaused } from '../../ledger/look/history.ts';
 import type { Run } from '../../ledger/run/rows.ts';
 
 /** `by anna on host-a at 2026-11-30 06:03:00 UTC`: who holds a run, and since when; empty where that is not known. */
-export async function holderOf(ledger: Ledger, { id, name, state }: Run): Promise<string> {
-  if (state !== 'paused' && state !== 'cancelled') return '';
-  const entry = await ledger.history.last(name, state);
-  return entry === null || entry.runId !== id ? '' : `by ${whoCaused(entry)} at ${timeOf(entry)}`;
+export async function holderOf(ledger: Ledger, run: Run): Promise<string> {
+  return (await holdersOf(ledger, [run])).get(run.id) ?? '';
+}
+
+/** The same of each of these runs that somebody holds, by id, in one statement. */
+export async function holdersOf(ledger: Ledger, runs: readonly Run[]): Promise<ReadonlyMap<string, string>> {
+  const held = new Map(runs.filter(isHeld).map(({ id, state }) => [id, state]));
+  const holders = new Map<string, string>();
+  for (const entry of await ledger.history.holds([...held.keys()])) {
+    const { runId, event } = entry;
+    if (runId !== null && held.get(runId) === event)
+      holders.set(runId, `by ${whoCaused(entry)} at ${timeOf(entry)}`);
+  }
+  return holders;
+}
+
+function isHeld({ state }: Run): boolean {
+  return state === 'paused' || state === 'cancelled';
 }
 
 function timeOf({ at }: HistoryEntry): string {
@@ -16,7 +30,7 @@ function timeOf({ at }: HistoryEntry): string {
 
 /** Refuses a run that an operator holds: a deploy must not undo what somebody has decided, only `resume` does. */
 export async function refuseHeld(ledger: Ledger, run: Run): Promise<void> {
-  if (run.state !== 'paused' && run.state !== 'cancelled') return;
+  if (!isHeld(run)) return;
   const { name, direction, state } = run;
   const what = direction === 'up' ? name : `the rollback of ${name}`;
   throw fail('STOPPED', {
