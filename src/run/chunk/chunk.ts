@@ -208,6 +208,9 @@ class Chunk {
   async failed(error: unknown): Promise<FailedChunk> {
     const tried = this.#tried;
     const isSearching = this.#isSearching;
+    // Known before it is rolled back: author code that still runs finds no transaction afterwards, by no fault of its own.
+    const explained = this.#guard.explain(error);
+    this.#guard.close();
     const isAccounted = await rollbackTry(this.#session, this.#work, this.#request.no, tried);
     const reason = this.#watch.reason();
     const exceeded = reason !== null;
@@ -215,7 +218,7 @@ class Chunk {
     const isUnreadable =
       !exceeded && isSearching && error instanceof UmzugClusterError && error === this.#session.lost;
     const readable = isUnreadable ? this.#session.rowsTaken : null;
-    const cause = reason ?? this.#guard.explain(error);
+    const cause = reason ?? explained;
     return { kind: 'failed', error: cause, exceeded, isSearching, tried, readable, isAccounted };
   }
 
