@@ -4,7 +4,7 @@ import type { Session } from '../postgres/session.ts';
 
 /** How a turn is waited for. */
 export interface TurnOptions {
-  /** Called with who is waited for, once it takes a while; null when the wait is over. */
+  /** Called with the host that is waited for, once it takes a while, and with null when the wait is over. */
   readonly waiting: (reason: string | null) => void;
   /** Aborts the wait; it then rejects with the signal's reason. */
   readonly signal: AbortSignal;

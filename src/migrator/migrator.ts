@@ -148,12 +148,7 @@ export class Migrator extends EventEmitter<MigratorEvents> {
   }
 
   async #down(call: Call, options: DownOptions): Promise<readonly MigrationOutcome[]> {
-    const files = await this.#files();
-    await this.#control.requirePrimary();
-    const state = await this.#state();
-    const begun = [...state.executed.map(({ name }) => name), ...state.live];
-    const targets = revertTargets(files, begun, options);
-    refuseBaselined(targets, state);
+    const { files, begun, targets } = await this.#toRevert(options);
     return await this.#run(call, { files, again: false, found: begun }, async (executor) => {
       // Refused before anything changes: a migration without `down` in the middle would stop half way.
       for (const target of targets) await executor.checkDown(target);
@@ -168,13 +163,19 @@ export class Migrator extends EventEmitter<MigratorEvents> {
     options: DownOptions = {},
   ): Promise<{ report: PlanReport; problem: UmzugClusterError | null }> {
     const { planDownReport } = await import('./plan/plan.ts');
+    const { targets } = await this.#toRevert(options);
+    return await planDownReport(targets, this.#config, this.#control);
+  }
+
+  /** What `down` is about: its targets, among all files, and what was executed or started. */
+  async #toRevert(options: DownOptions) {
     const files = await this.#files();
     await this.#control.requirePrimary();
     const state = await this.#state();
     const begun = [...state.executed.map(({ name }) => name), ...state.live];
     const targets = revertTargets(files, begun, options);
     refuseBaselined(targets, state);
-    return await planDownReport(targets, this.#config, this.#control);
+    return { files, begun, targets };
   }
 
   async #described(targets: readonly MigrationFile[]): Promise<readonly RevertTarget[]> {

@@ -34,7 +34,7 @@ export class Session {
   readonly client: Pg.Client;
   /** When the server last answered a statement without an error, by `performance.now()`; 0: never. */
   answeredAt = 0;
-  /** Called with every statement that is sent, unless it is null. */
+  /** Called with every statement that is sent. Null: nobody is told. */
   onStatement: ((text: string, values: readonly unknown[]) => void) | null = null;
   readonly #answerTimeoutMs: number;
   /** Rows that the latest `authorRows` has read so far. */

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { run } from '../support/cli.ts';
 import { withDatabase } from '../support/database.ts';
-import { makeProject } from '../support/project.ts';
+import { type Project, makeProject } from '../support/project.ts';
 
 const table = `
   create table people (id bigint primary key, n int not null default 0);
@@ -16,20 +16,22 @@ describe('two folders on one ledger', () => {
     export const select = (db) => db('people');
     export const update = setBased((chunk, db) =>
       process.env.BREAKS ? db.raw('select nowhere') : chunk.update({ n: 1 }));`;
-  const inBoth = { '1-a.ts': schemaStep, '2-b.ts': data };
+
+  /** A package `shop` with two migrations in `migrations` and these in `more`. */
+  function twoFolders(more: Readonly<Record<string, string>>): Project {
+    const project = makeProject({ '1-a.ts': schemaStep, '2-b.ts': data });
+    writeFileSync(path.join(project.dir, 'package.json'), '{ "name": "shop" }');
+    mkdirSync(path.join(project.dir, 'more'));
+    for (const [name, source] of Object.entries(more)) {
+      writeFileSync(path.join(project.dir, 'more', name), source);
+    }
+    return project;
+  }
 
   it('do not miss the files of each other; each misses its own', async () => {
     await withDatabase(async ({ url, client }) => {
       await client.query(table);
-      const project = makeProject(inBoth);
-      writeFileSync(path.join(project.dir, 'package.json'), '{ "name": "shop" }');
-      mkdirSync(path.join(project.dir, 'more'));
-      for (const [name, source] of [
-        ['0-x.ts', schemaStep],
-        ['3-y.ts', schemaStep],
-        ['4-z.ts', data],
-      ] as const)
-        writeFileSync(path.join(project.dir, 'more', name), source);
+      const project = twoFolders({ '0-x.ts': schemaStep, '3-y.ts': schemaStep, '4-z.ts': data });
       const place = { cwd: project.dir, url };
       const more = ['--migrations', 'more'] as const;
       expect((await run(['up'], place)).code).toBe(0);
@@ -57,10 +59,7 @@ describe('two folders on one ledger', () => {
   it('say of a file of the same name where it was executed', async () => {
     await withDatabase(async ({ url, client }) => {
       await client.query(table);
-      const project = makeProject(inBoth);
-      writeFileSync(path.join(project.dir, 'package.json'), '{ "name": "shop" }');
-      mkdirSync(path.join(project.dir, 'more'));
-      writeFileSync(path.join(project.dir, 'more', '1-a.ts'), `${schemaStep} // another`);
+      const project = twoFolders({ '1-a.ts': `${schemaStep} // another` });
       const place = { cwd: project.dir, url };
       expect((await run(['baseline', '--to', '2-b'], place)).code).toBe(0);
       expect((await run(['up', '--migrations', 'more'], place)).stderr).toMatch(

@@ -5,7 +5,7 @@ import { type ErrorCode, fail } from '../../errors.ts';
 import type { Run, RunTotals } from '../../ledger/run/rows.ts';
 import type { Logger } from '../../logger.ts';
 import { nothingLearnt } from '../../run/context/chunk-work.ts';
-import type { RunEnvironment } from '../../run/context/environment.ts';
+import { type RunEnvironment, processName } from '../../run/context/environment.ts';
 import { type DataMigration, stepOf } from '../../run/context/step.ts';
 import { newProgress, nothing, runLanes } from '../../run/lane/lane-pool.ts';
 import type { ChunkReport } from '../../run/lane/lane.ts';
@@ -138,8 +138,7 @@ export class PassSupervisor {
         const quietMs = performance.now() - this.#progress.lastAt;
         return !this.#drain.aborted && (this.#lanesEndedAt > 0 || quietMs <= env.tuning.retryBudgetMs);
       },
-      onDeath: (pid: number): void =>
-        this.#deaths.add(`${env.process.replace(/:\d+\/(\w+)$/, `:${pid}/$1`)}:`),
+      onDeath: (pid: number): void => this.#deaths.add(`${processName(pid, env.token)}:`),
     };
   }
 

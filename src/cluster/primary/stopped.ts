@@ -1,3 +1,4 @@
+import { isHeld } from '../../core/config/states.ts';
 import { counted } from '../../core/values/numbers.ts';
 import { type ErrorCode, fail } from '../../errors.ts';
 import { heldHint } from '../../run/lifecycle/held.ts';
@@ -107,7 +108,7 @@ export function stoppedElsewhere(
       detail: run.error ?? undefined,
     });
   }
-  if (run.state === 'paused' || run.state === 'cancelled') {
+  if (isHeld(run.state)) {
     const kept = run.state === 'paused' ? ', no work lost' : '; finished work is kept';
     return fail('STOPPED', {
       message: `${name} was ${run.state}${where(fraction)}${kept}`,

@@ -26,7 +26,7 @@ export class Control {
   /** The budget until a call has succeeded. */
   readonly #firstMs: number;
   #hasWorked: boolean;
-  /** Called with each failure that passes, and null when a call is over that had one; unless it is null. */
+  /** Called with each transient failure, and with null when the call that had it is over. Null: nobody is told. */
   onTrouble: ((trouble: Trouble | null) => void) | null = null;
   #cut = new AbortController();
   #session: Session | null = null;

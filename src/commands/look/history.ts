@@ -1,3 +1,4 @@
+import { formatTime } from '../../core/config/duration.ts';
 import type { HistoryReport } from '../../migrator/migrator.ts';
 import { type Command, positiveCount, textOf, valueFlag } from '../frame/command.ts';
 import { type Io, printJson, printLine, printNote, table } from '../frame/output.ts';
@@ -43,7 +44,7 @@ function cells(event: Event): readonly string[] {
   const { at, migration, direction, version, fileSha256, gitCommit } = event;
   const isDown = direction === 'down' && event.event !== 'reverted';
   return [
-    `${at.slice(0, 19).replace('T', ' ')}Z`,
+    `${formatTime(at)}Z`,
     migration ?? '',
     isDown ? `${event.event} (down)` : event.event,
     by(event),

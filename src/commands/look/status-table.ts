@@ -1,3 +1,4 @@
+import { isHeld } from '../../core/config/states.ts';
 import { describeOverrides } from '../../core/config/steering.ts';
 import { formatDuration } from '../../core/config/duration.ts';
 import { etaText, percent } from '../../core/progress/progress-text.ts';
@@ -92,7 +93,7 @@ function remarks(entry: Entry, details: boolean): readonly string[] {
   }
   if (entry.waiting) lines.push(`waiting: ${entry.waiting}`);
   if (entry.throttled) lines.push(`held back: ${entry.throttled}`);
-  if (state === 'paused' || state === 'cancelled') {
+  if (isHeld(state)) {
     const by = entry.heldBy === null ? '' : ` ${entry.heldBy}`;
     lines.push(
       `${state === 'paused' ? 'paused' : 'parked'}${by}; ${heldHint({ name, direction: 'up', state })}`,

@@ -37,3 +37,8 @@ export function formatDuration(ms: number): string {
 function pad(value: number): string {
   return String(value).padStart(2, '0');
 }
+
+/** `2026-11-30 06:33:37`: a moment to the second, in UTC. Takes what `to_json` makes of a timestamptz, in any time zone. */
+export function formatTime(at: string): string {
+  return new Date(at).toISOString().slice(0, 19).replace('T', ' ');
+}

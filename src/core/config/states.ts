@@ -6,6 +6,11 @@ export const runStates = [...liveStates, 'done', 'reverted'] as const;
 
 export type RunState = (typeof runStates)[number];
 
+/** Whether an operator holds a run in this state: only `resume` lets it continue. */
+export function isHeld(state: string): state is 'paused' | 'cancelled' {
+  return state === 'paused' || state === 'cancelled';
+}
+
 /** Whether a run in this state has started and not ended. */
 export function isLive(state: RunState): state is (typeof liveStates)[number] {
   return (liveStates as readonly RunState[]).includes(state);

@@ -9,7 +9,7 @@ export interface PlanNode {
   readonly index: string | null;
   /** It reads rows that it then throws away. */
   readonly filters: boolean;
-  /** What it asks of rows, as it is in SQL, without the literals: they are values. */
+  /** Its conditions on rows as SQL, without the literals: they are values. */
   readonly conditions: readonly string[];
   readonly alias: string | null;
   /** How it joins: `Inner`, `Left`, `Right`, `Full`, `Semi` … */

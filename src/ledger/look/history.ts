@@ -39,7 +39,7 @@ export interface HistoryEntry {
   readonly runId: string | null;
   readonly direction: Direction | null;
   readonly event: HistoryEvent;
-  /** The how manieth attempt of its run it belongs to; null: it has no run. */
+  /** Which attempt of its run it belongs to, from 1; null: it has no run. */
   readonly attempt: number | null;
   readonly host: string | null;
   readonly pid: number | null;

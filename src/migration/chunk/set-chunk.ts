@@ -110,8 +110,8 @@ function withWhere(built: Query, where: Start['where']): Query {
 }
 
 /**
- * An update or delete of the base rows of a query that has more than its base table. Where what it sets names a joined
- * table, that is beside the base table with the columns that it has in the query.
+ * An update or delete of the base rows of a query that has more than its base table. A joined table that is named in
+ * what it sets comes along, with the columns that it has in the query.
  */
 function ofBaseRows(rows: Query, { shape, base }: Start): Query {
   const { alias } = shape.table;

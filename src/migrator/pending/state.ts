@@ -1,4 +1,4 @@
-import { isLive } from '../../core/config/states.ts';
+import { isHeld, isLive } from '../../core/config/states.ts';
 import type { ExecutedMigration, Recreated } from '../../ledger/migrations.ts';
 import { type Ledger, findLedger } from '../../ledger/ledger.ts';
 import type { Config } from '../../config/config.ts';
@@ -45,7 +45,7 @@ export async function readState(
   const recreated = await ledger.migrations.recreatedTables();
   const elsewhere = await foldersElsewhere(ledger, migrationsDirs);
   const begun = new Set(live);
-  const held = runs.filter(({ state }) => state === 'paused' || state === 'cancelled');
+  const held = runs.filter(({ state }) => isHeld(state));
   return {
     exists: true,
     recreated,

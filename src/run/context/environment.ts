@@ -59,6 +59,11 @@ export function sessionOptions(config: Config): SessionOptions {
   };
 }
 
+/** `host:pid/token`: a process of a command on this host; in a container every one may have the same id. */
+export function processName(pid: number, token: string): string {
+  return `${os.hostname()}:${pid}/${token}`;
+}
+
 /** Makes the environment once the server has said what it is. */
 export function makeEnvironment(
   config: Config,
@@ -79,7 +84,7 @@ export function makeEnvironment(
     pinned: settings,
     unhurried: unhurried(server),
     hurried: hurried(config.tuning, server),
-    process: `${os.hostname()}:${process.pid}/${token}`,
+    process: processName(process.pid, token),
     token,
     replicas: new Replicas(config.tuning, settings),
     isOwnProcess,

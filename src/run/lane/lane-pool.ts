@@ -10,7 +10,7 @@ import { type ChunkReport, runLane } from './lane.ts';
 import { LoopWatch } from './loop-watch.ts';
 
 /** The lanes of one process on one run. */
-export interface CrewOptions {
+export interface LanePoolOptions {
   readonly work: ChunkWork;
   readonly process: string;
   /** Chunks in flight; or asks what they wait for, null as long as nothing is known: then it is as many as pay. */
@@ -43,7 +43,7 @@ export function newProgress(): LaneProgress {
  * connection. A lane that is too many finishes its chunk and goes. Settles when all lanes have; rejects with the first error, after the others have finished
  * their chunk.
  */
-export async function runLanes(options: CrewOptions): Promise<void> {
+export async function runLanes(options: LanePoolOptions): Promise<void> {
   const failed = new AbortController();
   const drain = AbortSignal.any([options.drain, failed.signal]);
   // Each lane listens to both, more than once; Node would take that for a leak.
@@ -108,7 +108,7 @@ function isLastChunk(rowsLeft: number, size: number): boolean {
 }
 
 /** How many lanes there should be after each full chunk: the number that was asked for, or as many as pay. */
-function laneNumber(lanes: CrewOptions['lanes'], first: number): () => number {
+function laneNumber(lanes: LanePoolOptions['lanes'], first: number): () => number {
   if (typeof lanes === 'number') return () => lanes;
   const loop = new LoopWatch();
   let now = Math.max(usualLanes, first);

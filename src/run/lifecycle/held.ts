@@ -1,6 +1,8 @@
+import { formatTime } from '../../core/config/duration.ts';
+import { isHeld } from '../../core/config/states.ts';
 import { fail } from '../../errors.ts';
 import type { Ledger } from '../../ledger/ledger.ts';
-import { type HistoryEntry, whoCaused } from '../../ledger/look/history.ts';
+import { whoCaused } from '../../ledger/look/history.ts';
 import type { Run } from '../../ledger/run/rows.ts';
 
 /** `by anna on host-a at 2026-11-30 06:03:00 UTC`: who holds a run, and since when; empty where that is not known. */
@@ -10,27 +12,19 @@ export async function holderOf(ledger: Ledger, run: Run): Promise<string> {
 
 /** The same of each of these runs that somebody holds, by id, in one statement. */
 export async function holdersOf(ledger: Ledger, runs: readonly Run[]): Promise<ReadonlyMap<string, string>> {
-  const held = new Map(runs.filter(isHeld).map(({ id, state }) => [id, state]));
+  const held = new Map(runs.filter(({ state }) => isHeld(state)).map(({ id, state }) => [id, state]));
   const holders = new Map<string, string>();
   for (const entry of await ledger.history.holds([...held.keys()])) {
     const { runId, event } = entry;
     if (runId !== null && held.get(runId) === event)
-      holders.set(runId, `by ${whoCaused(entry)} at ${timeOf(entry)}`);
+      holders.set(runId, `by ${whoCaused(entry)} at ${formatTime(entry.at)} UTC`);
   }
   return holders;
 }
 
-function isHeld({ state }: Run): boolean {
-  return state === 'paused' || state === 'cancelled';
-}
-
-function timeOf({ at }: HistoryEntry): string {
-  return `${new Date(at).toISOString().slice(0, 19).replace('T', ' ')} UTC`;
-}
-
 /** Refuses a run that an operator holds: a deploy must not undo what somebody has decided, only `resume` does. */
 export async function refuseHeld(ledger: Ledger, run: Run): Promise<void> {
-  if (!isHeld(run)) return;
+  if (!isHeld(run.state)) return;
   const { name, direction, state } = run;
   const what = direction === 'up' ? name : `the rollback of ${name}`;
   throw fail('STOPPED', {

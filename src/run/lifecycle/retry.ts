@@ -1,3 +1,4 @@
+import { isHeld } from '../../core/config/states.ts';
 import { mostListed } from '../../core/values/numbers.ts';
 import { rowsAre } from '../../core/values/numbers.ts';
 import { fail } from '../../errors.ts';
@@ -67,7 +68,7 @@ export async function retryQuarantined(
   return await withTransaction(session, env.pinned, async () => {
     await upgradeLedger(session, env.ledgerSchema);
     const { run: locked } = await ledger.runs.lock(run.id);
-    if (locked.state === 'paused' || locked.state === 'cancelled') throw heldError(locked);
+    if (isHeld(locked.state)) throw heldError(locked);
     if (locked.state !== 'running' && locked.state !== 'failed') return false;
     refuseOtherPlan(locked, plan);
     if (locked.state === 'running') refuseOtherFile(locked, hashes);
