@@ -59,7 +59,7 @@ describe('init', () => {
           [
             `found: ${found}`,
             `${knexfile}: written`,
-            'migrations/: made',
+            'migrations/: created',
             'package.json: scripts migrate, migrate:plan, migrate:down, migrate:status, migrate:create added',
             '.gitignore: .postgres/ added',
             '',
@@ -97,8 +97,9 @@ describe('init', () => {
       'db/1.js': `exports.up = (knex) => knex.raw('select 1');`,
     };
     const cwd = makeFolder(files);
-    const { code, stdout } = await run(['init'], { cwd, url: null });
+    const { code, stdout, stderr } = await run(['init'], { cwd, url: null });
     expect(code).toBe(0);
+    expect(stderr).toMatch(/umzug-cluster baseline --from knex\n.*umzug-cluster create --name my-change\n$/);
     for (const kept of ['knexfile.js', 'db/1.js'] as const) expect(read(cwd, kept)).toBe(files[kept]);
     expect(existsSync(path.join(cwd, 'migrations'))).toBe(false);
     expect(read(cwd, 'package.json')).toMatch(

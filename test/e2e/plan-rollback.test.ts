@@ -76,6 +76,8 @@ describe('plan', () => {
         DATABASE_URL: url,
       });
       expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+      // Its own look at the columns is no statement of the author's.
+      expect(plansOf(stdout)[0]?.sample?.statements).toHaveLength(2);
       const told = plansOf(stdout).map(({ warnings }) =>
         warnings.flatMap((text) => /two chunks than in one: (.*?);/.exec(text)?.slice(1) ?? []),
       );

@@ -27,7 +27,7 @@ it(
       const worker = await until('there is a worker', () => childrenOf(up.pid)[0]);
       await until('the worker holds a range', async () => {
         if ((await rowsDone(client)) === 0) return false;
-        const sql = `select from umzug_cluster.ranges where worker like '%:${worker}/%' and chunks > 0`;
+        const sql = `select from umzug_cluster.ranges where worker like '%:${worker}/%' and chunks > 1`;
         return (await client.query(sql)).rowCount;
       });
       process.kill(worker, 'SIGSTOP');

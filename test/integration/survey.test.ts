@@ -6,6 +6,7 @@ import { type Migrator, createMigrator } from '../../src/index.ts';
 import { Ledger } from '../../src/ledger/ledger.ts';
 import { ledgerNames } from '../../src/ledger/schema.ts';
 import { Session } from '../../src/postgres/session.ts';
+import { until } from '../support/cli.ts';
 import { type TestDatabase, withDatabase } from '../support/database.ts';
 import { makeProject } from '../support/project.ts';
 
@@ -206,6 +207,25 @@ describe('share and total are true, whatever the planner knows', () => {
           const [again] = await migrator.up();
           expect(again?.rows).toBe(matching);
           expectTrue(looks, matching);
+        });
+      });
+    },
+  );
+
+  it.each(cases.filter(({ match }) => /^all|^half, spread/.test(match)))(
+    '$match, the way back of a run that was stopped; $key, by $style',
+    async (one) => {
+      await withDatabase(async (db) => {
+        await create(db.client, one);
+        await watched(db, one, async (migrator, looks) => {
+          const stopped = migrator.up().catch((error: unknown) => error);
+          await until('some chunks are done', () => looks.length >= 3);
+          migrator.stop('SIGTERM', 'drain');
+          await stopped;
+          looks.length = 0;
+          const [reverted] = await migrator.down();
+          expect(looks[0]?.total).toBe(reverted?.rows);
+          expectTrue(looks, reverted?.rows ?? 0);
         });
       });
     },

@@ -201,6 +201,8 @@ export class PassSupervisor {
   /** A stopped or blocked worker must not hold up a run that needs it no longer. */
   #killStuck(): void {
     const { abort, env, workers } = this.#input;
+    // Lanes that end by themselves have found no open range, so no chunk is under way in a worker either.
+    if (!this.#drain.aborted) workers.endStarting();
     const isDraining = this.#drain.aborted && !abort.aborted;
     const patienceMs = isDraining ? env.tuning.graceMs + leaveMs : leaveMs;
     if (performance.now() - Math.max(this.#lanesEndedAt, this.#abortedAt) > patienceMs) workers.killBusy();

@@ -24,6 +24,8 @@ interface Member {
   job: Job;
   events: WorkersEvents;
   busy: boolean;
+  /** It has committed a chunk. */
+  hasBegun: boolean;
   /** It has no connection, which is reported once. */
   waiting: boolean;
   /** Set once the worker was told to go. */
@@ -80,6 +82,7 @@ export class Workers {
       job,
       events,
       busy: true,
+      hasBegun: false,
       waiting: false,
       leaving: false,
       retiring: false,
@@ -119,6 +122,15 @@ export class Workers {
       member.retiring = true;
       if (member.busy) this.#send(member, { type: 'drain' });
       else this.#dismiss(member);
+    }
+  }
+
+  /** Ends the workers that are still starting, since all is done by others: nobody waits for them. */
+  endStarting(): void {
+    for (const member of this.#members) {
+      if (!member.busy || member.hasBegun || member.leaving) continue;
+      member.leaving = true;
+      member.process.kill('SIGKILL');
     }
   }
 
@@ -194,6 +206,7 @@ export class Workers {
         return;
       case 'chunk':
         this.#deaths.progressed('worker');
+        member.hasBegun = true;
         member.waiting = false;
         events.onChunk(message.report);
         return;

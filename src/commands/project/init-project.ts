@@ -31,7 +31,7 @@ export async function initProject(flags: Arguments, io: Io): Promise<void> {
   const found = detect(cwd, project);
   const plan: Plan = { steps: [], left: [] };
   addKnexfile(cwd, config.knexfile, project.language, plan);
-  addFolder(cwd, config.migrationsDir, plan);
+  const recorded = addFolder(cwd, config.migrationsDir, hasOurScripts(project) ? [] : found.otherTools, plan);
   addScripts(cwd, project, found, plan);
   addTarget(cwd, plan);
   addIgnored(cwd, plan);
@@ -46,7 +46,7 @@ export async function initProject(flags: Arguments, io: Io): Promise<void> {
   } catch (error) {
     throw placeError(`cannot set up ${cwd}`, error, 'write');
   }
-  const next = nextCommands(project, found);
+  const next = nextCommands(project, found, recorded);
   if (config.output.json) return printJson(io, { found, done, left: plan.left, next });
   for (const line of done) printLine(io, line);
   for (const line of plan.left) printLine(io, `unchanged: ${line}`);
@@ -86,9 +86,22 @@ const installs: Readonly<Record<PackageManager, string>> = {
   bun: 'bun add',
 };
 
-function nextCommands(project: ProjectFacts, { packageManager }: Detected): readonly string[] {
+/** What to type now; `recorded`: the tool whose record of the folder's files is taken over first. */
+function nextCommands(
+  project: ProjectFacts,
+  { packageManager }: Detected,
+  recorded: string | null,
+): readonly string[] {
   const install = isInstalled(project) ? [] : [`${installs[packageManager]} umzug-cluster`];
-  return [...install, 'umzug-cluster create --name my-change', 'umzug-cluster up'];
+  const create = 'umzug-cluster create --name my-change';
+  if (recorded === null) return [...install, create, 'umzug-cluster up'];
+  return [...install, `umzug-cluster baseline --from ${recorded}`, create];
+}
+
+function hasOurScripts({ manifest }: ProjectFacts): boolean {
+  return Object.values(fieldsOf(manifest?.['scripts'])).some((line) =>
+    String(line).includes('umzug-cluster'),
+  );
 }
 
 function addKnexfile(cwd: string, existing: string | null, language: Language, plan: Plan): void {
@@ -117,7 +130,8 @@ const settings = `{
   },
 }`;
 
-function addFolder(cwd: string, folder: string, plan: Plan): void {
+/** The tool that is likely to have run the files that are there; null: none are, or it is not clear which. */
+function addFolder(cwd: string, folder: string, tools: readonly string[], plan: Plan): string | null {
   const name = `${path.relative(cwd, folder)}/`;
   if (!existsSync(folder)) {
     const write = (): void => {
@@ -125,16 +139,20 @@ function addFolder(cwd: string, folder: string, plan: Plan): void {
       // Git keeps no empty folder, and without it a deploy would be refused.
       writeFileSync(path.join(folder, '.gitkeep'), '');
     };
-    plan.steps.push({ does: `${name}: made`, write });
-    return;
+    plan.steps.push({ does: `${name}: created`, write });
+    return null;
   }
   const files = readdirSync(folder).filter(isMigrationFile);
-  const many = counted(files.length, 'file');
-  const next =
-    files.length === 0
-      ? 'empty'
-      : `${many}; if another tool has run them, take over its record: umzug-cluster baseline --from knex, sequelize or node-pg-migrate`;
-  plan.left.push(`${name}: ${next}`);
+  const [tool] = tools;
+  if (files.length === 0 || tool === undefined) {
+    plan.left.push(`${name}: ${files.length === 0 ? 'empty' : counted(files.length, 'file')}`);
+    return null;
+  }
+  const takeOver = `umzug-cluster baseline --from ${tools.join(' or ')}`;
+  plan.left.push(
+    `${name}: ${counted(files.length, 'file')}; if another tool has run them, take over its record: ${takeOver}`,
+  );
+  return tools.length === 1 ? tool : null;
 }
 
 const scripts: Readonly<Record<string, string>> = {

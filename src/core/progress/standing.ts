@@ -1,4 +1,4 @@
-import { type Survey, foundUpTo, matchingOf } from '../size/survey.ts';
+import { type Survey, foundIn, matchingOf } from '../size/survey.ts';
 
 /** What the ledger says of a run, as far as it tells how much is done. */
 export interface Sums {
@@ -88,15 +88,9 @@ function leftOf(known: Known, sums: Sums): number | null {
 }
 
 /** By where the rows lie that the survey has found; null where it does not say. */
-function expectedLeft(
-  { estimatedRows, plan: { survey, rowsPerBlock } }: Known,
-  { open }: Sums,
-): number | null {
-  const matching = matchingOf(survey) ?? 0;
-  if (survey === undefined || rowsPerBlock !== undefined || matching === 0) return null;
-  const between = ([at, left]: readonly [number, number]): number =>
-    (foundUpTo(survey, at + left) ?? 0) - (foundUpTo(survey, at) ?? 0);
-  return (open.reduce((sum, part) => sum + between(part), 0) * estimatedRows) / matching;
+function expectedLeft({ plan: { survey, rowsPerBlock } }: Known, { open }: Sums): number | null {
+  if (survey === undefined || rowsPerBlock !== undefined || (matchingOf(survey) ?? 0) === 0) return null;
+  return foundIn(survey, open);
 }
 
 /** How fast a run is; null where that is not known. */

@@ -85,3 +85,29 @@ export function foundUpTo(survey: Survey, position: number): number | null {
   const at = (index: number): number => found[index - 1] ?? 0;
   return at(below) + (at(Math.min(below + 1, found.length)) - at(below)) * (steps - below);
 }
+
+/** Rows that match in stretches, each from a position on and so many rows of the table long; null: not known. */
+export function foundIn(
+  survey: Survey,
+  parts: readonly (readonly [at: number, length: number])[],
+): number | null {
+  let sum = 0;
+  for (const [at, length] of parts) {
+    const [before, behind] = [foundUpTo(survey, at), foundUpTo(survey, at + length)];
+    if (before === null || behind === null) return null;
+    sum += behind - before;
+  }
+  return sum;
+}
+
+/** The survey for work on nothing but what a run has done: `rows` of it, where `open` is what it has not done. */
+export function surveyOfDone(
+  survey: Survey,
+  { rows, open }: { readonly rows: number; readonly open: readonly (readonly [number, number])[] },
+): Survey {
+  const [all, left] = [matchingOf(survey), foundIn(survey, open)];
+  if (survey.found === null || all === null || left === null || all <= left)
+    return { ...survey, found: null };
+  const factor = rows / (all - left);
+  return { ...survey, found: survey.found.map((found) => found * factor) };
+}

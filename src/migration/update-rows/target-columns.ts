@@ -65,6 +65,11 @@ const sql = `
   left join pg_catalog.pg_type as e on e.oid operator(pg_catalog.=) t.typelem
   where t.typtype operator(pg_catalog.<>) 'd'`;
 
+/** Whether a statement is the one that reads the columns: no work of the author's. */
+export function isTargetLookup(text: string): boolean {
+  return text.startsWith(sql.slice(0, sql.indexOf('?')));
+}
+
 /** The columns of a table by its written name, those of `key` with their operator; none where there is no such table. */
 export async function readTarget(
   db: Knex,

@@ -1,5 +1,6 @@
 import { type PlanNode, readPlan } from '../../core/plan/query-plan.ts';
 import { keysNoted } from '../../migration/chunk/set-keys.ts';
+import { isTargetLookup } from '../../migration/update-rows/target-columns.ts';
 import type { Session } from '../../postgres/session.ts';
 import { emptySearchPath, underAuthorPath } from '../../postgres/transaction.ts';
 import { inSavepoint } from './sample-chunk.ts';
@@ -22,8 +23,8 @@ const ofCounting = new RegExp(
 export function recordStatements(session: Session): Sent {
   const sent: Sent = new Map();
   session.onStatement = (text, values) => {
-    // The counts of a set-based chunk are no part of its work.
-    if (text === emptySearchPath || ofCounting.test(text)) return;
+    // The counts of a set-based chunk are no part of its work, nor is what updateRows asks once.
+    if (text === emptySearchPath || ofCounting.test(text) || isTargetLookup(text)) return;
     const known = sent.get(text);
     if (known === undefined) sent.set(text, { times: 1, values });
     else known.times += 1;

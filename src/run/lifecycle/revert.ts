@@ -1,6 +1,6 @@
-import { type Survey, matchingOf } from '../../core/size/survey.ts';
+import { type Survey, matchingOf, surveyOfDone } from '../../core/size/survey.ts';
 import { fail } from '../../errors.ts';
-import type { Run, RunPlan } from '../../ledger/run/rows.ts';
+import type { Run, RunPlan, RunTotals } from '../../ledger/run/rows.ts';
 import { ensureLedger } from '../../ledger/schema.ts';
 import { otherTable } from '../../migration/select/identity.ts';
 import type { Session } from '../../postgres/session.ts';
@@ -42,16 +42,16 @@ export async function registerDown(
     refuseOtherTable(migration.name, upRun, plan);
     await ledger.runs.changeState(upRun.id, 'reverting');
     await ledger.migrations.forget(migration.name);
-    const { rows } = await ledger.ranges.totals(upRun.id);
+    const done = await ledger.ranges.totals(upRun.id);
     const matching = matchingOf(plan.stored.survey) ?? -1;
     const run = await ledger.runs.insert({
       name: migration.name,
       direction: 'down',
       reverts: upRun.id,
-      plan: hasKnownRanges(upRun) ? wayBack(plan, upRun.plan.survey) : plan.stored,
+      plan: hasKnownRanges(upRun) ? wayBack(plan, upRun.plan.survey, done) : plan.stored,
       ...migration.hashes,
       planSha256: plan.sha256,
-      estimatedRows: hasKnownRanges(upRun) ? rows : matching,
+      estimatedRows: hasKnownRanges(upRun) ? done.rows : matching,
     });
     const [laidOut] = await inOrder([layOutAtOnce(session, env, run), ledger.history.record('started', run)]);
     return laidOut;
@@ -85,9 +85,10 @@ async function resume(
 }
 
 /** Its ranges are what `up` has done: where its rows lie is known from what was drawn for `up`. */
-function wayBack({ stored }: Plan, survey: Survey | undefined): RunPlan {
+function wayBack({ stored }: Plan, survey: Survey | undefined, done?: RunTotals): RunPlan {
   const { survey: _own, ...plan } = stored;
-  return survey === undefined ? plan : { ...plan, survey };
+  if (survey === undefined) return plan;
+  return { ...plan, survey: done === undefined ? survey : surveyOfDone(survey, done) };
 }
 
 function refuseOtherTable(name: string, earlier: Run, plan: Plan): void {
