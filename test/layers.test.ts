@@ -56,6 +56,10 @@ const order = [
   'migrator/plan/',
   'migrator/status/',
   'migrator/',
+  // What a browser is shown.
+  'ui/api/',
+  'ui/report/',
+  'ui/server/',
   // What applications, authors and people at a terminal call.
   'application.ts',
   'index.ts',
