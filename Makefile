@@ -7,7 +7,7 @@ CLI := node dist/cli.js
 # What they need is built before.
 TESTS := SKIP_BUILD=1 npx --no-install vitest run
 # With the folders, whose times tell of files that were removed.
-SOURCES := $(shell find src -type d -o -name '*.ts' -o -name '*.cts' 2>/dev/null)
+SOURCES := $(shell find src -type d -o -name '*.ts' -o -name '*.cts' -o -name '*.css' -o -name '*.html' 2>/dev/null)
 
 # Two commands at once must not install or build over each other.
 LOCKED := $(shell command -v flock >/dev/null 2>&1 && echo flock .make.lock)
@@ -82,7 +82,7 @@ node_modules/.package-lock.json: package-lock.json
 	@npm ci --no-audit --no-fund --loglevel=error >&2
 	@touch $@
 
-dist/.tsbuildinfo: node_modules/.package-lock.json $(SOURCES) tsconfig.json tsconfig.build.json tsconfig.cjs.json scripts/finish-build.mjs
+dist/.tsbuildinfo: node_modules/.package-lock.json $(SOURCES) tsconfig.json tsconfig.build.json tsconfig.cjs.json tsconfig.page.json scripts/finish-build.mjs
 	@echo "building" >&2
 	@for built in $$(find dist -name '*.js' -not -path 'dist/cjs/*' 2>/dev/null); do \
 	  source="src/$${built#dist/}"; base="$${built%.js}"; \

@@ -1,4 +1,4 @@
-import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { copyFileSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
 const built = path.join(import.meta.dirname, '..', 'dist');
@@ -15,3 +15,21 @@ for (const name of readdirSync(built, { recursive: true, encoding: 'utf8' })) {
   const text = readFileSync(file, 'utf8');
   if (text.includes('#private;')) writeFileSync(file, text.replaceAll('#private;', 'private readonly _own;'));
 }
+
+/** What the page needs beside its own code: no package is loaded by a browser, so it gets files. */
+const page = path.join(built, 'ui', 'page');
+const packages = path.join(import.meta.dirname, '..', 'node_modules');
+const fromPackages = [
+  ['htm/preact/standalone.module.js', 'preact.js', ''],
+  ['uplot/dist/uPlot.iife.min.js', 'uplot.js', '\nexport { uPlot };\n'],
+  ['uplot/dist/uPlot.min.css', 'uplot.css', ''],
+];
+for (const [file, name, end] of fromPackages) {
+  writeFileSync(path.join(page, name), readFileSync(path.join(packages, file), 'utf8') + end);
+}
+for (const name of ['index.html', 'style.css'])
+  copyFileSync(path.join(import.meta.dirname, '..', 'src', 'ui', 'page', name), path.join(page, name));
+const licenses = ['htm', 'preact', 'uplot'].map(
+  (name) => `${name}\n\n${readFileSync(path.join(packages, name, 'LICENSE'), 'utf8')}`,
+);
+writeFileSync(path.join(page, 'licenses.txt'), licenses.join('\n\n'));

@@ -58,6 +58,7 @@ const order = [
   'migrator/',
   // What a browser is shown.
   'ui/api/',
+  'ui/page/',
   'ui/report/',
   'ui/server/',
   // What applications, authors and people at a terminal call.
