@@ -32,7 +32,7 @@ function describeTarget({ kind, rows, quarantined, upMs, isBegun }: RevertTarget
     isBegun
       ? `resumes a rollback of ${counted(rows, 'row')}`
       : `${number(rows)} ${rows === 1 ? 'row' : 'rows'} that up has migrated`,
-    ...(upMs === null ? [] : [`which took ${formatDuration(upMs)}`]),
+    ...(upMs === null ? [] : [`which took ${formatDuration(upMs)} from start to finish`]),
     ...(quarantined === 0 ? [] : [`${rowsAre(quarantined, 'quarantined')} and left out`]),
   ];
   return parts.join(', ');

@@ -1,7 +1,7 @@
 import { isLive } from '../../core/config/states.ts';
 import type { Control } from '../../cluster/worker/control.ts';
 import type { Config } from '../../config/config.ts';
-import { type Standing, secondsLeft, standingOf } from '../../core/progress/standing.ts';
+import { standingOf } from '../../core/progress/standing.ts';
 import type { Overrides } from '../../core/config/steering.ts';
 import type { ExecutedMigration } from '../../ledger/migrations.ts';
 import type { Run } from '../../ledger/run/rows.ts';
@@ -182,7 +182,7 @@ function statusOf(name: string, found: Found): MigrationStatus {
     ranges: { done: rangesDone, open: rangesOpen },
     chunks,
     retries: read?.sums.retries ?? 0,
-    ...speedOf(state, read, run, now),
+    ...speedOf(read),
     chunkSize: read?.hosts[0]?.chunkSize || (done > 0 && chunks > 0 ? Math.round(done / chunks) : null),
     ...attendanceOf(read, down),
     settings: state === 'executed' ? {} : (read?.reading.overrides ?? {}),
@@ -198,40 +198,12 @@ function statusOf(name: string, found: Found): MigrationStatus {
   };
 }
 
-/** As the hosts measure it; where none has told yet, or the run is over, by all of its time. */
-function speedOf(
-  state: MigrationState,
-  read: FullReading | undefined,
-  run: LatestRun | undefined,
-  now: Standing | null,
-): Pick<MigrationStatus, 'rowsPerSecond' | 'etaSeconds'> {
-  const [host] = read?.hosts ?? [];
-  if (host !== undefined) {
-    const { rowsPerSecond, etaSeconds } = host;
-    return {
-      rowsPerSecond: rowsPerSecond === null ? null : Math.round(rowsPerSecond),
-      etaSeconds: etaSeconds === null ? null : Math.round(etaSeconds),
-    };
-  }
-  const isUnderWay = state === 'running' || state === 'reverting';
-  // Of one that stands still, time goes by and no rows.
-  const isTimed = isUnderWay || run?.finishedAt != null;
-  if (
-    read === undefined ||
-    run === undefined ||
-    !isTimed ||
-    run.elapsedMs <= 0 ||
-    read.abandonedMs !== null
-  ) {
-    return { rowsPerSecond: null, etaSeconds: null };
-  }
-  const perSecond = (count: number): number => (count * 1_000) / run.elapsedMs;
-  const { rows, passed } = read.sums;
-  const speed = { rowsPerSecond: perSecond(rows), keysPerSecond: perSecond(passed) };
-  const left = isUnderWay && now !== null ? secondsLeft(now, speed) : null;
+/** As the hosts that work on it measure it: time alone says nothing, since a run may have been interrupted. */
+function speedOf(read: FullReading | undefined): Pick<MigrationStatus, 'rowsPerSecond' | 'etaSeconds'> {
+  const { rowsPerSecond = null, etaSeconds = null } = read?.hosts[0] ?? {};
   return {
-    rowsPerSecond: Math.round(speed.rowsPerSecond),
-    etaSeconds: left === null ? null : Math.round(left),
+    rowsPerSecond: rowsPerSecond === null ? null : Math.round(rowsPerSecond),
+    etaSeconds: etaSeconds === null ? null : Math.round(etaSeconds),
   };
 }
 
