@@ -17,6 +17,7 @@ import { resume } from './control/resume.ts';
 import { retry } from './run/retry.ts';
 import { set } from './control/set.ts';
 import { status } from './look/status.ts';
+import { ui } from './look/ui.ts';
 import { up } from './run/up.ts';
 import { validate } from './look/validate.ts';
 import { verify } from './look/verify.ts';
@@ -32,6 +33,7 @@ export const commands: readonly Command[] = [
   init,
   status,
   history,
+  ui,
   pause,
   resume,
   cancel,

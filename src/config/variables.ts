@@ -19,13 +19,13 @@ export interface FlagsOfVariables {
 }
 
 /**
- * The flags of every command that the environment sets. The settings are read with theirs, in `tuning.ts`; an empty
+ * The flags of every command that the environment sets, or others of these. The settings are read with theirs, in `tuning.ts`; an empty
  * variable counts as not set.
  */
-export function flagsOfVariables(env: Env): FlagsOfVariables {
+export function flagsOfVariables(env: Env, flags: readonly GlobalFlag[] = globalFlags): FlagsOfVariables {
   let problem = unknownProblem(env);
   const found: [string, string | boolean][] = [];
-  for (const flag of globalFlags) {
+  for (const flag of flags) {
     const raw = env[variableOf(flag.name)];
     if (raw === undefined || raw === '') continue;
     const value = parsed(flag, raw);

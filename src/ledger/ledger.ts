@@ -2,6 +2,7 @@ import type { Session } from '../postgres/session.ts';
 import { Blockers } from './look/blockers.ts';
 import { History } from './look/history.ts';
 import { Hosts } from './look/hosts.ts';
+import { Points } from './look/points.ts';
 import { Soundness } from './look/soundness.ts';
 import { Migrations } from './migrations.ts';
 import { LedgerPart } from './part.ts';
@@ -24,6 +25,7 @@ export class Ledger extends LedgerPart {
   readonly failures = this.#part(Failures);
   readonly quarantine = this.#part(Quarantine);
   readonly hosts = this.#part(Hosts);
+  readonly points = this.#part(Points);
   readonly blockers = this.#part(Blockers);
   readonly soundness = this.#part(Soundness);
   readonly history = this.#part(History);

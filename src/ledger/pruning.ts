@@ -17,7 +17,7 @@ export class Pruning extends LedgerPart {
    * executed or has started keeps everything: `down` goes over its ranges. In this host's turn, in a transaction.
    */
   async removeOlderThan(ms: number): Promise<Pruned> {
-    const { runs, ranges, quarantine, controls, hosts, history, migrations } = this.names;
+    const { runs, ranges, quarantine, controls, hosts, points, steals, history, migrations } = this.names;
     const old = `clock_timestamp() - $1::double precision * interval '1 millisecond'`;
     const { rows } = await this.session.query(
       `select coalesce(array_agg(up.id), '{}')::text[] as ids
@@ -35,6 +35,8 @@ export class Pruning extends LedgerPart {
     const removed = { quarantined: await remove(quarantine), ranges: await remove(ranges) };
     await remove(controls);
     await remove(hosts);
+    await remove(points);
+    await remove(steals);
     const gone = await this.session.query(`delete from ${runs} where id in (${both})`, [ids]);
     const events = await this.session.query(
       `delete from ${history} as h where h.at < ${old} and case when h.run_id is null

@@ -26,6 +26,8 @@ export interface LedgerNames {
   readonly guardClosed: string;
   readonly guardOpen: string;
   readonly history: string;
+  readonly points: string;
+  readonly steals: string;
   /** A view. */
   readonly status: string;
   readonly folders: string;
@@ -49,6 +51,8 @@ export function ledgerNames(schema: string, version = ledgerVersion): LedgerName
     guardClosed: table('guard_closed'),
     guardOpen: table('guard_open'),
     history: table('history'),
+    points: table('points'),
+    steals: table('steals'),
     status: table('status'),
     folders: table('folders'),
     outOfOrder: table('out_of_order'),
@@ -188,6 +192,23 @@ create table ${names.history} (
   git_commit text,
   detail jsonb not null default '{}' check (jsonb_typeof(detail) = 'object')
 );
+create table ${names.points} (
+  run_id bigint not null,
+  process text not null,
+  at timestamptz not null,
+  rows bigint not null,
+  rows_per_second double precision,
+  chunk_ms double precision,
+  chunk_size integer not null,
+  lanes integer,
+  held text, -- why no chunk began
+  primary key (run_id, process, at)
+);
+create table ${names.steals} (
+  run_id bigint not null,
+  no integer not null, -- of the range that was split off another one
+  primary key (run_id, no)
+);
 create table ${names.folders} (
   migration text primary key,
   folder text not null -- the path in its package, after the package's name
@@ -203,8 +224,10 @@ update ${names.meta} set version = ${ledgerVersion};`;
 }
 
 /** The tables of version 4 that version 3 has not. */
-const addedTables = ({ history, folders, outOfOrder }: LedgerNames): readonly string[] => [
+const addedTables = ({ history, points, steals, folders, outOfOrder }: LedgerNames): readonly string[] => [
   history,
+  points,
+  steals,
   folders,
   outOfOrder,
 ];

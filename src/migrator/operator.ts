@@ -8,7 +8,9 @@ import type { Session } from '../postgres/session.ts';
 import { reading, withTransaction } from '../postgres/transaction.ts';
 import { makeEnvironment, readServer } from '../run/context/environment.ts';
 import type { RunEnvironment } from '../run/context/environment.ts';
+import { heldHint } from '../run/lifecycle/held.ts';
 import { adjust, foresee, operate } from '../run/lifecycle/operate.ts';
+import { reopenQuarantined } from '../run/lifecycle/retry.ts';
 import { readState } from './pending/state.ts';
 import { unknownName } from './pending/umzug.ts';
 
@@ -36,11 +38,18 @@ export interface AdjustedRun {
 export class Operator {
   readonly #config: Config;
   readonly #control: Control;
+  readonly #user: string | null;
 
-  /** @internal */
-  constructor(config: Config, control: Control) {
+  /** @internal `user`: who says it, where that is not the user of this process. */
+  constructor(config: Config, control: Control, user: string | null = null) {
     this.#config = config;
     this.#control = control;
+    this.#user = user;
+  }
+
+  /** The same for somebody else than the user of this process, as the history names them; null: for that user. */
+  for(user: string | null): Operator {
+    return new Operator(this.#config, this.#control, user);
   }
 
   /** Pauses, resumes or cancels a run, on all hosts; resumes only in the ledger, and runs nothing. */
@@ -58,6 +67,16 @@ export class Operator {
     const env = await this.#environment(name);
     const adjusted = await this.#control.use((session) => adjust(session, env, name, change));
     return { name, direction: adjusted.run.direction, settings: adjusted.overrides };
+  }
+
+  /** Puts quarantined rows of a run back, all or the one with this key; how many. Runs nothing here. */
+  async retry(
+    name: string,
+    key: readonly string[] | null,
+  ): Promise<{ readonly state: Run['state']; readonly rows: number }> {
+    const env = await this.#environment(name);
+    const { run, rows } = await this.#control.use((session) => reopenQuarantined(session, env, name, key));
+    return { state: run.state, rows };
   }
 
   /** The direction in which a run would be resumed; changes nothing. */
@@ -85,6 +104,39 @@ export class Operator {
     ].toSorted();
     if (!known.includes(name)) throw unknownName(name, known, 'known');
     if (!state.exists) throw unknownName(name, [], 'started');
-    return makeEnvironment(this.#config, await this.#control.use(readServer));
+    const user = this.#user;
+    return makeEnvironment(this.#config, await this.#control.use(readServer), { user });
+  }
+}
+
+/** What became of an operator's word, and what may be typed next, each in a line. */
+export function describeOperated({ name, direction, state, changed }: OperatedRun): readonly string[] {
+  const is = changed ? 'is' : 'was already';
+  const back = `umzug-cluster down --name ${name}`;
+  const again = direction === 'up' ? 'umzug-cluster up' : back;
+  const hints = heldHint({ name, direction, state }).split('; ');
+  switch (state) {
+    case 'paused':
+      return [
+        `${name} ${is} paused until you resume it: no work is lost, no chunk starts`,
+        ...hints.map((hint) => `  ${hint}`),
+      ];
+    case 'cancelled':
+      return [
+        `${name} ${is} cancelled: finished work is kept, and it is parked until you decide`,
+        ...hints.map((hint) => `  ${hint}`),
+      ];
+    case 'reverted':
+    case 'done':
+      return [
+        `the rollback of ${name} is abandoned: nothing had been rolled back`,
+        `  see it: umzug-cluster status ${name}`,
+      ];
+    default:
+      return [
+        changed
+          ? `${name} is resumed: hosts that run ${again} work on it`
+          : `${name} is neither paused nor cancelled: hosts that run ${again} work on it`,
+      ];
   }
 }

@@ -58,7 +58,7 @@ function readerOf(meter: ProgressMeter): (rows: number, pace: number | null) => 
       estimatedLeft: 60_000 - rows * 10,
       open: [[rows * 10, 60_000 - rows * 10]] as [number, number][],
     };
-    meter.update({ sums: { ...sums, ...uncounted }, workers: 1, pace, held: null, others: [] });
+    meter.update({ sums: { ...sums, ...uncounted }, workers: 1, lanes: 1, pace, held: null, others: [] });
     vi.advanceTimersByTime(1_000);
   };
 }

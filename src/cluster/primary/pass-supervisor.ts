@@ -169,7 +169,7 @@ export class PassSupervisor {
     this.#overrides.log(reading.overrides);
     const { workers: most, pace } = steer(env.tuning, {}, reading.overrides);
     workers.keep(most - 1);
-    meter.update({ sums, workers: workers.busy + 1, pace, held, others });
+    meter.update({ sums, workers: workers.busy + 1, lanes: this.#progress.lanes, pace, held, others });
   }
 
   /** Where others make progress, this process may wait longer for a connection. */

@@ -162,7 +162,7 @@ export class Primary {
       throw error;
     }
     const sums = await ledger.sums();
-    meter.update({ sums, workers: this.#workers.busy + 1, pace: null, held: null, others: [] });
+    meter.update({ sums, workers: this.#workers.busy + 1, lanes: 0, pace: null, held: null, others: [] });
     return sums;
   }
 

@@ -3,6 +3,7 @@ import { type Progress, type Trouble, describeTrouble } from '../../core/progres
 import { secondsLeft, standingOf } from '../../core/progress/standing.ts';
 import { paceReason } from '../../core/size/throttle.ts';
 import { type HostMark, type HostSeen, unseenMs } from '../../ledger/look/hosts.ts';
+import type { PointMark } from '../../ledger/look/points.ts';
 import type { Run, RunTotals } from '../../ledger/run/rows.ts';
 import type { ChunkReport } from '../../run/lane/lane.ts';
 
@@ -11,6 +12,8 @@ export interface MeterReading {
   readonly sums: RunTotals;
   /** Working processes of this host. */
   readonly workers: number;
+  /** Lanes of this process. */
+  readonly lanes: number;
   /** Rows per second that the run is held to, or null. */
   readonly pace: number | null;
   /** Why no chunk begins here, or null. */
@@ -113,9 +116,23 @@ export class ProgressMeter {
   }
 
   /** What this host tells the others. */
-  mark(): HostMark {
-    const { workers, rowsPerSecond, etaSeconds, chunkSize, waiting, throttled } = this.#progress();
-    return { workers, rowsPerSecond, etaSeconds, chunkSize, waiting, throttled };
+  mark(): HostMark & PointMark {
+    const { workers, rowsDone, rowsPerSecond, etaSeconds, chunkSize, chunkMs, waiting, throttled } =
+      this.#progress();
+    const lanes = this.#latest?.lanes ?? null;
+    const held = throttled ?? waiting;
+    return {
+      workers,
+      rowsDone,
+      rowsPerSecond,
+      etaSeconds,
+      chunkSize,
+      chunkMs,
+      lanes,
+      waiting,
+      throttled,
+      held,
+    };
   }
 
   #isStalled(): boolean {

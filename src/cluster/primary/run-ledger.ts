@@ -2,10 +2,11 @@ import { mostListed } from '../../core/values/numbers.ts';
 import { UmzugClusterError } from '../../errors.ts';
 import type { RunReading } from '../../ledger/run/controls.ts';
 import { type HostMark, type HostSeen, unseenMs } from '../../ledger/look/hosts.ts';
+import type { PointMark } from '../../ledger/look/points.ts';
 import type { Run, RunTotals } from '../../ledger/run/rows.ts';
 import { knowsRun } from '../../ledger/run/runs.ts';
 import type { Session } from '../../postgres/session.ts';
-import { inOneTrip, reading } from '../../postgres/transaction.ts';
+import { inOneTrip, inOrder, reading } from '../../postgres/transaction.ts';
 import type { RunEnvironment } from '../../run/context/environment.ts';
 import { type Finished, failRun, finish } from '../../run/lifecycle/finish.ts';
 import { holderOf } from '../../run/lifecycle/held.ts';
@@ -92,17 +93,19 @@ export class RunLedger {
     });
   }
 
-  /** Best effort, and at most once a second: tells the others of this host. `session`: one that is at hand. */
-  async tell(mark: () => HostMark, session?: Session): Promise<void> {
+  /** Best effort, and at most once a second: tells others of this host, and how the run goes. `session`: one that is at hand. */
+  async tell(mark: () => HostMark & PointMark, session?: Session): Promise<void> {
     const now = performance.now();
     if (this.#hasLeft || now < this.#toldAt + tellEveryMs) return;
     this.#toldAt = now;
     const { ledger, process, pinned } = this.#env;
     // What people look at may be lost with the server, and must not wait for a standby that keeps others waiting.
-    const write = (on: Session): Promise<void> =>
-      inOneTrip(on, `${pinned}; set local synchronous_commit to off`, () =>
-        ledger(on).hosts.mark(this.#run.id, process, mark()),
-      );
+    const write = (on: Session): Promise<unknown> =>
+      inOneTrip(on, `${pinned}; set local synchronous_commit to off`, () => {
+        const { hosts, points } = ledger(on);
+        const told = mark();
+        return inOrder([hosts.mark(this.#run.id, process, told), points.add(this.#run.id, process, told)]);
+      });
     try {
       await (session === undefined ? this.#control.use(write) : write(session));
     } catch {

@@ -1,4 +1,5 @@
 import { formatTime } from '../../core/config/duration.ts';
+import { detailOf } from '../../ledger/look/history.ts';
 import type { HistoryReport } from '../../migrator/migrator.ts';
 import { type Command, positiveCount, textOf, valueFlag } from '../frame/command.ts';
 import { type Io, printJson, printLine, printNote, table } from '../frame/output.ts';
@@ -51,30 +52,11 @@ function cells(event: Event): readonly string[] {
     version ?? '',
     shown(fileSha256),
     shown(gitCommit),
-    about(event),
+    detailOf(event),
   ];
 }
 
 function by({ host, pid, osUser, dbUser }: Event): string {
   if (host === null) return `role "${dbUser}"`;
   return `${osUser === null ? '' : `${osUser}@`}${host}:${pid}`;
-}
-
-/** `chunkSize=1000, pace=off`; `row 7: division by zero`: what is known besides, without the code of an error. */
-function about({ attempt, detail, event }: Event): string {
-  const { settings, key, error, code: _code, sqlstate: _sqlstate, attempts: _attempts, ...rest } = detail;
-  const isAttempt = event === 'started' || event === 'resumed' || event === 'joined';
-  return [
-    ...(isAttempt && attempt !== null && attempt > 1 ? [`attempt ${attempt}`] : []),
-    ...pairs(settings),
-    ...(Array.isArray(key) ? [`row ${key.join(', ')}`] : []),
-    ...(typeof error === 'string' ? [error.split('\n')[0] ?? ''] : []),
-    ...pairs(rest),
-  ].join(', ');
-}
-
-function pairs(values: unknown): readonly string[] {
-  return Object.entries(values ?? {}).map(
-    ([key, value]) => `${key}=${value === null ? 'off' : String(value)}`,
-  );
 }

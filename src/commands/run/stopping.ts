@@ -63,3 +63,15 @@ export async function withStopping<Result>(work: (stopping: Stopping) => Promise
     for (const timer of timers) clearTimeout(timer);
   }
 }
+
+/** Does `work` until a signal comes, for what serves until it is not needed any more: that is its end, and no failure. */
+export async function untilStopped(work: (stopped: Promise<void>) => Promise<void>): Promise<void> {
+  let stop: () => void = () => undefined;
+  const stopped = new Promise<void>((resolve) => (stop = resolve));
+  for (const signal of signals) process.on(signal, stop);
+  try {
+    await work(stopped);
+  } finally {
+    for (const signal of signals) process.off(signal, stop);
+  }
+}

@@ -46,6 +46,27 @@ export const globalFlags = [
 
 export type GlobalFlagName = (typeof globalFlags)[number]['name'];
 
+/** The flags of `ui`, which have variables by the same rule: a secret does not belong on a command line. */
+export const uiFlags = [
+  {
+    name: 'listen',
+    kind: 'text',
+    describe: 'HOST:PORT to serve the page on (default: 127.0.0.1:4949, or a free port)',
+  },
+  {
+    name: 'token',
+    kind: 'text',
+    describe: 'what a browser must know to see the page; needed where others can reach it',
+  },
+  {
+    name: 'base-path',
+    kind: 'text',
+    describe: 'path prefix under which a proxy shows the page, as /backfills',
+  },
+  { name: 'user-header', kind: 'text', describe: 'header in which the proxy in front of it names the user' },
+  { name: 'read-only', kind: 'switch', describe: 'show everything and change nothing' },
+] as const satisfies readonly GlobalFlag[];
+
 /** The variable of a flag of every command: `UMZUG_CLUSTER_MAX_TIME` for `max-time`. */
 export function variableOf(flag: string): string {
   return `${variablePrefix}${flag.replaceAll('-', '_').toUpperCase()}`;
@@ -58,7 +79,7 @@ const ofKubernetes = /^(?:SERVICE_(?:HOST|PORT)|PORT)(?:_.*)?$/;
 
 /** The variables of flags and settings, in order. */
 export const variables: readonly string[] = [
-  ...globalFlags.map(({ name }) => variableOf(name)),
+  ...[...globalFlags, ...uiFlags].map(({ name }) => variableOf(name)),
   ...settings.map(({ env }: Setting) => env),
 ];
 

@@ -40,3 +40,9 @@ const endCut = (text: string, most: number): string =>
   text.length <= most ? text : `${text.slice(0, most - 2)}..`;
 const startCut = (text: string, most: number): string =>
   text.length <= most ? text : `..${text.slice(text.length - most + 2)}`;
+
+/** Whether a connection of this name works on this migration in this role; one whose name is not shown does on none. */
+export function isUsedFor(shown: string, { migration = '', lane }: ConnectionUse): boolean {
+  const [, name = '', role] = /umzug-cluster (\S+) \S+:\d+ (\S+)$/.exec(shown) ?? [];
+  return role === lane && name !== '' && plain(migration).includes(name.replace(/\.\.$/, ''));
+}

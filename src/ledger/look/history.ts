@@ -52,10 +52,30 @@ export interface HistoryEntry {
   readonly detail: Readonly<Record<string, unknown>>;
 }
 
-/** `anna on host-a`, or `role "dba" with SQL`: who caused an event. */
-export function whoCaused({ host, osUser, dbUser }: HistoryEntry): string {
+/** `anna on host-a`, `anna, on the page of host-a`, or `role "dba" with SQL`: who caused an event. */
+export function whoCaused({ host, osUser, dbUser, detail: { user } }: HistoryEntry): string {
   if (host === null) return `role "${dbUser}" with SQL`;
+  if (typeof user === 'string') return `${user}, on the page of ${host}`;
   return osUser === null ? host : `${osUser} on ${host}`;
+}
+
+/** What is known of an event besides: `chunkSize=1000, pace=off`; `row 7: division by zero`; without the code of an error. */
+export function detailOf({ attempt, detail, event }: HistoryEntry): string {
+  const { settings, key, error, code: _code, sqlstate: _sqlstate, attempts: _attempts, ...rest } = detail;
+  const isAttempt = event === 'started' || event === 'resumed' || event === 'joined';
+  return [
+    ...(isAttempt && attempt !== null && attempt > 1 ? [`attempt ${attempt}`] : []),
+    ...pairs(settings),
+    ...(Array.isArray(key) ? [`row ${key.join(', ')}`] : []),
+    ...(typeof error === 'string' ? [error.split('\n')[0] ?? ''] : []),
+    ...pairs(rest),
+  ].join(', ');
+}
+
+function pairs(values: unknown): readonly string[] {
+  return Object.entries(values ?? {}).map(
+    ([key, value]) => `${key}=${value === null ? 'off' : String(value)}`,
+  );
 }
 
 /**

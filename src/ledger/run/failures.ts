@@ -6,6 +6,8 @@ export interface FailureFacts {
   /** Some chunk of the run was committed, on any host. */
   readonly hasSucceeded: boolean;
   readonly quarantined: number;
+  /** Rows that were quarantined and put back, or failed alone, and are not done yet. */
+  readonly reopened: number;
 }
 
 /** How a try of a range ended, for `recordFailure`. */
@@ -35,11 +37,17 @@ export class Failures extends LedgerPart {
   async facts(runId: string): Promise<FailureFacts> {
     const result = await this.session.query(
       `select exists (select from ${this.names.ranges} where run_id = $1::bigint and chunks > 0) as succeeded,
-              (select count(*) from ${this.names.quarantine} where run_id = $1::bigint) as quarantined`,
+              (select count(*) from ${this.names.quarantine} where run_id = $1::bigint) as quarantined,
+              (select count(*) from ${this.names.ranges}
+               where run_id = $1::bigint and state = 'open' and max_rows = 1 and attempts > 0) as reopened`,
       [runId],
     );
     const row = result.rows[0] ?? {};
-    return { hasSucceeded: row.succeeded === true, quarantined: row.quarantined as number };
+    return {
+      hasSucceeded: row.succeeded === true,
+      quarantined: row.quarantined as number,
+      reopened: row.reopened as number,
+    };
   }
 
   /**

@@ -10,6 +10,12 @@ export interface QuarantinedRow {
   readonly attempts: number;
 }
 
+/** The same as the ledger lists it. */
+export interface ListedRow extends QuarantinedRow {
+  /** Milliseconds since the epoch. */
+  readonly atMs: number;
+}
+
 /** The table of quarantined rows. */
 export class Quarantine extends LedgerPart {
   /**
@@ -47,9 +53,9 @@ export class Quarantine extends LedgerPart {
   async list(
     runId: string,
     limit: number,
-  ): Promise<{ readonly count: number; readonly rows: readonly QuarantinedRow[] }> {
+  ): Promise<{ readonly count: number; readonly rows: readonly ListedRow[] }> {
     const result = await this.session.query(
-      `select key, error, sqlstate, attempts, count(*) over () as count from ${this.names.quarantine}
+      `select key, error, sqlstate, attempts, extract(epoch from at)::double precision * 1000 as ms, count(*) over () as count from ${this.names.quarantine}
        where run_id = $1::bigint order by at, key limit $2::integer`,
       [runId, limit],
     );
@@ -58,18 +64,23 @@ export class Quarantine extends LedgerPart {
       error: row.error as string,
       sqlstate: row.sqlstate as string | null,
       attempts: row.attempts as number,
+      atMs: Math.round(Number(row.ms)),
     }));
     return { count: (result.rows[0]?.count as number | undefined) ?? 0, rows };
   }
 
-  /** Opens the quarantined rows of a run again, as chunks of one row; how many. */
-  async reopen(runId: string): Promise<number> {
-    await this.session.query(`delete from ${this.names.quarantine} where run_id = $1::bigint`, [runId]);
+  /** Opens the quarantined rows of a run again, or the one with this key, as chunks of one row; how many. */
+  async reopen(runId: string, key: Key | null = null): Promise<number> {
     const result = await this.session.query(
-      `update ${this.names.ranges}
+      `with opened as (
+         delete from ${this.names.quarantine}
+         where run_id = $1::bigint and ($2::text[] is null or key = $2::text[])
+         returning range_no
+       )
+       update ${this.names.ranges}
        set state = 'open', max_rows = 1, open_claims = 0, worker = null, next_try = '-infinity'
-       where run_id = $1::bigint and state = 'quarantined'`,
-      [runId],
+       where run_id = $1::bigint and state = 'quarantined' and no in (select range_no from opened)`,
+      [runId, key],
     );
     return result.rowCount ?? 0;
   }

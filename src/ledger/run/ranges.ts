@@ -60,6 +60,24 @@ export interface Layout {
   readonly ends: readonly number[];
 }
 
+/** Where a range lies in its table, in rows of it. */
+export interface RangePlace {
+  readonly no: number;
+  readonly state: 'open' | 'done' | 'quarantined';
+  readonly begins: number;
+  readonly passed: number;
+  readonly ahead: number;
+  /** Who has touched it a moment ago, or null. */
+  readonly worker: string | null;
+  readonly lastError: string | null;
+  readonly isStolen: boolean;
+}
+
+const stealsSince = 4;
+
+// A chunk takes half a second.
+const activeSeconds = 5;
+
 /** The table of ranges. */
 export class Ranges extends LedgerPart {
   /**
@@ -168,11 +186,14 @@ export class Ranges extends LedgerPart {
          update ${this.names.ranges} set hi = $3::text[], estimated = $5::double precision
          where run_id = $1::bigint and no = $2::integer and state = 'open'
          returning pass, space, at
+       ), taken as (
+         insert into ${this.names.ranges} (run_id, no, pass, space, lo, hi, at, estimated, worker, touched_at)
+         select $1::bigint, (select max(no) + 1 from ${this.names.ranges} where run_id = $1::bigint),
+                pass, space, $3::text[], $4::text[], at + $5::double precision, $6::double precision, $7, clock_timestamp()
+         from kept
+         returning no
        )
-       insert into ${this.names.ranges} (run_id, no, pass, space, lo, hi, at, estimated, worker, touched_at)
-       select $1::bigint, (select max(no) + 1 from ${this.names.ranges} where run_id = $1::bigint),
-              pass, space, $3::text[], $4::text[], at + $5::double precision, $6::double precision, $7, clock_timestamp()
-       from kept`,
+       insert into ${this.names.steals} (run_id, no) select $1::bigint, no from taken`,
       [runId, no, at, hi, kept, taken, worker],
     );
   }
@@ -202,6 +223,34 @@ export class Ranges extends LedgerPart {
         return this.session.query(insert, [runId, bounds[index - 1] ?? null, hi, left, space, at]);
       }),
     );
+  }
+
+  /** The ranges of the present pass of a run and its quarantined ones, by their places; locks nothing. */
+  async places(runId: string): Promise<readonly RangePlace[]> {
+    const { steals, version } = this.names;
+    const isStolen =
+      version < stealsSince
+        ? 'false'
+        : `exists (select from ${steals} as s where s.run_id = p.run_id and s.no = p.no)`;
+    const { rows } = await this.session.query(
+      `select no, p.state, at - passed as begins, passed, case p.state when 'done' then 0 else estimated end as ahead, worker,
+              last_error, ${isStolen} as is_stolen,
+              touched_at > clock_timestamp() - interval '${activeSeconds} seconds' as is_recent
+       from ${this.names.ranges} as p join ${this.names.runs} as run on run.id = p.run_id
+       where p.run_id = $1::bigint and (p.pass = run.pass or p.state = 'quarantined')
+       order by begins, no`,
+      [runId],
+    );
+    return rows.map((row) => ({
+      no: row['no'] as number,
+      state: row['state'] as RangePlace['state'],
+      begins: Math.max(0, Number(row['begins'])),
+      passed: Number(row['passed']),
+      ahead: Number(row['ahead']),
+      worker: row['is_recent'] === true ? (row['worker'] as string | null) : null,
+      lastError: row['last_error'] as string | null,
+      isStolen: row['is_stolen'] === true,
+    }));
   }
 
   /** Sums over the ranges of a run. */

@@ -45,7 +45,7 @@ function workersOf({ workers }: RunTotals): Activity['workers'] {
 }
 
 /** The ledger names a process `host:pid/token`; a host's name may hold colons. */
-function processOf(text: string): { readonly host: string; readonly pid: number } {
+export function processOf(text: string): { readonly host: string; readonly pid: number } {
   const parts = text.split(':');
   return { host: parts.slice(0, -1).join(':'), pid: Number.parseInt(parts.at(-1) ?? '', 10) };
 }

@@ -34,6 +34,8 @@ export interface MigrationStatus extends Activity {
   readonly kind: 'data' | 'schema' | null;
   readonly state: MigrationState;
   readonly direction: 'up' | 'down' | null;
+  /** Of the run that the other fields are about: of its rollback, where one is started. */
+  readonly runId: string | null;
   readonly fileSha256: string | null;
   /** True where this host has no file of it: nobody can resume it here. */
   readonly fileMissing: boolean;
@@ -170,6 +172,7 @@ function statusOf(name: string, found: Found): MigrationStatus {
     kind: executed?.kind ?? (run === undefined ? null : 'data'),
     state,
     direction: isBegun ? (down?.direction ?? run.direction) : null,
+    runId: isBegun ? (down ?? run).id : null,
     fileSha256: executed?.fileSha256 ?? run?.fileSha256 ?? null,
     fileMissing: !found.present,
     tableRecreated: found.isRecreated === true,

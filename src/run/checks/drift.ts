@@ -31,7 +31,7 @@ export function refuseOtherFile(run: Run, present: FileHashes, facts?: FailureFa
   const file = first.path === null ? 'file' : `import ${first.path}`;
   const more = changed.length === 1 ? '' : `; changed: ${namesOf(changed, 'the file itself')}`;
   const mended =
-    run.state !== 'failed' || (facts?.quarantined ?? 0) === 0
+    run.state !== 'failed' || (facts?.quarantined ?? 0) + (facts?.reopened ?? 0) === 0
       ? ''
       : `or, if it was fixed for the quarantined rows and selects the same, run umzug-cluster retry ${name}, `;
   throw fail('DRIFT', {

@@ -42,6 +42,8 @@ export interface RunEnvironment {
   readonly replicas: Replicas;
   /** The process serves one command and nothing else: it is not an application's. */
   readonly isOwnProcess: boolean;
+  /** Who asks for it, where that is not the user of the process; null: the user of the process. */
+  readonly user: string | null;
 }
 
 /** The time beyond the statement timeout after which a silent server is abandoned. */
@@ -68,7 +70,11 @@ export function processName(pid: number, token: string): string {
 export function makeEnvironment(
   config: Config,
   server: ServerFacts,
-  { isOwnProcess = false, token = randomBytes(4).toString('hex') } = {},
+  {
+    isOwnProcess = false,
+    token = randomBytes(4).toString('hex'),
+    user = null,
+  }: { readonly isOwnProcess?: boolean; readonly token?: string; readonly user?: string | null } = {},
 ): RunEnvironment {
   const session = sessionOptions(config);
   const settings = pinned(config.tuning, server);
@@ -88,7 +94,13 @@ export function makeEnvironment(
     token,
     replicas: new Replicas(config.tuning, settings),
     isOwnProcess,
+    user,
   };
+}
+
+/** What an event of the history says of whoever asked for it. */
+export function byUser({ user }: RunEnvironment): { readonly user?: string } {
+  return user === null ? {} : { user };
 }
 
 // A parsed document takes several times its text, and update makes another of it.

@@ -30,6 +30,8 @@ export interface LaneProgress {
   readonly suspects: Suspects;
   /** What a lane has been trying again since then, or null. */
   trouble: Trouble | null;
+  /** How many lanes this process has now. */
+  lanes: number;
 }
 
 /** Notes a committed chunk, or a row that was quarantined. */

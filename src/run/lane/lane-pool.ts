@@ -35,7 +35,14 @@ export const nothing: Takeover = { from: [], lanes: 1 };
 
 /** What the lanes of a process share, as a run begins. */
 export function newProgress(): LaneProgress {
-  return { lastAt: performance.now(), nextReapAt: 0, recent: [], suspects: new Suspects(), trouble: null };
+  return {
+    lastAt: performance.now(),
+    nextReapAt: 0,
+    recent: [],
+    suspects: new Suspects(),
+    trouble: null,
+    lanes: 0,
+  };
 }
 
 /**
@@ -59,6 +66,7 @@ export async function runLanes(options: LanePoolOptions): Promise<void> {
     const worker = `${options.process}:${lanes.length + 1}`;
     const retire = new AbortController();
     working.push(retire);
+    options.progress.lanes = working.length;
     const { work, abort, progress } = options;
     const retired = retire.signal;
     const lane = runLane({
@@ -71,7 +79,11 @@ export async function runLanes(options: LanePoolOptions): Promise<void> {
       progress,
       takeOverFrom: inherited.from,
     });
-    lanes.push(lane.catch(stop).finally(() => void working.splice(working.indexOf(retire), 1)));
+    const leave = (): void => {
+      working.splice(working.indexOf(retire), 1);
+      progress.lanes = working.length;
+    };
+    lanes.push(lane.catch(stop).finally(leave));
   };
   const onChunk = (report: ChunkReport): void => {
     options.onChunk(report);

@@ -5,7 +5,7 @@ import type { Run } from '../../ledger/run/rows.ts';
 import { upgradeLedger } from '../../ledger/schema.ts';
 import type { Session } from '../../postgres/session.ts';
 import { withTransaction } from '../../postgres/transaction.ts';
-import type { RunEnvironment } from '../context/environment.ts';
+import { type RunEnvironment, byUser } from '../context/environment.ts';
 import { abandonRollback } from './revert.ts';
 
 /** What an operator's word came to. */
@@ -62,7 +62,7 @@ export async function operate(
     if (decision.kind === 'abandon') return { run: await abandonRollback(session, env, run), changed: true };
     if (decision.to === 'running') await ledger.ranges.resetRetries(run.id);
     const error = decision.to === 'cancelled' ? run.error : null;
-    await ledger.history.record(eventOf[verb], run);
+    await ledger.history.record(eventOf[verb], run, byUser(env));
     return { run: await ledger.runs.changeState(run.id, decision.to, error), changed: true };
   });
 }
@@ -81,7 +81,10 @@ export async function adjust(
     if (run === null) throw await notUnderWay(session, env, name);
     const overrides = await ledger.controls.change(run.id, change);
     const cleared = Object.fromEntries(change.cleared.map((key) => [key, 'default']));
-    await ledger.history.record('changed', run, { settings: { ...change.set, ...cleared } });
+    await ledger.history.record('changed', run, {
+      settings: { ...change.set, ...cleared },
+      ...byUser(env),
+    });
     return { run, overrides };
   });
 }

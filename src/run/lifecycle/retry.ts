@@ -4,12 +4,13 @@ import { rowsAre } from '../../core/values/numbers.ts';
 import { fail } from '../../errors.ts';
 import type { FileHashes } from '../../core/values/file-drift.ts';
 import type { QuarantinedRow } from '../../ledger/run/quarantine.ts';
+import type { Key } from '../../migration/key/key.ts';
 import type { Run } from '../../ledger/run/rows.ts';
 import { upgradeLedger } from '../../ledger/schema.ts';
 import type { Session } from '../../postgres/session.ts';
 import { withTransaction } from '../../postgres/transaction.ts';
 import { refuseOtherFile, refuseOtherPlan } from '../checks/drift.ts';
-import type { RunEnvironment } from '../context/environment.ts';
+import { type RunEnvironment, byUser } from '../context/environment.ts';
 import type { Plan } from '../analyze/plan.ts';
 
 /** How many quarantined rows an error or a status names. */
@@ -40,7 +41,10 @@ export async function refuseQuarantined(session: Session, env: RunEnvironment, r
   if (found.count > 0) throw quarantinedError(run, found);
 }
 
-/** The run of a migration whose rows `retry` would put back: its live one, or null. */
+/**
+ * The run of a migration whose rows `retry` would put back: its live one, or null. Rows of a run that has failed count
+ * until it runs again, also where somebody has put them back from a host that has no file.
+ */
 export async function findRetriable(
   session: Session,
   env: RunEnvironment,
@@ -49,8 +53,31 @@ export async function findRetriable(
   const ledger = env.ledger(session);
   const run = (await ledger.runs.findLive(name, 'down')) ?? (await ledger.runs.findLive(name, 'up'));
   if (run === null) return null;
-  const { count } = await ledger.quarantine.list(run.id, 1);
-  return { run, quarantined: count };
+  const { quarantined, reopened } = await ledger.failures.facts(run.id);
+  return { run, quarantined: quarantined + (run.state === 'failed' ? reopened : 0) };
+}
+
+/**
+ * Puts quarantined rows of a run back into their turn, all or the one with this key, from a host that runs nothing:
+ * those that work on the run process them; one that has failed waits for `up`, or for `retry` where its file was fixed.
+ */
+export async function reopenQuarantined(
+  session: Session,
+  env: RunEnvironment,
+  name: string,
+  key: Key | null,
+): Promise<{ readonly run: Run; readonly rows: number }> {
+  const ledger = env.ledger(session);
+  return await withTransaction(session, env.pinned, async () => {
+    await upgradeLedger(session, env.ledgerSchema);
+    const found = await findRetriable(session, env, name);
+    if (found === null) throw fail('USAGE', { message: `${name} has no run whose rows could be retried` });
+    const { run } = await ledger.runs.lock(found.run.id);
+    if (isHeld(run.state)) throw heldError(run);
+    const rows = await ledger.quarantine.reopen(run.id, key);
+    if (rows > 0) await ledger.history.record('retried', run, { rows, ...byUser(env) });
+    return { run, rows };
+  });
 }
 
 /**

@@ -6,7 +6,7 @@ import { otherTable } from '../../migration/select/identity.ts';
 import type { Session } from '../../postgres/session.ts';
 import { inOrder } from '../../postgres/transaction.ts';
 import { refuseOtherFile, refuseOtherOrder, refuseOtherPlan } from '../checks/drift.ts';
-import type { RunEnvironment } from '../context/environment.ts';
+import { type RunEnvironment, byUser } from '../context/environment.ts';
 import type { Plan, PlannedMigration } from '../analyze/plan.ts';
 import { afterPassesOf, recordRun } from './finish.ts';
 import { refuseHeld } from './held.ts';
@@ -118,6 +118,6 @@ export async function abandonRollback(session: Session, env: RunEnvironment, dow
   const abandoned = await ledger.runs.changeState(down.id, 'reverted');
   await ledger.runs.changeState(up.id, isDone ? 'done' : 'cancelled', up.error);
   if (isDone) await recordRun(session, env, up);
-  await ledger.history.record('cancelled', down);
+  await ledger.history.record('cancelled', down, byUser(env));
   return abandoned;
 }

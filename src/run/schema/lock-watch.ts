@@ -1,3 +1,4 @@
+import { isUsedFor } from '../../core/values/application-name.ts';
 import type { Session } from '../../postgres/session.ts';
 import { inOneTrip, plainSettings } from '../../postgres/transaction.ts';
 import { joinPrepared, toTransaction } from '../../ledger/look/old-transactions.ts';
@@ -34,6 +35,17 @@ export async function watchingLocks<T>(
   } finally {
     clearInterval(timer);
   }
+}
+
+/** For which lock a schema migration waits at this moment, on any host, and who has it; null: for none, or it does not run. */
+export async function waitOfSchema(session: Session, migration: string): Promise<string | null> {
+  const { rows } = await session.query(
+    `select pid, application_name as name from pg_catalog.pg_stat_activity
+     where datname = pg_catalog.current_database() and wait_event_type = 'Lock'`,
+  );
+  const waiting = rows.find(({ name }) => isUsedFor(String(name), { migration, lane: 'schema' }));
+  if (waiting === undefined) return null;
+  return (await blockersOf(session, Number(waiting['pid']))).join('; ') || null;
 }
 
 /** `AccessExclusiveLock on public.t, behind transaction of pid 99, 8 s old`: for what a backend waits, and for whom. */

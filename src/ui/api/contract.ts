@@ -6,8 +6,8 @@
  *   stays the same over `down` and the next `up`, and which a migration has that has no run.
  * - `GET api/events` and `GET api/events?run=ID`: server-sent events. The first is `overview`, or `run`, with all of it;
  *   then come `change` events of the same type, whose `migrations`, or `ranges` and `points`, are only those that are new
- *   or have changed: replace by `name` and by `no`, and append points. After a new connection, and where a migration has
- *   gone, the first event comes again. `unavailable`: an Unavailable; the next event after it is the first one again.
+ *   or have changed: replace by `name` and by `no`, and append points. After a new connection, and where a migration or a
+ *   range has gone or a migration is new, the first event comes again. `unavailable`: an Unavailable; the next event after it is the first one again.
  * - `GET api/runs/ID/report.html`: the report as one file. `GET metrics`: for Prometheus.
  * - `POST api/actions`: an Action, answered by a Done or, with 4xx or 5xx, a Refused.
  * - `POST api/session` with `{"token": "…"}` answers 204 and sets a cookie. Without it everything below `api/` answers

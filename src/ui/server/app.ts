@@ -1,0 +1,97 @@
+import { type Context, Hono } from 'hono';
+import { UmzugClusterError } from '../../errors.ts';
+import { stripControls } from '../../core/errors/redact.ts';
+import type { Feed } from '../api/feed.ts';
+import type { Look } from '../api/reading.ts';
+import { type Access, knowsToken, namesThisHost, refuse, sameSite, secureHeaders, signIn } from './access.ts';
+import type { Act } from './actions.ts';
+import { sendEvents } from './events.ts';
+import { type PageFiles, sendFile } from './files.ts';
+
+/** One database that is shown. */
+export interface Shown {
+  /** Part of its paths. */
+  readonly id: string;
+  readonly feed: Feed;
+  /** Null: nothing can be changed. */
+  readonly act: Act | null;
+}
+
+export interface Site {
+  readonly access: Access;
+  readonly files: PageFiles;
+  readonly database: Shown;
+  /** The header in which a proxy names the user; null: none does. */
+  readonly userHeader: string | null;
+}
+
+/** Everything that the server answers. */
+export function makeApp({ access, files, database, userHeader }: Site): Hono {
+  const app = new Hono({ getPath: (request) => pathWithin(access.basePath, new URL(request.url).pathname) });
+  app.onError((error, c) => refuseError(c, error));
+  app.use(secureHeaders, namesThisHost(access));
+  app.on('POST', '/api/*', sameSite);
+  app.post('/api/session', async (c) => {
+    const body: unknown = await c.req.json().catch(() => null);
+    return signIn(c, access, (body as { readonly token?: unknown } | null)?.token);
+  });
+  app.use('/api/*', knowsToken(access));
+  const routes = routesOf(database, userHeader);
+  app.route('/api', routes);
+  app.route(`/api/databases/${database.id}`, routes);
+  app.get(outside, (c) => c.redirect(`${access.basePath}/`));
+  app.get('*', (c) => sendFile(c, files));
+  return app;
+}
+
+// No request has such a path.
+const outside = '/ /';
+
+/** The path behind the prefix. */
+function pathWithin(basePath: string, pathname: string): string {
+  if (pathname === basePath) return outside;
+  return pathname.startsWith(`${basePath}/`) ? pathname.slice(basePath.length) : '/ ';
+}
+
+function routesOf({ feed, act }: Shown, userHeader: string | null): Hono {
+  const routes = new Hono();
+  routes.get('/overview', async (c) => c.json((await lookOnce(feed)).overview));
+  routes.get('/events', (c) => sendEvents(c, feed, c.req.query('run') ?? null));
+  routes.get('/runs/:id', async (c) => {
+    const id = c.req.param('id');
+    const detail = (await lookOnce(feed, id)).details.get(id);
+    if (detail == null) return refuse(c, 404, { error: `there is no run or migration "${id}"`, hint: null });
+    return c.json(detail);
+  });
+  routes.post('/actions', async (c) => {
+    if (act === null) return refuse(c, 403, { error: 'this page is read-only', hint: null });
+    const asked: unknown = await c.req.json().catch(() => null);
+    return c.json(await act(asked, userOf(c, userHeader)));
+  });
+  return routes;
+}
+
+/** Whom the proxy names; nobody else may set the header, which is for the proxy to see to. */
+function userOf(c: Context, userHeader: string | null): string | null {
+  const name = userHeader === null ? '' : stripControls(c.req.header(userHeader) ?? '').trim();
+  return name === '' ? null : name.slice(0, longestUser);
+}
+
+const longestUser = 100;
+
+/** A look at the database. Throws DATABASE_UNAVAILABLE where it does not answer. */
+async function lookOnce(feed: Feed, run: string | null = null): Promise<Look> {
+  const news = await feed.once(run);
+  if (news.kind === 'look') return news.look;
+  const { error: message, hint } = news.unavailable;
+  throw new UmzugClusterError('DATABASE_UNAVAILABLE', { message, hint: hint ?? undefined });
+}
+
+/** How an error of the product is answered; of any other nobody outside hears more than that there was one. */
+function refuseError(c: Context, error: Error): Response {
+  if (!(error instanceof UmzugClusterError)) {
+    return refuse(c, 500, { error: 'the server of the page has failed', hint: 'see its log' });
+  }
+  const status = error.exitCode === 4 ? 503 : error.exitCode === 70 ? 500 : 409;
+  return refuse(c, status, { error: error.message, hint: error.hint ?? null });
+}
