@@ -19,6 +19,9 @@ const order = [
   // Where to connect and what to say.
   'config/',
   'logger.ts',
+  // Who is told, and what is traced.
+  'notify/',
+  'telemetry/',
   'postgres/',
   'postgres/embedded/',
   // What an author writes, and what it means to Postgres.

@@ -5,6 +5,7 @@ import { chooseDatabase, readConnection, schemaIn } from './database.ts';
 import type { DatabaseConfig } from './database.ts';
 import { readKnexfile } from './knexfile.ts';
 import type { Knexfile } from './knexfile.ts';
+import { type NotifyConfig, readNotify } from './notify.ts';
 import { isAsked, readTuning } from './tuning.ts';
 import { type LogFormat, logFormatOf } from '../core/config/log-format.ts';
 import type { GlobalFlagName } from '../core/config/flags.ts';
@@ -46,6 +47,8 @@ export interface Config {
   readonly tuning: Tuning;
   /** Somebody has asked for `tuning.workers`; else it is the most that there may be. */
   readonly areWorkersAsked: boolean;
+  /** Who is told what; null: nobody. It may hold functions and secrets: no worker is sent it. */
+  readonly notify: NotifyConfig | null;
   readonly output: Output;
 }
 
@@ -84,6 +87,7 @@ export async function loadConfig(input: ConfigInput): Promise<Config> {
     flags,
   };
   const tuning = readTuning(sources);
+  const notify = readNotify(knexfile, env);
   const migrationsDirs = findMigrations(knexfile, text(flags.migrations), cwd);
   const places = {
     migrationsDirs,
@@ -109,6 +113,7 @@ export async function loadConfig(input: ConfigInput): Promise<Config> {
     ...(schema === null ? {} : { searchPath: Object.freeze([schema]) }),
     tuning,
     areWorkersAsked: isAsked('workers', sources),
+    notify,
     output: readOutput(flags, env, input.isTerminal ?? process.stderr.isTTY === true),
     database,
   });

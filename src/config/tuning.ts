@@ -112,7 +112,7 @@ function show(raw: unknown): string {
 }
 
 function refuseUnknownKeys({ knexfile, knexfileName }: TuningSources): void {
-  const names = [...settings.map(({ name }) => name as string), 'directory', 'embedded'];
+  const names = [...settings.map(({ name }) => name as string), 'directory', 'embedded', 'notify'];
   for (const key of Object.keys(knexfile)) {
     if (names.includes(key)) continue;
     throw fail('CONFIG', {

@@ -1,3 +1,4 @@
+import type { Tell } from '../notify/happening.ts';
 import type { Session } from '../postgres/session.ts';
 import { Blockers } from './look/blockers.ts';
 import { History } from './look/history.ts';
@@ -31,8 +32,8 @@ export class Ledger extends LedgerPart {
   readonly history = this.#part(History);
   readonly pruning = this.#part(Pruning);
 
-  #part<Part>(part: new (session: Session, names: LedgerNames) => Part): Part {
-    return new part(this.session, this.names);
+  #part<Part>(part: new (session: Session, names: LedgerNames, tell: Tell) => Part): Part {
+    return new part(this.session, this.names, this.tell);
   }
 }
 

@@ -1,3 +1,4 @@
+import { type Tell, tellNobody } from '../notify/happening.ts';
 import type { Session } from '../postgres/session.ts';
 import type { LedgerNames } from './schema.ts';
 
@@ -5,10 +6,13 @@ import type { LedgerNames } from './schema.ts';
 export abstract class LedgerPart {
   protected readonly session: Session;
   protected readonly names: LedgerNames;
+  protected readonly tell: Tell;
 
-  constructor(session: Session, names: LedgerNames) {
+  /** `tell`: who is told of the history once it is committed. */
+  constructor(session: Session, names: LedgerNames, tell: Tell = tellNobody) {
     this.session = session;
     this.names = names;
+    this.tell = tell;
   }
 
   /** Until its transaction ends, nobody else numbers new ranges of this run: two would take the same number. */

@@ -2,7 +2,7 @@ import { counted } from '../core/values/numbers.ts';
 import type { Control } from '../cluster/worker/control.ts';
 import { workOn } from '../cluster/process/own-process.ts';
 import type { Primary } from '../cluster/primary/primary.ts';
-import { UmzugClusterError, fail, codeOf, messageOf } from '../errors.ts';
+import { UmzugClusterError, fail, codeOf, isStop, messageOf } from '../errors.ts';
 import type { HistorySubject } from '../ledger/look/history.ts';
 import type { Direction, Run } from '../ledger/run/rows.ts';
 import type { Logger } from '../logger.ts';
@@ -69,6 +69,8 @@ export class Executor {
   readonly #outcomes: MigrationOutcome[] = [];
   /** Names that are executed by now, as far as this command knows. */
   readonly #found: Set<string>;
+  /** The migration that runs has begun: its history says where it has failed. */
+  #hasBegun = false;
 
   constructor(input: ExecutorInput) {
     this.#input = input;
@@ -123,6 +125,29 @@ export class Executor {
   }
 
   async #execute(file: MigrationFile, direction: Direction): Promise<void> {
+    this.#hasBegun = false;
+    try {
+      await this.#carryOut(file, direction);
+    } catch (error) {
+      this.#tellEnd(file.name, direction, error);
+      throw error;
+    }
+  }
+
+  /** Tells what the history does not: that the time is over, or that this host cannot work on a migration. */
+  #tellEnd(migration: string, direction: Direction, error: unknown): void {
+    const { env, primary } = this.#input;
+    const about = { migration, direction, runId: null };
+    const code = error instanceof UmzugClusterError ? error.code : 'INTERNAL';
+    if (isStop(code)) {
+      if (primary.isOutOfTime) env.tell({ ...about, event: 'outOfTime', detail: {} });
+      return;
+    }
+    if (code === 'MIGRATION_FAILED' && this.#hasBegun) return;
+    env.tell({ ...about, event: 'failed', detail: { error: messageOf(error), code } });
+  }
+
+  async #carryOut(file: MigrationFile, direction: Direction): Promise<void> {
     const { env, logger, primary } = this.#input;
     const { name } = file;
     primary.throwIfStopped();
@@ -151,6 +176,7 @@ export class Executor {
 
   async #executeSchema(migration: SchemaMigration, direction: Direction): Promise<Done> {
     const { again, control, env, primary } = this.#input;
+    this.#hasBegun = true;
     try {
       await runSchemaStep(env, migration, direction, {
         again,
@@ -219,6 +245,7 @@ export class Executor {
       });
     if (registered === null) return await this.#doneElsewhere(migration, direction);
     const { run, rowsBefore } = registered;
+    this.#hasBegun = true;
     const executing = primary.execute(migration, run).catch(async (error: unknown) => {
       await this.#recordEnd(run, error);
       throw error;

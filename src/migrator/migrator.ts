@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
 import { isOwnProcess } from '../cluster/process/own-process.ts';
-import { Control } from '../cluster/worker/control.ts';
-import type { Primary } from '../cluster/primary/primary.ts';
+import { type Control, openControl } from '../cluster/worker/control.ts';
+import type { Primary, Seen } from '../cluster/primary/primary.ts';
 import type { Config } from '../config/config.ts';
 import type { Progress } from '../core/progress/progress.ts';
 import { type ErrorCode, type UmzugClusterError, fail, stopCodes } from '../errors.ts';
@@ -20,6 +20,7 @@ import {
 import type { Executor, ExecutorInput } from './execute.ts';
 import { type LedgerState, readState } from './pending/state.ts';
 import { refuseRecreated } from '../run/checks/drift.ts';
+import { Notices } from './notices.ts';
 import { Operator } from './operator.ts';
 import type { PlanReport } from './plan/plan-report.ts';
 import type {
@@ -36,12 +37,7 @@ import type { VerifyReport } from './status/verify.ts';
 import { openUmzug, revertTargets, unwrap } from './pending/umzug.ts';
 import { refuseOtherFolders } from '../migration/file/other-tools.ts';
 import { type MigrationFile, listMigrations } from '../migration/file/folder.ts';
-import {
-  type RunEnvironment,
-  makeEnvironment,
-  readServer,
-  sessionOptions,
-} from '../run/context/environment.ts';
+import { type RunEnvironment, makeEnvironment, readServer } from '../run/context/environment.ts';
 import type { Session } from '../postgres/session.ts';
 import { type ServerFacts, reading } from '../postgres/transaction.ts';
 
@@ -73,7 +69,7 @@ export class Migrator extends EventEmitter<MigratorEvents> {
   readonly #config: Config;
   readonly #logger: Logger;
   readonly #control: Control;
-  readonly #label: string;
+  readonly #notices: Notices;
   readonly #calls = new Set<Call>();
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -82,8 +78,8 @@ export class Migrator extends EventEmitter<MigratorEvents> {
     super();
     this.#config = config;
     this.#logger = logger;
-    this.#label = config.database.kind === 'connection' ? config.database.label : 'embedded';
-    this.#control = new Control(sessionOptions(config), config.tuning.retryBudgetMs, this.#label);
+    this.#control = openControl(config);
+    this.#notices = new Notices(config, this.#control, logger);
   }
 
   /**
@@ -205,7 +201,7 @@ export class Migrator extends EventEmitter<MigratorEvents> {
 
   /** What an operator may say to a run of any host. */
   get operator(): Operator {
-    return new Operator(this.#config, this.#control);
+    return new Operator(this.#config, this.#control, this.#notices.tell);
   }
 
   /** Migrations that `up` would run, in order. Reads only. */
@@ -253,15 +249,8 @@ export class Migrator extends EventEmitter<MigratorEvents> {
 
   /** Whether executed migrations left rows behind, and whether the ledger is sound. Reads only. */
   async verify(name?: string): Promise<VerifyReport> {
-    // It may have to read a whole table before it answers.
-    const options = { ...sessionOptions(this.#config), answerTimeoutMs: 0 };
-    const control = new Control(options, this.#config.tuning.retryBudgetMs, this.#label);
-    try {
-      const { verifyReport } = await import('./status/verify.ts');
-      return await verifyReport(await this.#files(), this.#config, control, name);
-    } finally {
-      await control.close();
-    }
+    const { verifyReport } = await import('./status/verify.ts');
+    return await verifyReport(await this.#files(), this.#config, name);
   }
 
   /** What `up` would do, by samples that are run and rolled back; `problem`: what it would refuse first. */
@@ -302,6 +291,7 @@ export class Migrator extends EventEmitter<MigratorEvents> {
    */
   stop(reason: StopReason, how: 'drain' | 'abort'): void {
     const code = stopCodes[reason];
+    this.#notices.hurry(how);
     for (const call of this.#calls) {
       call.stopped = [code, how];
       call.waiting.abort(fail(code, { message: 'stopped waiting; nothing was run here' }));
@@ -312,6 +302,7 @@ export class Migrator extends EventEmitter<MigratorEvents> {
   /** Ends the connection, after the calls that run. */
   async close(): Promise<void> {
     await this.#turn;
+    await this.#notices.end();
     await this.#control.close();
   }
 
@@ -358,8 +349,11 @@ export class Migrator extends EventEmitter<MigratorEvents> {
     const execute = await import('./execute.ts');
     const open = async (): Promise<{ primary: Primary; env: RunEnvironment }> => {
       const server: ServerFacts = await control.use(readServer);
-      const env = makeEnvironment(config, server, { isOwnProcess: isOwnProcess() });
-      const onProgress = (progress: Progress): void => void this.emit('progress', progress);
+      const env = makeEnvironment(config, server, { isOwnProcess: isOwnProcess(), tell: this.#notices.tell });
+      const onProgress = (progress: Progress, seen: Seen): void => {
+        this.#notices.progress(progress, seen);
+        this.emit('progress', progress);
+      };
       call.primary = new Primary({ config, env, server, control, logger, onProgress });
       if (call.stopped !== null) call.primary.stop(...call.stopped);
       return { primary: call.primary, env };

@@ -4,6 +4,7 @@ import type { Verb } from '../core/config/operate.ts';
 import type { Overrides } from '../core/config/steering.ts';
 import type { Direction, Run } from '../ledger/run/rows.ts';
 import { listMigrations } from '../migration/file/folder.ts';
+import type { Tell } from '../notify/happening.ts';
 import type { Session } from '../postgres/session.ts';
 import { reading, withTransaction } from '../postgres/transaction.ts';
 import { makeEnvironment, readServer } from '../run/context/environment.ts';
@@ -38,18 +39,20 @@ export interface AdjustedRun {
 export class Operator {
   readonly #config: Config;
   readonly #control: Control;
+  readonly #tell: Tell;
   readonly #user: string | null;
 
   /** @internal `user`: who says it, where that is not the user of this process. */
-  constructor(config: Config, control: Control, user: string | null = null) {
+  constructor(config: Config, control: Control, tell: Tell, user: string | null = null) {
     this.#config = config;
     this.#control = control;
+    this.#tell = tell;
     this.#user = user;
   }
 
   /** The same for somebody else than the user of this process, as the history names them; null: for that user. */
   for(user: string | null): Operator {
-    return new Operator(this.#config, this.#control, user);
+    return new Operator(this.#config, this.#control, this.#tell, user);
   }
 
   /** Pauses, resumes or cancels a run, on all hosts; resumes only in the ledger, and runs nothing. */
@@ -104,8 +107,8 @@ export class Operator {
     ].toSorted();
     if (!known.includes(name)) throw unknownName(name, known, 'known');
     if (!state.exists) throw unknownName(name, [], 'started');
-    const user = this.#user;
-    return makeEnvironment(this.#config, await this.#control.use(readServer), { user });
+    const said = { tell: this.#tell, user: this.#user };
+    return makeEnvironment(this.#config, await this.#control.use(readServer), said);
   }
 }
 

@@ -36,6 +36,8 @@ export class Session {
   answeredAt = 0;
   /** Called with every statement that is sent. Null: nobody is told. */
   onStatement: ((text: string, values: readonly unknown[]) => void) | null = null;
+  /** What is to be done once the transaction under way is committed; forgotten where it is not. */
+  readonly onCommit: (() => void)[] = [];
   readonly #answerTimeoutMs: number;
   /** Rows that the latest `authorRows` has read so far. */
   rowsTaken = 0;

@@ -18,6 +18,7 @@ export const beginReadOnly = 'begin isolation level read committed read only not
  * pass, and the server would hold a transaction that no timeout of ours ends.
  */
 export async function beginWith(session: Session, settings: string, how: string = begin): Promise<void> {
+  session.onCommit.length = 0;
   try {
     await session.query(`${how}; ${settings}`);
   } catch (error) {
@@ -127,8 +128,12 @@ const rolledBackMessage = 'Postgres answered ROLLBACK to COMMIT';
 
 /** Commits, and checks that Postgres says so: on an aborted transaction it answers ROLLBACK. */
 export async function commit(session: Session): Promise<void> {
-  const result: Result = await session.query('commit');
-  if (result.command !== 'COMMIT') throw new Error(rolledBackMessage);
+  committed(session, await session.query('commit'));
+}
+
+function committed(session: Session, { command }: Result): void {
+  if (command !== 'COMMIT') throw new Error(rolledBackMessage);
+  for (const todo of session.onCommit.splice(0)) todo();
 }
 
 // A rollback is answered at once, unless the connection or the server is in trouble.
@@ -176,12 +181,12 @@ export async function inOneTrip<T>(
   settings: string,
   statement: () => Promise<T>,
 ): Promise<T> {
-  const [, done, committed] = await inOrder([
+  const [, done, answer] = await inOrder([
     beginWith(session, settings),
     statement(),
     session.query('commit'),
   ]);
-  if (committed.command !== 'COMMIT') throw new Error(rolledBackMessage);
+  committed(session, answer);
   return done;
 }
 

@@ -27,7 +27,13 @@ it('sees off a worker that has died without anybody having noticed yet', async (
   const workers = new Workers(logger);
   // It is there once it says that this is no job.
   await new Promise<unknown>((onFailed) => {
-    const events: WorkersEvents = { onChunk: unread, onFailed, onDeath: unread, mayTryAgain: () => false };
+    const events: WorkersEvents = {
+      onChunk: unread,
+      onTold: unread,
+      onFailed,
+      onDeath: unread,
+      mayTryAgain: () => false,
+    };
     workers.fork({ migration: { name: 'a', path: '' } } as Job, events);
   });
   const [pid = 0] = pids;

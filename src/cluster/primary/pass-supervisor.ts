@@ -122,6 +122,7 @@ export class PassSupervisor {
         this.#progress.lastAt = performance.now();
         onChunk(report);
       },
+      onTold: env.tell,
       onFailed: (error: { code: ErrorCode; message: string }): void => {
         // The server may have no connection left for one more: the lanes here find out whether it is unavailable.
         if (error.code === 'DATABASE_UNAVAILABLE') {

@@ -1,7 +1,8 @@
 import type { Config } from '../../config/config.ts';
 import type { Progress } from '../../core/progress/progress.ts';
 import { standingOf } from '../../core/progress/standing.ts';
-import { type ErrorCode, UmzugClusterError } from '../../errors.ts';
+import { type ErrorCode, UmzugClusterError, stopCodes } from '../../errors.ts';
+import { unseenMs } from '../../ledger/look/hosts.ts';
 import type { Run, RunTotals } from '../../ledger/run/rows.ts';
 import type { Logger } from '../../logger.ts';
 import type { ServerFacts } from '../../postgres/transaction.ts';
@@ -25,7 +26,16 @@ export interface PrimaryInput {
   readonly server: ServerFacts;
   readonly control: Control;
   readonly logger: Logger;
-  readonly onProgress: (progress: Progress) => void;
+  readonly onProgress: (progress: Progress, seen: Seen) => void;
+}
+
+/** What a reading of a run says beside its progress. */
+export interface Seen {
+  readonly runId: string;
+  /** Why no chunk begins here that nobody has asked to wait, or null. */
+  readonly held: string | null;
+  /** This is the one of its hosts that tells of what all of them see. */
+  readonly isTeller: boolean;
 }
 
 /** What the chunks of this host have told: rows that were passed to update, and rows that it changed. */
@@ -86,7 +96,12 @@ export class Primary {
   }
 
   async #workOnRun(migration: DataMigration, begun: Run, ledger: RunLedger): Promise<RunTotals> {
-    const meter = new ProgressMeter(begun, this.#input.onProgress);
+    const { env, onProgress } = this.#input;
+    const meter = new ProgressMeter(begun, (progress, reading) => {
+      const { held = null, others = [] } = reading ?? {};
+      const isTeller = others.every((host) => host.seenAgoMs > unseenMs || env.process < host.process);
+      onProgress(progress, { runId: begun.id, held, isTeller });
+    });
     this.#input.control.onTrouble = (trouble) => meter.trouble(trouble);
     const by = { meter, ledger, signal: this.#drain.signal };
     const run = await sayAndWaitForOlder(this.#input, begun, by);
@@ -135,6 +150,11 @@ export class Primary {
 
   get #stopped(): Error {
     return stoppedByUser(this.#stopCode ?? 'STOPPED', this.#begun);
+  }
+
+  /** The time that this command was given is over. */
+  get isOutOfTime(): boolean {
+    return this.#stopCode === stopCodes.deadline;
   }
 
   /** Rejects with the way the user stopped this command, if it was. */

@@ -36,7 +36,7 @@ const stalledChunks = 3;
 /** Turns readings of the ledger into `Progress`; the ledger is the only source of rows done. */
 export class ProgressMeter {
   readonly #run: Run;
-  readonly #emit: (progress: Progress) => void;
+  readonly #emit: (progress: Progress, reading: MeterReading | null) => void;
   readonly #startedAt = performance.now();
   readonly #rate = new RateMeter();
   /** Of rows of the table, whether they match or not. */
@@ -53,7 +53,7 @@ export class ProgressMeter {
   #ranMs = 0;
   #isFinished = false;
 
-  constructor(run: Run, emit: (progress: Progress) => void) {
+  constructor(run: Run, emit: (progress: Progress, reading: MeterReading | null) => void) {
     this.#run = run;
     this.#emit = emit;
   }
@@ -141,7 +141,7 @@ export class ProgressMeter {
   }
 
   #show(): void {
-    this.#emit(this.#progress());
+    this.#emit(this.#progress(), this.#latest);
   }
 
   #progress(): Progress {

@@ -216,7 +216,7 @@ export class Control {
 }
 
 /** A control connection to the configured database, opened with its first call. */
-export function openControl(config: Config): Control {
+export function openControl(config: Config, more: Partial<SessionOptions> = {}): Control {
   const label = config.database.kind === 'connection' ? config.database.label : 'embedded';
-  return new Control(sessionOptions(config), config.tuning.retryBudgetMs, label);
+  return new Control({ ...sessionOptions(config), ...more }, config.tuning.retryBudgetMs, label);
 }

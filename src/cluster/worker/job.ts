@@ -11,10 +11,12 @@ import type { Job } from './protocol.ts';
  * which a worker could load them: then this process works alone.
  */
 export function jobFor(
-  { config, server, env: { token } }: { config: Config; server: ServerFacts; env: RunEnvironment },
+  { config: own, server, env: { token } }: { config: Config; server: ServerFacts; env: RunEnvironment },
   migration: DataMigration,
   run: Run,
 ): Job | null {
+  // The primary delivers what they tell.
+  const config: Config = { ...own, notify: null };
   const job = {
     server,
     token,

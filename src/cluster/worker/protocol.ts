@@ -4,6 +4,7 @@ import type { LogRecord } from '../../core/config/log-events.ts';
 import type { ErrorCode, ErrorParts } from '../../errors.ts';
 import type { Direction } from '../../ledger/run/rows.ts';
 import type { WrittenLevel } from '../../logger.ts';
+import type { Happening } from '../../notify/happening.ts';
 import type { ServerFacts } from '../../postgres/transaction.ts';
 import type { Takeover } from '../../run/lane/lane-pool.ts';
 import type { ChunkReport } from '../../run/lane/lane.ts';
@@ -46,6 +47,8 @@ export type ToPrimary =
       readonly record: LogRecord;
       readonly message: string | undefined;
     }
+  /** An event of the history that it has committed. */
+  | { readonly type: 'told'; readonly happening: Happening }
   | { readonly type: 'finished' }
   | { readonly type: 'failed'; readonly error: SentError };
 

@@ -2,6 +2,7 @@ import { type LogLevel, reloadKnexfile } from '../../config/config.ts';
 import type { LaneWaits } from '../../core/size/lanes.ts';
 import type { LogRecord } from '../../core/config/log-events.ts';
 import { type Logger, type WrittenLevel, isLogged } from '../../logger.ts';
+import type { Tell } from '../../notify/happening.ts';
 import { loadMigration } from '../../migration/file/loader.ts';
 import { inOneTrip } from '../../postgres/transaction.ts';
 import { nothingLearnt } from '../../run/context/chunk-work.ts';
@@ -27,7 +28,8 @@ export async function work(job: Job, { drain, abort, waits, send }: Hearing): Pr
   // The primary says what its workers die of.
   limitBlocking(job.config.tuning.ceilingMs, noWords);
   const config = job.reloadKnexfile ? await reloadKnexfile(job.config) : job.config;
-  const env = makeEnvironment(config, job.server, { isOwnProcess: true, token: job.token });
+  const tell: Tell = (happening) => send({ type: 'told', happening });
+  const env = makeEnvironment(config, job.server, { isOwnProcess: true, token: job.token, tell });
   const migration = await loadMigration(job.migration);
   if (migration.kind !== 'data') return;
   const options = { ...env.session, use: { migration: job.migration.name, lane: 'control' } };

@@ -3,12 +3,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { DeathTally } from '../../core/progress/death-tally.ts';
 import { fail, messageOf } from '../../errors.ts';
 import type { Logger } from '../../logger.ts';
+import type { Tell } from '../../notify/happening.ts';
 import { endedProcess } from '../../migration/handle/mistakes.ts';
 import { type Job, type SentError, type ToPrimary, type ToWorker, workerExit } from './protocol.ts';
 import { startWorker } from './worker-process.ts';
 
 export interface WorkersEvents {
   readonly onChunk: (report: Extract<ToPrimary, { type: 'chunk' }>['report']) => void;
+  readonly onTold: Tell;
   readonly onFailed: (error: SentError) => void;
   /** Whether a worker that cannot reach the database is to keep trying. */
   readonly mayTryAgain: () => boolean;
@@ -213,6 +215,8 @@ export class Workers {
       case 'log':
         this.#logger[message.level](message.record, message.message);
         return;
+      case 'told':
+        return events.onTold(message.happening);
       case 'finished':
         member.busy = false;
         if (member.retiring) this.#dismiss(member);

@@ -216,6 +216,11 @@ export const logEvents = {
       durationMs: 'number',
     },
   },
+  'notification.undelivered': {
+    level: 'warn',
+    when: 'a notification was given up; `target` is who was to receive it, `error` why it could not be delivered',
+    fields: { notification: 'text', migration: 'text or null', target: 'text', error: 'text' },
+  },
   'node.warned': {
     level: 'warn',
     when: 'Node or a package emits a warning; always in a worker, elsewhere only where the log is JSON',

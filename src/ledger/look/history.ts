@@ -2,7 +2,10 @@ import { thisProcess } from '../../config/this-process.ts';
 import { LedgerPart } from '../part.ts';
 import type { Direction } from '../run/rows.ts';
 
-/** What can become of a migration. `joined`: by a process that works on a run which others work on as well. */
+/**
+ * What can become of a migration. `joined`: by a process that works on a run which others work on as well.
+ * `undelivered`: somebody who was to be told of it could not be.
+ */
 export type HistoryEvent =
   | 'started'
   | 'resumed'
@@ -19,7 +22,8 @@ export type HistoryEvent =
   | 'baselined'
   | 'unbaselined'
   | 'repaired'
-  | 'pruned';
+  | 'pruned'
+  | 'undelivered';
 
 /** What an event is about; a run is one. */
 export interface HistorySubject {
@@ -90,6 +94,8 @@ export class History extends LedgerPart {
     detail: Readonly<Record<string, unknown>> = {},
   ): Promise<void> {
     const by = thisProcess();
+    const told = { event, migration: name, runId: id ?? null, direction: direction ?? null, detail };
+    this.session.onCommit.push(() => this.tell(told));
     const storable = (_key: string, value: unknown): unknown =>
       typeof value === 'string' ? this.session.storable(value.replaceAll('\0', '')) : value;
     await this.session.query(

@@ -1,4 +1,4 @@
-import type { Control } from '../../cluster/worker/control.ts';
+import { type Control, openControl } from '../../cluster/worker/control.ts';
 import type { Config } from '../../config/config.ts';
 import { codeOf } from '../../errors.ts';
 import type { Run } from '../../ledger/run/rows.ts';
@@ -32,6 +32,20 @@ export interface VerifyReport {
 
 /** Asks of every executed migration, or of one, whether it left rows behind, and of the ledger whether it is sound. */
 export async function verifyReport(
+  files: readonly MigrationFile[],
+  config: Config,
+  only?: string,
+): Promise<VerifyReport> {
+  // It may have to read a whole table before it answers.
+  const control = openControl(config, { answerTimeoutMs: 0 });
+  try {
+    return await report(files, config, control, only);
+  } finally {
+    await control.close();
+  }
+}
+
+async function report(
   files: readonly MigrationFile[],
   config: Config,
   control: Control,

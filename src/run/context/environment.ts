@@ -6,6 +6,7 @@ import type { Config } from '../../config/config.ts';
 import { mostLanes } from '../../core/size/lanes.ts';
 import type { Tuning } from '../../core/config/settings.ts';
 import { fail } from '../../errors.ts';
+import { type Tell, tellNobody } from '../../notify/happening.ts';
 import { Ledger } from '../../ledger/ledger.ts';
 import { ledgerNames } from '../../ledger/schema.ts';
 import type { SessionOptions } from '../../postgres/client-config.ts';
@@ -44,6 +45,8 @@ export interface RunEnvironment {
   readonly isOwnProcess: boolean;
   /** Who asks for it, where that is not the user of the process; null: the user of the process. */
   readonly user: string | null;
+  /** Is told what becomes of migrations. */
+  readonly tell: Tell;
 }
 
 /** The time beyond the statement timeout after which a silent server is abandoned. */
@@ -73,14 +76,20 @@ export function makeEnvironment(
   {
     isOwnProcess = false,
     token = randomBytes(4).toString('hex'),
+    tell = tellNobody,
     user = null,
-  }: { readonly isOwnProcess?: boolean; readonly token?: string; readonly user?: string | null } = {},
+  }: {
+    readonly isOwnProcess?: boolean;
+    readonly token?: string;
+    readonly tell?: Tell;
+    readonly user?: string | null;
+  } = {},
 ): RunEnvironment {
   const session = sessionOptions(config);
   const settings = pinned(config.tuning, server);
   const names = ledgerNames(config.ledgerSchema);
   return {
-    ledger: (on) => new Ledger(on, names),
+    ledger: (on) => new Ledger(on, names, tell),
     ledgerSchema: config.ledgerSchema,
     tuning: { ...config.tuning, maxBytes: withinHeap(config.tuning) },
     knexConfig: config.knexConfig,
@@ -95,6 +104,7 @@ export function makeEnvironment(
     replicas: new Replicas(config.tuning, settings),
     isOwnProcess,
     user,
+    tell,
   };
 }
 
