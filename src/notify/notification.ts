@@ -83,8 +83,15 @@ function notified(progress: Progress, event: NotifyEvent): NotifiedProgress {
     event === 'done' ? { rowsEstimated: rowsDone, fraction: 1, etaSeconds: 0 } : progress;
   const elapsedMs = Math.round(progress.elapsedMs);
   return {
-    ...{ rowsDone, rowsEstimated, fraction, rowsPerSecond, etaSeconds },
-    ...{ chunks, retries, quarantined, elapsedMs },
+    rowsDone,
+    rowsEstimated,
+    fraction,
+    rowsPerSecond,
+    etaSeconds,
+    chunks,
+    retries,
+    quarantined,
+    elapsedMs,
   };
 }
 

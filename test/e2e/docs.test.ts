@@ -9,7 +9,7 @@ import { formatBlock } from '../../src/core/progress/progress-text.ts';
 import type { Progress } from '../../src/core/progress/progress.ts';
 import { exitCodes } from '../../src/errors.ts';
 import { loadMigration } from '../../src/migration/file/loader.ts';
-import { renderReference } from '../support/reference.ts';
+import { parts, renderReference } from '../support/reference.ts';
 import { running } from '../support/running.ts';
 
 const root = path.join(import.meta.dirname, '..', '..');
@@ -22,6 +22,7 @@ const documents = [
   'docs/deploying.md',
   'docs/guarantees.md',
   'docs/hazards.md',
+  'docs/notifications.md',
   'docs/operating.md',
   'docs/order-and-sweep.md',
   'docs/reference.md',
@@ -128,10 +129,15 @@ describe('the documents', () => {
   });
 
   it('tell in the reference what the code says of commands, flags, settings, exit codes and events', async () => {
-    const written = read('docs/reference.md');
-    const rendered = await renderReference(written);
-    if (process.env.UPDATE_DOCS === '1') writeFileSync(path.join(root, 'docs/reference.md'), rendered);
-    else expect(written, 'run `npm run docs`').toBe(rendered);
+    const files = ['docs/reference.md', 'docs/notifications.md'];
+    const places = files.flatMap((file) => [...read(file).matchAll(/<!-- from the code: (.*?) -->/g)]);
+    expect(places.map(([, name]) => name).toSorted()).toEqual(Object.keys(parts).toSorted());
+    for (const file of files) {
+      const written = read(file);
+      const rendered = await renderReference(written);
+      if (process.env.UPDATE_DOCS === '1') writeFileSync(path.join(root, file), rendered);
+      else expect(written, 'run `npm run docs`').toBe(rendered);
+    }
   });
 
   it('name in the reference every variable that is read', () => {

@@ -75,6 +75,47 @@ itAnswers([
     /unknown key "directry", did you mean "directory"\?/,
   ),
   cluster('chunkSzie', '5', /^error: knexfile\.ts: unknown key "chunkSzie", did you mean "chunkSize"\?$/m),
+  cluster('notify', '[]', /migrations\.cluster\.notify must be an object that names events: got a list/),
+  cluster('notify', '{ finished: () => {} }', [
+    /migrations\.cluster\.notify: unknown event "finished"/,
+    /events: started, done, failed, .*beside them: throttledAfter/,
+  ]),
+  cluster('notify', '{ fialed: () => {} }', /unknown event "fialed", did you mean "failed"\?/),
+  cluster('notify', "{ done: 'https://host/path' }", [
+    /notify\.done must be \{ url: .*\}, \{ command: .*\} or a function: got another text/,
+  ]),
+  cluster('notify', '{ done: [() => {}, {}] }', /notify\.done\[1\]\.url must be .* URL: got undefined/),
+  cluster('notify', `{ done: { url: 'ftp://${secret}' } }`, /notify\.done\.url must be an http or https URL/),
+  cluster(
+    'notify',
+    `{ done: { url: 'https://u:${secret}@host' } }`,
+    /notify\.done\.url must have no user and no password/,
+  ),
+  cluster('notify', "{ done: { url: 'https://host', secret: process.env.IS_NOT_SET } }", [
+    /notify\.done\.secret must be a text that is not empty: got undefined/,
+    /hint: set the variable that it reads/,
+  ]),
+  cluster(
+    'notify',
+    "{ done: { url: 'https://host', secrt: 'x' } }",
+    /unknown key "secrt", did you mean "secret"/,
+  ),
+  cluster(
+    'notify',
+    "{ done: { url: 'https://host', template: 'irc' } }",
+    /template must be 'slack' or 'teams'/,
+  ),
+  cluster('notify', "{ done: { command: 'rm -rf /' } }", /notify\.done\.command must be a list of texts/),
+  cluster(
+    'notify',
+    "{ done: { command: ['a'], env: { A: 1 } } }",
+    /notify\.done\.env\.A must be a text: got 1/,
+  ),
+  cluster(
+    'notify',
+    "{ throttledAfter: '10' }",
+    /notify\.throttledAfter must be a duration from 1 ms to 7d 00h/,
+  ),
   cluster('nonsense', '5', [/unknown key "nonsense"/, /migrations\.cluster accepts: workers, lanes/]),
   ...[
     '0',

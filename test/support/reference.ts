@@ -5,25 +5,32 @@ import type { Command } from '../../src/commands/frame/command.ts';
 import { globalOptions } from '../../src/commands/frame/globals.ts';
 import { formatDuration } from '../../src/core/config/duration.ts';
 import { type FieldKind, logEvents } from '../../src/core/config/log-events.ts';
+import { notifyEvents } from '../../src/core/config/notify-events.ts';
 import { type Setting, settings } from '../../src/core/config/settings.ts';
 import { exitCodes, exitMeanings } from '../../src/errors.ts';
 
 /** What of `docs/reference.md` is told by the code, by the name of its place there. */
-const parts: Readonly<Record<string, () => string>> = {
+export const parts: Readonly<Record<string, () => string>> = {
   commands: () => commands.map(command).join('\n\n'),
   'global flags': () => flags(globalOptions),
   settings: () =>
     table(['setting', 'flag', 'variable', 'unit', 'bounds', 'default', 'why'], settings.map(setting)),
   'exit codes': () => table(['exit code', 'meaning', '`error.code` of `--json`'], exitMeanings.map(exit)),
+  'notify events': () =>
+    table(
+      ['event', 'told when'],
+      Object.entries(notifyEvents).map(([name, when]) => [`\`${name}\``, when]),
+    ),
   events: () => table(['event', 'level', 'one record when', 'fields'], Object.entries(logEvents).map(event)),
 };
 
-/** The reference with what the code says in its places, formatted. */
+/** A page with what the code says in its places, formatted. */
 export async function renderReference(reference: string): Promise<string> {
   let text = reference;
-  for (const [name, render] of Object.entries(parts)) {
+  for (const [, name = ''] of reference.matchAll(/<!-- from the code: (.*?) -->/g)) {
+    const render = parts[name];
+    if (render === undefined) throw new Error(`the code has nothing to say about ${name}`);
     const place = new RegExp(`(<!-- from the code: ${name} -->\n)[^]*?(<!-- end -->)`);
-    if (!place.test(text)) throw new Error(`the reference has no place for ${name}`);
     text = text.replace(place, (_all, begin: string, end: string) => `${begin}\n${render()}\n\n${end}`);
   }
   const options = (await prettier.resolveConfig(import.meta.filename)) ?? {};
