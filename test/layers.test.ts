@@ -175,6 +175,14 @@ describe('who may do what', () => {
     expect(where(/process\.exit\(/)).toEqual([watching, 'cluster/worker/worker.ts', 'command-line.ts']);
   });
 
+  it('loads what serves the page with the one command that serves it', () => {
+    expect(where(/from '(?:@?hono\b|prom-client)/).filter((file) => !file.startsWith('ui/server/'))).toEqual(
+      [],
+    );
+    const loaders = where(/from '[^']*\/ui\/(?:api|server|report)\//);
+    expect(loaders.filter((file) => !file.startsWith('ui/'))).toEqual([]);
+  });
+
   it('lets only errors declare error classes', () => {
     expect(where(/class\s+\w+\s+extends\s+\w*Error\b/)).toEqual(['errors.ts']);
   });

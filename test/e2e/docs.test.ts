@@ -18,6 +18,7 @@ const documents = [
   'README.md',
   'ARCHITECTURE.md',
   'docs/administering.md',
+  'docs/ui.md',
   'docs/adopting.md',
   'docs/deploying.md',
   'docs/guarantees.md',

@@ -1,8 +1,10 @@
-import { formatDuration } from '../../core/config/duration.ts';
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
 import { counted, formatBytes, grouped as number } from '../../core/values/numbers.ts';
-import { fail } from '../../errors.ts';
+import { fail, placeError } from '../../errors.ts';
 import type { Migrator, PlanReport } from '../../migrator/migrator.ts';
-import type { Arguments } from './command.ts';
+import { describeEstimate, describeRows, describeWrites } from '../../migrator/plan/plan-words.ts';
+import { type Arguments, textOf } from './command.ts';
 import { withContext } from './context.ts';
 import { type Io, printJson, printLine, table } from './output.ts';
 
@@ -16,14 +18,28 @@ export async function showPlan(
   work: (migrator: Migrator) => ReturnType<Migrator['plan']>,
   nothingToDo: string,
 ): Promise<void> {
-  await withContext(flags, io, async ({ migrator, config: { output } }) => {
+  await withContext(flags, io, async ({ migrator, config: { output, database } }) => {
     const { report, problem } = await work(migrator);
+    const file = textOf(flags, 'html');
+    if (file !== undefined) {
+      const { planDocument } = await import('../../ui/report/plan-report.ts');
+      const label = database.kind === 'connection' ? database.label : 'embedded';
+      writeDocument(path.resolve(io.cwd, file), planDocument(report, label));
+    }
     if (!output.json) printPlan(io, report, nothingToDo);
     else if (problem === null) printJson(io, report);
     if (problem === null) return;
     const { code, message, detail, hint, cause } = problem;
     throw fail(code, { message, detail, hint, cause, report });
   });
+}
+
+function writeDocument(file: string, text: string): void {
+  try {
+    writeFileSync(file, text);
+  } catch (error) {
+    throw placeError(`cannot write the plan to ${file}`, error, 'write');
+  }
 }
 
 /** For a person: one paragraph a migration. */
@@ -42,9 +58,10 @@ function paragraph(entry: Entry): readonly string[] {
   if (kind === 'schema') lines.push(item('runs', 'once, in its own transaction: nothing to sample'));
   if (entry.table !== null) lines.push(item('table', `${entry.table}, by ${entry.key.join(', ')}`));
   if (blockedBy !== null) lines.push(item('sample', `cannot be planned before ${blockedBy} has run`));
-  else if (entry.rows.estimated !== null || entry.rows.why !== null) lines.push(item('rows', rowsOf(entry)));
+  else if (entry.rows.estimated !== null || entry.rows.why !== null)
+    lines.push(item('rows', describeRows(entry)));
   if (entry.sample !== null) lines.push(...sampleLines(entry.sample, entry.key));
-  if (entry.estimate !== null) lines.push(item('whole run', estimateLine(entry.estimate)));
+  if (entry.estimate !== null) lines.push(item('whole run', describeEstimate(entry.estimate)));
   for (const warning of warnings) lines.push(item('warning', warning));
   for (const one of advice) lines.push(item('advice', one));
   if (error !== null) lines.push(item('error', error.message));
@@ -55,14 +72,6 @@ const labelColumns = 11;
 
 function item(label: string, text: string): string {
   return `  ${label.padEnd(labelColumns)}${text}`;
-}
-
-function rowsOf({ rows: { estimated, table: all, isCounted, isTableCounted, why } }: Entry): string {
-  if (estimated === null) return `unknown: ${why}`;
-  if (estimated === 0) return isCounted ? 'no rows match now' : 'almost no rows match';
-  const about = isCounted ? '' : 'about ';
-  const ofAll = all === null ? '' : ` of ${isCounted && !isTableCounted ? 'about ' : ''}${number(all)}`;
-  return `${about}${number(estimated)}${ofAll}`;
 }
 
 function sampleLines(sample: Sample, key: readonly string[]): readonly string[] {
@@ -83,7 +92,7 @@ function sampleLines(sample: Sample, key: readonly string[]): readonly string[] 
   );
   for (const line of exampleLines(sample, key)) lines.push(item('', line));
   for (const { table: name, inserted, updated, deleted } of sample.writes) {
-    lines.push(item('writes', `${name}: ${writesOf({ inserted, updated, deleted })}`));
+    lines.push(item('writes', `${name}: ${describeWrites({ inserted, updated, deleted })}`));
   }
   if (rowsPerSecond !== null) {
     const wal = walBytesPerRow === null ? '' : `, ${formatBytes(walBytesPerRow)} of WAL per row`;
@@ -123,22 +132,4 @@ function shown(value: string | null): string {
   if (value === null) return 'null';
   const text = value.replaceAll(/\s+/g, ' ');
   return text.length <= shownValue ? text : `${text.slice(0, shownValue)}…`;
-}
-
-function writesOf(counts: Readonly<Record<string, number>>): string {
-  const parts = Object.entries(counts).filter(([, rows]) => rows > 0);
-  return parts.map(([what, rows]) => `${number(rows)} ${what}`).join(', ');
-}
-
-function estimateLine({
-  secondsAtMost,
-  secondsAtLeast,
-  walBytes,
-  tableBytes,
-}: NonNullable<Entry['estimate']>) {
-  const [most, least] = [formatDuration(secondsAtMost * 1_000), formatDuration(secondsAtLeast * 1_000)];
-  const time = most === least ? most : `${least} to ${most}`;
-  const growth =
-    tableBytes === null ? '' : `; the table grows by up to ${formatBytes(tableBytes)} until vacuum`;
-  return `${time}, ${formatBytes(walBytes)} of WAL${growth}`;
 }

@@ -1,15 +1,16 @@
-import { type Command, textOf } from '../frame/command.ts';
+import { type Command, textOf, valueFlag } from '../frame/command.ts';
 
 /** `plan`: what `up` would do, with a sample that is run and rolled back. Leaves nothing in the database. */
 export const plan: Command = {
   command: 'plan [name]',
   describe: 'show what up would do: runs a sample of each pending migration and rolls it back',
-  options: {},
+  options: { html: valueFlag('also write it to this file as one HTML page, for a review') },
   positionals: { name: 'only this migration' },
   insteadOf: () => 'umzug-cluster plan NAME',
   examples: [
     ['plan', 'all pending migrations, before a deploy'],
     ['plan NAME --json', 'one migration, for a pipeline'],
+    ['plan --html plan.html', 'for a review: before and after side by side'],
   ],
   run: async (flags, io) => {
     const { showPlan } = await import('../frame/plan-text.ts');

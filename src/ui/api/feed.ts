@@ -27,6 +27,8 @@ export class Feed {
   readonly #look: (asked: readonly string[]) => Promise<Look>;
   readonly #watchers = new Set<Watcher>();
   #last: { readonly look: Look; readonly beganAt: number } | null = null;
+  /** What was looked at before is old. */
+  #changedAt = -Infinity;
   #unavailable: Unavailable | null = null;
   #failures = 0;
   #hurry = new AbortController();
@@ -39,7 +41,8 @@ export class Feed {
   /** Tells a watcher of every look, and at once of one that is not old; until what this returns is called. */
   watch(watcher: Watcher): () => void {
     this.#watchers.add(watcher);
-    const isFresh = this.#last !== null && performance.now() - this.#last.beganAt < everyMs;
+    const freshSince = Math.max(this.#changedAt, performance.now() - everyMs);
+    const isFresh = this.#last !== null && this.#last.beganAt >= freshSince;
     const isKnown = watcher.run === null || this.#last?.look.details.has(watcher.run) === true;
     if (this.#unavailable !== null) watcher.tell({ kind: 'unavailable', unavailable: this.#unavailable });
     else if (isFresh && isKnown && this.#last !== null) watcher.tell({ kind: 'look', look: this.#last.look });
@@ -49,6 +52,12 @@ export class Feed {
       this.#watchers.delete(watcher);
       if (this.#watchers.size === 0) this.#hurry.abort();
     };
+  }
+
+  /** Something was changed just now: everybody is to see it soon. */
+  changed(): void {
+    this.#changedAt = performance.now();
+    this.#hurry.abort();
   }
 
   /** One look, which may be that of somebody else. */
@@ -100,7 +109,8 @@ export class Feed {
       this.#failures = 0;
       this.#unavailable = null;
       for (const { run, tell } of this.#watchers) {
-        if (run === null || look.details.has(run)) tell({ kind: 'look', look });
+        const isAsked = run === null || look.details.has(run);
+        if (isAsked && beganAt >= this.#changedAt) tell({ kind: 'look', look });
       }
     } catch (error) {
       this.#failures += 1;

@@ -1,17 +1,22 @@
 import { type Context, Hono } from 'hono';
 import { UmzugClusterError } from '../../errors.ts';
 import { stripControls } from '../../core/errors/redact.ts';
+import type { Refused } from '../api/contract.ts';
 import type { Feed } from '../api/feed.ts';
 import type { Look } from '../api/reading.ts';
 import { type Access, knowsToken, namesThisHost, refuse, sameSite, secureHeaders, signIn } from './access.ts';
 import type { Act } from './actions.ts';
 import { sendEvents } from './events.ts';
+import { documentPolicy } from '../report/html.ts';
+import { runReport } from '../report/run-report.ts';
+import { metricsOf } from './metrics.ts';
 import { type PageFiles, sendFile } from './files.ts';
 
 /** One database that is shown. */
 export interface Shown {
   /** Part of its paths. */
   readonly id: string;
+  readonly label: string;
   readonly feed: Feed;
   /** Null: nothing can be changed. */
   readonly act: Act | null;
@@ -39,6 +44,10 @@ export function makeApp({ access, files, database, userHeader }: Site): Hono {
   const routes = routesOf(database, userHeader);
   app.route('/api', routes);
   app.route(`/api/databases/${database.id}`, routes);
+  app.get('/metrics', knowsToken(access), async (c) => {
+    const { text, type } = await metricsOf(await database.feed.once(null), database.label);
+    return c.body(text, 200, { 'content-type': type });
+  });
   app.get(outside, (c) => c.redirect(`${access.basePath}/`));
   app.get('*', (c) => sendFile(c, files));
   return app;
@@ -60,16 +69,29 @@ function routesOf({ feed, act }: Shown, userHeader: string | null): Hono {
   routes.get('/runs/:id', async (c) => {
     const id = c.req.param('id');
     const detail = (await lookOnce(feed, id)).details.get(id);
-    if (detail == null) return refuse(c, 404, { error: `there is no run or migration "${id}"`, hint: null });
+    if (detail == null) return refuse(c, 404, unknownRun(id));
     return c.json(detail);
+  });
+  routes.get('/runs/:id/report.html', async (c) => {
+    const id = c.req.param('id');
+    const { details, overview } = await lookOnce(feed, id);
+    const detail = details.get(id);
+    if (detail == null) return refuse(c, 404, unknownRun(id));
+    const name = `${detail.row.name.replaceAll(/[^\w.-]+/g, '-')}.html`;
+    return c.html(runReport(overview, detail), 200, {
+      'content-disposition': `attachment; filename="${name}"`,
+      'content-security-policy': documentPolicy,
+    });
   });
   routes.post('/actions', async (c) => {
     if (act === null) return refuse(c, 403, { error: 'this page is read-only', hint: null });
     const asked: unknown = await c.req.json().catch(() => null);
-    return c.json(await act(asked, userOf(c, userHeader)));
+    return c.json(await act(asked, userOf(c, userHeader)).finally(() => feed.changed()));
   });
   return routes;
 }
+
+const unknownRun = (id: string): Refused => ({ error: `there is no run or migration "${id}"`, hint: null });
 
 /** Whom the proxy names; nobody else may set the header, which is for the proxy to see to. */
 function userOf(c: Context, userHeader: string | null): string | null {

@@ -43,7 +43,7 @@ export async function serve(options: UiOptions, config: Config, migrator: Migrat
   const app = makeApp({
     access: { token: options.token, basePath: options.basePath },
     files: readPage(),
-    database: { id: about.databaseId, feed, act: options.isReadOnly ? null : actOn(config, migrator) },
+    database: { id: about.databaseId, label, feed, act: options.isReadOnly ? null : actOn(config, migrator) },
     userHeader: options.userHeader,
   });
   const answer = getRequestListener(app.fetch);

@@ -1,0 +1,95 @@
+import { counted, formatBytes, grouped as number } from '../../core/values/numbers.ts';
+import type { MigrationPlan, PlanReport } from '../../migrator/plan/plan-report.ts';
+import { describeEstimate, describeRows, describeWrites } from '../../migrator/plan/plan-words.ts';
+import { type Html, type Piece, documentOf, factsOf, html, tableOf } from './html.ts';
+
+type Sample = NonNullable<MigrationPlan['sample']>;
+
+/** A plan as one HTML file, for a review: rows before and after side by side, what fires, log and time. */
+export function planDocument({ migrations }: PlanReport, database: string): string {
+  const body: Piece = migrations.length === 0 ? html`<p>nothing is pending</p>` : migrations.map(sectionOf);
+  return documentOf(
+    `Plan for ${database}`,
+    html`<h1>Plan for ${database}</h1>
+      ${body}`,
+  );
+}
+
+function sectionOf(plan: MigrationPlan): Html {
+  const { name, kind, blockedBy, table, key, rows, sample, estimate, select, isBegun } = plan;
+  const isCounted = blockedBy === null && (rows.estimated !== null || rows.why !== null);
+  const facts = factsOf([
+    [
+      'Kind',
+      kind === null
+        ? 'unknown: the file cannot be loaded'
+        : isBegun
+          ? `${kind}, started: this is the rest`
+          : kind,
+    ],
+    ['Table', table === null ? null : `${table}, by ${key.join(', ')}`],
+    [
+      'Rows',
+      blockedBy === null
+        ? isCounted
+          ? describeRows(plan)
+          : null
+        : `cannot be planned before ${blockedBy} has run`,
+    ],
+    ['Whole run', estimate === null ? null : describeEstimate(estimate)],
+    ['Measured', sample === null ? null : measured(sample)],
+    ['Sample', sample === null ? null : sampled(sample)],
+    ...plan.warnings.map((text) => ['Warning', html`<strong>${text}</strong>`] as const),
+    ...plan.advice.map((text) => ['Advice', text] as const),
+    ['Error', plan.error === null ? null : html`<span class="error">${plan.error.message}</span>`],
+  ]);
+  return html`<h2>${name}</h2>
+    ${facts} ${sample === null ? null : detailsOf(sample, key)}
+    ${
+      select === null
+        ? null
+        : html`<h3>Select</h3>
+            <pre>${select}</pre>`
+    } `;
+}
+
+function measured({ rowsPerSecond, chunks, walBytesPerRow }: Sample): string | null {
+  if (rowsPerSecond === null) return null;
+  const wal = walBytesPerRow === null ? '' : `, ${formatBytes(walBytesPerRow)} of WAL per row`;
+  return `${number(rowsPerSecond)} rows/s in ${counted(chunks, 'chunk')}${wal}`;
+}
+
+function sampled({ rows, ownConnections }: Sample): string {
+  return `${counted(rows, 'row')}, rolled back${ownConnections > 0 ? ', except what its own connection wrote' : ''}`;
+}
+
+function detailsOf({ examples, writes, statements }: Sample, key: readonly string[]): Piece {
+  const compared = examples.flatMap(({ key: values, before, after }) =>
+    Object.entries(before).map(([column, old], index) => [
+      ...key.map((_name, at) => (index === 0 ? (values[at] ?? null) : null)),
+      column,
+      html`<span class="value">${old ?? 'null'}</span>`,
+      html`<span class="value changed">${after === null ? '(deleted)' : (after[column] ?? 'null')}</span>`,
+    ]),
+  );
+  const written = writes.map(({ table, inserted, updated, deleted }) => [
+    table,
+    describeWrites({ inserted, updated, deleted }),
+  ]);
+  const sent = statements.map(({ sql, times, plan }) => [
+    number(times),
+    html`<pre>${[sql, ...plan].join('\n')}</pre>`,
+  ]);
+  return [
+    title('Before and after', tableOf([...key, 'Column', 'Before', 'After'], compared), compared),
+    title('What it writes, and what fires', tableOf(['Table', 'Rows'], written), written),
+    title('Statements of a chunk', tableOf(['Times', 'Statement'], sent), sent),
+  ];
+}
+
+function title(text: string, body: Html, rows: readonly unknown[]): Html | null {
+  return rows.length === 0
+    ? null
+    : html`<h3>${text}</h3>
+        ${body} `;
+}
