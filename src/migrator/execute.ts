@@ -23,6 +23,7 @@ import type { OtherPlaces } from './pending/other-tools.ts';
 import { refuseTooEarly } from './pending/requires.ts';
 import { findRetriable, retryQuarantined } from '../run/lifecycle/retry.ts';
 import { registerDown } from '../run/lifecycle/revert.ts';
+import { openTrace, traced } from '../telemetry/trace.ts';
 import { type SchemaMigration, runSchemaStep } from '../run/schema/schema-step.ts';
 
 export interface ExecutorInput {
@@ -178,13 +179,16 @@ export class Executor {
     const { again, control, env, primary } = this.#input;
     this.#hasBegun = true;
     try {
-      await runSchemaStep(env, migration, direction, {
-        again,
-        abort: primary.abortSignal,
-        ask: (work) => control.attempt(work, lookMs, primary.abortSignal),
-        blocked: this.#sayOnce(migration.name),
-        ...this.#turnOf(migration.name, direction),
-      });
+      const about = { migration: migration.name, direction };
+      await traced(await openTrace(), 'migration.schema', about, () =>
+        runSchemaStep(env, migration, direction, {
+          again,
+          abort: primary.abortSignal,
+          ask: (work) => control.attempt(work, lookMs, primary.abortSignal),
+          blocked: this.#sayOnce(migration.name),
+          ...this.#turnOf(migration.name, direction),
+        }),
+      );
     } catch (error) {
       const { name, hashes } = migration;
       await this.#recordEnd({ name, direction, ...hashes }, error);

@@ -40,6 +40,7 @@ import { type MigrationFile, listMigrations } from '../migration/file/folder.ts'
 import { type RunEnvironment, makeEnvironment, readServer } from '../run/context/environment.ts';
 import type { Session } from '../postgres/session.ts';
 import { type ServerFacts, reading } from '../postgres/transaction.ts';
+import { flushTraces } from '../telemetry/trace.ts';
 
 export type { PlanReport } from './plan/plan-report.ts';
 export type {
@@ -53,6 +54,9 @@ export type { AdjustedRun, OperatedRun, Operator } from './operator.ts';
 export type { HistoryReport } from './status/history.ts';
 export type { StatusReport } from './status/status.ts';
 export type { VerifyReport } from './status/verify.ts';
+
+// Whoever waits for the end of a command, waits for this too.
+const flushMs = 1_000;
 
 export type StopReason = keyof typeof stopCodes;
 
@@ -303,6 +307,7 @@ export class Migrator extends EventEmitter<MigratorEvents> {
   async close(): Promise<void> {
     await this.#turn;
     await this.#notices.end();
+    await flushTraces(flushMs);
     await this.#control.close();
   }
 

@@ -29,6 +29,7 @@ const documents = [
   'docs/reference.md',
   'docs/README.md',
   'docs/tables-and-queries.md',
+  'docs/tracing.md',
   'docs/writing-migrations.md',
 ] as const;
 

@@ -9,6 +9,7 @@ import { type RunEnvironment, processName } from '../../run/context/environment.
 import { type DataMigration, stepOf } from '../../run/context/step.ts';
 import { newProgress, nothing, runLanes } from '../../run/lane/lane-pool.ts';
 import type { ChunkReport } from '../../run/lane/lane.ts';
+import type { Trace } from '../../telemetry/trace.ts';
 import { DeadWorkers } from '../worker/dead-workers.ts';
 import type { Job } from '../worker/protocol.ts';
 import type { WorkersEvents, Workers } from '../worker/workers.ts';
@@ -38,6 +39,8 @@ export interface PassInput {
   readonly workers: Workers;
   /** What a forked worker is sent; null: none can be forked. */
   readonly job: Job | null;
+  /** Where its chunks are traced; null: nobody listens. */
+  readonly trace: Trace | null;
   /** Aborts when no chunk is to start any more. */
   readonly drain: AbortSignal;
   /** Aborts when running chunks are to be destroyed. */
@@ -88,10 +91,18 @@ export class PassSupervisor {
   }
 
   #startLanes(): Promise<void> {
-    const { abort, env, ledger, logger, migration, onChunk, run, workers } = this.#input;
+    const { abort, env, ledger, logger, migration, onChunk, run, trace, workers } = this.#input;
     const advice = new LaneAdvice(ledger, env, (waits) => workers.tell({ type: 'waits', waits }));
     return runLanes({
-      work: { env, migration, step: stepOf(migration, run.direction), run, logger, ...nothingLearnt() },
+      work: {
+        env,
+        migration,
+        step: stepOf(migration, run.direction),
+        run,
+        logger,
+        trace,
+        ...nothingLearnt(),
+      },
       process: env.process,
       lanes: env.tuning.lanes ?? (() => advice.waits),
       drain: this.#drain,

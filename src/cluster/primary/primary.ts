@@ -9,6 +9,7 @@ import type { ServerFacts } from '../../postgres/transaction.ts';
 import type { ChunkReport } from '../../run/lane/lane.ts';
 import type { RunEnvironment } from '../../run/context/environment.ts';
 import type { DataMigration } from '../../run/context/step.ts';
+import { type InSpan, openTrace, traced } from '../../telemetry/trace.ts';
 import type { Control } from '../worker/control.ts';
 import { jobFor } from '../worker/job.ts';
 import type { Job } from '../worker/protocol.ts';
@@ -76,13 +77,24 @@ export class Primary {
     migration: DataMigration,
     begun: Run,
   ): Promise<{ readonly sums: RunTotals; readonly counted: Counted }> {
+    const about = { migration: begun.name, direction: begun.direction, run: begun.id };
+    return await traced(await openTrace(), 'migration.run', about, (span) =>
+      this.#execute(migration, begun, span),
+    );
+  }
+
+  async #execute(
+    migration: DataMigration,
+    begun: Run,
+    span: InSpan | null,
+  ): Promise<{ readonly sums: RunTotals; readonly counted: Counted }> {
     this.#counted = { rows: 0, changed: 0 };
     this.#begun = { name: migration.name, direction: begun.direction, hasDown: migration.down !== null };
     const ledger = new RunLedger(this.#input.control, this.#input.env, begun);
     this.#ledger = ledger;
     try {
       this.throwIfStopped();
-      const sums = await this.#workOnRun(migration, begun, ledger);
+      const sums = await this.#workOnRun(migration, begun, ledger, span);
       return { sums: (await ledger.leave())?.sums ?? sums, counted: this.#counted };
     } catch (error) {
       if (this.#stopCode !== null) {
@@ -95,11 +107,18 @@ export class Primary {
     }
   }
 
-  async #workOnRun(migration: DataMigration, begun: Run, ledger: RunLedger): Promise<RunTotals> {
+  async #workOnRun(
+    migration: DataMigration,
+    begun: Run,
+    ledger: RunLedger,
+    span: InSpan | null,
+  ): Promise<RunTotals> {
     const { env, onProgress } = this.#input;
+    const note = noteProgress(span);
     const meter = new ProgressMeter(begun, (progress, reading) => {
       const { held = null, others = [] } = reading ?? {};
       const isTeller = others.every((host) => host.seenAgoMs > unseenMs || env.process < host.process);
+      note(progress);
       onProgress(progress, { runId: begun.id, held, isTeller });
     });
     this.#input.control.onTrouble = (trouble) => meter.trouble(trouble);
@@ -107,7 +126,9 @@ export class Primary {
     const run = await sayAndWaitForOlder(this.#input, begun, by);
     const job = jobFor(this.#input, migration, run);
     for (let pass = run; ;) {
-      const sums = await this.#workOnPass(migration, pass, { ledger, job, meter });
+      const sums = await traced(span?.trace ?? null, 'migration.pass', { pass: pass.pass }, (inPass) =>
+        this.#workOnPass(migration, pass, { ledger, job, meter, span: inPass }),
+      );
       const { run: after, isEndless } = await ledger.finish();
       if (isEndless) sayEndless(this.#input.logger, after);
       if (after.state === 'done') {
@@ -166,7 +187,7 @@ export class Primary {
   async #workOnPass(
     migration: DataMigration,
     run: Run,
-    { ledger, job, meter }: { ledger: RunLedger; job: Job | null; meter: ProgressMeter },
+    { ledger, job, meter, span }: PassParts,
   ): Promise<RunTotals> {
     try {
       const { config, env, logger } = this.#input;
@@ -175,13 +196,17 @@ export class Primary {
         this.#count(report);
         meter.chunk(report);
       };
-      const pass = { config, env, logger, migration, run, ledger, meter, workers: this.#workers, job };
+      const trace = span?.trace ?? null;
+      const above = trace === null ? {} : { above: trace.carrier };
+      const shared = { ledger, meter, trace, job: job && { ...job, ...above } };
+      const pass = { config, env, logger, migration, run, workers: this.#workers, ...shared };
       await new PassSupervisor({ ...pass, drain, abort, onChunk }).work();
     } catch (error) {
       if (this.#stopCode === null) await ledger.markFailed(error);
       throw error;
     }
     const sums = await ledger.sums();
+    span?.set({ rows: sums.rows, chunks: sums.chunks });
     meter.update({ sums, workers: this.#workers.busy + 1, lanes: 0, pace: null, held: null, others: [] });
     return sums;
   }
@@ -196,6 +221,24 @@ export class Primary {
   #later(work: () => void, ms: number): void {
     this.#timers.push(setTimeout(work, ms).unref());
   }
+}
+
+interface PassParts {
+  readonly ledger: RunLedger;
+  readonly job: Job | null;
+  readonly meter: ProgressMeter;
+  readonly span: InSpan | null;
+}
+
+/** Keeps in the span of a run what its progress says, and each thing that it waits for. */
+function noteProgress(span: InSpan | null): (progress: Progress) => void {
+  let last: string | null = null;
+  return ({ rowsDone: rows, chunks, retries, quarantined, waiting, throttled }) => {
+    span?.set({ rows, chunks, retries, quarantined });
+    const reason = waiting ?? throttled;
+    if (reason !== null && reason !== last) span?.event('waiting', { reason });
+    last = reason;
+  };
 }
 
 function standAt(run: Run, left: Left | null): Parameters<typeof stoppedByUser>[2] {

@@ -7,6 +7,7 @@ import type { WrittenLevel } from '../../logger.ts';
 import type { Happening } from '../../notify/happening.ts';
 import type { ServerFacts } from '../../postgres/transaction.ts';
 import type { Takeover } from '../../run/lane/lane-pool.ts';
+import type { Carrier } from '../../telemetry/trace.ts';
 import type { ChunkReport } from '../../run/lane/lane.ts';
 
 /** What a worker needs to join a run; it reads everything else from the ledger. */
@@ -21,6 +22,8 @@ export interface Job {
   /** Of the command, in the name of each of its processes. */
   readonly token: string;
   readonly inherited: Takeover;
+  /** Where its spans belong; left out where nobody listens. */
+  readonly above?: Carrier;
 }
 
 /** An error as it crosses between processes: without its cause, which may hold anything. */

@@ -10,6 +10,7 @@ import { newProgress, runLanes } from '../../run/lane/lane-pool.ts';
 import { refuseOtherFile } from '../../run/checks/drift.ts';
 import { makeEnvironment } from '../../run/context/environment.ts';
 import { stepOf } from '../../run/context/step.ts';
+import { openTrace } from '../../telemetry/trace.ts';
 import { Control } from './control.ts';
 import { limitBlocking, noWords } from '../process/process-watch.ts';
 import type { Job, ToPrimary } from './protocol.ts';
@@ -47,6 +48,7 @@ export async function work(job: Job, { drain, abort, waits, send }: Hearing): Pr
       step: stepOf(migration, job.direction),
       run,
       logger: sendingLogger(job.config.output.logLevel, send),
+      trace: job.above === undefined ? null : await openTrace(job.above),
       ...nothingLearnt(),
     },
     process: env.process,

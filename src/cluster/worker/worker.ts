@@ -1,6 +1,7 @@
 import type { LaneWaits } from '../../core/size/lanes.ts';
 import { UmzugClusterError, messageOf } from '../../errors.ts';
 import { reportUnhandled } from '../../migration/handle/unhandled-errors.ts';
+import { flushTraces } from '../../telemetry/trace.ts';
 import { hushDeprecations } from '../process/own-process.ts';
 import { endWithoutAWord, wasBlocked, watchProcess } from '../process/process-watch.ts';
 import { type Job, type SentError, type ToPrimary, type ToWorker, workerExit } from './protocol.ts';
@@ -9,6 +10,9 @@ import { type Job, type SentError, type ToPrimary, type ToWorker, workerExit } f
  * The entry of a worker process: takes jobs from the primary, works on the ledger's run, reports. Signals
  * of the terminal reach it too; it ignores them and waits for the primary's word.
  */
+
+// The primary waits a second for it to leave.
+const flushMs = 500;
 
 const drain = new AbortController();
 const abort = new AbortController();
@@ -49,7 +53,7 @@ function listen(message: ToWorker): void {
       waits = message.waits;
       return;
     case 'leave':
-      process.disconnect();
+      void flushTraces(flushMs).then(() => process.disconnect());
   }
 }
 

@@ -5,6 +5,7 @@ import type { ShownKey } from '../../migration/chunk/rows.ts';
 import type { ChunkContext, ChunkLogger } from '../../migration/contract/contract.ts';
 import type { Run } from '../../ledger/run/rows.ts';
 import type { Logger } from '../../logger.ts';
+import type { Trace } from '../../telemetry/trace.ts';
 import type { RunEnvironment } from './environment.ts';
 import { WritesBeside } from './foreign-connections.ts';
 import type { DataMigration, Step } from './step.ts';
@@ -35,6 +36,8 @@ export interface ChunkWork {
   readonly step: Step;
   readonly run: Run;
   readonly logger: Logger;
+  /** Where its chunks are traced; null: nobody listens. */
+  readonly trace: Trace | null;
   /** Learnt from its first chunk. */
   readonly shown: ShownKey;
   readonly effects: EffectsSeen;

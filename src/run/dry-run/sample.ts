@@ -218,6 +218,7 @@ function workFor(env: RunEnvironment, migration: DataMigration, plan: Plan, dire
     migration,
     step: stepOf(migration, direction),
     logger: silent,
+    trace: null,
     ...nothingLearnt(),
     run: {
       id: sampleRunId,

@@ -4,7 +4,8 @@ import { nextWaitMs } from '../../core/size/throttle.ts';
 import type { ClaimedRange } from '../../ledger/run/ranges.ts';
 import type { Session } from '../../postgres/session.ts';
 import { inOneTrip } from '../../postgres/transaction.ts';
-import { type ChunkOutcome, runChunk } from '../chunk/chunk.ts';
+import type { ChunkOutcome } from '../chunk/chunk.ts';
+import { runTraced } from '../chunk/traced-chunk.ts';
 import type { ChunkWork } from '../context/chunk-work.ts';
 import { type FailedRange, Isolator, type LaneProgress, progressed } from './isolator.ts';
 import { RateLimiter } from './rate-limiter.ts';
@@ -74,6 +75,10 @@ class Lane {
   #isUnanswered = false;
   /** How often in a row it has found nothing to do. */
   #polls = 0;
+  /** Chunks that have failed in a row. */
+  #tries = 0;
+  /** When its latest chunk ended. */
+  #freeAt = performance.now();
 
   constructor(options: LaneOptions) {
     this.#options = options;
@@ -223,7 +228,11 @@ class Lane {
       const { targetMs } = this.#limiter.steering;
       const most = this.#options.progress.suspects.most(range.no);
       const request = { no: range.no, limits, most, targetMs, signal: abort, cache: this.#cache };
-      const outcome = await runChunk(await this.#session.connected(), work, request);
+      const session = await this.#session.connected();
+      const waited = { tries: this.#tries, waitMs: performance.now() - this.#freeAt };
+      const outcome = await runTraced(session, work, request, waited);
+      this.#freeAt = performance.now();
+      this.#tries = outcome.kind === 'failed' ? this.#tries + 1 : 0;
       if (outcome.kind !== 'advanced') this.#cache.clear();
       if (outcome.kind === 'failed' && abort.aborted) {
         await this.#isolator.stopped(range, outcome);
