@@ -6,9 +6,9 @@ import { loadConfig } from '../../src/config/config.ts';
 import { findLedger } from '../../src/ledger/ledger.ts';
 import { mostPoints } from '../../src/ledger/look/points.ts';
 import { type TestDatabase, withDatabase } from '../support/database.ts';
-import { start } from '../support/cli.ts';
+import { killGroup, start, until } from '../support/cli.ts';
 import { runInProcess } from '../support/in-process.ts';
-import { makeProject } from '../support/project.ts';
+import { counterRows, createCounters, hurry, makeProject, rowsMigration } from '../support/project.ts';
 import { resetSmallTables, smallTables } from '../support/small-run.ts';
 import { startUi } from '../support/ui.ts';
 
@@ -162,6 +162,39 @@ describe('what is shown of a run', () => {
       );
       expect((await runInProcess(['prune', '--older-than', '1h'], dir, env)).code).toBe(0);
       expect((await client.query('select from umzug_cluster.points')).rowCount).toBe(0);
+    });
+  });
+
+  it('has points of every up that worked on it, and the ranges with who has stolen them', async () => {
+    await withDatabase(async ({ url, client }) => {
+      await client.query(createCounters);
+      const { dir } = makeProject({ 'm.mjs': rowsMigration(0.1) });
+      const processes = async (): Promise<readonly string[]> => {
+        const { rows } = await client.query<{ process: string }>(
+          'select distinct process from umzug_cluster.points where rows > 0',
+        );
+        return rows.map(({ process }) => process);
+      };
+      const hasPoints = (count: number): Promise<boolean> =>
+        until(`${count} have told of it`, async () => (await processes().catch(() => [])).length === count);
+      const first = start(['up', '--chunk-size', '500'], { cwd: dir, url });
+      await hasPoints(1);
+      killGroup(first.pid);
+      const second = start(['up', '--chunk-size', '500'], { cwd: dir, url });
+      await hasPoints(2);
+      hurry(dir);
+      expect((await second.outcome).code).toBe(0);
+      await client.query(
+        'insert into umzug_cluster.steals select run_id, min(no) from umzug_cluster.ranges group by 1 on conflict do nothing',
+      );
+      const ui = await startUi(dir, { DATABASE_URL: url });
+      const { points, ranges, row } = await ui.run('m');
+      expect(points.length).toBeGreaterThan(1);
+      expect(points.map(([at]) => at)).toEqual(points.map(([at]) => at).toSorted((a, b) => a - b));
+      expect(row).toMatchObject({ state: 'executed', rowsDone: counterRows });
+      const stolen = await client.query('select from umzug_cluster.steals');
+      expect(ranges.filter((range) => range.stolen)).toHaveLength(stolen.rowCount ?? 0);
+      expect(ranges.every(({ state, done }) => state === 'done' && done === 1)).toBe(true);
     });
   });
 

@@ -1,10 +1,13 @@
+import { rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
+import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openControl } from '../../src/cluster/worker/control.ts';
 import { loadConfig } from '../../src/config/config.ts';
 import { Feed } from '../../src/ui/api/feed.ts';
 import { lookAt } from '../../src/ui/api/reading.ts';
-import { onServer, withDatabase } from '../support/database.ts';
+import { start, until } from '../support/cli.ts';
+import { connect, onServer, withDatabase } from '../support/database.ts';
 import { runInProcess } from '../support/in-process.ts';
 import { makeProject } from '../support/project.ts';
 import { smallMigration, resetSmallTables, smallTables, migrateHere } from '../support/small-run.ts';
@@ -23,6 +26,12 @@ async function withProject(work: (dir: string, url: string) => Promise<void>): P
     write('second.mjs', files['second.mjs']);
     await work(dir, url);
   });
+}
+
+async function onTheSide(url: string, sql: string): Promise<void> {
+  const client = await connect(url);
+  await client.query(sql);
+  await client.end();
 }
 
 /** The status of an answer to a request with this header, which fetch would set by itself. */
@@ -134,6 +143,39 @@ describe('ui', () => {
       expect(stderr).toContain(message);
       expect(stderr).not.toContain('"short"');
     }
+  });
+});
+
+it('ui shows what the ledger knows also on a host that has no folder of migrations', async () => {
+  await withProject(async (dir, url) => {
+    rmSync(path.join(dir, 'migrations'), { recursive: true });
+    await onTheSide(url, `update umzug_cluster.folders set folder = 'elsewhere/migrations'`);
+    const ui = await startUi(dir, { DATABASE_URL: url });
+    expect((await ui.overview()).migrations).toMatchObject([
+      { name: 'first', state: 'executed', rowsDone: 30 },
+    ]);
+  });
+});
+
+it('ui says for which lock a schema migration waits, and who holds it', async () => {
+  await withProject(async (dir, url) => {
+    writeFileSync(
+      path.join(dir, 'migrations', 'second.mjs'),
+      `export const up = (db) => db.raw('alter table t add column z int');`,
+    );
+    const ui = await startUi(dir, { DATABASE_URL: url });
+    const holder = await connect(url);
+    await holder.query('begin; lock table t in access share mode');
+    const up = start(['up'], { cwd: dir, url });
+    const blocker = await until('the lock is waited for', async () => (await ui.run('second')).blocker);
+    expect(blocker).toMatch(/^AccessExclusiveLock on public\.t, behind transaction of pid \d+, \d+ s old$/);
+    await holder.end();
+    expect((await up.outcome).code).toBe(0);
+    const after = await until('it is executed', async () => {
+      const run = await ui.run('second');
+      return run.row.state === 'executed' && run;
+    });
+    expect(after).toMatchObject({ blocker: null, row: { kind: 'schema' } });
   });
 });
 

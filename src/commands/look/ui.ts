@@ -23,7 +23,7 @@ export const ui: Command = {
     const { printJson, printLine } = await import('../frame/output.ts');
     const { untilStopped } = await import('../run/stopping.ts');
     await untilStopped(async (stopped) => {
-      await withContext(given, io, async ({ config, migrator }) => {
+      await withContext(given, io, async ({ config, migrator, logger }) => {
         const { serve } = await import('../../ui/server/serve.ts');
         const flags = { ...flagsOfVariables(io.env, uiFlags).flags, ...defined(given) };
         const served = await serve(
@@ -34,8 +34,7 @@ export const ui: Command = {
             userHeader: textOf(flags, 'user-header') ?? null,
             isReadOnly: flags['read-only'] === true,
           },
-          config,
-          migrator,
+          { config, migrator, logger },
         );
         if (config.output.json) printJson(io, { url: served.url });
         else printLine(io, served.url);

@@ -221,6 +221,11 @@ export const logEvents = {
     when: 'a notification was given up; `target` is who was to receive it, `error` why it could not be delivered',
     fields: { notification: 'text', migration: 'text or null', target: 'text', error: 'text' },
   },
+  'ui.failed': {
+    level: 'error',
+    when: 'a request of the page of `ui` fails for a reason that should not be',
+    fields: { error: 'text' },
+  },
   'node.warned': {
     level: 'warn',
     when: 'Node or a package emits a warning; always in a worker, elsewhere only where the log is JSON',

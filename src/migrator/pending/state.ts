@@ -57,11 +57,12 @@ export async function readState(
   };
 }
 
-/** Migrations that belong to another folder than these: their files are not missed in them. */
+/** Migrations that belong to another folder than these: their files are not missed in them. None where there is no folder. */
 export async function foldersElsewhere(
   ledger: Ledger,
   folders: readonly string[],
 ): Promise<ReadonlyMap<string, string>> {
+  if (folders.length === 0) return new Map();
   const own = new Set(folders.map(placeOf));
   return new Map([...(await ledger.migrations.folders())].filter(([, folder]) => !own.has(folder)));
 }

@@ -91,7 +91,9 @@ export class Feed {
       const beganAt = performance.now();
       await this.#lookOnce(beganAt);
       const since = performance.now() - beganAt;
-      const waitMs = this.#failures > 0 ? backoffMs(this.#failures + 4, Math.random) : everyMs - since;
+      // A server for which this is much work has as much time without it.
+      const pauseMs = Math.max(everyMs - since, since);
+      const waitMs = this.#failures > 0 ? backoffMs(this.#failures + 4, Math.random) : pauseMs;
       await sleep(Math.max(0, waitMs), undefined, { signal: this.#hurry.signal }).catch(() => undefined);
       if (this.#watchers.size > 0) await sleep(Math.max(0, soonMs - (performance.now() - beganAt)));
     }

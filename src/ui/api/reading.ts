@@ -48,9 +48,7 @@ export async function lookAt(
   about: About,
   asked: readonly string[],
 ): Promise<Look> {
-  // A host that only watches may have no files.
-  const files = await listMigrations(config.migrationsDirs).catch(() => []);
-  const { database, migrations: statuses } = await statusReport(files, config, control);
+  const { database, statuses } = await statusesOf(config, control);
   const rows = new Map(statuses.map((status) => [status, rowOf(status)]));
   const find = (id: string): MigrationStatus | undefined =>
     statuses.find(({ name, runId }) => name === id || runId === id);
@@ -80,6 +78,20 @@ export async function lookAt(
     ...found,
     statuses,
   };
+}
+
+/** As `status` has them; a host that only watches may have no folder, and misses no file. */
+async function statusesOf(
+  config: Config,
+  control: Control,
+): Promise<{ readonly database: string; readonly statuses: readonly MigrationStatus[] }> {
+  const files = await listMigrations(config.migrationsDirs).catch(() => null);
+  const places = files === null ? { ...config, migrationsDirs: [] } : config;
+  const { database, migrations } = await statusReport(files ?? [], places, control);
+  const statuses = migrations.map((status) =>
+    files === null && status.state === 'missing' ? { ...status, state: 'executed' as const } : status,
+  );
+  return { database, statuses };
 }
 
 const timeOf = (text: string | null): number | null => (text === null ? null : Date.parse(text));

@@ -8,6 +8,8 @@ export interface Access {
   /** Null: whoever can reach the server may see the page; then it can only be reached from this host. */
   readonly token: string | null;
   readonly basePath: string;
+  /** Pages of other databases on this host have other cookies. */
+  readonly cookie: string;
 }
 
 const policy = [
@@ -79,8 +81,6 @@ function hostOf(origin: string): string | null {
   return URL.canParse(origin) ? new URL(origin).host : null;
 }
 
-const cookie = 'umzug_cluster';
-
 /** What the cookie holds instead of the token; it stays the same when the server is started again. */
 const sessionOf = (token: string): string =>
   createHmac('sha256', token).update('session').digest('base64url');
@@ -91,22 +91,23 @@ function isEqual(given: string, expected: string): boolean {
 }
 
 /** Only who knows the token, where there is one. */
-export function knowsToken({ token }: Access): MiddlewareHandler {
+export function knowsToken(access: Access): MiddlewareHandler {
   return async (c, next) => {
-    if (token === null || isSignedIn(c, token)) return await next();
+    if (isSignedIn(c, access)) return await next();
     const hint = 'give the token with which ui was started';
     return refuse(c, 401, { error: 'this page needs its token', hint });
   };
 }
 
-function isSignedIn(c: Context, token: string): boolean {
+function isSignedIn(c: Context, { token, cookie }: Access): boolean {
+  if (token === null) return true;
   const [, bearer] = /^Bearer (.+)$/i.exec(c.req.header('authorization') ?? '') ?? [];
   if (bearer !== undefined) return isEqual(bearer, token);
   return isEqual(getCookie(c, cookie) ?? '', sessionOf(token));
 }
 
 /** Exchanges the token for a cookie that no script can read. */
-export function signIn(c: Context, { token, basePath }: Access, given: unknown): Response {
+export function signIn(c: Context, { token, basePath, cookie }: Access, given: unknown): Response {
   if (token !== null) {
     if (typeof given !== 'string' || !isEqual(given, token))
       return refuse(c, 401, { error: 'this is not the token', hint: null });

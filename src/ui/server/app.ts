@@ -1,5 +1,6 @@
 import { type Context, Hono } from 'hono';
 import { UmzugClusterError } from '../../errors.ts';
+import { bodyLimit } from 'hono/body-limit';
 import { stripControls } from '../../core/errors/redact.ts';
 import type { Refused } from '../api/contract.ts';
 import type { Feed } from '../api/feed.ts';
@@ -28,14 +29,19 @@ export interface Site {
   readonly database: Shown;
   /** The header in which a proxy names the user; null: none does. */
   readonly userHeader: string | null;
+  /** Is told of what should not happen. */
+  readonly failed: (error: Error) => void;
 }
 
 /** Everything that the server answers. */
-export function makeApp({ access, files, database, userHeader }: Site): Hono {
+export function makeApp({ access, files, database, userHeader, failed }: Site): Hono {
   const app = new Hono({ getPath: (request) => pathWithin(access.basePath, new URL(request.url).pathname) });
-  app.onError((error, c) => refuseError(c, error));
+  app.onError((error, c) => {
+    if (!(error instanceof UmzugClusterError)) failed(error);
+    return refuseError(c, error);
+  });
   app.use(secureHeaders, namesThisHost(access));
-  app.on('POST', '/api/*', sameSite);
+  app.on('POST', '/api/*', sameSite, bodyLimit({ maxSize: mostBytes }));
   app.post('/api/session', async (c) => {
     const body: unknown = await c.req.json().catch(() => null);
     return signIn(c, access, (body as { readonly token?: unknown } | null)?.token);
@@ -52,6 +58,9 @@ export function makeApp({ access, files, database, userHeader }: Site): Hono {
   app.get('*', (c) => sendFile(c, files));
   return app;
 }
+
+// An action has a name and a key.
+const mostBytes = 100_000;
 
 // No request has such a path.
 const outside = '/ /';

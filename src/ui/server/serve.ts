@@ -4,6 +4,7 @@ import { getRequestListener } from '@hono/node-server';
 import { openControl } from '../../cluster/worker/control.ts';
 import type { Config } from '../../config/config.ts';
 import { codeOf, fail, messageOf } from '../../errors.ts';
+import type { Logger } from '../../logger.ts';
 import type { Migrator } from '../../migrator/migrator.ts';
 import { Feed } from '../api/feed.ts';
 import { lookAt } from '../api/reading.ts';
@@ -22,6 +23,13 @@ export interface UiOptions {
   readonly isReadOnly: boolean;
 }
 
+/** What is behind the page. */
+export interface Behind {
+  readonly config: Config;
+  readonly migrator: Migrator;
+  readonly logger: Logger;
+}
+
 /** A page that is served. */
 export interface Served {
   readonly url: string;
@@ -33,7 +41,7 @@ const usualPort = 4949;
 const shortestToken = 16;
 
 /** Serves the page. Throws USAGE for options that make no sense together, and CONFIG where it cannot listen. */
-export async function serve(options: UiOptions, config: Config, migrator: Migrator): Promise<Served> {
+export async function serve(options: UiOptions, { config, migrator, logger }: Behind): Promise<Served> {
   const place = placeOf(options);
   const control = openControl(config);
   const label = config.database.kind === 'connection' ? config.database.label : 'embedded';
@@ -41,10 +49,14 @@ export async function serve(options: UiOptions, config: Config, migrator: Migrat
   const feed = new Feed((asked) => lookAt(config, control, about, asked));
   control.onTrouble = (trouble) => trouble !== null && feed.trouble(trouble.what);
   const app = makeApp({
-    access: { token: options.token, basePath: options.basePath },
+    access: { token: options.token, basePath: options.basePath, cookie: `umzug_cluster_${about.databaseId}` },
     files: readPage(),
     database: { id: about.databaseId, label, feed, act: options.isReadOnly ? null : actOn(config, migrator) },
     userHeader: options.userHeader,
+    failed: (error) => {
+      const message = messageOf(error);
+      logger.error({ event: 'ui.failed', error: message }, `a request of the page has failed: ${message}`);
+    },
   });
   const answer = getRequestListener(app.fetch);
   const server = createServer((request, response) => void answer(request, response));
