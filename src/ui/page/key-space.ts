@@ -1,6 +1,6 @@
 import type { RangeView } from '../api/contract.ts';
 import { counted, percent, whole } from './format.ts';
-import { html, useLayoutEffect, useRef, useState } from './preact.js';
+import { html, useLayoutEffect, useMemo, useRef, useState } from './preact.js';
 import { colorOf, steppedBy, useTheme, useWidth } from './screen.ts';
 
 /** Where each range lies in the picture: the key space runs through `lines` lines, as text does. */
@@ -48,11 +48,11 @@ export function KeySpace({ ranges, hosts }: Props): unknown {
   const width = useWidth(box);
   const theme = useTheme();
   const [chosen, setChosen] = useState<number | null>(null);
-  const layout = layOut(ranges, width);
+  const layout = useMemo(() => layOut(ranges, width), [ranges, width]);
   const at = chosen === null ? null : Math.min(chosen, ranges.length - 1);
   useLayoutEffect(() => {
-    if (canvas.current !== null && width > 0) draw(canvas.current, { ranges, hosts, layout, width, at });
-  }, [ranges, hosts.join(' '), width, theme, at]);
+    if (canvas.current !== null && width > 0) draw(canvas.current, { ranges, hosts, layout, width });
+  }, [layout, hosts.join(' '), theme]);
   const point = (event: PointerEvent): void => {
     const { left, top } = (event.currentTarget as HTMLElement).getBoundingClientRect();
     setChosen(rangeAt(layout, (event.clientX - left) / width, event.clientY - top));
@@ -70,9 +70,22 @@ export function KeySpace({ ranges, hosts }: Props): unknown {
       aria-valuetext=${at === null ? summary(ranges) : text}
       onPointerMove=${point} onPointerDown=${point} onPointerLeave=${() => setChosen(null)} onKeyDown=${press}>
       <canvas ref=${canvas}></canvas>
+      ${at !== null && html`<i class="chosen" style=${frameOf(layout, at, width)}></i>`}
     </div>
     <p class="told">${text}</p>
     <${Legend} ranges=${ranges} hosts=${hosts} />`;
+}
+
+/** Where the frame around a range lies; of one that runs over several lines, its beginning is framed. */
+function frameOf({ lineHeight, spans }: Layout, at: number, width: number): Readonly<Record<string, string>> {
+  const [from, to] = spans[at] ?? [0, 0];
+  const left = (from % 1) * width;
+  return {
+    left: `${left}px`,
+    top: `${Math.floor(from) * lineHeight}px`,
+    width: `${Math.max(4, Math.min(width - left, (to - from) * width))}px`,
+    height: `${lineHeight - 2}px`,
+  };
 }
 
 /** `10 done, 4 in progress, 2 open` */
@@ -113,20 +126,20 @@ function rangeAt({ lines, lineHeight, spans }: Layout, x: number, y: number): nu
 interface Picture extends Props {
   readonly layout: Layout;
   readonly width: number;
-  readonly at: number | null;
 }
 
-function draw(canvas: HTMLCanvasElement, { ranges, hosts, layout, width, at }: Picture): void {
+function draw(canvas: HTMLCanvasElement, { ranges, hosts, layout, width }: Picture): void {
   const { lines, lineHeight, spans } = layout;
-  const height = lines * lineHeight;
   const scale = devicePixelRatio;
   canvas.width = Math.round(width * scale);
-  canvas.height = Math.round(height * scale);
-  canvas.style.height = `${height}px`;
-  const context = canvas.getContext('2d');
+  canvas.height = Math.round(lines * lineHeight * scale);
+  canvas.style.height = `${lines * lineHeight}px`;
+  const context = canvas.getContext('2d', { alpha: false });
   if (context === null) return;
-  context.scale(scale, scale);
   const colors = colorsOf(hosts);
+  context.scale(scale, scale);
+  context.fillStyle = colors.gap;
+  context.fillRect(0, 0, width, lines * lineHeight);
   const fill = (from: number, to: number, color: string, leastPx = 0): void => {
     context.fillStyle = color;
     for (let line = Math.floor(from); line < Math.max(to, from + 1e-9) && line < lines; line++) {
@@ -137,23 +150,17 @@ function draw(canvas: HTMLCanvasElement, { ranges, hosts, layout, width, at }: P
   };
   for (const [index, { state, done, host, stolen }] of ranges.entries()) {
     const [from, to] = spans[index] ?? [0, 0];
-    const middle = from + (to - from) * done;
-    fill(from, to, state === 'active' ? colors.host(host) : state === 'done' ? colors.done : colors.open);
-    if (state !== 'done' && done > 0) fill(from, middle, colors.done);
-    if ((to - from) * width > 5) fill(to - 1 / width, to, colors.gap);
+    // A gap between ranges that are wide enough for one.
+    const end = (to - from) * width > 5 ? to - 1 / width : to;
+    const middle = from + (end - from) * (state === 'done' ? 1 : done);
+    if (middle > from) fill(from, middle, colors.done);
+    if (end > middle) fill(middle, end, state === 'active' ? colors.host(host) : colors.open);
     if (stolen && state !== 'quarantined') mark(context, [from, width, lineHeight], colors.mark);
   }
   for (const [index, { state }] of ranges.entries()) {
     const [from, to] = spans[index] ?? [0, 0];
-    if (state === 'quarantined') fill(from, Math.max(to, from), colors.bad, 4);
+    if (state === 'quarantined') fill(from, to, colors.bad, 4);
   }
-  if (at === null) return;
-  const [from, to] = spans[at] ?? [0, 0];
-  const left = (from - Math.floor(from)) * width;
-  context.strokeStyle = colors.mark;
-  context.lineWidth = 2;
-  const wide = Math.max(4, Math.min(width - left, (to - from) * width));
-  context.strokeRect(left + 1, Math.floor(from) * lineHeight + 1, wide - 2, lineHeight - 4);
 }
 
 /** A notch at the beginning of a range that was stolen. */

@@ -98,6 +98,8 @@ function List({ shown }: { readonly shown: readonly Numbered[] }): unknown {
 
 // Above and below what is seen, so that the Tab key finds the next one.
 const spare = 8;
+// Not with each row that is scrolled is the list made again.
+const step = 4;
 
 /** Which rows of a list can be seen. All have the height that the style sheet gives them. */
 function useWindow(body: Held<HTMLElement>, count: number): { first: number; last: number; height: number } {
@@ -111,8 +113,9 @@ function useWindow(body: Held<HTMLElement>, count: number): { first: number; las
       if (current === null || row == null) return;
       const height = row.getBoundingClientRect().height;
       const above = Math.max(0, -current.getBoundingClientRect().top);
-      const first = Math.max(0, Math.min(Math.floor(above / height) - spare, count - 1));
-      const last = first + Math.ceil(innerHeight / height) + 2 * spare;
+      const top = Math.floor(above / height / step) * step;
+      const first = Math.max(0, Math.min(top - spare, count - 1));
+      const last = first + Math.ceil(innerHeight / height) + 2 * spare + step;
       setSeen((old) =>
         old.first === first && old.last === last && old.height === height ? old : { first, last, height },
       );
