@@ -221,7 +221,7 @@ interface TableProps {
 /** A table that scrolls by itself where the screen is too narrow for it. */
 function Table({ label, heads, children }: TableProps): unknown {
   return html`
-    <div class="wide" role="region" aria-label=${label} tabindex="0">
+    <div class="wide" role="group" aria-label=${label} tabindex="0">
       <table>
         <thead><tr>${heads.map((head) => html`<th key=${head} scope="col">${head}</th>`)}</tr></thead>
         <tbody>${children}</tbody>
