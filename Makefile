@@ -15,7 +15,7 @@ LOCKED := $(shell command -v flock >/dev/null 2>&1 && echo flock .make.lock)
 # A build that failed must not pass for one that is done.
 .DELETE_ON_ERROR:
 
-.PHONY: help migrate down plan status create test test-faults test-matrix bench picture check format clean ready build \
+.PHONY: help migrate down plan status create test test-faults test-matrix bench picture screenshots check format clean ready build \
         check-format check-lint check-typecheck check-package
 
 help: ## list the targets
@@ -50,6 +50,9 @@ bench: build ## measure against the usual ways: make bench ARGS="shapes --rows 1
 
 picture: build ## draw docs/terminal.svg anew, from a run of the example
 	@npx --no-install jiti scripts/picture.ts
+
+screenshots: build ## photograph the page in the middle of a run, into docs/
+	@npx --no-install jiti scripts/screenshots.ts
 
 check: build ## all that CI runs: format, lint, types, package, tests
 	@$(MAKE) -j2 check-format check-lint check-typecheck check-package
