@@ -70,7 +70,7 @@ export class Executor {
   readonly #outcomes: MigrationOutcome[] = [];
   /** Names that are executed by now, as far as this command knows. */
   readonly #found: Set<string>;
-  /** The migration that runs has begun: its history says where it has failed. */
+  /** Work on the migration has started: if it fails, its history says so. */
   #hasBegun = false;
 
   constructor(input: ExecutorInput) {

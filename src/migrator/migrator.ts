@@ -20,7 +20,7 @@ import {
 import type { Executor, ExecutorInput } from './execute.ts';
 import { type LedgerState, readState } from './pending/state.ts';
 import { refuseRecreated } from '../run/checks/drift.ts';
-import { Notices } from './notices.ts';
+import type { Notices } from './notices.ts';
 import { Operator } from './operator.ts';
 import type { PlanReport } from './plan/plan-report.ts';
 import type {
@@ -55,9 +55,6 @@ export type { HistoryReport } from './status/history.ts';
 export type { StatusReport } from './status/status.ts';
 export type { VerifyReport } from './status/verify.ts';
 
-// Whoever waits for the end of a command, waits for this too.
-const flushMs = 1_000;
-
 export type StopReason = keyof typeof stopCodes;
 
 /** A call that runs migrations, from its beginning to its end, its wait for the calls before it included. */
@@ -73,17 +70,17 @@ export class Migrator extends EventEmitter<MigratorEvents> {
   readonly #config: Config;
   readonly #logger: Logger;
   readonly #control: Control;
-  readonly #notices: Notices;
+  readonly #notices: Notices | null;
   readonly #calls = new Set<Call>();
   #turn: Promise<unknown> = Promise.resolve();
 
   /** @internal */
-  constructor(config: Config, logger: Logger) {
+  constructor(config: Config, logger: Logger, control: Control, notices: Notices | null) {
     super();
     this.#config = config;
     this.#logger = logger;
-    this.#control = openControl(config);
-    this.#notices = new Notices(config, this.#control, logger);
+    this.#control = control;
+    this.#notices = notices;
   }
 
   /**
@@ -205,7 +202,7 @@ export class Migrator extends EventEmitter<MigratorEvents> {
 
   /** What an operator may say to a run of any host. */
   get operator(): Operator {
-    return new Operator(this.#config, this.#control, this.#notices.tell);
+    return new Operator(this.#config, this.#control, this.#notices?.tell);
   }
 
   /** Migrations that `up` would run, in order. Reads only. */
@@ -295,7 +292,7 @@ export class Migrator extends EventEmitter<MigratorEvents> {
    */
   stop(reason: StopReason, how: 'drain' | 'abort'): void {
     const code = stopCodes[reason];
-    this.#notices.hurry(how);
+    this.#notices?.hurry(how);
     for (const call of this.#calls) {
       call.stopped = [code, how];
       call.waiting.abort(fail(code, { message: 'stopped waiting; nothing was run here' }));
@@ -306,8 +303,8 @@ export class Migrator extends EventEmitter<MigratorEvents> {
   /** Ends the connection, after the calls that run. */
   async close(): Promise<void> {
     await this.#turn;
-    await this.#notices.end();
-    await flushTraces(flushMs);
+    await this.#notices?.end();
+    await flushTraces();
     await this.#control.close();
   }
 
@@ -354,9 +351,10 @@ export class Migrator extends EventEmitter<MigratorEvents> {
     const execute = await import('./execute.ts');
     const open = async (): Promise<{ primary: Primary; env: RunEnvironment }> => {
       const server: ServerFacts = await control.use(readServer);
-      const env = makeEnvironment(config, server, { isOwnProcess: isOwnProcess(), tell: this.#notices.tell });
+      const told = { isOwnProcess: isOwnProcess(), tell: this.#notices?.tell };
+      const env = makeEnvironment(config, server, told);
       const onProgress = (progress: Progress, seen: Seen): void => {
-        this.#notices.progress(progress, seen);
+        this.#notices?.progress(progress, seen);
         this.emit('progress', progress);
       };
       call.primary = new Primary({ config, env, server, control, logger, onProgress });
@@ -390,7 +388,11 @@ export class Migrator extends EventEmitter<MigratorEvents> {
 
 /** Opens a migrator. Connects with its first command. */
 export async function openMigrator(config: Config, logger: Logger): Promise<Migrator> {
-  return await Promise.resolve(new Migrator(config, logger));
+  const control = openControl(config);
+  const { notify } = config;
+  const notices =
+    notify && new (await import('./notices.ts')).Notices({ ...config, notify }, control, logger);
+  return new Migrator(config, logger, control, notices);
 }
 
 function refOf({ name, path }: MigrationFile): MigrationRef {

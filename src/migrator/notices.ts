@@ -2,13 +2,13 @@ import path from 'node:path';
 import type { Control } from '../cluster/worker/control.ts';
 import type { Seen } from '../cluster/primary/primary.ts';
 import type { Config } from '../config/config.ts';
-import type { NotifyTarget } from '../config/notify.ts';
+import type { NotifyConfig, NotifyTarget } from '../config/notify.ts';
 import type { Progress } from '../core/progress/progress.ts';
 import { fail } from '../errors.ts';
 import { Ledger } from '../ledger/ledger.ts';
 import { ledgerNames } from '../ledger/schema.ts';
 import type { Logger } from '../logger.ts';
-import { type Tell, tellNobody } from '../notify/happening.ts';
+import type { Tell } from '../notify/happening.ts';
 import type { Undelivered } from '../notify/mailbox.ts';
 import { Notifier } from '../notify/notifier.ts';
 import { inOneTrip, plainSettings } from '../postgres/transaction.ts';
@@ -21,34 +21,33 @@ export class Notices {
   readonly #config: Config;
   readonly #control: Control;
   readonly #logger: Logger;
-  readonly #notifier: Notifier | null;
+  readonly #notifier: Notifier;
   #recorded: Promise<unknown> = Promise.resolve();
 
-  constructor(config: Config, control: Control, logger: Logger) {
+  constructor(config: Config & { readonly notify: NotifyConfig }, control: Control, logger: Logger) {
     this.#config = config;
     this.#control = control;
     this.#logger = logger;
     const { database, notify } = config;
     const label = database.kind === 'connection' ? database.label : 'embedded';
-    this.#notifier = notify && new Notifier(notify, label, (undelivered) => this.#undelivered(undelivered));
+    this.#notifier = new Notifier(notify, label, (undelivered) => this.#undelivered(undelivered));
   }
 
   get tell(): Tell {
-    return this.#notifier?.tell ?? tellNobody;
+    return this.#notifier.tell;
   }
 
   progress(progress: Progress, { runId, ...seen }: Seen): void {
-    this.#notifier?.progress(progress, runId, seen);
+    this.#notifier.progress(progress, runId, seen);
   }
 
   /** The command is asked to stop. */
   hurry(how: 'drain' | 'abort'): void {
-    this.#notifier?.hurry(how);
+    this.#notifier.hurry(how);
   }
 
   /** Waits a little for what is still to be delivered, and records what is not. */
   async end(): Promise<void> {
-    if (this.#notifier === null) return;
     // A stop may have cut it.
     this.#control.restore();
     await this.#notifier.end();

@@ -4,7 +4,7 @@ import type { Verb } from '../core/config/operate.ts';
 import type { Overrides } from '../core/config/steering.ts';
 import type { Direction, Run } from '../ledger/run/rows.ts';
 import { listMigrations } from '../migration/file/folder.ts';
-import type { Tell } from '../notify/happening.ts';
+import { type Tell, tellNobody } from '../notify/happening.ts';
 import type { Session } from '../postgres/session.ts';
 import { reading, withTransaction } from '../postgres/transaction.ts';
 import { makeEnvironment, readServer } from '../run/context/environment.ts';
@@ -43,7 +43,7 @@ export class Operator {
   readonly #user: string | null;
 
   /** @internal `user`: who says it, where that is not the user of this process. */
-  constructor(config: Config, control: Control, tell: Tell, user: string | null = null) {
+  constructor(config: Config, control: Control, tell: Tell = tellNobody, user: string | null = null) {
     this.#config = config;
     this.#control = control;
     this.#tell = tell;

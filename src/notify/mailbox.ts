@@ -13,7 +13,7 @@ export interface Undelivered {
   readonly error: string;
 }
 
-// A receiver that is away for a deploy is waited for, one that is gone is not.
+// A receiver may be deployed in the meantime; one that is gone does not come back.
 const giveUpMs = 10 * 60_000;
 const tryMs = 10_000;
 const mostWaiting = 100;

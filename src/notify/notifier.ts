@@ -59,7 +59,7 @@ export class Notifier {
     this.#cut?.();
   }
 
-  /** Waits a little for what is still to be delivered, then gives it up. */
+  /** Waits a little for what is still to be delivered, then abandons it. */
   async end(): Promise<void> {
     const boxes = [...this.#boxes.values()];
     const finished = Promise.all(boxes.map((box) => box.finish()));

@@ -38,8 +38,11 @@ export async function openTrace(carrier?: Carrier): Promise<Trace | null> {
   return new Trace(api, carrier === undefined ? above : propagation.extract(above, carrier));
 }
 
+// Whoever waits for the end of a command, waits for this too.
+const flushMs = 1_000;
+
 /** Has the SDK send what it has, for at most so long: the process is about to end. Never rejects. */
-export async function flushTraces(ms: number): Promise<void> {
+export async function flushTraces(ms = flushMs): Promise<void> {
   if (!isTraced()) return;
   const { trace } = await import('@opentelemetry/api');
   const provider = trace.getTracerProvider() as unknown as Flushable & { getDelegate?: () => Flushable };

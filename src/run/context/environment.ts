@@ -81,7 +81,7 @@ export function makeEnvironment(
   }: {
     readonly isOwnProcess?: boolean;
     readonly token?: string;
-    readonly tell?: Tell;
+    readonly tell?: Tell | undefined;
     readonly user?: string | null;
   } = {},
 ): RunEnvironment {
