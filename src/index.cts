@@ -28,6 +28,7 @@ declare namespace api {
   export type Down<Row extends object = any> = esm.Down<Row>;
   export type DownOptions = esm.DownOptions;
   export type ErrorCode = esm.ErrorCode;
+  export type Notification = esm.Notification;
   export type MigrationOutcome = esm.MigrationOutcome;
   export type MigrationRef = esm.MigrationRef;
   export type Migrator = esm.Migrator;

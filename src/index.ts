@@ -30,6 +30,7 @@ export type {
   UpOptions,
   VerifyReport,
 } from './migrator/migrator.ts';
+export type { Notification } from './notify/notification.ts';
 export type { Progress } from './core/progress/progress.ts';
 export { UmzugClusterError } from './errors.ts';
 export type { ErrorCode } from './errors.ts';
