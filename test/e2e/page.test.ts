@@ -53,7 +53,7 @@ it('shows a run from its start to its end, pauses and resumes it, and never anot
     const { url: address } = await serve(place, '--base-path', '/behind/a-proxy');
     const { page, complaints } = await openPage(browser, address);
     await page.getByRole('link', { name: 'a', exact: true }).click();
-    await page.getByText('It has not started.').waitFor();
+    await page.getByText('Not executed yet.').waitFor();
     const first = start(up, place);
     await page.locator('h1 + .state', { hasText: 'running' }).waitFor();
     await until('rows are shown', async () => digits(await figure(page, 'Rows').textContent()) > 0);
@@ -158,6 +158,25 @@ it('asks for the token, refuses another, and offers nothing to whoever may only 
     expect(await page.getByRole('group', { name: 'Actions' }).count()).toBe(0);
     hurry(place.cwd);
     await work.outcome;
+    expect(complaints).toEqual([]);
+  });
+});
+
+it('shows for which lock a schema migration waits, and who has it', async () => {
+  await withDatabase(async ({ url, client }) => {
+    await client.query(createCounters);
+    const source = `export const up = (db) => db.raw('alter table counters add column seen int');`;
+    const place = { cwd: makeProject({ 'add-column.ts': source }).dir, url };
+    const { url: address } = await serve(place);
+    const { page, complaints } = await openPage(browser, `${address}#/runs/add-column`);
+    await client.query('begin; select from counters limit 1');
+    const work = start(up, place);
+    const { rows } = await client.query<{ pid: number }>('select pg_backend_pid() as pid');
+    const behind = `AccessExclusiveLock on public.counters, behind transaction of pid ${rows[0]?.pid}`;
+    await page.getByText(behind).waitFor();
+    await client.query('commit');
+    expect((await work.outcome).code).toBe(0);
+    await page.locator('h1 + .state', { hasText: 'executed' }).waitFor();
     expect(complaints).toEqual([]);
   });
 });

@@ -1,8 +1,33 @@
-import { existsSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import chromium from '@sparticuz/chromium';
 import { type Browser, type BrowserContextOptions, type Page, chromium as driver } from 'playwright-core';
 
 const packaged = '/usr/bin/chromium';
+
+/**
+ * Where the browser of the package is, which is unpacked by whoever asks first: one process at a time, or another would
+ * start what is half there.
+ */
+async function unpacked(): Promise<string> {
+  const lock = path.join(os.tmpdir(), 'chromium.unpacking');
+  const giveUp = Date.now() + 60_000;
+  for (let isMine = false; !isMine && Date.now() < giveUp;) {
+    try {
+      mkdirSync(lock);
+      isMine = true;
+    } catch {
+      await sleep(100);
+    }
+  }
+  try {
+    return await chromium.executablePath();
+  } finally {
+    rmSync(lock, { recursive: true, force: true });
+  }
+}
 
 /**
  * The browser of the tests: the one that the package @sparticuz/chromium brings, or where that does not start, Debian's.
@@ -10,7 +35,7 @@ const packaged = '/usr/bin/chromium';
  */
 export async function launchBrowser(): Promise<Browser> {
   const reasons: string[] = [];
-  for (const find of [() => chromium.executablePath(), () => packaged]) {
+  for (const find of [unpacked, () => packaged]) {
     try {
       const executablePath = await find();
       if (!existsSync(executablePath)) throw new Error(`${executablePath} is missing`);

@@ -4,39 +4,29 @@ import { html, useEffect, useRef, useState } from './preact.js';
 /** What somebody is about to do, until it is confirmed or not. */
 export type Wish = Pick<Action, 'action' | 'migration' | 'key'>;
 
-interface Wording {
-  readonly verb: string;
-  readonly title: string;
-  readonly effect: string;
-}
-
-const wordings: Readonly<Record<Action['action'], Wording>> = {
-  pause: {
-    verb: 'Pause',
-    title: 'Pause this migration?',
-    effect: 'No chunk starts on any host until it is resumed. No work is lost.',
-  },
-  resume: {
-    verb: 'Resume',
-    title: 'Resume this migration?',
-    effect: 'Hosts that run umzug-cluster up work on it. None is started by this page.',
-  },
-  cancel: {
-    verb: 'Cancel the migration',
-    title: 'Cancel this migration?',
-    effect:
-      'Finished work is kept, and the migration is parked on all hosts until somebody resumes it or rolls it back.',
-  },
-  set: {
-    verb: 'Change settings',
-    title: 'Change the settings of this migration?',
-    effect: 'They hold on all hosts, starting with the next chunk. What is left empty stays as it is.',
-  },
-  retry: {
-    verb: 'Retry',
-    title: 'Retry quarantined rows?',
-    effect: 'They are processed again by the next umzug-cluster up.',
-  },
+/** What the button says, the question, and what comes of it. */
+const wordings: Readonly<Record<Action['action'], readonly [verb: string, title: string, effect: string]>> = {
+  pause: [
+    'Pause',
+    'Pause this migration?',
+    'No chunk starts on any host until it is resumed. No work is lost.',
+  ],
+  resume: [
+    'Resume',
+    'Resume this migration?',
+    'Hosts that run umzug-cluster up work on it. None is started by this page.',
+  ],
+  cancel: [
+    'Cancel the migration',
+    'Cancel this migration?',
+    'Finished work is kept, and it is parked on all hosts until somebody resumes it or rolls it back.',
+  ],
+  set: [
+    'Change settings',
+    'Change the settings of this migration?',
+    'They hold on all hosts, starting with the next chunk. What is left empty stays as it is.',
+  ],
+  retry: ['Retry', 'Retry all quarantined rows?', 'They are processed by hosts that run umzug-cluster up.'],
 };
 
 const steerable = [
@@ -72,7 +62,7 @@ export function Actions({
       ${actionsOf(row).map(
         (action) => html`
         <button key=${action} onClick=${() => start(action)}>
-          ${action === 'retry' ? 'Retry all quarantined rows' : wordings[action].verb}…</button>`,
+          ${action === 'retry' ? 'Retry all quarantined rows' : wordings[action][0]}…</button>`,
       )}
     </div>`;
 }
@@ -93,7 +83,7 @@ export function Confirm({ wish, overview, end }: ConfirmProps): unknown {
     dialog.current?.showModal();
     return () => dialog.current?.close();
   }, []);
-  const { verb, title, effect } = wordings[wish.action];
+  const [verb, title, effect] = wordings[wish.action];
   const submit = async (event: SubmitEvent): Promise<void> => {
     event.preventDefault();
     setIsAsking(true);

@@ -180,20 +180,12 @@ function mark(
   context.fill();
 }
 
-function colorsOf(hosts: readonly string[]): Readonly<
-  Record<'done' | 'open' | 'gap' | 'bad' | 'mark', string>
-> & {
-  readonly host: (name: string | null) => string;
-} {
+function colorsOf(hosts: readonly string[]) {
   const ofHosts = Array.from({ length: hostColors }, (_, index) => colorOf(`--host-${index}`));
-  return {
-    done: colorOf('--done'),
-    open: colorOf('--open'),
-    gap: colorOf('--panel'),
-    bad: colorOf('--bad'),
-    mark: colorOf('--text'),
-    host: (name) => ofHosts[Math.max(0, hosts.indexOf(name ?? '')) % hostColors] ?? '',
-  };
+  const [done, open, gap, bad, mark] = ['--done', '--open', '--panel', '--bad', '--text'].map(colorOf);
+  const host = (name: string | null): string =>
+    ofHosts[Math.max(0, hosts.indexOf(name ?? '')) % hostColors] ?? '';
+  return { done: done ?? '', open: open ?? '', gap: gap ?? '', bad: bad ?? '', mark: mark ?? '', host };
 }
 
 function Legend({ ranges, hosts }: Props): unknown {

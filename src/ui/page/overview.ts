@@ -3,17 +3,7 @@ import { counted, duration, moment, percent, rate, whole } from './format.ts';
 import { html, useEffect, useLayoutEffect, useRef, useState } from './preact.js';
 import { type Held, addressOf } from './screen.ts';
 
-const states = [
-  'running',
-  'reverting',
-  'interrupted',
-  'paused',
-  'failed',
-  'cancelled',
-  'pending',
-  'executed',
-  'missing',
-] as const;
+const states = 'running reverting interrupted paused failed cancelled pending executed missing'.split(' ');
 
 // Kept for whoever comes back from a run.
 const kept = { text: '', state: '', scrolled: 0 };
@@ -166,7 +156,7 @@ function Note({ row }: { readonly row: MigrationRow }): unknown {
   if (error !== null)
     return html`<small class="bad" title=${error}>${set === null ? '' : `${set} · `}${error}</small>`;
   if (set !== null) return html`<small class="bad">${set}</small>`;
-  if (waiting !== null) return html`<small class="warn" title=${waiting}>waits for ${waiting}</small>`;
+  if (waiting !== null) return html`<small class="warn" title=${waiting}>waiting: ${waiting}</small>`;
   if (throttled !== null) return html`<small class="warn" title=${throttled}>held back: ${throttled}</small>`;
   if (heldBy !== null) return html`<small>${state} ${heldBy}</small>`;
   const what = kind === null ? 'the file does not load' : kind === 'data' ? 'data' : 'schema';

@@ -11,7 +11,7 @@ import { counted, duration, moment, rate, unknown, whole } from './format.ts';
 import { KeySpace, RangeTable, hostColors, hostsOf, summary } from './key-space.ts';
 import { Bar, State, rowsText } from './overview.ts';
 import { Plots } from './plots.ts';
-import { html } from './preact.js';
+import { html, useLayoutEffect, useRef } from './preact.js';
 
 interface Props {
   readonly detail: RunDetail;
@@ -23,6 +23,11 @@ interface Props {
 export function RunPage({ detail, overview, wish }: Props): unknown {
   const { row, ranges, hosts, points, quarantine, history } = detail;
   const { canWrite } = overview;
+  const heading = useRef<HTMLElement | null>(null);
+  useLayoutEffect(() => {
+    scrollTo(0, 0);
+    heading.current?.focus();
+  }, [row.name]);
   const names = hostsOf(
     ranges,
     hosts.map(({ process }) => process),
@@ -30,7 +35,7 @@ export function RunPage({ detail, overview, wish }: Props): unknown {
   return html`
     <nav aria-label="Breadcrumb"><a href="#/">All migrations</a></nav>
     <div class="titled">
-      <h1><bdi>${row.name}</bdi></h1>
+      <h1 ref=${heading} tabindex="-1"><bdi>${row.name}</bdi></h1>
       <${State} state=${row.state} />
       ${canWrite && html`<${Actions} row=${row} wish=${wish} />`}
     </div>
@@ -122,8 +127,8 @@ function Notices({ detail: { row, blocker } }: { readonly detail: RunDetail }): 
   const { error, waiting, throttled, heldBy, state } = row;
   const notices: readonly (readonly [kind: string, lead: string, text: string | null])[] = [
     ['bad', 'Error:', error],
-    ['warn', 'Waits for a lock:', blocker],
-    ['warn', 'Waits for', waiting],
+    ['warn', 'Waiting for a lock:', blocker],
+    ['warn', 'Waiting:', waiting],
     ['warn', 'Held back:', throttled],
     ['', state, heldBy],
     [
@@ -131,7 +136,7 @@ function Notices({ detail: { row, blocker } }: { readonly detail: RunDetail }): 
       'No host works on it.',
       state === 'interrupted' ? 'Resume it by running umzug-cluster up.' : null,
     ],
-    ['', 'It has not started.', state === 'pending' ? 'Run it with umzug-cluster up.' : null],
+    ['', 'Not executed yet.', state === 'pending' && blocker === null ? 'umzug-cluster up runs it.' : null],
   ];
   return notices.map(([kind, lead, text]) =>
     text === null ? '' : html`<div class=${`notice ${kind}`}><p><b>${lead}</b> <bdi>${text}</bdi></p></div>`,
@@ -146,7 +151,7 @@ interface HostsProps {
 
 function Hosts({ hosts, names, at }: HostsProps): unknown {
   const doing = ({ waiting, throttled }: HostView): string =>
-    waiting !== null ? `waits for ${waiting}` : throttled !== null ? `held back: ${throttled}` : 'works';
+    waiting !== null ? `waiting: ${waiting}` : throttled !== null ? `held back: ${throttled}` : 'works';
   const seen = (ms: number): string => (ms < 3_000 ? 'now' : `${duration(ms / 1_000)} ago`);
   return html`
     <${Table} label="Hosts" heads=${['Host', 'Processes', 'Lanes', 'Chunk size', 'What it does', 'Seen']}>
@@ -201,7 +206,7 @@ function History({ events }: { readonly events: readonly HistoryView[] }): unkno
     <${Table} label="History" heads=${['When', 'What', 'Who', 'Version', 'Commit']}>
       ${events.map(
         ({ at, event, direction, by, version, commit, detail }) => html`
-        <tr key=${`${at} ${event} ${by}`}>
+        <tr key=${`${at} ${event} ${detail}`}>
           <td class="number">${moment(at)}</td>
           <td class="long">${event}${direction === 'down' && ' (rollback)'} <small><bdi>${detail}</bdi></small></td>
           <td class="long"><bdi>${by}</bdi></td>
