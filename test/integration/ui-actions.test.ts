@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -271,6 +272,9 @@ describe('a plan', () => {
       expect(code).toBe(0);
       const text = readFileSync(path.join(dir, 'plan.html'), 'utf8');
       expect(text).not.toMatch(/<img|<b>|<script|https?:/);
+      // The browser applies no other style than the one of this hash.
+      const [, style = ''] = /<style>([^]*?)<\/style>/.exec(text) ?? [];
+      expect(text).toContain(`sha256-${createHash('sha256').update(style).digest('base64')}`);
       expect(text).toMatch(
         /<td>body<\/td><td><span class="value">&lt;img src=x onerror=alert\(1\)&gt;<\/span><\/td><td><span class="value changed">&lt;b&gt;new&lt;\/b&gt;/,
       );

@@ -17,7 +17,7 @@ export interface Watcher {
 
 const everyMs = 1_000;
 // Whoever opens another run should not wait for the next look; nor can anybody make it look all the time.
-const soonMs = 200;
+const soonMs = 50;
 
 /**
  * Looks at one database once a second for all who watch, however many they are, and not at all when nobody does. One

@@ -19,8 +19,8 @@ const entities: Readonly<Record<string, string>> = {
   "'": '&#39;',
 };
 
-/** The one way to make HTML: whatever is put into it is a text, and escaped, unless it was made in this way itself. */
-export function html(parts: TemplateStringsArray, ...pieces: readonly Piece[]): Html {
+/** The one way to make HTML (not called html, or the formatter would change what it makes): whatever is put into it is a text, and escaped, unless it was made in this way itself. */
+export function markup(parts: TemplateStringsArray, ...pieces: readonly Piece[]): Html {
   return new Html(parts.map((part, index) => part + textOf(pieces[index] ?? null)).join(''));
 }
 
@@ -51,53 +51,32 @@ export const documentPolicy = `default-src 'none'; style-src 'sha256-${hash}'; b
 
 /** A whole file that needs no other. */
 export function documentOf(title: string, body: Piece): string {
-  return html`<!doctype html>
-    <html lang="en">
-      <head>
-        <meta charset="utf-8" />
-        <meta http-equiv="Content-Security-Policy" content="${documentPolicy}" />
-        <meta name="viewport" content="width=device-width, initial-scale=1" />
-        <title>${title}</title>
-        <style>
-          ${new Html(css)}
-        </style>
-      </head>
-      <body>
-        ${body}
-      </body>
-    </html> `.text;
+  return markup`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="${documentPolicy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>${title}</title>
+<style>${new Html(css)}</style>
+</head>
+<body>
+${body}
+</body>
+</html>
+`.text;
 }
 
 /** A table; without rows nothing. */
 export function tableOf(head: readonly string[], rows: readonly (readonly Piece[])[]): Html {
-  if (rows.length === 0) return html``;
-  const cells = rows.map(
-    (row) =>
-      html`<tr>
-        ${row.map((cell) => html`<td>${cell}</td>`)}
-      </tr> `,
-  );
-  const heads = head.map((one) => html`<th scope="col">${one}</th>`);
-  return html`<table>
-    <thead>
-      <tr>
-        ${heads}
-      </tr>
-    </thead>
-    <tbody>
-      ${cells}
-    </tbody>
-  </table>`;
+  if (rows.length === 0) return markup``;
+  const cells = rows.map((row) => markup`<tr>${row.map((cell) => markup`<td>${cell}</td>`)}</tr>\n`);
+  const heads = head.map((one) => markup`<th scope="col">${one}</th>`);
+  return markup`<table>\n<thead><tr>${heads}</tr></thead>\n<tbody>\n${cells}</tbody>\n</table>`;
 }
 
 /** Names with their values; what is null is left out. */
 export function factsOf(facts: readonly (readonly [name: string, value: Piece])[]): Html {
   const known = facts.filter(([, value]) => value !== null);
-  return html`<dl>
-    ${known.map(
-      ([name, value]) =>
-        html`<dt>${name}</dt>
-          <dd>${value}</dd> `,
-    )}
-  </dl>`;
+  return markup`<dl>\n${known.map(([name, value]) => markup`<dt>${name}</dt><dd>${value}</dd>\n`)}</dl>`;
 }

@@ -1,18 +1,14 @@
 import { counted, formatBytes, grouped as number } from '../../core/values/numbers.ts';
 import type { MigrationPlan, PlanReport } from '../../migrator/plan/plan-report.ts';
 import { describeEstimate, describeRows, describeWrites } from '../../migrator/plan/plan-words.ts';
-import { type Html, type Piece, documentOf, factsOf, html, tableOf } from './html.ts';
+import { type Html, type Piece, documentOf, factsOf, markup, tableOf } from './html.ts';
 
 type Sample = NonNullable<MigrationPlan['sample']>;
 
 /** A plan as one HTML file, for a review: rows before and after side by side, what fires, log and time. */
 export function planDocument({ migrations }: PlanReport, database: string): string {
-  const body: Piece = migrations.length === 0 ? html`<p>nothing is pending</p>` : migrations.map(sectionOf);
-  return documentOf(
-    `Plan for ${database}`,
-    html`<h1>Plan for ${database}</h1>
-      ${body}`,
-  );
+  const body: Piece = migrations.length === 0 ? markup`<p>nothing is pending</p>` : migrations.map(sectionOf);
+  return documentOf(`Plan for ${database}`, markup`<h1>Plan for ${database}</h1>\n${body}`);
 }
 
 function sectionOf(plan: MigrationPlan): Html {
@@ -39,18 +35,15 @@ function sectionOf(plan: MigrationPlan): Html {
     ['Whole run', estimate === null ? null : describeEstimate(estimate)],
     ['Measured', sample === null ? null : measured(sample)],
     ['Sample', sample === null ? null : sampled(sample)],
-    ...plan.warnings.map((text) => ['Warning', html`<strong>${text}</strong>`] as const),
+    ...plan.warnings.map((text) => ['Warning', markup`<strong>${text}</strong>`] as const),
     ...plan.advice.map((text) => ['Advice', text] as const),
-    ['Error', plan.error === null ? null : html`<span class="error">${plan.error.message}</span>`],
+    ['Error', plan.error === null ? null : markup`<span class="error">${plan.error.message}</span>`],
   ]);
-  return html`<h2>${name}</h2>
-    ${facts} ${sample === null ? null : detailsOf(sample, key)}
-    ${
-      select === null
-        ? null
-        : html`<h3>Select</h3>
-            <pre>${select}</pre>`
-    } `;
+  return markup`<h2>${name}</h2>
+${facts}
+${sample === null ? null : detailsOf(sample, key)}
+${select === null ? null : markup`<h3>Select</h3>\n<pre>${select}</pre>`}
+`;
 }
 
 function measured({ rowsPerSecond, chunks, walBytesPerRow }: Sample): string | null {
@@ -68,8 +61,8 @@ function detailsOf({ examples, writes, statements }: Sample, key: readonly strin
     Object.entries(before).map(([column, old], index) => [
       ...key.map((_name, at) => (index === 0 ? (values[at] ?? null) : null)),
       column,
-      html`<span class="value">${old ?? 'null'}</span>`,
-      html`<span class="value changed">${after === null ? '(deleted)' : (after[column] ?? 'null')}</span>`,
+      markup`<span class="value">${old ?? 'null'}</span>`,
+      markup`<span class="value changed">${after === null ? '(deleted)' : (after[column] ?? 'null')}</span>`,
     ]),
   );
   const written = writes.map(({ table, inserted, updated, deleted }) => [
@@ -78,7 +71,7 @@ function detailsOf({ examples, writes, statements }: Sample, key: readonly strin
   ]);
   const sent = statements.map(({ sql, times, plan }) => [
     number(times),
-    html`<pre>${[sql, ...plan].join('\n')}</pre>`,
+    markup`<pre>${[sql, ...plan].join('\n')}</pre>`,
   ]);
   return [
     title('Before and after', tableOf([...key, 'Column', 'Before', 'After'], compared), compared),
@@ -88,8 +81,5 @@ function detailsOf({ examples, writes, statements }: Sample, key: readonly strin
 }
 
 function title(text: string, body: Html, rows: readonly unknown[]): Html | null {
-  return rows.length === 0
-    ? null
-    : html`<h3>${text}</h3>
-        ${body} `;
+  return rows.length === 0 ? null : markup`<h3>${text}</h3>\n${body}\n`;
 }

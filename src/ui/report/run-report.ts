@@ -1,7 +1,7 @@
 import { formatDuration, formatTime } from '../../core/config/duration.ts';
 import { grouped as number } from '../../core/values/numbers.ts';
 import type { Overview, Point, RangeView, RunDetail } from '../api/contract.ts';
-import { type Html, documentOf, factsOf, html, tableOf } from './html.ts';
+import { type Html, documentOf, factsOf, markup, tableOf } from './html.ts';
 
 /** The report of a run as one HTML file, to be attached to a ticket: no script, nothing loaded, no value of a row. */
 export function runReport(
@@ -26,7 +26,7 @@ export function runReport(
     ['Quarantined', number(row.quarantined)],
     ['Settings', set.length === 0 ? null : set.join(', ')],
     ['Held', row.heldBy],
-    ['Error', error === null ? null : html`<span class="error">${error}</span>`],
+    ['Error', error === null ? null : markup`<span class="error">${error}</span>`],
   ]);
   const quarantined = quarantine.map((one) => [
     one.key.join(', '),
@@ -38,23 +38,22 @@ export function runReport(
   const events = history.map((one) => [time(one.at), one.event, one.by, one.version, one.commit, one.detail]);
   return documentOf(
     `${name}: ${state}`,
-    html`<h1>${name}</h1>
-      ${facts} ${plot('Rows done', points, (point) => point[1])}
-      ${plot('Rows per second', points, (point) => point[2])}
-      ${plot('Time of a chunk, ms', points, (point) => point[3])} ${map(ranges)}
-      ${section('Quarantined rows', tableOf(['Key', 'Error', 'SQLSTATE', 'Tries', 'At'], quarantined), quarantined)}
-      ${section('History', tableOf(['At', 'Event', 'By', 'Version', 'Commit', ''], events), events)}
-      <footer>umzug-cluster ${version}, ${time(at)}</footer>`,
+    markup`<h1>${name}</h1>
+${facts}
+${plot('Rows done', points, (point) => point[1])}
+${plot('Rows per second', points, (point) => point[2])}
+${plot('Time of a chunk, ms', points, (point) => point[3])}
+${map(ranges)}
+${section('Quarantined rows', tableOf(['Key', 'Error', 'SQLSTATE', 'Tries', 'At'], quarantined), quarantined)}
+${section('History', tableOf(['At', 'Event', 'By', 'Version', 'Commit', ''], events), events)}
+<footer>umzug-cluster ${version}, ${time(at)}</footer>`,
   );
 }
 
 const time = (at: number): string => `${formatTime(new Date(at).toISOString())} UTC`;
 
 function section(title: string, body: Html, rows: readonly unknown[]): Html | null {
-  return rows.length === 0
-    ? null
-    : html`<h2>${title}</h2>
-        ${body}`;
+  return rows.length === 0 ? null : markup`<h2>${title}</h2>\n${body}`;
 }
 
 const [width, height] = [900, 160];
@@ -75,13 +74,13 @@ function plot(
     const x = ((at - first) / (last - first)) * width;
     return `${x.toFixed(1)},${((1 - value / most) * (height - 20) + 18).toFixed(1)}`;
   });
-  return html`<h2>${title}</h2>
-    <svg viewBox="0 0 ${width} ${height + 18}" role="img" aria-label="${title}">
-      <text x="4" y="13">${number(Math.round(most))}</text>
-      <text x="4" y="${height + 14}">${time(first)}</text>
-      <text x="${width - 4}" y="${height + 14}" text-anchor="end">${time(last)}</text>
-      <polyline class="line" points="${places.join(' ')}" />
-    </svg>`;
+  return markup`<h2>${title}</h2>
+<svg viewBox="0 0 ${width} ${height + 18}" role="img" aria-label="${title}">
+<text x="4" y="13">${number(Math.round(most))}</text>
+<text x="4" y="${height + 14}">${time(first)}</text>
+<text x="${width - 4}" y="${height + 14}" text-anchor="end">${time(last)}</text>
+<polyline class="line" points="${places.join(' ')}"/>
+</svg>`;
 }
 
 const mapHeight = 36;
@@ -92,19 +91,14 @@ function map(ranges: readonly RangeView[]): Html | null {
   if (all <= 0) return null;
   const scaled = (rows: number): string => ((rows / all) * width).toFixed(2);
   const bars = ranges.map(({ no, at, length, done, state, lastError }) => {
-    const rest = state === 'done' ? 'done' : state;
     const title = `range ${no}: ${state}, ${Math.round(done * 100)}% done${lastError === null ? '' : `, ${lastError}`}`;
-    return html`<g
-      ><title>${title}</title>
-      <rect
-        class="${rest}"
-        x="${scaled(at)}"
-        y="0"
-        width="${scaled(Math.max(length, all / width))}"
-        height="${mapHeight}" />
-      <rect class="done" x="${scaled(at)}" y="0" width="${scaled(length * done)}" height="${mapHeight}"
-    /></g> `;
+    const [x = '', whole = '', part = ''] = [at, Math.max(length, all / width), length * done].map(scaled);
+    return markup`<g><title>${title}</title>
+<rect class="${state}" x="${x}" width="${whole}" height="${mapHeight}"/>
+<rect class="done" x="${x}" width="${part}" height="${mapHeight}"/></g>
+`;
   });
-  return html`<h2>Key space</h2>
-    <svg viewBox="0 0 ${width} ${mapHeight}" role="img" aria-label="Ranges of the key space">${bars}</svg>`;
+  return markup`<h2>Key space</h2>
+<svg viewBox="0 0 ${width} ${mapHeight}" role="img" aria-label="Ranges of the key space">
+${bars}</svg>`;
 }
