@@ -1,5 +1,7 @@
 import { expect, it } from 'vitest';
+import type { NotifyTarget } from '../../src/config/notify.ts';
 import { type Notification, joined, notificationOf } from '../../src/notify/notification.ts';
+import { Notifier } from '../../src/notify/notifier.ts';
 import { templates } from '../../src/notify/templates.ts';
 import { running } from '../support/running.ts';
 
@@ -44,4 +46,34 @@ it('has a text for Slack that mentions nobody, and a card for Teams', () => {
     .attachments;
   expect(card?.content.type).toBe('AdaptiveCard');
   expect(card?.content.body).toContainEqual(expect.objectContaining({ type: 'TextBlock', text: done.text }));
+});
+
+it('tells of a run that is held back, if this host is the one to tell', async () => {
+  for (const isTeller of [true, false]) {
+    const told: unknown[] = [];
+    const target: NotifyTarget = { kind: 'function', call: (one) => void told.push(one) };
+    const notifier = new Notifier(
+      { targets: { throttled: [target] }, throttledAfterMs: 1_000 },
+      'db',
+      ({ error }) => expect.fail(error),
+    );
+    for (const elapsedMs of [0, 999, 1_000, 1_001]) {
+      notifier.progress({ ...running, elapsedMs }, '7', { held: 'replica two', isTeller });
+    }
+    await notifier.end();
+    const detail = { reason: 'replica two', forSeconds: 1 };
+    expect(told).toMatchObject(isTeller ? [{ event: 'throttled', run: '7', detail }] : []);
+  }
+});
+
+it('keeps a hundred messages for a target that does not answer, and gives all of them up at the end', async () => {
+  const target: NotifyTarget = { kind: 'function', call: () => new Promise(() => undefined) };
+  const errors: string[] = [];
+  const config = { targets: { paused: [target] }, throttledAfterMs: 1 };
+  const notifier = new Notifier(config, 'db', ({ error }) => errors.push(error));
+  for (let told = 0; told < 103; told += 1) notifier.tell({ ...about, event: 'paused', detail: {} });
+  expect(errors).toEqual(['100 others were waiting', '100 others were waiting']);
+  notifier.hurry('abort');
+  await notifier.end();
+  expect(errors).toHaveLength(103);
 });
