@@ -164,7 +164,8 @@ function statusOf(name: string, found: Found): MigrationStatus {
   const { rows: done = 0, chunks = 0, rangesDone = 0, rangesOpen = 0 } = read?.sums ?? {};
   const isOpen = state !== 'executed' && state !== 'missing' && state !== 'pending';
   const now = isOpen && read !== undefined && run !== undefined ? standingOf(down ?? run, read.sums) : null;
-  const ended = { rowsEstimated: done, fraction: state === 'pending' ? null : 1 };
+  const ended =
+    state === 'pending' ? { rowsEstimated: null, fraction: null } : { rowsEstimated: done, fraction: 1 };
   const { rowsEstimated, fraction } = now ?? ended;
   const error = run?.error ?? (state === 'failed' ? (read?.sums.lastError ?? null) : null);
   return {
