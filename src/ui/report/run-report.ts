@@ -10,7 +10,9 @@ export function runReport(
 ): string {
   const { row, chunks, retries, table, key, settings, points, ranges, quarantine, history, at } = run;
   const { name, state, rowsDone, rowsEstimated, startedAt, finishedAt, error } = row;
-  const tookMs = startedAt === null ? null : (finishedAt ?? at) - startedAt;
+  // Of one that stands still nobody knows until when it ran.
+  const until = finishedAt ?? (state === 'running' || state === 'reverting' ? at : null);
+  const tookMs = startedAt === null || until === null ? null : until - startedAt;
   const set = Object.entries(settings).map(([what, value]) => `${what}=${String(value)}`);
   const facts = factsOf([
     ['Database', database],
