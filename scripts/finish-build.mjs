@@ -27,8 +27,14 @@ const fromPackages = [
 for (const [file, name, end] of fromPackages) {
   writeFileSync(path.join(page, name), readFileSync(path.join(packages, file), 'utf8') + end);
 }
-for (const name of ['index.html', 'style.css'])
-  copyFileSync(path.join(import.meta.dirname, '..', 'src', 'ui', 'page', name), path.join(page, name));
+const source = path.join(import.meta.dirname, '..', 'src', 'ui', 'page');
+copyFileSync(path.join(source, 'style.css'), path.join(page, 'style.css'));
+/** All modules are asked for at once: each that is found only in another one costs a round trip. */
+const preloads = readdirSync(page)
+  .filter((name) => name.endsWith('.js'))
+  .map((name) => `    <link rel="modulepreload" href="${name}" />\n`);
+const index = readFileSync(path.join(source, 'index.html'), 'utf8');
+writeFileSync(path.join(page, 'index.html'), index.replace('  </head>', `${preloads.join('')}  </head>`));
 const licenses = ['htm', 'preact', 'uplot'].map(
   (name) => `${name}\n\n${readFileSync(path.join(packages, name, 'LICENSE'), 'utf8')}`,
 );

@@ -14,7 +14,7 @@ const wordings: Readonly<Record<Action['action'], readonly [verb: string, title:
   resume: [
     'Resume',
     'Resume this migration?',
-    'Hosts that run umzug-cluster up work on it. None is started by this page.',
+    'Hosts that run umzug-cluster up work on it. This page starts none.',
   ],
   cancel: [
     'Cancel the migration',
@@ -23,7 +23,7 @@ const wordings: Readonly<Record<Action['action'], readonly [verb: string, title:
   ],
   set: [
     'Change settings',
-    'Change the settings of this migration?',
+    'Change its settings?',
     'They hold on all hosts, starting with the next chunk. What is left empty stays as it is.',
   ],
   retry: ['Retry', 'Retry all quarantined rows?', 'They are processed by hosts that run umzug-cluster up.'],

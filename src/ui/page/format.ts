@@ -35,30 +35,30 @@ export function rate(rowsPerSecond: number | null): string {
   return rowsPerSecond === null ? unknown : `${whole(rowsPerSecond)} rows/s`;
 }
 
-const units = [
-  ['day', 86_400],
-  ['hour', 3_600],
-  ['minute', 60],
-  ['second', 1],
-] as const;
+const units = (
+  [
+    ['day', 86_400],
+    ['hour', 3_600],
+    ['minute', 60],
+    ['second', 1],
+  ] as const
+).map(([unit, size]) => ({
+  size,
+  text: new Intl.NumberFormat(undefined, { style: 'unit', unit, unitDisplay: 'narrow' }),
+}));
 
 /** `2h 5m`: the two largest units. */
 export function duration(seconds: number | null): string {
   if (seconds === null) return unknown;
   let left = Math.max(0, Math.ceil(seconds));
-  const first = units.findIndex(([, size]) => left >= size);
-  const parts = units
-    .slice(first === -1 ? 3 : first, first === -1 ? 4 : first + 2)
-    .flatMap(([unit, size]) => {
-      const count = Math.floor(left / size);
-      left -= count * size;
-      return count === 0 && first !== -1 ? [] : [inUnit(unit).format(count)];
-    });
+  const first = units.findIndex(({ size }) => left >= size);
+  const shown = first === -1 ? units.slice(-1) : units.slice(first, first + 2);
+  const parts = shown.flatMap(({ size, text }) => {
+    const count = Math.floor(left / size);
+    left -= count * size;
+    return count === 0 && first !== -1 ? [] : [text.format(count)];
+  });
   return parts.join(' ');
-}
-
-function inUnit(unit: string): Intl.NumberFormat {
-  return new Intl.NumberFormat(undefined, { style: 'unit', unit, unitDisplay: 'narrow' });
 }
 
 /** `320 ms`, `1.2 s` */
