@@ -163,7 +163,7 @@ function draw(canvas: HTMLCanvasElement, { ranges, hosts, layout, width }: Pictu
   }
 }
 
-/** A notch at the beginning of a range that was stolen. */
+/** A notch at the start of a range that was stolen. */
 function mark(
   context: CanvasRenderingContext2D,
   [from, width, lineHeight]: readonly [number, number, number],
