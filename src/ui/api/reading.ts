@@ -141,7 +141,7 @@ async function detailIn(
     ...base,
     ...tableOf(run),
     hosts: hosts.map((host) => ({ ...hostOf(host, points), seenAt: Math.round(at - host.seenAgoMs) })),
-    ranges: (await ledger.ranges.places(runId)).map((place) => rangeOf(place, run)),
+    ranges: (await ledger.ranges.places(runId)).map((place) => rangeOf(place, run, hosts)),
     points: points.map(pointOf),
     quarantine: quarantined.map(({ atMs: at, ...row }) => ({ ...row, at })),
     blocker: run.state === 'running' ? await blockerOf(ledger) : null,
@@ -173,7 +173,19 @@ function hostOf({ process, ...host }: HostSeen, points: readonly KeptPoint[]): O
   return { process: shortly(process), ...told };
 }
 
-function rangeOf(place: RangePlace, run: Run): RangeView {
+/** What a process and those that it has forked have in common: `host/token`. */
+function commandOf(process: string): string {
+  return process.replace(/:\d+(?=\/\w+$)/, '');
+}
+
+/** The host that works on a range, as it is listed: by its first process, whichever of its processes it is. */
+function workingHost(worker: string, hosts: readonly HostSeen[]): string {
+  const process = worker.split(':').slice(0, -1).join(':');
+  const first = hosts.find((host) => commandOf(host.process) === commandOf(process));
+  return shortly(first?.process ?? process);
+}
+
+function rangeOf(place: RangePlace, run: Run, hosts: readonly HostSeen[]): RangeView {
   const { no, state, begins, passed, ahead, worker, isStolen, lastError } = place;
   const length = passed + ahead;
   const isActive = state === 'open' && worker !== null && run.state === 'running';
@@ -183,7 +195,7 @@ function rangeOf(place: RangePlace, run: Run): RangeView {
     length,
     done: state === 'done' ? 1 : length > 0 ? passed / length : 0,
     state: isActive ? 'active' : state,
-    host: isActive ? shortly(worker.split(':').slice(0, -1).join(':')) : null,
+    host: isActive ? workingHost(worker, hosts) : null,
     stolen: isStolen,
     lastError,
   };
