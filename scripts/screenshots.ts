@@ -49,7 +49,7 @@ try {
   const [address] = (await once(ui.stdout ?? ui, 'data')) as [Buffer];
   browser = await launchBrowser();
   const page = await browser.newPage({ locale: 'en-US', viewport: size });
-  await page.goto(`${String(address).trim()}#/runs/2026.11.02T09.00.00.price-to-cents`);
+  await page.goto(`${String(address).trim().replace(/#.*/, '')}#/runs/2026.11.02T09.00.00.price-to-cents`);
   await photograph(page);
 } finally {
   await browser?.close();

@@ -50,8 +50,8 @@ it('shows a run from its start to its end, pauses and resumes it, and never anot
   await withDatabase(async ({ url, client, name: database }) => {
     await client.query(createCounters);
     const place = { cwd: makeProject({ 'a.ts': rowsMigration(0.3) }).dir, url };
-    const { url: address } = await serve(place, '--base-path', '/behind/a-proxy');
-    const { page, complaints } = await openPage(browser, address);
+    const { printed } = await serve(place, '--base-path', '/behind/a-proxy');
+    const { page, complaints } = await openPage(browser, printed);
     await page.getByRole('link', { name: 'a', exact: true }).click();
     await page.getByText('Not executed yet.').waitFor();
     const first = start(up, place);
@@ -91,8 +91,10 @@ it('shows quarantined rows by their keys alone, and puts back one, then all', as
     await client.query(`alter table counters add column secret text not null default 'hidden-in-the-row'`);
     const place = { cwd: makeProject({ 'a.ts': rowStyle }).dir, url };
     expect((await run(up, place)).code).toBe(1);
-    const { url: address } = await serve(place);
-    const { page, complaints } = await openPage(browser, `${address}#/runs/a`);
+    const { url: address, printed } = await serve(place);
+    const { page, complaints } = await openPage(browser, printed);
+    await page.getByRole('link', { name: 'a', exact: true }).click();
+    expect(page.url()).toBe(`${address}#/runs/a`);
     const table = page.getByRole('region', { name: 'Quarantined rows' });
     await table.getByText('not_bad').first().waitFor();
     const keys = async (): Promise<readonly number[]> =>

@@ -120,6 +120,11 @@ describe('an action on the page', () => {
         { 'content-type': 'text/plain' },
       ];
       for (const headers of others) expect((await ui.post('api/actions', pause, headers)).status).toBe(403);
+      for (const authorization of ['', 'Bearer none']) {
+        const refused = await ui.post('api/actions', pause, { authorization });
+        expect(refused.status).toBe(401);
+        expect(await refused.text()).toContain('open the page by the whole URL');
+      }
       const readOnly = await startUi(dir, { ...env, UMZUG_CLUSTER_READ_ONLY: 'true' });
       expect((await readOnly.overview()).canWrite).toBe(false);
       expect((await readOnly.post('api/actions', pause)).status).toBe(403);

@@ -50,7 +50,7 @@ describe('ui', () => {
   it('prints its URL as one line, shows what status says, and a signal ends it with exit code 0', async () => {
     await withProject(async (dir, url) => {
       const ui = await startUi(dir, { DATABASE_URL: url });
-      expect(ui.stdout()).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/\n$/);
+      expect(ui.stdout()).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/#token=[\w-]{24}\n$/);
       const status = await runInProcess(['status', '--json'], dir, { DATABASE_URL: url });
       const told = JSON.parse(status.stdout) as { migrations: Record<string, unknown>[] };
       const { migrations, canWrite } = await ui.overview();

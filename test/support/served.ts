@@ -4,6 +4,8 @@ import { type Place, type Running, start } from './cli.ts';
 /** A server of the page in a process of its own, until the test ends. */
 export interface Served {
   readonly url: string;
+  /** The URL as it was printed: with the token that lets its page change things. */
+  readonly printed: string;
   readonly server: Running;
 }
 
@@ -15,5 +17,6 @@ export async function serve(place: Place, ...args: readonly string[]): Promise<S
   const [first] = (await Promise.race([once(server.child.stdout ?? server.child, 'data'), ended])) as [
     Buffer,
   ];
-  return { url: String(first).trim(), server };
+  const printed = String(first).trim();
+  return { url: printed.replace(/#.*/, ''), printed, server };
 }

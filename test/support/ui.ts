@@ -57,13 +57,18 @@ export async function startUi(
     return await ended;
   };
   onTestFinished(() => stop().then(() => undefined));
-  const url = text.trim();
+  const [url = '', token] = text.trim().split('#token=');
   const get: Ui['get'] = (place, headers = {}) => fetch(new URL(place, url), { headers, redirect: 'manual' });
   const json = async <T>(place: string): Promise<T> => (await (await get(place)).json()) as T;
   const post: Ui['post'] = (place, body, headers = {}) =>
     fetch(new URL(place, url), {
       method: 'POST',
-      headers: { 'content-type': 'application/json', 'x-umzug-cluster': '1', ...headers },
+      headers: {
+        'content-type': 'application/json',
+        'x-umzug-cluster': '1',
+        ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+        ...headers,
+      },
       body: JSON.stringify(body),
     });
   return {

@@ -133,7 +133,7 @@ function Trouble({ refused: { error, hint } }: { readonly refused: Refused }): u
 }
 
 /** Sends to the server, which takes nothing that another site could have sent. */
-async function post(to: string, body: unknown): Promise<Done | Refused> {
+export async function post(to: string, body: unknown): Promise<Done | Refused> {
   try {
     const response = await fetch(to, {
       method: 'POST',

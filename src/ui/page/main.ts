@@ -1,4 +1,4 @@
-import { Confirm, Unlock, type Wish } from './actions.ts';
+import { Confirm, Unlock, type Wish, post } from './actions.ts';
 import { type Feed, useFeed } from './feed.ts';
 import { duration, percent } from './format.ts';
 import { OverviewPage } from './overview.ts';
@@ -110,8 +110,18 @@ function titleOf(run: string | null, { detail, overview }: Feed): string {
   return `${state === 'running' ? `${percent(fraction)} ` : ''}${name} · ${state}`;
 }
 
+/** The URL that the command prints has a token behind the #: it is exchanged for a cookie, and seen no longer. */
+async function signInByAddress(): Promise<void> {
+  const [, token] = /^#token=([\w-]+)$/.exec(location.hash) ?? [];
+  if (token === undefined) return;
+  history.replaceState(null, '', '#/');
+  await post('api/session', { token });
+}
+
 const root = document.getElementById('app');
 if (root !== null) {
+  addEventListener('hashchange', () => void signInByAddress());
+  await signInByAddress();
   root.replaceChildren();
   render(html`<${Page} />`, root);
 }

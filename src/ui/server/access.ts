@@ -5,8 +5,10 @@ import type { Refused } from '../api/contract.ts';
 
 /** Who may do what. */
 export interface Access {
-  /** Null: whoever can reach the server may see the page; then it can only be reached from this host. */
+  /** Whoever knows it may do everything; null: nobody may change anything. */
   readonly token: string | null;
+  /** Whoever can reach the server may look; then it can only be reached from this host. */
+  readonly isOpen: boolean;
   readonly basePath: string;
   /** Pages of other databases on this host have other cookies. */
   readonly cookie: string;
@@ -51,9 +53,9 @@ export function isLoopback(host: string): boolean {
  * Without a token, only requests that name this host: a page of elsewhere whose name is made to point here (DNS
  * rebinding) has its own name there.
  */
-export function namesThisHost({ token }: Access): MiddlewareHandler {
+export function namesThisHost({ isOpen }: Access): MiddlewareHandler {
   return async (c, next) => {
-    if (token === null && !loopback.test(c.req.header('host') ?? '')) {
+    if (isOpen && !loopback.test(c.req.header('host') ?? '')) {
       return refuse(c, 403, {
         error: 'the request names another host than this one',
         hint: 'open the page by the URL that ui has printed; behind a proxy, start ui with a token',
@@ -90,17 +92,27 @@ function isEqual(given: string, expected: string): boolean {
   return timingSafeEqual(digest(given), digest(expected));
 }
 
-/** Only who knows the token, where there is one. */
-export function knowsToken(access: Access): MiddlewareHandler {
+/** Lets those pass who may look. */
+export function mayLook(access: Access): MiddlewareHandler {
   return async (c, next) => {
-    if (isSignedIn(c, access)) return await next();
+    if (access.isOpen || isSignedIn(c, access)) return await next();
     const hint = 'give the token with which ui was started';
     return refuse(c, 401, { error: 'this page needs its token', hint });
   };
 }
 
+/** Lets those pass who know the token: other users of this host may look, no more. */
+export function mayChange(access: Access): MiddlewareHandler {
+  return async (c, next) => {
+    if (access.token === null) return refuse(c, 403, { error: 'this page is read-only', hint: null });
+    if (isSignedIn(c, access)) return await next();
+    const hint = 'open the page by the whole URL that umzug-cluster ui has printed';
+    return refuse(c, 401, { error: 'nothing is changed without the token of this page', hint });
+  };
+}
+
 function isSignedIn(c: Context, { token, cookie }: Access): boolean {
-  if (token === null) return true;
+  if (token === null) return false;
   const [, bearer] = /^Bearer (.+)$/i.exec(c.req.header('authorization') ?? '') ?? [];
   if (bearer !== undefined) return isEqual(bearer, token);
   return isEqual(getCookie(c, cookie) ?? '', sessionOf(token));

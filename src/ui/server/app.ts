@@ -5,7 +5,16 @@ import { stripControls } from '../../core/errors/redact.ts';
 import type { Refused } from '../api/contract.ts';
 import type { Feed } from '../api/feed.ts';
 import type { Look } from '../api/reading.ts';
-import { type Access, knowsToken, namesThisHost, refuse, sameSite, secureHeaders, signIn } from './access.ts';
+import {
+  type Access,
+  mayChange,
+  mayLook,
+  namesThisHost,
+  refuse,
+  sameSite,
+  secureHeaders,
+  signIn,
+} from './access.ts';
 import type { Act } from './actions.ts';
 import { sendEvents } from './events.ts';
 import { documentPolicy } from '../report/html.ts';
@@ -46,11 +55,12 @@ export function makeApp({ access, files, database, userHeader, failed }: Site): 
     const body: unknown = await c.req.json().catch(() => null);
     return signIn(c, access, (body as { readonly token?: unknown } | null)?.token);
   });
-  app.use('/api/*', knowsToken(access));
+  app.use('/api/*', mayLook(access));
+  app.on('POST', '/api/*', mayChange(access));
   const routes = routesOf(database, userHeader);
   app.route('/api', routes);
   app.route(`/api/databases/${database.id}`, routes);
-  app.get('/metrics', knowsToken(access), async (c) => {
+  app.get('/metrics', mayLook(access), async (c) => {
     const { text, type } = await metricsOf(await database.feed.once(null), database.label);
     return c.body(text, 200, { 'content-type': type });
   });

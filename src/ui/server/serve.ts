@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { getRequestListener } from '@hono/node-server';
@@ -32,6 +33,7 @@ export interface Behind {
 
 /** A page that is served. */
 export interface Served {
+  /** With a token behind the #, which browsers send to nobody, where none was given. */
   readonly url: string;
   close(): Promise<void>;
 }
@@ -48,8 +50,16 @@ export async function serve(options: UiOptions, { config, migrator, logger }: Be
   const about = { databaseId: label.replaceAll(/[^\w.]+/g, '-'), canWrite: !options.isReadOnly };
   const feed = new Feed((asked) => lookAt(config, control, about, asked));
   control.onTrouble = (trouble) => trouble !== null && feed.trouble(trouble.what);
+  // Whoever starts it here may change things, other users of this host may not: the URL has what tells them apart.
+  const ownToken =
+    options.token === null && !options.isReadOnly ? randomBytes(18).toString('base64url') : null;
   const app = makeApp({
-    access: { token: options.token, basePath: options.basePath, cookie: `umzug_cluster_${about.databaseId}` },
+    access: {
+      token: options.token ?? ownToken,
+      isOpen: options.token === null,
+      basePath: options.basePath,
+      cookie: `umzug_cluster_${about.databaseId}`,
+    },
     files: readPage(),
     database: { id: about.databaseId, label, feed, act: options.isReadOnly ? null : actOn(config, migrator) },
     userHeader: options.userHeader,
@@ -63,7 +73,7 @@ export async function serve(options: UiOptions, { config, migrator, logger }: Be
   const port = await listen(server, place);
   const host = place.host.includes(':') ? `[${place.host}]` : place.host;
   return {
-    url: `http://${host}:${port}${options.basePath}/`,
+    url: `http://${host}:${port}${options.basePath}/${ownToken === null ? '' : `#token=${ownToken}`}`,
     close: async () => {
       const closed = new Promise((resolve) => server.close(resolve));
       server.closeAllConnections();
