@@ -76,11 +76,11 @@ const before: readonly (readonly [line: RegExp, make: (situation: Situation) => 
   [/--from knex/, recordedByKnex],
 ];
 
-/** Runs a line; what waits for others gets them, and what watches is stopped. */
+/** Runs a line; what waits for others gets them, and what watches, or serves, is stopped once it has said something. */
 async function runLine(line: string, args: readonly string[], place: Place): Promise<Outcome> {
-  if (!/--wait|--watch/.test(line)) return await run(args, place);
+  if (!/--wait|--watch|^ui/.test(line)) return await run(args, place);
   const running = start(args, place);
-  if (line.includes('--watch')) running.child.stdout?.once('data', () => running.child.kill('SIGINT'));
+  if (!line.includes('--wait')) running.child.stdout?.once('data', () => running.child.kill('SIGINT'));
   const others = line.includes('--wait') ? [run(['up'], place)] : [];
   const outcome = await running.outcome;
   await Promise.all(others);
@@ -101,7 +101,8 @@ describe('the command lines', () => {
       const { dir } = makeProject({
         '1-a.ts': migration(prepare === begun || prepare === paused ? 0.1 : 0),
       });
-      const place = { cwd: dir, url };
+      const env = line.startsWith('ui') ? { UMZUG_CLUSTER_TOKEN: 'a-token-of-the-test' } : {};
+      const place = { cwd: dir, url, env };
       await prepare?.({ place, client });
       const name = line.startsWith('create') ? 'a-name' : '1-a';
       const { code, stdout, stderr } = await runLine(line, line.replace(/\bNAME\b/, name).split(' '), place);
