@@ -18,6 +18,11 @@ export type DatabaseConfig =
     }
   | { readonly kind: 'embedded' | 'none' };
 
+/** What the database is called wherever people read it. */
+export function databaseLabel(database: DatabaseConfig): string {
+  return database.kind === 'connection' ? database.label : 'embedded';
+}
+
 type Env = Readonly<Record<string, string | undefined>>;
 
 /**

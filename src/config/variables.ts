@@ -19,8 +19,8 @@ export interface FlagsOfVariables {
 }
 
 /**
- * The flags of every command that the environment sets, or others of these. The settings are read with theirs, in `tuning.ts`; an empty
- * variable counts as not set.
+ * What the environment sets of the flags of every command, or of those that are given. The settings have their own
+ * variables, which `tuning.ts` reads. An empty variable counts as not set.
  */
 export function flagsOfVariables(env: Env, flags: readonly GlobalFlag[] = globalFlags): FlagsOfVariables {
   let problem = unknownProblem(env);

@@ -2,6 +2,7 @@ import path from 'node:path';
 import type { Control } from '../cluster/worker/control.ts';
 import type { Seen } from '../cluster/primary/primary.ts';
 import type { Config } from '../config/config.ts';
+import { databaseLabel } from '../config/database.ts';
 import type { NotifyConfig, NotifyTarget } from '../config/notify.ts';
 import type { Progress } from '../core/progress/progress.ts';
 import { fail } from '../errors.ts';
@@ -29,7 +30,7 @@ export class Notices {
     this.#control = control;
     this.#logger = logger;
     const { database, notify } = config;
-    const label = database.kind === 'connection' ? database.label : 'embedded';
+    const label = databaseLabel(database);
     this.#notifier = new Notifier(notify, label, (undelivered) => this.#undelivered(undelivered));
   }
 

@@ -9,6 +9,7 @@ import type { SessionOptions } from '../../postgres/client-config.ts';
 import { Session } from '../../postgres/session.ts';
 import { onStandby } from '../../postgres/supported.ts';
 import type { Config } from '../../config/config.ts';
+import { databaseLabel } from '../../config/database.ts';
 import { sessionOptions } from '../../run/context/environment.ts';
 import { judgeError, unavailable } from '../../run/lane/failure.ts';
 
@@ -217,6 +218,9 @@ export class Control {
 
 /** A control connection to the configured database, opened with its first call. */
 export function openControl(config: Config, more: Partial<SessionOptions> = {}): Control {
-  const label = config.database.kind === 'connection' ? config.database.label : 'embedded';
-  return new Control({ ...sessionOptions(config), ...more }, config.tuning.retryBudgetMs, label);
+  return new Control(
+    { ...sessionOptions(config), ...more },
+    config.tuning.retryBudgetMs,
+    databaseLabel(config.database),
+  );
 }

@@ -1,5 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { databaseLabel } from '../../config/database.ts';
 import { counted, formatBytes, grouped as number } from '../../core/values/numbers.ts';
 import { fail, placeError } from '../../errors.ts';
 import type { Migrator, PlanReport } from '../../migrator/migrator.ts';
@@ -23,8 +24,7 @@ export async function showPlan(
     const file = textOf(flags, 'html');
     if (file !== undefined) {
       const { planDocument } = await import('../../ui/report/plan-report.ts');
-      const label = database.kind === 'connection' ? database.label : 'embedded';
-      writeDocument(path.resolve(io.cwd, file), planDocument(report, label));
+      writeDocument(path.resolve(io.cwd, file), planDocument(report, databaseLabel(database)));
     }
     if (!output.json) printPlan(io, report, nothingToDo);
     else if (problem === null) printJson(io, report);

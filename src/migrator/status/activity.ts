@@ -20,7 +20,7 @@ export interface Activity {
 export function attendanceOf(read: FullReading | undefined, down: Run | null | undefined): Activity {
   const isAttended = read?.reading.state === 'running' && read.abandonedMs === null;
   return {
-    hosts: (read?.hosts ?? []).map(({ process, workers }) => ({ ...processOf(process), workers })),
+    hosts: (read?.hosts ?? []).map(({ process, workers }) => ({ ...partsOf(process), workers })),
     workers: isAttended ? workersOf(read.sums) : [],
     abandonedSeconds:
       read === undefined || read.abandonedMs === null ? null : Math.round(read.abandonedMs / 1_000),
@@ -38,14 +38,20 @@ function waitingBack({ name }: Run, read: FullReading | undefined): string {
 /** Every worker once, with the range that it touched last: under a pace it claims another with every chunk. */
 function workersOf({ workers }: RunTotals): Activity['workers'] {
   const latest = new Map(workers.map(({ worker, no }) => [worker, no]));
-  return [...latest].map(([worker, range]) => ({
-    ...processOf(worker.split(':').slice(0, -1).join(':')),
-    range,
-  }));
+  return [...latest].map(([worker, range]) => ({ ...partsOf(processOf(worker)), range }));
 }
 
-/** The ledger names a process `host:pid/token`; a host's name may hold colons. */
-export function processOf(text: string): { readonly host: string; readonly pid: number } {
-  const parts = text.split(':');
-  return { host: parts.slice(0, -1).join(':'), pid: Number.parseInt(parts.at(-1) ?? '', 10) };
+/** `host:pid/token` of a worker, which the ledger names `host:pid/token:lane`; a host's name may have colons. */
+export function processOf(worker: string): string {
+  return worker.slice(0, worker.lastIndexOf(':'));
+}
+
+function partsOf(process: string): { readonly host: string; readonly pid: number } {
+  const at = process.lastIndexOf(':');
+  return { host: process.slice(0, at), pid: Number.parseInt(process.slice(at + 1), 10) };
+}
+
+/** `host:pid` of a process. */
+export function withoutToken(process: string): string {
+  return process.slice(0, process.lastIndexOf('/'));
 }

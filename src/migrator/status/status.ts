@@ -1,6 +1,7 @@
-import { isLive } from '../../core/config/states.ts';
+import { type MigrationState, isLive } from '../../core/config/states.ts';
 import type { Control } from '../../cluster/worker/control.ts';
 import type { Config } from '../../config/config.ts';
+import { databaseLabel } from '../../config/database.ts';
 import { standingOf } from '../../core/progress/standing.ts';
 import type { Overrides } from '../../core/config/steering.ts';
 import type { ExecutedMigration } from '../../ledger/migrations.ts';
@@ -16,17 +17,6 @@ import { type Activity, attendanceOf } from './activity.ts';
 import { foldersElsewhere } from '../pending/state.ts';
 import { type FullReading, readRuns } from './run-reading.ts';
 import { unknownName } from '../pending/umzug.ts';
-
-export type MigrationState =
-  | 'pending'
-  | 'running'
-  | 'interrupted'
-  | 'paused'
-  | 'failed'
-  | 'cancelled'
-  | 'reverting'
-  | 'executed'
-  | 'missing';
 
 /** One migration as `status --json` prints it. A field that does not apply is null or 0. */
 export interface MigrationStatus extends Activity {
@@ -80,7 +70,7 @@ export async function statusReport(
   control: Control,
   only?: string,
 ): Promise<StatusReport> {
-  const database = config.database.kind === 'connection' ? config.database.label : 'embedded';
+  const database = databaseLabel(config.database);
   const { ledgerSchema } = config;
   const [found, version] = await control.use((session) =>
     reading(session, async () => [

@@ -30,7 +30,7 @@ export function refuseOtherFile(run: Run, present: FileHashes, facts?: FailureFa
   const what = isUp ? 'run' : 'rollback';
   const file = first.path === null ? 'file' : `import ${first.path}`;
   const more = changed.length === 1 ? '' : `; changed: ${namesOf(changed, 'the file itself')}`;
-  const mended =
+  const orRetry =
     run.state !== 'failed' || (facts?.quarantined ?? 0) + (facts?.reopened ?? 0) === 0
       ? ''
       : `or, if it was fixed for the quarantined rows and selects the same, run umzug-cluster retry ${name}, `;
@@ -38,7 +38,7 @@ export function refuseOtherFile(run: Run, present: FileHashes, facts?: FailureFa
     message: `${name} was changed while its ${what} is in progress`,
     detail: `the ${what} started with ${file} ${first.recorded ?? 'missing'}, this host has ${first.present ?? 'none'}${more}`,
     hint: isUp
-      ? `put the file back, ${mended}or revert the run: umzug-cluster down --name ${name}`
+      ? `put the file back, ${orRetry}or revert the run: umzug-cluster down --name ${name}`
       : `put the file back, then finish the rollback: umzug-cluster down --name ${name}`,
   });
 }

@@ -1,3 +1,5 @@
+import type { MigrationState } from '../../core/config/states.ts';
+
 /**
  * What the page and the server of `ui` say to each other: types alone, imported by both. All paths are relative to the
  * page, so that it works behind a path prefix, and each is also below `api/databases/ID/`.
@@ -33,16 +35,7 @@ export interface MigrationRow {
   readonly name: string;
   /** Null: its file does not load. */
   readonly kind: 'data' | 'schema' | null;
-  readonly state:
-    | 'pending'
-    | 'running'
-    | 'interrupted'
-    | 'paused'
-    | 'failed'
-    | 'cancelled'
-    | 'reverting'
-    | 'executed'
-    | 'missing';
+  readonly state: MigrationState;
   readonly runId: string | null;
   readonly direction: 'up' | 'down' | null;
   /** 0 to 1; 1 only when it is done. */

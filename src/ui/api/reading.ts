@@ -1,5 +1,6 @@
 import type { Control } from '../../cluster/worker/control.ts';
 import type { Config } from '../../config/config.ts';
+import { isUnderWay } from '../../core/config/states.ts';
 import { thisProcess } from '../../config/this-process.ts';
 import { type Ledger, findLedger } from '../../ledger/ledger.ts';
 import { type HistoryEntry, detailOf, whoCaused } from '../../ledger/look/history.ts';
@@ -8,7 +9,7 @@ import type { KeptPoint } from '../../ledger/look/points.ts';
 import type { RangePlace } from '../../ledger/run/ranges.ts';
 import type { Run } from '../../ledger/run/rows.ts';
 import { listMigrations } from '../../migration/file/folder.ts';
-import { processOf } from '../../migrator/status/activity.ts';
+import { processOf, withoutToken } from '../../migrator/status/activity.ts';
 import { type MigrationStatus, statusReport } from '../../migrator/status/status.ts';
 import { reading } from '../../postgres/transaction.ts';
 import { describeOld } from '../../run/lifecycle/register.ts';
@@ -53,7 +54,7 @@ export async function lookAt(
   const find = (id: string): MigrationStatus | undefined =>
     statuses.find(({ name, runId }) => name === id || runId === id);
   const running = statuses.flatMap(({ state, runId }) =>
-    runId !== null && (state === 'running' || state === 'reverting') ? [runId] : [],
+    runId !== null && isUnderWay(state) ? [runId] : [],
   );
   const read = async (session: Session): Promise<Omit<Look, 'overview' | 'statuses'> & { at: number }> => {
     const ledger = await findLedger(session, config.ledgerSchema);
@@ -160,17 +161,11 @@ async function blockerOf(ledger: Ledger): Promise<string | null> {
   return first === undefined ? null : describeOld(first);
 }
 
-/** `host:pid` of `host:pid/token`. */
-function shortly(process: string): string {
-  const { host, pid } = processOf(process);
-  return `${host}:${pid}`;
-}
-
 function hostOf({ process, ...host }: HostSeen, points: readonly KeptPoint[]): Omit<HostView, 'seenAt'> {
   const { workers, rowsPerSecond, etaSeconds, chunkSize, waiting, throttled } = host;
   const lanes = points.findLast((point) => point.process === process)?.lanes ?? null;
   const told = { workers, lanes, rowsPerSecond, etaSeconds, chunkSize, waiting, throttled };
-  return { process: shortly(process), ...told };
+  return { process: withoutToken(process), ...told };
 }
 
 /** What a process and those that it has forked have in common: `host/token`. */
@@ -180,9 +175,9 @@ function commandOf(process: string): string {
 
 /** The host that works on a range, as it is listed: by its first process, whichever of its processes it is. */
 function workingHost(worker: string, hosts: readonly HostSeen[]): string {
-  const process = worker.split(':').slice(0, -1).join(':');
+  const process = processOf(worker);
   const first = hosts.find((host) => commandOf(host.process) === commandOf(process));
-  return shortly(first?.process ?? process);
+  return withoutToken(first?.process ?? process);
 }
 
 function rangeOf(place: RangePlace, run: Run, hosts: readonly HostSeen[]): RangeView {

@@ -2,7 +2,7 @@ import type { Action, Done, MigrationRow, Overview, Refused } from '../api/contr
 import { html, useEffect, useRef, useState } from './preact.js';
 
 /** What somebody is about to do, until it is confirmed or not. */
-export type Wish = Pick<Action, 'action' | 'migration' | 'key'>;
+export type PendingAction = Pick<Action, 'action' | 'migration' | 'key'>;
 
 /** What the button says, the question, and what comes of it. */
 const wordings: Readonly<Record<Action['action'], readonly [verb: string, title: string, effect: string]>> = {
@@ -51,12 +51,12 @@ export function actionsOf({ state, kind, quarantined }: MigrationRow): readonly 
 /** The buttons of a migration. */
 export function Actions({
   row,
-  wish,
+  ask,
 }: {
   readonly row: MigrationRow;
-  readonly wish: (wish: Wish) => void;
+  readonly ask: (action: PendingAction) => void;
 }): unknown {
-  const start = (action: Action['action']): void => wish({ action, migration: row.name });
+  const start = (action: Action['action']): void => ask({ action, migration: row.name });
   return html`
     <div class="actions" role="group" aria-label="Actions">
       ${actionsOf(row).map(
@@ -68,14 +68,14 @@ export function Actions({
 }
 
 interface ConfirmProps {
-  readonly wish: Wish;
+  readonly pending: PendingAction;
   readonly overview: Overview;
   /** Ends the dialog; with what the server said, or null where nothing was asked of it. */
   readonly end: (said: string | null) => void;
 }
 
 /** Asks whether it is meant, naming migration and database, and says what came of it. */
-export function Confirm({ wish, overview, end }: ConfirmProps): unknown {
+export function Confirm({ pending, overview, end }: ConfirmProps): unknown {
   const dialog = useRef<HTMLDialogElement | null>(null);
   const [refused, setRefused] = useState<Refused | null>(null);
   const [isAsking, setIsAsking] = useState(false);
@@ -83,11 +83,14 @@ export function Confirm({ wish, overview, end }: ConfirmProps): unknown {
     dialog.current?.showModal();
     return () => dialog.current?.close();
   }, []);
-  const [verb, title, effect] = wordings[wish.action];
+  const [verb, title, effect] = wordings[pending.action];
   const submit = async (event: SubmitEvent): Promise<void> => {
     event.preventDefault();
     setIsAsking(true);
-    const answer = await post('api/actions', { ...wish, ...valuesIn(event.target as HTMLFormElement, wish) });
+    const answer = await post('api/actions', {
+      ...pending,
+      ...valuesIn(event.target as HTMLFormElement, pending),
+    });
     setIsAsking(false);
     if ('error' in answer) setRefused(answer);
     else end(answer.message);
@@ -95,15 +98,15 @@ export function Confirm({ wish, overview, end }: ConfirmProps): unknown {
   return html`
     <dialog ref=${dialog} aria-labelledby="asked" onClose=${() => end(null)}>
       <form onSubmit=${(event: SubmitEvent) => void submit(event)}>
-        <h2 id="asked">${wish.key === undefined ? title : 'Retry this row?'}</h2>
+        <h2 id="asked">${pending.key === undefined ? title : 'Retry this row?'}</h2>
         <dl class="facts">
-          <dt>Migration</dt><dd><bdi>${wish.migration}</bdi></dd>
+          <dt>Migration</dt><dd><bdi>${pending.migration}</bdi></dd>
           <dt>Database</dt><dd><bdi>${overview.database}</bdi></dd>
-          ${wish.key !== undefined && html`<dt>Key</dt><dd><bdi>${wish.key.join(', ')}</bdi></dd>`}
+          ${pending.key !== undefined && html`<dt>Key</dt><dd><bdi>${pending.key.join(', ')}</bdi></dd>`}
         </dl>
         <p>${effect}</p>
         ${
-          wish.action === 'set' &&
+          pending.action === 'set' &&
           html`<div class="fields">
           ${steerable.map(
             ([name, label, hint]) => html`
@@ -121,7 +124,7 @@ export function Confirm({ wish, overview, end }: ConfirmProps): unknown {
     </dialog>`;
 }
 
-function valuesIn(form: HTMLFormElement, { action }: Wish): Pick<Action, 'values'> {
+function valuesIn(form: HTMLFormElement, { action }: PendingAction): Pick<Action, 'values'> {
   if (action !== 'set') return {};
   const entries = [...new FormData(form)].map(([name, value]) => [name, String(value).trim()] as const);
   return { values: entries.filter(([, value]) => value !== '').map(([name, value]) => `${name}=${value}`) };

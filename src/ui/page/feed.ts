@@ -5,8 +5,8 @@ import { useEffect, useState } from './preact.js';
 export interface Feed {
   readonly overview: Overview | null;
   readonly detail: RunDetail | null;
-  /** `locked`: the server asks for a token. `unheard`: there is no such run. */
-  readonly access: 'open' | 'locked' | 'unheard';
+  /** `locked`: the server asks for a token. `unknown`: there is no such run. */
+  readonly access: 'open' | 'locked' | 'unknown';
   /** Why what is shown is not that of this moment, as a sentence, and what to do. */
   readonly trouble: Refused | null;
   /** When what is shown came, by this browser's clock; null: there is nothing. */
@@ -86,7 +86,7 @@ async function ask(run: string | null): Promise<Asked> {
     const overview = (await response.json()) as Overview;
     const path = run === null ? null : `api/runs/${encodeURIComponent(run)}`;
     if (path !== null && (await fetch(path, { method: 'HEAD' })).status === 404)
-      return { next: 'stop', change: { overview, access: 'unheard', trouble: null } };
+      return { next: 'stop', change: { overview, access: 'unknown', trouble: null } };
     return { next: 'listen', change: { overview } };
   } catch {
     return { next: 'again', change: { trouble: gone } };

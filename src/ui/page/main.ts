@@ -1,4 +1,4 @@
-import { Confirm, Unlock, type Wish, post } from './actions.ts';
+import { Confirm, Unlock, type PendingAction, post } from './actions.ts';
 import { type Feed, useFeed } from './feed.ts';
 import { duration, percent } from './format.ts';
 import { OverviewPage } from './overview.ts';
@@ -12,7 +12,7 @@ const saidMs = 10_000;
 function Page(): unknown {
   const run = useRoute();
   const { feed, reconnect } = useFeed(run);
-  const [wish, setWish] = useState<Wish | null>(null);
+  const [pending, setPending] = useState<PendingAction | null>(null);
   const [said, setSaid] = useState('');
   const { overview, detail, access, trouble, heardAt } = feed;
   useEffect(() => {
@@ -23,7 +23,7 @@ function Page(): unknown {
     return () => clearTimeout(timer);
   }, [said]);
   const end = (message: string | null): void => {
-    setWish(null);
+    setPending(null);
     if (message !== null) setSaid(message);
   };
   const milestone = run === null || detail === null ? '' : milestoneOf(detail.row);
@@ -34,7 +34,7 @@ function Page(): unknown {
       ${said !== '' && html`<div class="notice good"><p>${said}</p></div>`}
       ${access === 'locked' && html`<${Unlock} done=${reconnect} />`}
       ${
-        access === 'unheard' &&
+        access === 'unknown' &&
         html`<p class="empty">
         There is no migration or run <bdi>${run}</bdi>. <a href="#/">All migrations</a></p>`
       }
@@ -50,10 +50,10 @@ function Page(): unknown {
         run !== null &&
         overview !== null &&
         detail !== null &&
-        html`<${RunPage} detail=${detail} overview=${overview} wish=${setWish} />`
+        html`<${RunPage} detail=${detail} overview=${overview} ask=${setPending} />`
       }
     </main>
-    ${wish !== null && overview !== null && html`<${Confirm} wish=${wish} overview=${overview} end=${end} />`}
+    ${pending !== null && overview !== null && html`<${Confirm} pending=${pending} overview=${overview} end=${end} />`}
     <p class="unseen" role="status">${said || (trouble?.error ?? milestone)}</p>`;
 }
 

@@ -6,7 +6,7 @@ import type {
   QuarantinedView,
   RunDetail,
 } from '../api/contract.ts';
-import { Actions, type Wish } from './actions.ts';
+import { Actions, type PendingAction } from './actions.ts';
 import { counted, duration, moment, rate, unknown, whole } from './format.ts';
 import { KeySpace, RangeTable, hostColors, hostsOf, summary } from './key-space.ts';
 import { Bar, State, rowsText } from './overview.ts';
@@ -16,11 +16,11 @@ import { html, useLayoutEffect, useRef } from './preact.js';
 interface Props {
   readonly detail: RunDetail;
   readonly overview: Overview;
-  readonly wish: (wish: Wish) => void;
+  readonly ask: (action: PendingAction) => void;
 }
 
 /** All that is known of one run. */
-export function RunPage({ detail, overview, wish }: Props): unknown {
+export function RunPage({ detail, overview, ask }: Props): unknown {
   const { row, ranges, hosts, points, quarantine, history } = detail;
   const { canWrite } = overview;
   const heading = useRef<HTMLElement | null>(null);
@@ -37,7 +37,7 @@ export function RunPage({ detail, overview, wish }: Props): unknown {
     <div class="titled">
       <h1 ref=${heading} tabindex="-1"><bdi>${row.name}</bdi></h1>
       <${State} state=${row.state} />
-      ${canWrite && html`<${Actions} row=${row} wish=${wish} />`}
+      ${canWrite && html`<${Actions} row=${row} ask=${ask} />`}
     </div>
     <${Figures} detail=${detail} />
     <${Notices} detail=${detail} />
@@ -57,7 +57,7 @@ export function RunPage({ detail, overview, wish }: Props): unknown {
         ${
           row.quarantined > 0 &&
           html`<${Panel} id="quarantined" title="Quarantined rows" note=${whole(row.quarantined)}>
-          <${Quarantined} detail=${detail} rows=${quarantine} wish=${canWrite ? wish : null} /><//>`
+          <${Quarantined} detail=${detail} rows=${quarantine} ask=${canWrite ? ask : null} /><//>`
         }
         <${Panel} id="history" title="History"><${History} events=${history} /><//>
       </div>
@@ -173,16 +173,16 @@ interface QuarantinedProps {
   readonly detail: RunDetail;
   readonly rows: readonly QuarantinedView[];
   /** Null: nobody may retry anything here. */
-  readonly wish: ((wish: Wish) => void) | null;
+  readonly ask: ((action: PendingAction) => void) | null;
 }
 
-function Quarantined({ detail: { row, key: names }, rows, wish }: QuarantinedProps): unknown {
+function Quarantined({ detail: { row, key: names }, rows, ask }: QuarantinedProps): unknown {
   const heads = [names.length > 0 ? `Key (${names.join(', ')})` : 'Key', 'Error', 'Attempts', 'Last'];
   const retry = (key: readonly string[]): unknown => html`
     <td><button aria-label=${`Retry the row with key ${key.join(', ')}`}
-      onClick=${() => wish?.({ action: 'retry', migration: row.name, key })}>Retry…</button></td>`;
+      onClick=${() => ask?.({ action: 'retry', migration: row.name, key })}>Retry…</button></td>`;
   return html`
-    <${Table} label="Quarantined rows" heads=${wish === null ? heads : [...heads, 'Retry']}>
+    <${Table} label="Quarantined rows" heads=${ask === null ? heads : [...heads, 'Retry']}>
       ${rows.map(
         ({ key, error, sqlstate, attempts, at }) => html`
         <tr key=${JSON.stringify(key)}>
@@ -190,7 +190,7 @@ function Quarantined({ detail: { row, key: names }, rows, wish }: QuarantinedPro
           <td class="long"><bdi>${error}</bdi>${sqlstate !== null && html` <small>${sqlstate}</small>`}</td>
           <td>${whole(attempts)}</td>
           <td class="number">${moment(at)}</td>
-          ${wish !== null && retry(key)}
+          ${ask !== null && retry(key)}
         </tr>`,
       )}
     <//>

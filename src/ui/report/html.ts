@@ -19,7 +19,10 @@ const entities: Readonly<Record<string, string>> = {
   "'": '&#39;',
 };
 
-/** The one way to make HTML (not called html, or the formatter would change what it makes): whatever is put into it is a text, and escaped, unless it was made in this way itself. */
+/**
+ * The one way to make HTML: whatever is put into it is escaped, unless it was made in this way itself. It is not called
+ * `html`, or the formatter would change what it makes.
+ */
 export function markup(parts: TemplateStringsArray, ...pieces: readonly Piece[]): Html {
   return new Html(parts.map((part, index) => part + textOf(pieces[index] ?? null)).join(''));
 }

@@ -5,33 +5,18 @@ import { type Html, type Piece, documentOf, factsOf, markup, tableOf } from './h
 
 type Sample = NonNullable<MigrationPlan['sample']>;
 
-/** A plan as one HTML file, for a review: rows before and after side by side, what fires, log and time. */
+/** A plan as one HTML file, for a review: rows before and after side by side, what is written, log and time; the triggers that fire are among its warnings. */
 export function planDocument({ migrations }: PlanReport, database: string): string {
   const body: Piece = migrations.length === 0 ? markup`<p>nothing is pending</p>` : migrations.map(sectionOf);
   return documentOf(`Plan for ${database}`, markup`<h1>Plan for ${database}</h1>\n${body}`);
 }
 
 function sectionOf(plan: MigrationPlan): Html {
-  const { name, kind, blockedBy, table, key, rows, sample, estimate, select, isBegun } = plan;
-  const isCounted = blockedBy === null && (rows.estimated !== null || rows.why !== null);
+  const { name, table, key, sample, estimate, select } = plan;
   const facts = factsOf([
-    [
-      'Kind',
-      kind === null
-        ? 'unknown: the file cannot be loaded'
-        : isBegun
-          ? `${kind}, started: this is the rest`
-          : kind,
-    ],
+    ['Kind', kindOf(plan)],
     ['Table', table === null ? null : `${table}, by ${key.join(', ')}`],
-    [
-      'Rows',
-      blockedBy === null
-        ? isCounted
-          ? describeRows(plan)
-          : null
-        : `cannot be planned before ${blockedBy} has run`,
-    ],
+    ['Rows', rowsOf(plan)],
     ['Whole run', estimate === null ? null : describeEstimate(estimate)],
     ['Measured', sample === null ? null : measured(sample)],
     ['Sample', sample === null ? null : sampled(sample)],
@@ -44,6 +29,17 @@ ${facts}
 ${sample === null ? null : detailsOf(sample, key)}
 ${select === null ? null : markup`<h3>Select</h3>\n<pre>${select}</pre>`}
 `;
+}
+
+function kindOf({ kind, isBegun }: MigrationPlan): string {
+  if (kind === null) return 'unknown: the file cannot be loaded';
+  return isBegun ? `${kind}, started: this is the rest` : kind;
+}
+
+function rowsOf(plan: MigrationPlan): string | null {
+  const { blockedBy, rows } = plan;
+  if (blockedBy !== null) return `cannot be planned before ${blockedBy} has run`;
+  return rows.estimated === null && rows.why === null ? null : describeRows(plan);
 }
 
 function measured({ rowsPerSecond, chunks, walBytesPerRow }: Sample): string | null {
@@ -75,7 +71,7 @@ function detailsOf({ examples, writes, statements }: Sample, key: readonly strin
   ]);
   return [
     title('Before and after', tableOf([...key, 'Column', 'Before', 'After'], compared), compared),
-    title('What it writes, and what fires', tableOf(['Table', 'Rows'], written), written),
+    title('What it writes', tableOf(['Table', 'Rows'], written), written),
     title('Statements of a chunk', tableOf(['Times', 'Statement'], sent), sent),
   ];
 }

@@ -1,4 +1,5 @@
 import { formatDuration, formatTime } from '../../core/config/duration.ts';
+import { isUnderWay } from '../../core/config/states.ts';
 import { grouped as number } from '../../core/values/numbers.ts';
 import type { Overview, Point, RangeView, RunDetail } from '../api/contract.ts';
 import { type Html, documentOf, factsOf, markup, tableOf } from './html.ts';
@@ -11,7 +12,7 @@ export function runReport(
   const { row, chunks, retries, table, key, settings, points, ranges, quarantine, history, at } = run;
   const { name, state, rowsDone, rowsEstimated, startedAt, finishedAt, error } = row;
   // Of one that stands still nobody knows until when it ran.
-  const until = finishedAt ?? (state === 'running' || state === 'reverting' ? at : null);
+  const until = finishedAt ?? (isUnderWay(state) ? at : null);
   const tookMs = startedAt === null || until === null ? null : until - startedAt;
   const set = Object.entries(settings).map(([what, value]) => `${what}=${String(value)}`);
   const facts = factsOf([

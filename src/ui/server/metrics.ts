@@ -1,4 +1,6 @@
 import { Gauge, Registry } from 'prom-client';
+import { isUnderWay } from '../../core/config/states.ts';
+import { withoutToken } from '../../migrator/status/activity.ts';
 import type { MigrationStatus } from '../../migrator/status/status.ts';
 import type { News } from '../api/feed.ts';
 
@@ -19,8 +21,7 @@ const ofMigrations: readonly (readonly [
   [
     'throttled',
     '1 while new chunks are held back',
-    ({ throttled, state }) =>
-      state === 'running' || state === 'reverting' ? Number(throttled !== null) : null,
+    ({ throttled, state }) => (isUnderWay(state) ? Number(throttled !== null) : null),
   ],
 ];
 
@@ -53,7 +54,7 @@ export async function metricsOf(
     const chunk = gauge('chunk_seconds', 'Time of the latest chunk of a host', ['migration', 'host']);
     const names = new Map(statuses.map(({ runId, name }) => [runId, name]));
     for (const { runId, process, lanes: count, chunkMs } of points) {
-      const labels = { database, migration: names.get(runId) ?? '', host: process.replace(/\/[^/]*$/, '') };
+      const labels = { database, migration: names.get(runId) ?? '', host: withoutToken(process) };
       if (count !== null) lanes.set(labels, count);
       if (chunkMs !== null) chunk.set(labels, chunkMs / 1_000);
     }

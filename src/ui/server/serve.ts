@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { getRequestListener } from '@hono/node-server';
 import { openControl } from '../../cluster/worker/control.ts';
 import type { Config } from '../../config/config.ts';
+import { databaseLabel } from '../../config/database.ts';
 import { codeOf, fail, messageOf } from '../../errors.ts';
 import type { Logger } from '../../logger.ts';
 import type { Migrator } from '../../migrator/migrator.ts';
@@ -46,7 +47,7 @@ const shortestToken = 16;
 export async function serve(options: UiOptions, { config, migrator, logger }: Behind): Promise<Served> {
   const place = placeOf(options);
   const control = openControl(config);
-  const label = config.database.kind === 'connection' ? config.database.label : 'embedded';
+  const label = databaseLabel(config.database);
   const about = { databaseId: label.replaceAll(/[^\w.]+/g, '-'), canWrite: !options.isReadOnly };
   const feed = new Feed((asked) => lookAt(config, control, about, asked));
   control.onTrouble = (trouble) => trouble !== null && feed.trouble(trouble.what);
