@@ -39,8 +39,8 @@ create: build ## write a new migration file: make create name=my-change
 test: build ## all tests, on a Postgres that they start themselves
 	@$(TESTS) $(ARGS)
 
-test-faults: build ## the long set of fault tests
-	@FAULTS_LONG=1 $(TESTS) test/faults $(ARGS)
+test-faults: build ## the long set of fault tests, and of other files that have one
+	@FAULTS_LONG=1 $(TESTS) test/faults $$(grep -rl --include='*.test.ts' FAULTS_LONG test/e2e test/integration) $(ARGS)
 
 test-matrix: build ## the smoke tests on Node 20 to 26 and Postgres 14 to 18
 	@npx --no-install jiti scripts/test-matrix.ts

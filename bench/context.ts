@@ -12,6 +12,8 @@ export interface Bench {
   readonly rows: readonly number[];
   /** Key and width of the tables. */
   readonly shape: Omit<Shape, 'rows'>;
+  /** How long a soak runs. */
+  readonly minutes: number;
   /** Progress, on stderr. */
   readonly say: (line: string) => void;
 }

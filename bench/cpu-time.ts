@@ -10,13 +10,21 @@ const msPerTick = 10;
  * have ended. Waits until no other session is left.
  */
 export async function cpuMs(client: pg.Client): Promise<number> {
+  const { programs, server } = await cpuOf(client);
+  return programs + server;
+}
+
+/** The same, each for itself. */
+export async function cpuOf(
+  client: pg.Client,
+): Promise<{ readonly programs: number; readonly server: number }> {
   await until('the other sessions have ended', async () => {
     const others = `select from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()`;
     return (await client.query(others)).rowCount === 0;
   });
   const { rows } = await client.query<{ file: string }>(`select pg_read_file('postmaster.pid') as file`);
   const [postmaster = ''] = rows[0]?.file.split('\n') ?? [];
-  return endedChildren('self') + endedChildren(postmaster);
+  return { programs: endedChildren('self'), server: endedChildren(postmaster) };
 }
 
 /** Of the children of a process that have ended, and theirs. */

@@ -33,15 +33,15 @@ export async function createOriginal(client: pg.Client, { rows, key, width }: Sh
     analyze original`);
 }
 
-/** A fresh copy of the original, as if it had been there for long: vacuumed, analyzed, checkpointed. */
-export async function resetTable(client: pg.Client): Promise<void> {
+/** A fresh copy of the original, as if it had been there for long: vacuumed, analyzed, checkpointed; and no ledger. */
+export async function resetTable(client: pg.Client, table = 'properties'): Promise<void> {
   await client.query(`
-    drop table if exists properties;
+    drop table if exists ${table};
     drop schema if exists umzug_cluster cascade;
     drop table if exists umzug_migrations;
-    create table properties (like original including all);
-    insert into properties select * from original`);
-  await client.query('vacuum (freeze, analyze) properties');
+    create table ${table} (like original including all);
+    insert into ${table} select * from original`);
+  await client.query(`vacuum (freeze, analyze) ${table}`);
   await client.query('checkpoint');
 }
 

@@ -15,8 +15,12 @@ export interface CreateMigratorInput {
   readonly env?: string;
   /** Database, instead of the configured one: a connection string. */
   readonly databaseUrl?: string;
+  /** The one of the knexfile's targets to work on, by its name (see `targetNames`); needed where it has targets. */
+  readonly target?: string;
   /** Folder of the migrations. Default: as in the knexfile, then `migrations`. */
   readonly migrations?: string;
+  /** Values for arguments that migrations declare, by name, or by `migration:name`. Default: none. */
+  readonly args?: Readonly<Record<string, string | number | boolean>>;
   /** Working processes, this one included. Default: the cores available. */
   readonly workers?: number;
   /** Receives the records. Default: none are written. */
@@ -36,20 +40,8 @@ const silent: Logger = {
  */
 export async function createMigrator(input: CreateMigratorInput = {}): Promise<Migrator> {
   refuseBundle();
-  const { loadConfig } = await import('./config/config.ts');
   const { openMigrator } = await import('./migrator/migrator.ts');
-  const flags: ConfigInput['flags'] = {
-    knexfile: input.knexfile,
-    env: input.env,
-    migrations: input.migrations,
-    workers: input.workers,
-  };
-  const env = input.databaseUrl === undefined ? {} : { DATABASE_URL: input.databaseUrl };
-  const config: Config = await loadConfig({
-    flags,
-    cwd: input.cwd ?? process.cwd(),
-    ...(input.databaseUrl === undefined ? {} : { env: { ...process.env, ...env } }),
-  });
+  const config = await oneTarget(await configOf(input), input.target);
   if (config.database.kind !== 'connection') {
     throw fail('CONFIG', {
       message: 'no database is configured',
@@ -57,6 +49,46 @@ export async function createMigrator(input: CreateMigratorInput = {}): Promise<M
     });
   }
   return await openMigrator(config, input.logger ?? silent);
+}
+
+/** The names of the knexfile's targets, in order: for each, `createMigrator({ target })`. Throws CONFIG. */
+export async function targetNames(input: CreateMigratorInput = {}): Promise<readonly string[]> {
+  refuseBundle();
+  const config = await configOf(input);
+  if (config.targets === null) return [];
+  const { resolveTargets } = await import('./targets/resolve.ts');
+  return (await resolveTargets(config, config.targets)).map(({ name }) => name);
+}
+
+async function configOf(input: CreateMigratorInput): Promise<Config> {
+  const { loadConfig } = await import('./config/config.ts');
+  const flags: ConfigInput['flags'] = {
+    knexfile: input.knexfile,
+    env: input.env,
+    migrations: input.migrations,
+    workers: input.workers,
+    targets: input.target,
+    arg: Object.entries(input.args ?? {}).map(([name, value]) => `${name}=${String(value)}`),
+  };
+  const env = input.databaseUrl === undefined ? {} : { DATABASE_URL: input.databaseUrl };
+  return await loadConfig({
+    flags,
+    cwd: input.cwd ?? process.cwd(),
+    ...(input.databaseUrl === undefined ? {} : { env: { ...process.env, ...env } }),
+  });
+}
+
+/** Of several targets the one that is meant: none is by default. */
+async function oneTarget(config: Config, target: string | undefined): Promise<Config> {
+  if (config.targets === null) return config;
+  const { resolveTargets } = await import('./targets/resolve.ts');
+  const found = target === undefined ? [] : await resolveTargets(config, config.targets);
+  const [only] = found;
+  if (only !== undefined && found.length === 1) return only.config;
+  throw fail('CONFIG', {
+    message: `the knexfile has targets, and ${target === undefined ? 'none is named' : `"${target}" means several`}`,
+    hint: 'make a migrator for each: createMigrator({ target }), with each of the names that targetNames() returns',
+  });
 }
 
 /**

@@ -1,3 +1,5 @@
+import { withoutSecrets } from './core/errors/redact.ts';
+
 /**
  * The only place that declares error classes. Every error a user sees carries a stable code, and
  * PostgreSQL's three parts: what happened (message), why, with values (detail), what to do (hint).
@@ -17,6 +19,7 @@ export const exitCodes = {
   SERVER_UNSUPPORTED: 2,
   DRIFT: 3,
   ORDER: 3,
+  RISK: 3,
   RECORDED_ELSEWHERE: 3,
   REVERTING: 3,
   RUNNING: 3,
@@ -40,10 +43,14 @@ export const exitMeanings: readonly { readonly codes: readonly number[]; readonl
   {
     codes: [3],
     meaning:
-      'refused for safety: a changed file, the order, files that another tool has run, a rollback in progress, another ledger version',
+      'refused for safety: a changed file, the order, files that another tool has run, a rollback in progress, another ledger version; with `validate --strict` a risky statement',
   },
   { codes: [4], meaning: 'the database is unavailable or read-only; no progress is lost' },
-  { codes: [5], meaning: 'stopped before the end: paused, cancelled or out of time; resumable' },
+  {
+    codes: [5],
+    meaning:
+      'stopped before the end: paused, cancelled, out of time, at its limit or by the throttle; resumable',
+  },
   { codes: [70], meaning: 'the ledger is inconsistent, or a bug' },
   { codes: [129, 130, 143], meaning: 'stopped by SIGHUP, SIGINT, SIGTERM; resumable' },
 ];
@@ -134,7 +141,7 @@ const longestMessage = 2_000;
 
 /** The message of anything that was thrown; author code may throw strings, null or undefined. Bounded. Never throws. */
 export function messageOf(thrown: unknown): string {
-  const message = textOf(thrown);
+  const message = withoutSecrets(textOf(thrown));
   return message.length <= longestMessage ? message : `${message.slice(0, longestMessage)}…`;
 }
 

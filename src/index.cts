@@ -5,10 +5,10 @@ import type * as esm from './index.ts' with { 'resolution-mode': 'import' };
  * by a second compilation. Node itself never comes here: it takes `index.js` for both.
  */
 const { setBased } = require('./cjs/migration/contract/set-based.js') as Pick<typeof esm, 'setBased'>;
-const { updateRows } = require('./cjs/migration/update-rows/update-rows.js') as Pick<
-  typeof esm,
-  'updateRows'
->;
+const { updateRows } = require('./cjs/migration/write-rows/update-rows.js') as Pick<typeof esm, 'updateRows'>;
+const { insertRows } = require('./cjs/migration/write-rows/insert-rows.js') as Pick<typeof esm, 'insertRows'>;
+const { deleteRows } = require('./cjs/migration/write-rows/delete-rows.js') as Pick<typeof esm, 'deleteRows'>;
+const { pgClient } = require('./cjs/migration/handle/pg-client.js') as Pick<typeof esm, 'pgClient'>;
 const { UmzugClusterError } = require('./cjs/errors.js') as Pick<typeof esm, 'UmzugClusterError'>;
 
 const createMigrator: typeof esm.createMigrator = async (input) => {
@@ -16,7 +16,21 @@ const createMigrator: typeof esm.createMigrator = async (input) => {
   return await open(input);
 };
 
-const api = { setBased, updateRows, UmzugClusterError, createMigrator };
+const targetNames: typeof esm.targetNames = async (input) => {
+  const { targetNames: names } = await import('./index.ts');
+  return await names(input);
+};
+
+const api = {
+  setBased,
+  updateRows,
+  insertRows,
+  deleteRows,
+  pgClient,
+  UmzugClusterError,
+  createMigrator,
+  targetNames,
+};
 
 // oxlint-disable-next-line typescript/no-namespace -- the only way to give types along with `export =`
 declare namespace api {
@@ -26,6 +40,7 @@ declare namespace api {
   export type CreateMigratorInput = esm.CreateMigratorInput;
   export type Database = esm.Database;
   export type Down<Row extends object = any> = esm.Down<Row>;
+  export type CompiledQuery = esm.CompiledQuery;
   export type DownOptions = esm.DownOptions;
   export type ErrorCode = esm.ErrorCode;
   export type Notification = esm.Notification;
@@ -35,6 +50,7 @@ declare namespace api {
   export type OperatedRun = esm.OperatedRun;
   export type Operator = esm.Operator;
   export type Options = esm.Options;
+  export type PgClient = esm.PgClient;
   export type PlanReport = esm.PlanReport;
   export type RevertTarget = esm.RevertTarget;
   export type Progress = esm.Progress;

@@ -53,6 +53,15 @@ export function createLogger(
   };
 }
 
+/** A logger whose records, and sentences, name one of several targets. */
+export function loggerOf(logger: Logger, target: string): Logger {
+  const write =
+    (level: WrittenLevel) =>
+    (record: LogRecord, message?: string): void =>
+      logger[level]({ ...record, target }, message === undefined ? undefined : `${target}: ${message}`);
+  return { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') };
+}
+
 /** Whether records of a level are written where `least` is the least level. */
 export function isLogged(level: WrittenLevel, least: LogLevel): boolean {
   return severity[level] >= severity[least];

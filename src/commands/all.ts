@@ -6,6 +6,7 @@ import { create } from './project/create.ts';
 import { down } from './run/down.ts';
 import { embedded } from './project/embedded.ts';
 import { executed } from './look/executed.ts';
+import { forget } from './ledger/forget.ts';
 import { history } from './look/history.ts';
 import { init } from './project/init.ts';
 import { pause } from './control/pause.ts';
@@ -21,11 +22,13 @@ import { ui } from './look/ui.ts';
 import { up } from './run/up.ts';
 import { validate } from './look/validate.ts';
 import { verify } from './look/verify.ts';
+import { worker } from './run/worker.ts';
 
 /** Every command, in the order in which `--help` lists them. */
 export const commands: readonly Command[] = [
   up,
   down,
+  worker,
   plan,
   pending,
   executed,
@@ -44,6 +47,7 @@ export const commands: readonly Command[] = [
   repair,
   baseline,
   prune,
+  forget,
   embedded,
   completion,
 ];

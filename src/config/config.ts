@@ -1,16 +1,19 @@
 import os from 'node:os';
 import path from 'node:path';
 import type { Knex } from 'knex';
+import type { GivenArg } from '../core/config/args.ts';
 import { chooseDatabase, readConnection, schemaIn } from './database.ts';
 import type { DatabaseConfig } from './database.ts';
 import { readKnexfile } from './knexfile.ts';
 import type { Knexfile } from './knexfile.ts';
 import { type NotifyConfig, readNotify } from './notify.ts';
+import { type TargetsConfig, readTargets } from './targets.ts';
+import { type ThrottleConfig, readThrottle, throttleSection } from './throttle.ts';
 import { isAsked, readTuning } from './tuning.ts';
 import { type LogFormat, logFormatOf } from '../core/config/log-format.ts';
 import type { GlobalFlagName } from '../core/config/flags.ts';
-import type { Tuning } from '../core/config/settings.ts';
-import { flagsOfVariables } from './variables.ts';
+import { type Tuning, limitNames } from '../core/config/settings.ts';
+import { flagsOfVariables, readGivenArgs } from './variables.ts';
 import { fail } from '../errors.ts';
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
@@ -30,6 +33,10 @@ export interface Output {
 export interface Config {
   readonly cwd: string;
   readonly database: DatabaseConfig;
+  /** The targets of the knexfile; null: there are none, or this is the configuration of one of them. */
+  readonly targets: TargetsConfig | null;
+  /** The one of them that this is the configuration of; null: there is one database alone. */
+  readonly target: TargetOfConfig | null;
   /** The author's knexfile environment, without connection, pool, migrations and searchPath. */
   readonly knexConfig: Knex.Config;
   /** Absolute path of the knexfile, or null. */
@@ -39,6 +46,7 @@ export interface Config {
   readonly migrationsDirs: readonly string[];
   /** The last of them, in which new migrations are created. */
   readonly migrationsDir: string;
+  /** The schema of the ledger; of a target that is a schema, what `core/values/ledger-place` makes of that. */
   readonly ledgerSchema: string;
   /** The table in which knex records migrations, where the knexfile names one; perhaps `schema.name`. */
   readonly knexTable: string | null;
@@ -49,12 +57,33 @@ export interface Config {
   readonly areWorkersAsked: boolean;
   /** Who is told what; null: nobody. It may hold functions and secrets: no worker is sent it. */
   readonly notify: NotifyConfig | null;
+  /** What holds runs back beside the limits of `tuning`. It may hold functions: no worker is sent it. */
+  readonly throttle: ThrottleConfig;
+  /** Values for arguments of migrations, some of them perhaps secrets: no worker is sent them, but those of its run. */
+  readonly args: readonly GivenArg[];
   readonly output: Output;
+}
+
+/** One of several databases or schemas. */
+export interface TargetOfConfig {
+  readonly name: string;
+  /** Its tables are in this schema; null: it is a database. */
+  readonly schema: string | null;
+  /** Its connection is not that of the knexfile. */
+  readonly isElsewhere: boolean;
 }
 
 /** Flags that decide configuration; tuning flags as typed, to be parsed here. */
 export type FlagName =
-  GlobalFlagName | 'workers' | 'chunk-size' | 'target-ms' | 'pace' | 'max-time' | 'grace';
+  | GlobalFlagName
+  | 'arg'
+  | 'workers'
+  | 'chunk-size'
+  | 'target-ms'
+  | 'pace'
+  | 'max-time'
+  | 'grace'
+  | 'full-speed';
 
 export interface ConfigInput {
   readonly flags: Readonly<Partial<Record<FlagName, unknown>>>;
@@ -82,12 +111,16 @@ export async function loadConfig(input: ConfigInput): Promise<Config> {
   const sources = {
     cores: os.availableParallelism(),
     knexfile: knexfile.cluster,
+    throttle: throttleSection(knexfile),
     knexfileName: knexfile.name,
     env,
     flags,
   };
   const tuning = readTuning(sources);
   const notify = readNotify(knexfile, env);
+  const asked = limitNames.filter((name) => isAsked(name, sources));
+  const { fullSpeed } = tuning;
+  const throttle = readThrottle(knexfile, sources.throttle, { asked, fullSpeed });
   const migrationsDirs = findMigrations(knexfile, text(flags.migrations), cwd);
   const places = {
     migrationsDirs,
@@ -96,13 +129,15 @@ export async function loadConfig(input: ConfigInput): Promise<Config> {
     knexTable: readKnexTable(knexfile),
     searchPath: readSearchPath(knexfile),
   };
-  const database = chooseDatabase(knexfile, {
+  const isNeeded = input.needs !== 'files';
+  const request = { env, cwd, environment, embedded: flags.embedded === true };
+  const targets = readTargets(knexfile, {
+    asked: text(flags.targets) ?? null,
     env,
-    cwd,
-    environment,
-    embedded: flags.embedded === true,
-    isNeeded: input.needs !== 'files',
+    isNeeded,
+    database: () => chooseDatabase(knexfile, { ...request, isNeeded: true }),
   });
+  const database = chooseDatabase(knexfile, { ...request, isNeeded: isNeeded && targets === null });
   const schema = database.kind === 'connection' ? schemaIn(database.connection) : null;
   return Object.freeze({
     cwd,
@@ -114,8 +149,12 @@ export async function loadConfig(input: ConfigInput): Promise<Config> {
     tuning,
     areWorkersAsked: isAsked('workers', sources),
     notify,
+    throttle,
+    args: readGivenArgs(flags.arg, env),
     output: readOutput(flags, env, input.isTerminal ?? process.stderr.isTTY === true),
     database,
+    targets,
+    target: null,
   });
 }
 

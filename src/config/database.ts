@@ -111,11 +111,12 @@ function unreadEnvFile(cwd: string): string | undefined {
 
 /**
  * Refuses what knex would heed and this tool cannot: a connection that is there and undefined, since another database
- * would be migrated than the one that was meant, and a hook that sets up connections.
+ * would be migrated than the one that was meant, and what `refuseHook` does.
  */
-function refuseUnusable({ settings, name }: Knexfile, request: DatabaseRequest): void {
+function refuseUnusable(knexfile: Knexfile, request: DatabaseRequest): void {
+  const { settings, name } = knexfile;
   const { env, cwd, environment, embedded } = request;
-  const { connection, pool } = settings;
+  const { connection } = settings;
   const isMeant = 'connection' in settings && !embedded && !env['DATABASE_URL'];
   const missing = isMeant ? missingIn(connection, env) : null;
   if (missing !== null) {
@@ -125,13 +126,17 @@ function refuseUnusable({ settings, name }: Knexfile, request: DatabaseRequest):
       hint: 'set the environment variable that it reads, or DATABASE_URL',
     });
   }
-  if (typeof pool === 'object' && pool !== null && (pool as { afterCreate?: unknown }).afterCreate) {
-    throw fail('CONFIG', {
-      message: `${name}: pool.afterCreate is not called on the connections of this tool`,
-      detail: 'with a pooler, session settings would be lost or leak to other clients',
-      hint: 'set searchPath instead, or put the settings into the URL as ?options=-c%20timezone%3DUTC, and give this tool a knexfile without the hook: --knexfile PATH',
-    });
-  }
+  refuseHook(knexfile);
+}
+
+/** Refuses a hook that sets up connections. */
+export function refuseHook({ settings: { pool }, name }: Knexfile): void {
+  if (typeof pool !== 'object' || pool === null || !(pool as { afterCreate?: unknown }).afterCreate) return;
+  throw fail('CONFIG', {
+    message: `${name}: pool.afterCreate is not called on the connections of this tool`,
+    detail: 'with a pooler, session settings would be lost or leak to other clients',
+    hint: 'set searchPath instead, or put the settings into the URL as ?options=-c%20timezone%3DUTC, and give this tool a knexfile without the hook: --knexfile PATH',
+  });
 }
 
 // The parts of a connection that decide the database, with the variables from which pg fills them.
@@ -168,7 +173,12 @@ function isEmpty(connection: unknown): boolean {
   return typeof connection === 'object' && Object.values(connection).every((value) => value === undefined);
 }
 
-function connectionOf(connection: unknown, place: string, env: Env): DatabaseConfig {
+/** A connection as it was written at a place. Throws CONFIG. */
+export function connectionOf(
+  connection: unknown,
+  place: string,
+  env: Env,
+): Extract<DatabaseConfig, { readonly kind: 'connection' }> {
   const isFunction = typeof connection === 'function';
   if (
     !isFunction &&

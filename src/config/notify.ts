@@ -24,7 +24,7 @@ export type NotifyTarget =
 /** `migrations.cluster.notify`. */
 export interface NotifyConfig {
   readonly targets: Readonly<Partial<Record<NotifyEvent, readonly NotifyTarget[]>>>;
-  /** How long replicas hold chunks back before somebody is told. */
+  /** How long chunks are held back before somebody is told. */
   readonly throttledAfterMs: number;
 }
 

@@ -47,7 +47,6 @@ export function parseOverridesChange(
 
 function readValue(name: Steerable, raw: string): number | null {
   const setting = settings.find((one) => one.name === name) as Setting;
-  if (raw === 'off' && setting.default === null) return null;
   const value = readSetting(setting, raw, { label: name, code: 'USAGE' });
   return typeof value === 'number' ? value : null;
 }

@@ -17,6 +17,8 @@ export interface TuningSources {
   readonly cores: number;
   /** `migrations.cluster` of the knexfile. */
   readonly knexfile: Readonly<Record<string, unknown>>;
+  /** `migrations.cluster.throttle` of it. */
+  readonly throttle: Readonly<Record<string, unknown>>;
   /** Name of the knexfile in messages. */
   readonly knexfileName: string;
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -51,10 +53,13 @@ export function isAsked(name: keyof Tuning, sources: TuningSources): boolean {
 
 /** Lowest authority first, so that the last one wins. An empty variable counts as not set. */
 function writtenIn(setting: Setting, sources: TuningSources): (readonly [unknown, Place])[] {
-  const inKnexfile = `${sources.knexfileName}: migrations.cluster.${setting.name}`;
+  const { section } = setting;
+  const path = section === null ? setting.name : `${section}.${setting.name}`;
+  const inKnexfile = `${sources.knexfileName}: migrations.cluster.${path}`;
+  const place = section === null ? sources.knexfile : sources.throttle;
   const flag = setting.flag === null ? undefined : sources.flags[setting.flag];
   const found: (readonly [unknown, Place])[] = [
-    [sources.knexfile[setting.name], { label: inKnexfile, code: 'CONFIG' }],
+    [place[setting.name], { label: inKnexfile, code: 'CONFIG' }],
     [sources.env[setting.env] || undefined, { label: setting.env, code: 'CONFIG' }],
     [flag, { label: `--${setting.flag}`, code: 'USAGE' }],
   ];
@@ -69,7 +74,7 @@ export function readSetting(setting: Setting, raw: unknown, place: Place): numbe
     if (raw === false || raw === 'false' || raw === '0') return false;
     throw fail(place.code, { message: `${place.label} must be true or false: got ${show(raw)}` });
   }
-  if (raw === null && setting.default === null) return null;
+  if (setting.canBeOff && (raw === null || raw === 'off')) return null;
   const value = toNumber(setting, raw);
   if (value === null || value < setting.min || value > setting.max) throw outOfRange(setting, raw, place);
   return value;
@@ -93,7 +98,7 @@ function outOfRange(setting: NumberSetting, raw: unknown, place: Place): UmzugCl
       setting.default === null
         ? setting.reason
         : `default: ${setting.default === 'cores' ? 'the cores available' : setting.default}`,
-    milliseconds: `default: ${setting.default}`,
+    milliseconds: `default: ${setting.default ?? 'off'}`,
     duration: `for example ${durationExamples}`,
   };
   return fail(place.code, {
@@ -112,9 +117,14 @@ function show(raw: unknown): string {
 }
 
 function refuseUnknownKeys({ knexfile, knexfileName }: TuningSources): void {
-  const names = [...settings.map(({ name }) => name as string), 'directory', 'embedded', 'notify'];
+  const own = settings.filter(({ section }) => section === null).map(({ name }) => name as string);
+  const names = [...own, 'directory', 'embedded', 'notify', 'targets', 'throttle'];
   for (const key of Object.keys(knexfile)) {
     if (names.includes(key)) continue;
+    if (settings.some(({ name }) => name === key)) {
+      const message = `${knexfileName}: migrations.cluster.${key} belongs in its section throttle`;
+      throw fail('CONFIG', { message, hint: `throttle: { ${key}: … }` });
+    }
     throw fail('CONFIG', {
       message: `${knexfileName}: unknown key "${key}"${didYouMean(key, names)}`,
       detail: `migrations.cluster accepts: ${names.join(', ')}`,

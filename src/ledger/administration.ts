@@ -8,7 +8,16 @@ import { gateName, releaseRanges } from './shared-sql.ts';
 /** The tables that an administrator's functions and view work on, quoted and qualified. */
 type Tables = Readonly<
   Record<
-    'schema' | 'migrations' | 'runs' | 'controls' | 'hosts' | 'ranges' | 'quarantine' | 'history' | 'status',
+    | 'schema'
+    | 'prefix'
+    | 'migrations'
+    | 'runs'
+    | 'controls'
+    | 'hosts'
+    | 'ranges'
+    | 'quarantine'
+    | 'history'
+    | 'status',
     string
   >
 >;
@@ -84,13 +93,13 @@ const client = `pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
     'application', nullif(pg_catalog.current_setting('application_name'), '')))`;
 
 /** A function of plpgsql, whose operators nobody's search path decides. */
-function define(schema: string, signature: string, comment: string, body: string): string {
+function define({ schema, prefix }: Tables, signature: string, comment: string, body: string): string {
   const types = signature.replace(/\w+ (\w+)(?=[,)])/g, '$1').replace(/ returns .*/, '');
-  return `create or replace function ${schema}.${signature} language plpgsql volatile security invoker
+  return `create or replace function ${schema}.${prefix}${signature} language plpgsql volatile security invoker
 set search_path = '' as $umzug_cluster$
 ${body}
 $umzug_cluster$;
-comment on function ${schema}.${types} is ${text(comment)};`;
+comment on function ${schema}.${prefix}${types} is ${text(comment)};`;
 }
 
 /** Finds the run that a word is meant for and locks it, as the commands do: a chunk that is past its last check first ends. */
@@ -104,9 +113,9 @@ const lockRun = ({ schema, runs }: Tables): string => `
   end if;`;
 
 function control(tables: Tables): string {
-  const { schema, migrations, runs, ranges, history } = tables;
+  const { prefix, migrations, runs, ranges, history } = tables;
   return define(
-    schema,
+    tables,
     'control(verb text, migration text) returns text',
     'What pause, resume and cancel do; call these.',
     `declare
@@ -118,7 +127,7 @@ ${rules()}
   ) as t (is_partly_back, verb, direction, state, kind, target, why, hint)
   where t.is_partly_back = (run.direction is not distinct from 'down'
       and exists (select from ${ranges} as p where p.run_id = run.id and p.chunks > 0))
-    and t.verb = control.verb and t.direction is not distinct from run.direction and t.state = coalesce(run.state,
+    and t.verb = ${prefix}control.verb and t.direction is not distinct from run.direction and t.state = coalesce(run.state,
     case when exists (select from ${migrations} as m where m.name = migration) then 'executed' else 'none' end);
   if rule.kind = 'refuse' then
     raise exception using errcode = 'object_not_in_prerequisite_state',
@@ -143,25 +152,24 @@ end`,
   );
 }
 
-function verbFunction({ schema }: Tables, verb: (typeof verbs)[number]): string {
-  const body = `begin\n  return ${schema}.control('${verb}', migration);\nend`;
-  return define(schema, `${verb}(migration text) returns text`, saysWhat[verb], body);
+function verbFunction(tables: Tables, verb: (typeof verbs)[number]): string {
+  const body = `begin\n  return ${tables.schema}.${tables.prefix}control('${verb}', migration);\nend`;
+  return define(tables, `${verb}(migration text) returns text`, saysWhat[verb], body);
 }
 
 function setFunction(tables: Tables): string {
-  const { schema, controls, history } = tables;
+  const { controls, history } = tables;
   const steered = steerable.flatMap((name) =>
     settings.filter((one): one is NumberSetting => one.name === name),
   );
   const bounds = steered.map(
-    ({ name, min, max, default: usual }) =>
-      `('${name}', ${min}::numeric, ${max}::numeric, ${usual === null})`,
+    ({ name, min, max, canBeOff }) => `('${name}', ${min}::numeric, ${max}::numeric, ${canBeOff})`,
   );
   const known = steerable.join(', ');
   return define(
-    schema,
+    tables,
     'set(migration text, setting text, value text) returns text',
-    `Changes a setting of a migration that has started, on all hosts, as umzug-cluster set does: ${known}. "default": as each host has configured it; "off": no fixed chunkSize, no pace.`,
+    `Changes a setting of a migration that has started, on all hosts, as umzug-cluster set does: ${known}. "default": as each host has configured it; "off": no fixed chunkSize, no pace, no limit.`,
     `declare
   run record;
   bound record;
@@ -181,7 +189,7 @@ begin
   if value = 'off' and bound.may_be_off then
     wanted := 'null';
   elsif value <> 'default' then
-    if value !~ '^[0-9]{1,12}$' or value::numeric not between bound.least and bound.most then
+    if value !~ '^[0-9]{1,15}$' or value::numeric not between bound.least and bound.most then
       raise exception using errcode = 'invalid_parameter_value',
         message = pg_catalog.format('%s must be a whole number from %s to %s: got "%s"', setting, bound.least, bound.most, value),
         hint = 'or "default"' || case when bound.may_be_off then ', or "off"' else '' end;

@@ -1,3 +1,4 @@
+import { Forgetting } from './forgetting.ts';
 import { LedgerPart } from './part.ts';
 
 /** How much of the past `prune` has removed. */
@@ -17,7 +18,8 @@ export class Pruning extends LedgerPart {
    * executed or has started keeps everything: `down` goes over its ranges. In this host's turn, in a transaction.
    */
   async removeOlderThan(ms: number): Promise<Pruned> {
-    const { runs, ranges, quarantine, controls, hosts, points, steals, history, migrations } = this.names;
+    const { runs, ranges, quarantine, controls, hosts, points, steals, history, migrations, conflicts } =
+      this.names;
     const old = `clock_timestamp() - $1::double precision * interval '1 millisecond'`;
     const { rows } = await this.session.query(
       `select coalesce(array_agg(up.id), '{}')::text[] as ids
@@ -37,6 +39,8 @@ export class Pruning extends LedgerPart {
     await remove(hosts);
     await remove(points);
     await remove(steals);
+    await remove(conflicts);
+    await new Forgetting(this.session, this.names).drop(ids);
     const gone = await this.session.query(`delete from ${runs} where id in (${both})`, [ids]);
     const events = await this.session.query(
       `delete from ${history} as h where h.at < ${old} and case when h.run_id is null

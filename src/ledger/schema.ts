@@ -1,8 +1,11 @@
+import { placeOfLedger } from '../core/values/ledger-place.ts';
 import { quote } from '../core/values/quote.ts';
 import { liveStates, runStates } from '../core/config/states.ts';
-import { fail } from '../errors.ts';
+import { codeOf, fail, messageOf } from '../errors.ts';
 import type { Session } from '../postgres/session.ts';
 import { administration } from './administration.ts';
+import { conflictColumns, imageColumns } from './image-columns.ts';
+import { grantAlike, requireCreate, schemaToCreate } from './rights.ts';
 import { type TurnOptions, takeTurn } from './turn.ts';
 
 /** The version of the ledger's tables that this release writes. */
@@ -16,6 +19,8 @@ export interface LedgerNames {
   /** Of its tables: not all of them are in an older one. */
   readonly version: number;
   readonly schema: string;
+  /** Before the names of its tables, indexes and functions; not quoted. */
+  readonly prefix: string;
   readonly meta: string;
   readonly migrations: string;
   readonly runs: string;
@@ -28,19 +33,24 @@ export interface LedgerNames {
   readonly history: string;
   readonly points: string;
   readonly steals: string;
+  /** What rows held before and after, for runs with undo: a partition for each. */
+  readonly images: string;
   /** A view. */
   readonly status: string;
   readonly folders: string;
   readonly outOfOrder: string;
+  readonly conflicts: string;
 }
 
-/** The table names of a ledger that lives in `schema`. */
-export function ledgerNames(schema: string, version = ledgerVersion): LedgerNames {
+/** The names of a ledger: of one in a schema, or of a tenant's (`core/values/ledger-place`). */
+export function ledgerNames(ledger: string, version = ledgerVersion): LedgerNames {
+  const { schema, prefix } = placeOfLedger(ledger);
   const quoted = quote(schema);
-  const table = (name: string): string => `${quoted}.${name}`;
+  const table = (name: string): string => `${quoted}.${prefix}${name}`;
   return {
     version,
     schema: quoted,
+    prefix,
     meta: table('meta'),
     migrations: table('migrations'),
     runs: table('runs'),
@@ -53,9 +63,11 @@ export function ledgerNames(schema: string, version = ledgerVersion): LedgerName
     history: table('history'),
     points: table('points'),
     steals: table('steals'),
+    images: table('images'),
     status: table('status'),
     folders: table('folders'),
     outOfOrder: table('out_of_order'),
+    conflicts: table('conflicts'),
   };
 }
 
@@ -93,7 +105,7 @@ create table ${names.runs} (
   finished_at timestamptz,
   check ((direction = 'down') = (reverts is not null))
 );
-create unique index runs_one_live on ${names.runs} (name, direction) where state in (${live});
+create unique index ${names.prefix}runs_one_live on ${names.runs} (name, direction) where state in (${live});
 create table ${names.controls} (
   run_id bigint primary key references ${names.runs} (id),
   overrides jsonb not null default '{}' check (jsonb_typeof(overrides) = 'object'),
@@ -213,28 +225,33 @@ create table ${names.folders} (
   migration text primary key,
   folder text not null -- the path in its package, after the package's name
 );
-create index history_of_migration on ${names.history} (migration, id);
-create index runs_of_migration on ${names.runs} (name, id);
+create table ${names.images} (${imageColumns}) partition by list (run_id);
+create index ${names.prefix}history_of_migration on ${names.history} (migration, id);
+create index ${names.prefix}runs_of_migration on ${names.runs} (name, id);
 create table ${names.outOfOrder} (
   name text primary key, -- of a migration that may run although later ones are executed
   at timestamptz not null default clock_timestamp()
 );
+create table ${names.conflicts} (${conflictColumns});
 ${administration(names)}
 update ${names.meta} set version = ${ledgerVersion};`;
 }
 
 /** The tables of version 4 that version 3 has not. */
-const addedTables = ({ history, points, steals, folders, outOfOrder }: LedgerNames): readonly string[] => [
+const addedTables = ({
   history,
   points,
   steals,
   folders,
   outOfOrder,
-];
+  images,
+  conflicts,
+}: LedgerNames): readonly string[] => [images, history, points, steals, folders, outOfOrder, conflicts];
 
 /** The ledger's version, or null where there is none, or only its empty tables as of a schema-only dump. Reads only. */
-export async function readLedgerVersion(session: Session, schema: string): Promise<number | null> {
-  const names = ledgerNames(schema);
+export async function readLedgerVersion(session: Session, ledger: string): Promise<number | null> {
+  const names = ledgerNames(ledger);
+  const { schema } = placeOfLedger(ledger);
   // Not to_regclass: it may answer from this connection's cache, which knows nothing of a ledger that another
   // host created while this one waited for the advisory lock.
   const found = await session.query(
@@ -243,10 +260,11 @@ export async function readLedgerVersion(session: Session, schema: string): Promi
                     where attrelid = c.oid and attname = 'version') as has_version
      from pg_catalog.pg_class as c join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
      where n.nspname = $1 and c.relname = any ($2)`,
-    [schema, relationNames],
+    [schema, [...tablesOf(names), names.status].map((name) => bare(name, names))],
   );
   if (found.rows.length === 0) return null;
-  if (!found.rows.some(({ name, has_version: hasVersion }) => name === 'meta' && hasVersion === true)) {
+  const meta = bare(names.meta, names);
+  if (!found.rows.some(({ name, has_version: hasVersion }) => name === meta && hasVersion === true)) {
     throw foreignTables(
       schema,
       found.rows.map(({ name }) => String(name)),
@@ -279,13 +297,13 @@ async function areEmpty(
 const tablesOf = ({
   version: _version,
   schema: _schema,
+  prefix: _prefix,
   status: _view,
   ...tables
 }: LedgerNames): readonly string[] => Object.values(tables);
 
 // Without schema.
-const bare = (name: string): string => name.split('.')[1] ?? '';
-const relationNames = [...tablesOf(ledgerNames('x')), ledgerNames('x').status].map(bare);
+const bare = (name: string, { schema }: LedgerNames): string => name.slice(schema.length + 1);
 
 /** Somebody else's tables, or a ledger that lost some of its own: nothing is made beside them. */
 function foreignTables(schema: string, names: readonly string[]): Error {
@@ -300,48 +318,58 @@ function foreignTables(schema: string, names: readonly string[]): Error {
  * Creates the ledger where it is missing, and upgrades an older one. Call inside a transaction: `takeTurn` keeps two first runs from
  * racing, which `if not exists` alone does not (3 errors in 18 concurrent first runs).
  */
-export async function ensureLedger(session: Session, schema: string, turn: TurnOptions): Promise<void> {
-  await takeTurn(session, schema, turn);
-  if (await upgradeLedger(session, schema)) return;
-  const created = await schemaToCreate(session, schema);
-  const names = ledgerNames(schema);
+export async function ensureLedger(session: Session, ledger: string, turn: TurnOptions): Promise<void> {
+  await takeTurn(session, ledger, turn);
+  if (await upgradeLedger(session, ledger)) return;
+  const created = await schemaToCreate(session, ledger);
+  const names = ledgerNames(ledger);
   // Empty ones may be there, perhaps of another release.
   const dropped = `drop view if exists ${names.status}; drop table if exists ${tablesOf(names).join(', ')};`;
-  await session.query(`${created}${dropped}${runTables(names)}${rangeTables(names)}${additions(names)}`);
+  try {
+    await session.query(`${created}${dropped}${runTables(names)}${rangeTables(names)}${additions(names)}`);
+  } catch (error) {
+    throw lacking.test(codeOf(error) ?? '') ? unfitForLedger(ledger, error) : error;
+  }
+}
+
+// What a server answers that does not know a feature, a word, a function or a type.
+const lacking = /^(0A...|42601|42883|42704)$/;
+
+function unfitForLedger(ledger: string, error: unknown): Error {
+  return fail('SERVER_UNSUPPORTED', {
+    message: `the server cannot create the ledger in schema "${ledger}"`,
+    detail: `${messageOf(error)}; the ledger takes what PostgreSQL 14 and newer have, among it deferrable foreign keys; nothing was changed`,
+    hint: 'a server that speaks the protocol and lacks them is not supported: see docs/managed-postgres.md',
+  });
 }
 
 /**
  * Upgrades a ledger of the version before, in the transaction of whoever writes to it first; false where there is none.
  * Every role that may write to the tables that were there may write to the new ones.
  */
-export async function upgradeLedger(session: Session, schema: string): Promise<boolean> {
-  const found = await readLedgerVersion(session, schema);
+export async function upgradeLedger(session: Session, ledger: string): Promise<boolean> {
+  const found = await readLedgerVersion(session, ledger);
   if (found === null || found === ledgerVersion) return found !== null;
-  const names = ledgerNames(schema);
-  await requireCreate(session, schema, found);
+  const names = ledgerNames(ledger);
+  const { schema } = placeOfLedger(ledger);
+  await requireCreate(session, schema, { found, wanted: ledgerVersion });
   // One host upgrades it, and others wait.
   await session.query(`select from ${names.meta} for update`);
-  if ((await readLedgerVersion(session, schema)) === ledgerVersion) return true;
-  await requireRoom(session, schema);
+  if ((await readLedgerVersion(session, ledger)) === ledgerVersion) return true;
+  await requireRoom(session, names, schema);
   await session.query(additions(names));
-  const added = [...addedTables(names), names.status].join(', ');
-  const { rows } = await session.query(
-    `select pg_catalog.format('grant %s on ${added.replaceAll('%', '%%')} to %s', pg_catalog.string_agg(privilege_type, ', '),
-                              case grantee when 0 then 'public' else grantee::regrole::text end) as sql
-     from pg_catalog.pg_class, pg_catalog.aclexplode(coalesce(relacl, pg_catalog.acldefault('r', relowner)))
-     where oid = $1::regclass and privilege_type in ('SELECT', 'INSERT', 'UPDATE', 'DELETE') group by grantee`,
-    [names.ranges],
-  );
-  for (const { sql } of rows) await session.query(String(sql));
+  // Images hold what rows held: they are for who runs migrations, not for who looks or steers.
+  const tables = [...addedTables(names).filter((table) => table !== names.images), names.status];
+  await grantAlike(session, names.ranges, { tables, forWriters: [names.images] });
   return true;
 }
 
 /** The schema may be shared with the application. */
-async function requireRoom(session: Session, schema: string): Promise<void> {
+async function requireRoom(session: Session, names: LedgerNames, schema: string): Promise<void> {
   const { rows } = await session.query(
     `select relname::text as name from pg_catalog.pg_class
      where relnamespace = (select oid from pg_catalog.pg_namespace where nspname = $1) and relname = any ($2)`,
-    [schema, [...addedTables(ledgerNames('x')), ledgerNames('x').status].map(bare)],
+    [schema, [...addedTables(names), names.status].map((name) => bare(name, names))],
   );
   if (rows.length === 0) return;
   throw fail('LEDGER_VERSION', {
@@ -349,52 +377,4 @@ async function requireRoom(session: Session, schema: string): Promise<void> {
     detail: 'the ledger was not upgraded; nothing was changed',
     hint: 'rename them, or move the ledger: alter table … set schema for each of its tables, and migrations.schemaName in the knexfile',
   });
-}
-
-async function requireCreate(session: Session, schema: string, version: number): Promise<void> {
-  const { rows } = await session.query(
-    `select current_user as role, pg_catalog.has_schema_privilege($1, 'create') as may`,
-    [schema],
-  );
-  if (rows[0]?.may === true) return;
-  const role = quote(String(rows[0]?.role));
-  throw fail('PERMISSION', {
-    message: `the ledger in schema ${quote(schema)} has version ${version}, and role ${role} may not upgrade it to ${ledgerVersion}`,
-    detail: 'nothing was changed',
-    hint: `run a command that writes, such as up, once as the owner of the schema; or: grant create on schema ${quote(schema)} to ${role};`,
-  });
-}
-
-/**
- * The statement that creates the schema, empty where it exists. Not `create schema if not exists`: that needs the right
- * to create one even where it exists.
- */
-async function schemaToCreate(session: Session, schema: string): Promise<string> {
-  const found = await session.query(
-    `select exists (select from pg_catalog.pg_namespace where nspname = $1) as exists, current_user as role,
-            pg_catalog.current_database() as database,
-            pg_catalog.has_database_privilege(pg_catalog.current_database(), 'create') as may_create,
-            coalesce((select pg_catalog.has_schema_privilege(oid, 'create') from pg_catalog.pg_namespace
-                      where nspname = $1), true) as may_use`,
-    [schema],
-  );
-  const row = found.rows[0] ?? {};
-  const name = quote(schema);
-  const role = quote(String(row.role));
-  if (row.exists === true && row.may_use !== true) {
-    throw fail('PERMISSION', {
-      message: `role ${role} may not create the ledger in schema ${name}`,
-      detail: 'nothing was changed',
-      hint: `grant usage, create on schema ${name} to ${role};`,
-    });
-  }
-  if (row.exists === true) return '';
-  if (row.may_create !== true) {
-    throw fail('PERMISSION', {
-      message: `role ${role} may not create the schema ${name} of the ledger`,
-      detail: `it has no right to create a schema in database ${quote(String(row.database))}; nothing was changed`,
-      hint: `create schema ${name} authorization ${role};`,
-    });
-  }
-  return `create schema ${name};`;
 }

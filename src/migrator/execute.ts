@@ -1,20 +1,27 @@
+import type { GivenArg } from '../core/config/args.ts';
 import { counted } from '../core/values/numbers.ts';
 import type { Control } from '../cluster/worker/control.ts';
 import { workOn } from '../cluster/process/own-process.ts';
 import type { Primary } from '../cluster/primary/primary.ts';
-import { UmzugClusterError, fail, codeOf, isStop, messageOf } from '../errors.ts';
+import { UmzugClusterError, isStop, messageOf } from '../errors.ts';
 import type { HistorySubject } from '../ledger/look/history.ts';
+import type { KeyPart } from '../ledger/run/controls.ts';
 import type { Direction, Run } from '../ledger/run/rows.ts';
 import type { Logger } from '../logger.ts';
 import type { MigrationFile } from '../migration/file/folder.ts';
 import type { BaseTable } from '../migration/key/key.ts';
-import { loadMigration, refuseWithoutDown } from '../migration/file/loader.ts';
+import { type LoadedMigration, loadMigration, refuseWithoutDown } from '../migration/file/loader.ts';
 import { checkOffline } from '../migration/file/offline.ts';
+import { about } from './about.ts';
+import { type Done, doneElsewhere, nothingCounted } from './done.ts';
+import { sayAnalyzed } from './analyzed.ts';
 import { sayLeft } from './left.ts';
+import { restoredBy, sayLost, storedAndGone, sumOfRestored } from './restored.ts';
+import { refuseUnknownArgs, withGivenArgs } from './pending/args.ts';
 import type { MigrationOutcome, UpOptions } from './pending/requests.ts';
 import type { RunEnvironment } from '../run/context/environment.ts';
 import { planStep } from '../run/analyze/plan.ts';
-import { type DataMigration, stepOf } from '../run/context/step.ts';
+import { type DataMigration, migrationOf, stepOf } from '../run/context/step.ts';
 import { refuseBuiltUpon, refuseSameTable, refuseWithoutGround } from '../run/checks/drift.ts';
 import { type Turn, leftToOthers, registerUp } from '../run/lifecycle/register.ts';
 import type { Session } from '../postgres/session.ts';
@@ -22,8 +29,10 @@ import { inOneTrip, reading, withTransaction } from '../postgres/transaction.ts'
 import type { OtherPlaces } from './pending/other-tools.ts';
 import { refuseTooEarly } from './pending/requires.ts';
 import { findRetriable, retryQuarantined } from '../run/lifecycle/retry.ts';
-import { registerDown } from '../run/lifecycle/revert.ts';
+import { type Restoring, registerDown } from '../run/lifecycle/revert.ts';
+import { type BackOptions, wayBackOf } from '../run/lifecycle/way-back.ts';
 import { openTrace, traced } from '../telemetry/trace.ts';
+import { refuseHidden } from '../throttle/server.ts';
 import { type SchemaMigration, runSchemaStep } from '../run/schema/schema-step.ts';
 
 export interface ExecutorInput {
@@ -36,30 +45,25 @@ export interface ExecutorInput {
   readonly again: boolean;
   /** Resume a run that was cancelled. */
   readonly lift?: boolean;
+  /** Work on it only where it is running: begin none, and resume none. */
+  readonly only?: 'running' | undefined;
   /** Runs that are held, and are passed. */
   readonly past?: readonly string[];
   /** Pending migrations that may run after those that run now, though they sort before them. */
   readonly allowed?: readonly string[];
+  /** Rows after which it stops, of all migrations together. */
+  readonly limit?: number | undefined;
+  /** The part of the keys to which these rows belong; null: they are the first ones. */
+  readonly part?: KeyPart | null;
   /** What to do where another host is at work. Default: join it. */
   readonly others?: UpOptions['others'];
+  /** How `down` is done where there is a choice. */
+  readonly back?: BackOptions;
   /** What was executed, for `down` also what was started, when the command chose what to run. */
   readonly found: readonly string[];
+  /** Values that are given for arguments of migrations. */
+  readonly args: readonly GivenArg[];
 }
-
-/** A migration that is done. */
-interface Done extends Pick<MigrationOutcome, 'rows' | 'rowsBefore' | 'changed' | 'chunks' | 'retries'> {
-  /** What it has left behind, which is no part of it. */
-  readonly look: () => Promise<MigrationOutcome['left']>;
-}
-
-const nothingCounted: Done = {
-  rows: 0,
-  rowsBefore: 0,
-  changed: null,
-  chunks: 0,
-  retries: 0,
-  look: () => Promise.resolve(null),
-};
 
 // What is only good to know is not waited for longer.
 const lookMs = 2_000;
@@ -72,10 +76,15 @@ export class Executor {
   readonly #found: Set<string>;
   /** Work on the migration has started: if it fails, its history says so. */
   #hasBegun = false;
+  /** Rows that may still be processed. */
+  #rowsLeft: number;
+  /** The part of the keys is one of the first data migration, which is done: no other table has these keys. */
+  #isPartDone = false;
 
   constructor(input: ExecutorInput) {
     this.#input = input;
     this.#found = new Set(input.found);
+    this.#rowsLeft = input.limit ?? Infinity;
   }
 
   get outcomes(): readonly MigrationOutcome[] {
@@ -98,11 +107,13 @@ export class Executor {
     );
     if (retriable === null || retriable.quarantined === 0) return null;
     const { run } = retriable;
-    const migration = await loadMigration(file);
-    if (migration.kind !== 'data') return null;
+    await refuseUnknownArgs(this.#input.args, [file], this.#input.files);
+    const loaded = await loadMigration(file);
+    if (loaded.kind !== 'data') return null;
+    const migration = await this.#withArgs(migrationOf(loaded, run), run.direction);
     const isBack = await control.use(async (session) => {
       const plan = await planStep(session, env, migration, stepOf(migration, run.direction));
-      return await retryQuarantined(session, env, run, { hashes: migration.hashes, plan });
+      return await retryQuarantined(session, env, run, { migration, plan });
     });
     return isBack ? run.direction : null;
   }
@@ -113,16 +124,37 @@ export class Executor {
     for (const file of files) {
       primary.throwIfStopped();
       workOn(file.name, env.tuning.ceilingMs);
-      const migration = await loadMigration(file);
+      const migration = await this.#withArgs(await loadMigration(file), 'up');
       checkOffline(migration, env.knexConfig);
       if (migration.requires.length === 0) continue;
       await control.use((session) => reading(session, () => refuseTooEarly(session, migration, places)));
     }
   }
 
-  /** Refuses a migration that has no `down`. */
-  async checkDown(file: MigrationFile): Promise<void> {
-    refuseWithoutDown(await loadMigration(file));
+  /** Refuses migrations one of which cannot be rolled back, or lacks an argument. */
+  async checkDown(files: readonly MigrationFile[]): Promise<void> {
+    await refuseUnknownArgs(this.#input.args, files, this.#input.files);
+    for (const file of files) {
+      const migration = await loadMigration(file);
+      if (migration.kind === 'schema') refuseWithoutDown(migration);
+      else await this.#withArgs(await this.#wayOf(migration, 'down'), 'down');
+    }
+  }
+
+  async #withArgs<File extends LoadedMigration>(migration: File, direction: Direction): Promise<File> {
+    const { args: given, control, env } = this.#input;
+    return await control.use((session) =>
+      withGivenArgs(session, env.ledgerSchema, migration, { direction, given }),
+    );
+  }
+
+  /** A migration as it is run in a direction. */
+  async #wayOf(migration: DataMigration, direction: Direction): Promise<DataMigration> {
+    const { back, control, env } = this.#input;
+    if (direction === 'up') return migration;
+    return await control.use((session) =>
+      withTransaction(session, env.pinned, () => wayBackOf(session, env, migration, back)),
+    );
   }
 
   async #execute(file: MigrationFile, direction: Direction): Promise<void> {
@@ -137,7 +169,9 @@ export class Executor {
 
   /** Tells what the history does not: that the time is over, or that this host cannot work on a migration. */
   #tellEnd(migration: string, direction: Direction, error: unknown): void {
-    const { env, primary } = this.#input;
+    const { env, only, primary } = this.#input;
+    // The run continues without a host that only helps, and it tries again.
+    if (only !== undefined) return;
     const about = { migration, direction, runId: null };
     const code = error instanceof UmzugClusterError ? error.code : 'INTERNAL';
     if (isStop(code)) {
@@ -151,6 +185,7 @@ export class Executor {
   async #carryOut(file: MigrationFile, direction: Direction): Promise<void> {
     const { env, logger, primary } = this.#input;
     const { name } = file;
+    if (this.#rowsLeft <= 0 || this.#isPartDone) this.#stopAtLimit();
     primary.throwIfStopped();
     const startedAt = performance.now();
     workOn(name, env.tuning.ceilingMs);
@@ -165,19 +200,32 @@ export class Executor {
     });
     if (direction === 'up') this.#found.add(name);
     else this.#found.delete(name);
-    const { look, ...counts } = { ...done, durationMs: performance.now() - startedAt };
+    const { look, hasDown = false, ...counts } = { ...done, durationMs: performance.now() - startedAt };
     const { rows, chunks, retries } = counts;
     const fields = { rows, chunks, retries, durationMs: Math.round(counts.durationMs) };
     const event = { event: 'migration.done', migration: name, direction, ...fields } as const;
     logger.info(event, `${name}: ${direction} done`);
-    const { kind, down } = migration;
+    const { kind } = migration;
     const left = await look();
-    this.#outcomes.push({ name, kind, direction, ...counts, hasDown: down !== null, left });
+    this.#outcomes.push({
+      name,
+      kind,
+      direction,
+      ...counts,
+      hasDown: hasDown || migration.down !== null,
+      left,
+    });
+  }
+
+  #stopAtLimit(): void {
+    const { limit: asked = 0, primary } = this.#input;
+    primary.stopAtLimit({ asked, rows: asked - Math.max(this.#rowsLeft, 0) });
   }
 
   async #executeSchema(migration: SchemaMigration, direction: Direction): Promise<Done> {
     const { again, control, env, primary } = this.#input;
     this.#hasBegun = true;
+    const gone = await storedAndGone(this.#input);
     try {
       const about = { migration: migration.name, direction };
       await traced(await openTrace(), 'migration.schema', about, () =>
@@ -195,6 +243,7 @@ export class Executor {
       primary.throwIfStopped();
       throw error;
     }
+    await sayLost(this.#input, migration.name, gone);
     return nothingCounted;
   }
 
@@ -209,7 +258,7 @@ export class Executor {
       inOneTrip(on, env.pinned, () =>
         env.ledger(on).history.record(hasFailed ? 'failed' : 'stopped', subject, detail),
       );
-    await control.attempt(record, lookMs, new AbortController().signal);
+    await control.attempt(record, lookMs);
   }
 
   async #executeData(migration: DataMigration, direction: Direction): Promise<Done> {
@@ -233,74 +282,77 @@ export class Executor {
     const before = await this.#rollBackEarlierRuns(migration, await this.#runData(migration, 'down'));
     return {
       ...done,
+      restored: sumOfRestored(done.restored, before.restored),
       rows: done.rows + before.rows,
       chunks: done.chunks + before.chunks,
       retries: done.retries + before.retries,
     };
   }
 
-  async #runData(migration: DataMigration, direction: Direction): Promise<Done> {
+  async #runData(loaded: DataMigration, direction: Direction): Promise<Done> {
     const { control, env, logger, primary } = this.#input;
+    const way = await this.#wayOf(loaded, direction);
+    const restore = way === loaded ? null : { overwrite: this.#input.back?.overwrite ?? false };
+    const migration = await this.#withArgs(way, direction);
     const registered = await control
-      .use((session) => this.#register(session, migration, direction))
+      .use((session) => this.#register(session, { migration, restore }, direction))
       .catch((error: unknown) => {
         primary.throwIfStopped();
         throw error;
       });
-    if (registered === null) return await this.#doneElsewhere(migration, direction);
+    if (registered === null) return await doneElsewhere(this.#input, migration.name, direction);
     const { run, rowsBefore } = registered;
     this.#hasBegun = true;
-    const executing = primary.execute(migration, run).catch(async (error: unknown) => {
+    const stopAt = rowsBefore + this.#rowsLeft;
+    const limit = Number.isFinite(stopAt) ? { stopAt, asked: this.#input.limit ?? 0 } : null;
+    const executing = primary.execute(migration, run, limit).catch(async (error: unknown) => {
       await this.#recordEnd(run, error);
       throw error;
     });
     const { sums, counted: own } = await executing;
     const { rows, chunks, retries } = sums;
-    const changed = own.rows === rows - rowsBefore ? own.changed : null;
+    this.#rowsLeft -= rows - rowsBefore;
+    this.#isPartDone = this.#input.part != null;
+    const isOwn = own.rows === rows - rowsBefore;
+    const changed = isOwn ? own.changed : null;
+    const hotShare = isOwn && own.updated > 0 ? own.hot / own.updated : null;
     if (changed === 0 && own.rows > 0) {
       const told = `${counted(own.rows, 'row')} passed to update, 0 changed in any table`;
       logger.warn({ event: 'run.unchanged', migration: run.name, rows: own.rows }, `${run.name}: ${told}`);
     }
-    const counts: Done = { ...nothingCounted, rows, rowsBefore, changed, chunks, retries };
-    if (direction === 'down') return counts;
+    const counts: Done = { ...nothingCounted, rows, rowsBefore, changed, hotShare, chunks, retries };
+    if (direction === 'down') return { ...counts, restored: await restoredBy(this.#input, run, rows) };
     const looking = { control, env, logger, signal: primary.drainSignal };
-    return { ...counts, look: () => sayLeft(looking, migration, run, rows) };
-  }
-
-  /** Another host was quicker. It tells the same totals. */
-  async #doneElsewhere({ name }: DataMigration, direction: Direction): Promise<Done> {
-    if (direction === 'down') return nothingCounted;
-    const { control, env } = this.#input;
-    const sums = await control.use((session) =>
-      withTransaction(session, env.pinned, async () => {
-        const { ranges, runs } = env.ledger(session);
-        const run = await runs.findDone(name);
-        return run === null ? null : await ranges.totals(run.id);
-      }),
-    );
-    if (sums === null) return nothingCounted;
-    const { rows, chunks, retries } = sums;
-    return { ...nothingCounted, rows, rowsBefore: rows, chunks, retries };
+    const tableRows = run.plan.survey?.rows ?? null;
+    // Other hosts set what this one does, if it had nothing left to do.
+    const columns = own.rows > 0 ? own.columns : null;
+    const look = async (): Promise<MigrationOutcome['left']> => {
+      await sayAnalyzed(looking, migration, run, { rows, tableRows, columns });
+      return await sayLeft(looking, migration, run, rows);
+    };
+    return { ...counts, hasDown: run.plan.undo !== undefined, look };
   }
 
   async #register(
     session: Session,
-    migration: DataMigration,
+    { migration, restore }: Restoring & { readonly migration: DataMigration },
     direction: Direction,
   ): Promise<{ readonly run: Run; readonly rowsBefore: number } | null> {
-    const { again, env, lift = false, logger, others = 'join' } = this.#input;
+    const { again, env, lift = false, logger, only, others = 'join' } = this.#input;
     const { name } = migration;
     // What cannot work is refused before anything is written.
-    await env.replicas.look(session);
+    await refuseHidden(session, env.pinned, env.limits);
     const plan = await planStep(session, env, migration, stepOf(migration, direction));
     for (const warning of plan.warnings) {
       logger.warn({ event: 'plan.warning', migration: name, warning }, `${name}: ${warning}`);
     }
     const turn = this.#turnOf(name, direction, plan.base);
+    const { limit, part } = this.#input;
+    const limited = limit === undefined ? false : (part ?? true);
     const run =
       direction === 'up'
-        ? await registerUp(session, env, { migration, plan }, { ...turn, again, lift, others })
-        : await registerDown(session, env, { migration, plan }, { ...turn, lift });
+        ? await registerUp(session, env, { migration, plan }, { ...turn, again, lift, only, others, limited })
+        : await registerDown(session, env, { migration, plan }, { ...turn, lift, only, restore });
     if (run === null) return null;
     const { rows } = await inOneTrip(session, env.pinned, () => env.ledger(session).ranges.totals(run.id));
     return { run, rowsBefore: rows };
@@ -338,28 +390,3 @@ export class Executor {
     };
   }
 }
-
-/** A refusal of a table or a statement does not know whose it is. */
-function about(name: string, error: unknown): unknown {
-  if (codeOf(error) === untranslatable) return unstorable(name, error);
-  if (!(error instanceof UmzugClusterError) || !ofOneMigration.has(error.code)) return error;
-  // A name may be a word: "a migration must not" does not speak of one that is called a.
-  const isNamed = [`${name}:`, `${name},`].some((beginning) => error.message.startsWith(beginning));
-  if (isNamed || error.message.includes(`/${name}.`)) return error;
-  const { code, message, detail, hint, report } = error;
-  return fail(code, { message: `${name}: ${message}`, detail, hint, report, cause: error });
-}
-
-// A character that the encoding of the database does not have.
-const untranslatable = '22P05';
-
-function unstorable(name: string, cause: unknown): Error {
-  return fail('MIGRATION_FILE', {
-    message: `${name}: it has a character that the encoding of the database cannot store`,
-    detail: 'in its name, in the name of a file that it imports, or in its select',
-    hint: 'rename the file, or write the character in a way that the database can store',
-    cause,
-  });
-}
-
-const ofOneMigration: ReadonlySet<string> = new Set(['SELECT_REFUSED', 'PERMISSION', 'MIGRATION_FAILED']);

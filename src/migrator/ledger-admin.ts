@@ -2,13 +2,16 @@ import { type Control, openControl } from '../cluster/worker/control.ts';
 import type { Config } from '../config/config.ts';
 import type { OtherTool } from '../core/values/other-tools.ts';
 import type { FileHashes } from '../core/values/file-drift.ts';
-import { fail } from '../errors.ts';
+import { codeOf, fail, messageOf } from '../errors.ts';
+import type { Forgetting, StoredRun } from '../ledger/forgetting.ts';
 import type { Pruned } from '../ledger/pruning.ts';
 import { ensureLedger, upgradeLedger } from '../ledger/schema.ts';
 import { type TurnOptions, takeTurn } from '../ledger/turn.ts';
+import type { Logger } from '../logger.ts';
 import { type MigrationFile, folderOf, listMigrations } from '../migration/file/folder.ts';
 import { hashesOfFile } from '../migration/file/imports.ts';
 import { kindOf } from '../migration/file/loader.ts';
+import type { BaseTable } from '../migration/key/key.ts';
 import type { Session } from '../postgres/session.ts';
 import { reading, withTransaction } from '../postgres/transaction.ts';
 import { type RunEnvironment, makeEnvironment, readServer } from '../run/context/environment.ts';
@@ -32,6 +35,17 @@ export interface BaselineReport {
   /** Recorded by the other tool, without a file here. */
   readonly withoutFile: readonly string[];
 }
+
+/** What `forget` has removed. */
+export interface Forgotten {
+  /** Of so many runs, or in so many runs it was looked for. */
+  readonly runs: number;
+  /** Stored values of the one row that it was about; null: it was about all of them. */
+  readonly images: number | null;
+  readonly bytes: number;
+}
+
+const lockTimeout = '55P03';
 
 // A host that begins or ends a run is done in milliseconds.
 const turnMs = 20_000;
@@ -143,6 +157,48 @@ export class LedgerAdmin {
     });
   }
 
+  /** Removes what runs of a migration have stored of what rows held before, or of one row of them; how much. */
+  async forget(name: string, key: readonly string[] | null): Promise<Forgotten> {
+    const files = await listMigrations(this.#config.migrationsDirs);
+    return await this.#inTurn(async ({ session, env, state }) => {
+      const { forgetting, history, runs } = env.ledger(session);
+      const stored = state.exists ? await forgetting.stored(name) : [];
+      const known = [...new Set([...files, ...state.executed].map((one) => one.name)), ...state.live];
+      if (stored.length === 0 && !known.includes(name)) throw unknownName(name, known, 'known');
+      if (key === null) refuseUsed(stored);
+      let images = 0;
+      for (const { runId, bytes } of stored) {
+        const run = { name, id: runId };
+        if (key === null) await forgetting.drop([runId]);
+        else images += await forgetRow(forgetting, (await runs.read(runId)).plan.base, runId, key);
+        await history.record('forgotten', run, key === null ? { bytes } : { rows: 1 });
+      }
+      const bytes = key === null ? stored.reduce((sum, one) => sum + one.bytes, 0) : 0;
+      return { runs: stored.length, images: key === null ? null : images, bytes };
+    }).catch((error: unknown) => {
+      if (codeOf(error) !== lockTimeout) throw error;
+      throw fail('RUNNING', {
+        message: 'what is stored is in use: a run stores more, or a rollback reads it',
+        detail: 'nothing was removed',
+        hint: 'run the command again when it is done',
+        cause: error,
+      });
+    });
+  }
+
+  /** Removes what is stored for longer than the options of its migrations say, and what is restored. */
+  async forgetExpired(): Promise<void> {
+    await this.#inTurn(async ({ session, env }) => {
+      const { forgetting, history } = env.ledger(session);
+      const expired = new Set(await forgetting.expired());
+      for (const { name, runId, bytes } of await forgetting.stored()) {
+        if (!expired.has(runId)) continue;
+        await forgetting.drop([runId]);
+        await history.record('forgotten', { name, id: runId }, { bytes, by: 'itself' });
+      }
+    });
+  }
+
   async #wanted(
     session: Session,
     files: readonly MigrationFile[],
@@ -204,6 +260,36 @@ type FileFacts = FileHashes & {
   readonly folder: string;
 };
 
+/** Refuses to remove what a run is storing, or a rollback reads. */
+function refuseUsed(stored: readonly StoredRun[]): void {
+  const live = stored.find(({ isLive }) => isLive);
+  if (live === undefined) return;
+  throw fail('RUNNING', {
+    message: `${live.name} is started but not done: what it stores cannot be removed`,
+    detail: 'nothing was removed',
+    hint: `finish it: umzug-cluster up; revert it: umzug-cluster down --name ${live.name}`,
+  });
+}
+
+async function forgetRow(
+  forgetting: Forgetting,
+  { key: columns, name }: BaseTable,
+  runId: string,
+  key: readonly string[],
+): Promise<number> {
+  const names = columns.map((column) => `"${column.name}"`).join(', ');
+  const refused = (detail: string | undefined): Error =>
+    fail('USAGE', {
+      message: `${key.join(', ')} is no key of "${name}": it has the columns ${names}`,
+      detail,
+      hint: 'give --key once for each of them, in their order',
+    });
+  if (key.length !== columns.length) throw refused(undefined);
+  return await forgetting.dropRow(runId, columns, key).catch((error: unknown) => {
+    throw codeOf(error)?.startsWith('22') === true ? refused(messageOf(error)) : error;
+  });
+}
+
 function requireExecuted(name: string, { executed }: LedgerState): void {
   const names = executed.map((one) => one.name);
   if (!names.includes(name)) throw unknownName(name, names, 'executed');
@@ -230,4 +316,12 @@ export async function withLedgerAdmin<T>(
   } finally {
     await control.close();
   }
+}
+
+/** Removes what is stored and not needed any more. Best effort: what is in use now is removed by the next command. */
+export async function forgetExpired(config: Config, control: Control, logger: Logger): Promise<void> {
+  await new LedgerAdmin(config, control).forgetExpired().catch((error: unknown) => {
+    const reason = messageOf(error);
+    logger.warn({ event: 'undo.kept', error: reason }, `stored values are kept longer: ${reason}`);
+  });
 }

@@ -4,7 +4,7 @@ import { type Control, openControl } from '../cluster/worker/control.ts';
 import type { Primary, Seen } from '../cluster/primary/primary.ts';
 import type { Config } from '../config/config.ts';
 import type { Progress } from '../core/progress/progress.ts';
-import { type ErrorCode, type UmzugClusterError, fail, stopCodes } from '../errors.ts';
+import { type UmzugClusterError, stopCodes } from '../errors.ts';
 import type { Direction } from '../ledger/run/rows.ts';
 import type { Logger } from '../logger.ts';
 import {
@@ -22,19 +22,21 @@ import { type LedgerState, readState } from './pending/state.ts';
 import { refuseRecreated } from '../run/checks/drift.ts';
 import type { Notices } from './notices.ts';
 import { Operator } from './operator.ts';
-import type { PlanReport } from './plan/plan-report.ts';
-import type {
-  DownOptions,
-  MigrationOutcome,
-  MigrationRef,
-  MigratorEvents,
-  RevertTarget,
-  UpOptions,
+import type { PlanAnswer } from './plan/plan.ts';
+import {
+  type DownOptions,
+  type MigrationOutcome,
+  type MigrationRef,
+  type MigratorEvents,
+  type RevertTarget,
+  type UpOptions,
+  keyPartOf,
 } from './pending/requests.ts';
 import type { HistoryReport } from './status/history.ts';
 import { type StatusReport, statusReport } from './status/status.ts';
 import type { VerifyReport } from './status/verify.ts';
 import { openUmzug, revertTargets, unwrap } from './pending/umzug.ts';
+import { type Call, Turns } from './turns.ts';
 import { refuseOtherFolders } from '../migration/file/other-tools.ts';
 import { type MigrationFile, listMigrations } from '../migration/file/folder.ts';
 import { type RunEnvironment, makeEnvironment, readServer } from '../run/context/environment.ts';
@@ -43,13 +45,7 @@ import { type ServerFacts, reading } from '../postgres/transaction.ts';
 import { flushTraces } from '../telemetry/trace.ts';
 
 export type { PlanReport } from './plan/plan-report.ts';
-export type {
-  DownOptions,
-  MigrationOutcome,
-  MigrationRef,
-  RevertTarget,
-  UpOptions,
-} from './pending/requests.ts';
+export type { DownOptions, MigrationOutcome, MigrationRef, RevertTarget, UpOptions };
 export type { AdjustedRun, OperatedRun, Operator } from './operator.ts';
 export type { HistoryReport } from './status/history.ts';
 export type { StatusReport } from './status/status.ts';
@@ -57,22 +53,13 @@ export type { VerifyReport } from './status/verify.ts';
 
 export type StopReason = keyof typeof stopCodes;
 
-/** A call that runs migrations, from its beginning to its end, its wait for the calls before it included. */
-interface Call {
-  primary: Primary | null;
-  stopped: [ErrorCode, 'drain' | 'abort'] | null;
-  /** Aborts when it is stopped: for what only waits. */
-  readonly waiting: AbortController;
-}
-
 /** Runs, reverts and reports migrations on one database. Umzug decides order and what is pending. */
 export class Migrator extends EventEmitter<MigratorEvents> {
   readonly #config: Config;
   readonly #logger: Logger;
   readonly #control: Control;
   readonly #notices: Notices | null;
-  readonly #calls = new Set<Call>();
-  #turn: Promise<unknown> = Promise.resolve();
+  readonly #turns: Turns;
 
   /** @internal */
   constructor(config: Config, logger: Logger, control: Control, notices: Notices | null) {
@@ -81,6 +68,7 @@ export class Migrator extends EventEmitter<MigratorEvents> {
     this.#logger = logger;
     this.#control = control;
     this.#notices = notices;
+    this.#turns = new Turns(() => control.restore());
   }
 
   /**
@@ -88,7 +76,7 @@ export class Migrator extends EventEmitter<MigratorEvents> {
    * `retry` and `resume` take turns: one that is made while another is at work waits for it.
    */
   up(options: UpOptions = {}): Promise<readonly MigrationOutcome[]> {
-    return this.#inTurn((call) => this.#up(call, options));
+    return this.#turns.take((call) => this.#up(call, options));
   }
 
   async #up(call: Call, options: UpOptions): Promise<readonly MigrationOutcome[]> {
@@ -96,10 +84,15 @@ export class Migrator extends EventEmitter<MigratorEvents> {
     refuseOtherFolders(this.#config.migrationsDirs);
     await this.#control.requirePrimary();
     const state = await this.#state();
+    await this.#forgetExpired(state);
     await warnOfDrift(files, state, options.strict ?? false, this.#logger);
     // Named ones are asked for: each is looked at when its turn has come.
     if (options.names === undefined) refuseRecreated(state.recreated);
     const pending = checkOrder(files, state, options);
+    if (this.#config.args.length > 0) {
+      const { refuseUnknownArgs } = await import('./pending/args.ts');
+      await refuseUnknownArgs(this.#config.args, pending, files);
+    }
     if (pending.length === 0 && options.names === undefined) return [];
     if (options.runRecorded !== true) {
       const names = new Set(chosen(pending, options));
@@ -120,8 +113,11 @@ export class Migrator extends EventEmitter<MigratorEvents> {
     if (jumped.length > 0) {
       this.#logger.warn({ event: 'migration.jumped', jumped }, jumpedMessage(jumped, isAllowed));
     }
-    const { others, past = [] } = options;
-    const input = { files, again, others, past, allowed: isAllowed ? jumped : [], found: executed };
+    const { limit, past = [] } = options;
+    const others = limit === undefined ? options.others : 'leave';
+    const part = keyPartOf(options);
+    const allowed = isAllowed ? jumped : [];
+    const input = { files, again, limit, part, others, past, allowed, found: executed };
     return await this.#run(call, input, async (executor) => {
       // Refused before anything changes: a syntax error in the third file would leave the first two executed.
       const toRun = new Set(chosen(again && options.names !== undefined ? files : pending, options));
@@ -141,27 +137,35 @@ export class Migrator extends EventEmitter<MigratorEvents> {
 
   /** Reverts the last migration, or as told; a half-done run counts as the last one. */
   down(options: DownOptions = {}): Promise<readonly MigrationOutcome[]> {
-    return this.#inTurn((call) => this.#down(call, options));
+    return this.#turns.take((call) => this.#down(call, options));
   }
 
   async #down(call: Call, options: DownOptions): Promise<readonly MigrationOutcome[]> {
     const { files, begun, targets } = await this.#toRevert(options);
-    return await this.#run(call, { files, again: false, found: begun }, async (executor) => {
+    const input = { files, again: false, found: begun, back: options };
+    const outcomes = await this.#run(call, input, async (executor) => {
       // Refused before anything changes: a migration without `down` in the middle would stop half way.
-      for (const target of targets) await executor.checkDown(target);
-      if (targets.length > 0) await options.confirm?.(await this.#described(targets), call.waiting.signal);
+      await executor.checkDown(targets);
+      if (targets.length > 0)
+        await options.confirm?.(await this.#described(targets, options), call.waiting.signal);
       const umzug = openUmzug(files, executor, begun, this);
       await umzug.down({ migrations: targets.map(({ name }) => name) });
     });
+    if (outcomes.some(({ restored }) => restored !== null)) await this.#forgetExpired({ hasExpired: true });
+    return outcomes;
   }
 
   /** What `down` would do, by samples that are run and rolled back; `problem`: what it would refuse first. */
-  async planDown(
-    options: DownOptions = {},
-  ): Promise<{ report: PlanReport; problem: UmzugClusterError | null }> {
+  async planDown(options: DownOptions = {}): Promise<PlanAnswer> {
     const { planDownReport } = await import('./plan/plan.ts');
-    const { targets } = await this.#toRevert(options);
-    return await planDownReport(targets, this.#config, this.#control);
+    const { files, targets } = await this.#toRevert(options);
+    const at = { config: this.#config, control: this.#control };
+    return await planDownReport({ files, targets }, at, options);
+  }
+
+  /** What `down` would revert, as it shows before it asks. Reads only. */
+  async reverting(options: DownOptions = {}): Promise<readonly RevertTarget[]> {
+    return await this.#described((await this.#toRevert(options)).targets, options);
   }
 
   /** What `down` is about: its targets, among all files, and what was executed or started. */
@@ -169,22 +173,26 @@ export class Migrator extends EventEmitter<MigratorEvents> {
     const files = await this.#files();
     await this.#control.requirePrimary();
     const state = await this.#state();
+    await this.#forgetExpired(state);
     const begun = [...state.executed.map(({ name }) => name), ...state.live];
     const targets = revertTargets(files, begun, options);
     refuseBaselined(targets, state);
     return { files, begun, targets };
   }
 
-  async #described(targets: readonly MigrationFile[]): Promise<readonly RevertTarget[]> {
+  async #described(
+    targets: readonly MigrationFile[],
+    options: DownOptions,
+  ): Promise<readonly RevertTarget[]> {
     const { describeTargets } = await import('./revert-targets.ts');
     return await this.#control.use((session) =>
-      reading(session, () => describeTargets(session, this.#config.ledgerSchema, targets)),
+      reading(session, () => describeTargets(session, this.#config.ledgerSchema, targets, options)),
     );
   }
 
   /** Puts the quarantined rows of a migration back and runs them; `[]` where none are quarantined. */
   retry(name: string): Promise<readonly MigrationOutcome[]> {
-    return this.#inTurn(async (call) => {
+    return this.#turns.take(async (call) => {
       const file = fileNamed(await this.#files(), name);
       await this.#control.requirePrimary();
       if (!(await this.#state()).exists) return [];
@@ -192,11 +200,11 @@ export class Migrator extends EventEmitter<MigratorEvents> {
     });
   }
 
-  /** Resumes a run that was paused or cancelled, or joins it where it is already running. */
-  resume(name: string): Promise<readonly MigrationOutcome[]> {
-    return this.#inTurn(async (call) => {
+  /** Resumes a run that was paused or cancelled, or joins it where it is running; with `only`, nothing but the latter. */
+  resume(name: string, only?: 'running'): Promise<readonly MigrationOutcome[]> {
+    return this.#turns.take(async (call) => {
       const file = fileNamed(await this.#files(), name);
-      return await this.#takeUp(call, file, () => this.operator.direction(name));
+      return await this.#takeUp(call, file, () => this.operator.direction(name), only && { only });
     });
   }
 
@@ -254,16 +262,14 @@ export class Migrator extends EventEmitter<MigratorEvents> {
     return await verifyReport(await this.#files(), this.#config, name);
   }
 
-  /** What `up` would do, by samples that are run and rolled back; `problem`: what it would refuse first. */
-  async plan(name?: string): Promise<{ report: PlanReport; problem: UmzugClusterError | null }> {
+  /** What `up` would do, by schema migrations and samples that are tried and rolled back; `problem`: what it would refuse first. */
+  async plan(name?: string, { schema }: { readonly schema?: boolean | undefined } = {}): Promise<PlanAnswer> {
     const { planReport } = await import('./plan/plan.ts');
     const files = await this.#files();
     refuseOtherFolders(this.#config.migrationsDirs);
     await this.#control.requirePrimary();
-    return await planReport(files, name, await this.#state(), {
-      config: this.#config,
-      control: this.#control,
-    });
+    const place = { config: this.#config, control: this.#control };
+    return await planReport(files, { name, schema }, await this.#state(), place);
   }
 
   /** Throws NOT_EXECUTED where this migration is not done: for the start of an application that needs it. */
@@ -291,21 +297,21 @@ export class Migrator extends EventEmitter<MigratorEvents> {
    * STOPPED. Later calls are not concerned.
    */
   stop(reason: StopReason, how: 'drain' | 'abort'): void {
-    const code = stopCodes[reason];
     this.#notices?.hurry(how);
-    for (const call of this.#calls) {
-      call.stopped = [code, how];
-      call.waiting.abort(fail(code, { message: 'stopped waiting; nothing was run here' }));
-      call.primary?.stop(code, how);
-    }
+    this.#turns.stop(stopCodes[reason], how);
   }
 
   /** Ends the connection, after the calls that run. */
   async close(): Promise<void> {
-    await this.#turn;
+    await (await this.release())?.end();
+  }
+
+  /** @internal As `close`, but hands the connection over, where it can still be used. */
+  async release(): Promise<Session | null> {
+    await this.#turns.ended();
     await this.#notices?.end();
     await flushTraces();
-    await this.#control.close();
+    return await this.#control.release();
   }
 
   /** Runs one migration in the direction that its run has; null: there is nothing to run. */
@@ -313,11 +319,12 @@ export class Migrator extends EventEmitter<MigratorEvents> {
     call: Call,
     { name }: MigrationFile,
     find: (executor: Executor) => Promise<Direction | null>,
+    how: Pick<ExecutorInput, 'lift' | 'only'> = { lift: true },
   ): Promise<readonly MigrationOutcome[]> {
     const files = await this.#files();
     await this.#control.requirePrimary();
     const executed = await this.#executedNames();
-    return await this.#run(call, { files, again: false, lift: true, found: executed }, async (executor) => {
+    return await this.#run(call, { files, again: false, ...how, found: executed }, async (executor) => {
       const direction = await find(executor);
       if (direction === null) return;
       const umzug = openUmzug(files, executor, direction === 'down' ? [name] : executed, this);
@@ -325,23 +332,9 @@ export class Migrator extends EventEmitter<MigratorEvents> {
     });
   }
 
-  #inTurn<T>(work: (call: Call) => Promise<T>): Promise<T> {
-    const call: Call = { primary: null, stopped: null, waiting: new AbortController() };
-    this.#calls.add(call);
-    const mine = this.#turn
-      .then(() => {
-        call.waiting.signal.throwIfAborted();
-        this.#control.restore();
-        return work(call);
-      })
-      .finally(() => this.#calls.delete(call));
-    this.#turn = mine.catch(() => undefined);
-    return mine;
-  }
-
   async #run(
     call: Call,
-    input: Pick<ExecutorInput, 'files' | 'again' | 'lift' | 'others' | 'past' | 'allowed' | 'found'>,
+    input: Omit<ExecutorInput, 'env' | 'control' | 'primary' | 'logger' | 'args'>,
     work: (executor: Executor) => Promise<unknown>,
   ): Promise<readonly MigrationOutcome[]> {
     let executor: Executor | null = null;
@@ -363,7 +356,7 @@ export class Migrator extends EventEmitter<MigratorEvents> {
     };
     try {
       const { primary, env } = await open();
-      executor = new execute.Executor({ ...input, env, control, primary, logger });
+      executor = new execute.Executor({ ...input, args: config.args, env, control, primary, logger });
       await work(executor);
       return executor.outcomes;
     } catch (error) {
@@ -381,20 +374,27 @@ export class Migrator extends EventEmitter<MigratorEvents> {
     return await this.#control.use((session) => reading(session, () => readState(session, this.#config)));
   }
 
+  async #forgetExpired({ hasExpired }: Pick<LedgerState, 'hasExpired'>): Promise<void> {
+    if (!hasExpired) return;
+    const { forgetExpired } = await import('./ledger-admin.ts');
+    await forgetExpired(this.#config, this.#control, this.#logger);
+  }
+
   async #executedNames(): Promise<string[]> {
     return (await this.#state()).executed.map(({ name }) => name);
   }
 }
 
-/** Opens a migrator. Connects with its first command. */
-export async function openMigrator(config: Config, logger: Logger): Promise<Migrator> {
-  const control = openControl(config);
+/** Opens a migrator. Connects with its first command; `control`: by a connection that is there, or that others use, too. */
+export async function openMigrator(
+  config: Config,
+  logger: Logger,
+  control = openControl(config),
+): Promise<Migrator> {
   const { notify } = config;
   const notices =
     notify && new (await import('./notices.ts')).Notices({ ...config, notify }, control, logger);
   return new Migrator(config, logger, control, notices);
 }
 
-function refOf({ name, path }: MigrationFile): MigrationRef {
-  return { name, path };
-}
+const refOf = ({ name, path }: MigrationFile): MigrationRef => ({ name, path });

@@ -82,6 +82,7 @@ function asProgress(entry: MigrationStatus): Progress {
     otherHosts: entry.hosts.length,
     waiting: reasonOf(entry),
     throttled: entry.throttled,
+    throttledBy: entry.throttled?.replaceAll(/\d[\d.,]*/g, '#') ?? null,
     retries: entry.retries,
     quarantined,
     elapsedMs: entry.startedAt === null ? 0 : Math.max(0, Date.now() - Date.parse(entry.startedAt)),

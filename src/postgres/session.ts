@@ -4,6 +4,7 @@ import { thisProcess } from '../config/this-process.ts';
 import { UmzugClusterError, fail } from '../errors.ts';
 import { withoutValues } from '../core/errors/server-message.ts';
 import { applicationName } from '../core/values/application-name.ts';
+import { withoutSecrets } from '../core/errors/redact.ts';
 import { storable } from '../core/values/storable.ts';
 import { type SessionOptions, clientConfigs } from './client-config.ts';
 import { ledgerTypes } from './parsers.ts';
@@ -27,6 +28,13 @@ const goodbyeMs = 1_000;
 const destroyed = 'connection destroyed';
 
 /**
+ * With any error the server stops the timer of transaction_timeout, and going back to a savepoint does not start it
+ * again: a transaction that is left in the middle of a request would then hold its locks for ever.
+ */
+const timedAgain = `select case when pg_catalog.current_setting('transaction_timeout', true) is not null then
+  pg_catalog.set_config('transaction_timeout', pg_catalog.current_setting('transaction_timeout'), true) end`;
+
+/**
  * One connection, owned by one lane of one process. Statements are pipelined: those sent in one tick
  * cost one round trip. It is destroyed, never reused, after any doubt.
  */
@@ -36,6 +44,8 @@ export class Session {
   answeredAt = 0;
   /** Called with every statement that is sent. Null: nobody is told. */
   onStatement: ((text: string, values: readonly unknown[]) => void) | null = null;
+  /** A transaction is open around those that are started: they are savepoints of it. Set by `enclosed` alone. */
+  isEnclosed = false;
   /** What is to be done once the transaction under way is committed; forgotten where it is not. */
   readonly onCommit: (() => void)[] = [];
   readonly #answerTimeoutMs: number;
@@ -44,8 +54,10 @@ export class Session {
   #inFlight = 0;
   /** Bytes received before the statements that are on their way. */
   #bytesBefore = 0;
-  /** Local ports of the connections that are open in this process. */
+  /** Local ports of the connections that are open in this process, from before the server hears of them. */
   static readonly ports = new Set<number>();
+  /** Sockets of connections that are being made. */
+  static readonly sockets = new WeakSet<object>();
   /** Why the connection was lost; pg tells it on the `error` event, not on the rejected query. */
   lost: Error | null = null;
 
@@ -56,6 +68,9 @@ export class Session {
     this.client = client;
     this.#parameters = parametersOf(client);
     this.#answerTimeoutMs = answerTimeoutMs;
+    const socket = streamOf(client);
+    Session.sockets.add(socket);
+    socket.once('connect', () => this.#register());
     client.on('error', (error) => {
       this.lost ??= error;
     });
@@ -95,7 +110,6 @@ export class Session {
     signal?.addEventListener('abort', giveUp, { once: true });
     try {
       await client.connect();
-      session.#register();
       requireSupported(session.#parameters);
       if (needsPrimary && session.#parameters.get('in_hot_standby') === 'on') {
         throw Object.assign(new Error(onStandby), { code: '57P03' });
@@ -142,7 +156,11 @@ export class Session {
   }
 
   async #send(config: Pg.QueryConfig & { readonly queryMode?: 'extended' }): Promise<Result> {
-    return await this.#counted(config.text, () => this.client.query(config));
+    const result = await this.#counted(config.text, () => this.client.query(config));
+    if (result.command === 'ROLLBACK' && this.transactionStatus() === 'T') {
+      await this.#counted(timedAgain, () => this.client.query(timedAgain)).catch(() => undefined);
+    }
+    return result;
   }
 
   async #counted(text: string, ask: () => Promise<unknown>): Promise<Result> {
@@ -171,7 +189,7 @@ export class Session {
 
   /** A message of any language and kind as this database can store it. */
   storable(message: string): string {
-    return storable(message, this.#parameters.get('server_encoding'));
+    return storable(withoutSecrets(message), this.#parameters.get('server_encoding'));
   }
 
   /** `I` idle, `T` in a transaction, `E` in a failed one; null before the first answer. */

@@ -6,6 +6,7 @@ export interface Stream {
   readonly localPort?: number;
   readonly remotePort?: number;
   destroy(): void;
+  once(event: 'connect', listener: () => void): void;
   on(event: 'data', listener: (bytes: unknown) => void): void;
   off(event: 'data', listener: (bytes: unknown) => void): void;
   listeners(event: 'data'): ((bytes: unknown) => void)[];

@@ -6,9 +6,8 @@ export const oldestServer = 140_000;
 /** What is reported about a server that replays what another one writes. */
 export const onStandby = 'the server is a standby, which is read-only';
 
-/** Refuses, before any statement, a server that is too old or speaks the protocol but is no PostgreSQL. */
+/** Refuses, before any statement, a server that says that it is too old. What it does is tried later. */
 export function requireSupported(parameters: ReadonlyMap<string, string>): void {
-  if (parameters.has('crdb_version')) throw unsupported('CockroachDB');
   const version = parameters.get('server_version') ?? '';
   const major = Number(/^\d+/.exec(version)?.[0] ?? NaN);
   if (major * 10_000 < oldestServer) throw unsupported(`PostgreSQL ${version}`);

@@ -13,14 +13,19 @@ import { onStandby } from './supported.ts';
 const begin = 'begin isolation level read committed read write not deferrable';
 export const beginReadOnly = 'begin isolation level read committed read only not deferrable';
 
+/** What each transaction is where the session is in one already: it ends with its effects, or without them, all the same. */
+const inner = 'umzug_cluster_inner';
+const innerReadOnly = `savepoint ${inner}; set local transaction_read_only to on`;
+
 /**
  * Begins a transaction with its settings, in one message: of two, a network that goes dead may let the first one
  * pass, and the server would hold a transaction that no timeout of ours ends.
  */
 export async function beginWith(session: Session, settings: string, how: string = begin): Promise<void> {
   session.onCommit.length = 0;
+  const within = how === beginReadOnly ? innerReadOnly : `savepoint ${inner}`;
   try {
-    await session.query(`${how}; ${settings}`);
+    await session.query(`${session.isEnclosed ? within : how}; ${settings}`);
   } catch (error) {
     if (error instanceof pg.DatabaseError && error.code === '0A000') nameStandby(error);
     throw error;
@@ -42,6 +47,29 @@ export interface ServerFacts {
   readonly versionNum: number;
   /** The two socket checks exist on Linux servers only. */
   readonly linux: boolean;
+  /** Settings that it does not know, of those that are good to have. */
+  readonly lacks?: readonly string[];
+}
+
+/** Settings without which it works, though a dead client is noticed later, or a long statement is not ended by the server. */
+export const dispensable = [
+  'idle_in_transaction_session_timeout',
+  'client_connection_check_interval',
+  'tcp_user_timeout',
+  'tcp_keepalives_idle',
+  'tcp_keepalives_interval',
+  'tcp_keepalives_count',
+  'transaction_timeout',
+  'row_security',
+  'random_page_cost',
+] as const;
+
+/** The settings that the server knows. */
+function known<T extends readonly [name: string, value: string]>(
+  settings: readonly T[],
+  { lacks = [] }: ServerFacts,
+): readonly T[] {
+  return settings.filter(([name]) => !lacks.includes(name));
 }
 
 /** The statement that pins the settings of a transaction, with `search_path` empty. */
@@ -69,7 +97,7 @@ export function pinned(tuning: Tuning, server: ServerFacts): string {
     // Once a limit of the role is ticking, only 0 stops it: a longer one would come too late.
     settings.push(['transaction_timeout', '0'], ['transaction_timeout', `${tuning.ceilingMs}ms`]);
   }
-  return `${setLocal(settings)}, ${triggersOn}`;
+  return `${setLocal(known(settings, server))}, ${triggersOn}`;
 }
 
 // With another role for replication no foreign key is checked, the commit guard's neither. Only superusers may
@@ -88,7 +116,8 @@ export function unhurried(server: ServerFacts): string {
     settings.push(['tcp_keepalives_idle', '10'], ['tcp_keepalives_interval', '5']);
     settings.push(['tcp_keepalives_count', '3']);
   }
-  return settings.length === 0 ? 'select' : setLocal(settings);
+  const kept = known(settings, server);
+  return kept.length === 0 ? 'select' : setLocal(kept);
 }
 
 /**
@@ -96,7 +125,7 @@ export function unhurried(server: ServerFacts): string {
  * leaves the server waiting inside of it, where no other limit ticks.
  */
 export function hurried(tuning: Tuning, server: ServerFacts): string {
-  return server.versionNum >= 170_000
+  return server.versionNum >= 170_000 && server.lacks?.includes('transaction_timeout') !== true
     ? setLocal([['transaction_timeout', `${tuning.ceilingMs}ms`]])
     : 'select';
 }
@@ -108,6 +137,28 @@ export function setLocal(settings: readonly (readonly [name: string, value: stri
   );
   return `select ${calls.join(', ')}`;
 }
+
+// In which values are written as text, whatever the author's code has set for itself.
+const ofValues: readonly (readonly [name: string, value: string])[] = [
+  ['search_path', ''],
+  ['timezone', 'UTC'],
+  ['datestyle', 'ISO, YMD'],
+  ['intervalstyle', 'postgres'],
+  ['extra_float_digits', '1'],
+  ['bytea_output', 'hex'],
+  ['array_nulls', 'on'],
+];
+const was = (name: string): string => `'umzug_cluster.was_${name}'`;
+
+/** The statement that pins what the text of values depends on, and keeps what was set. */
+export const valuesPinned = `select ${ofValues
+  .map(([name]) => `pg_catalog.set_config(${was(name)}, pg_catalog.current_setting('${name}'), true)`)
+  .join(', ')}, ${setLocal(ofValues).slice('select '.length)}`;
+
+/** The statement that sets it back. */
+export const valuesUnpinned = `select ${ofValues
+  .map(([name]) => `pg_catalog.set_config('${name}', pg_catalog.current_setting(${was(name)}), true)`)
+  .join(', ')}`;
 
 /** The statement that gives the author's code its own search path: the configured one, or the role's. */
 export function authorSearchPath(searchPath: readonly string[] | null): string {
@@ -126,14 +177,33 @@ export const emptySearchPath =
 /** Thrown when COMMIT was answered with ROLLBACK: the transaction had been aborted before. */
 const rolledBackMessage = 'Postgres answered ROLLBACK to COMMIT';
 
+const release = `release savepoint ${inner}`;
+
 /** Commits, and checks that Postgres says so: on an aborted transaction it answers ROLLBACK. */
 export async function commit(session: Session): Promise<void> {
-  committed(session, await session.query('commit'));
+  committed(session, await session.query(session.isEnclosed ? release : 'commit'));
 }
 
 function committed(session: Session, { command }: Result): void {
+  // An aborted one refuses the release; and what is released is not committed yet.
+  if (session.isEnclosed) return;
   if (command !== 'COMMIT') throw new Error(rolledBackMessage);
   for (const todo of session.onCommit.splice(0)) todo();
+}
+
+/**
+ * Does `work` in one transaction that is rolled back in the end, whatever becomes of it. The transactions of `work` are
+ * savepoints of it: each sees what those before it have left, nobody else ever does.
+ */
+export async function enclosed<T>(session: Session, settings: string, work: () => Promise<T>): Promise<T> {
+  try {
+    await beginWith(session, settings);
+    session.isEnclosed = true;
+    return await work();
+  } finally {
+    session.isEnclosed = false;
+    await rollback(session);
+  }
 }
 
 // A rollback is answered at once, unless the connection or the server is in trouble.
@@ -146,13 +216,16 @@ const rollbackAnswerMs = 2_000;
 export async function rollback(session: Session, next?: () => Promise<unknown>): Promise<void> {
   if (!session.usable) return;
   const timer = setTimeout(() => session.destroy(), rollbackAnswerMs);
+  const { isEnclosed } = session;
   try {
-    const rolledBack = session.query('rollback');
+    const rolledBack = isEnclosed
+      ? inOrder([session.query(`rollback to savepoint ${inner}`), session.query(release)])
+      : session.query('rollback');
     const done = next?.().catch(() => undefined);
     await rolledBack;
     clearTimeout(timer);
     await done;
-    if (session.transactionStatus() !== 'I') session.destroy();
+    if (session.transactionStatus() !== (isEnclosed ? 'T' : 'I')) session.destroy();
   } catch (error) {
     session.destroy(new Error(messageOf(error)));
   } finally {
@@ -184,7 +257,7 @@ export async function inOneTrip<T>(
   const [, done, answer] = await inOrder([
     beginWith(session, settings),
     statement(),
-    session.query('commit'),
+    session.query(session.isEnclosed ? release : 'commit'),
   ]);
   committed(session, answer);
   return done;

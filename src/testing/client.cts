@@ -1,13 +1,22 @@
 import type { Knex } from 'knex';
 import type {
+  MigrationListReport,
+  MigrationListTest,
   MigrationTest,
   MigrationTestError,
   MigrationTestReport,
   Seed,
+  SeedBetween,
 } from './contract/contract.ts' with {
   'resolution-mode': 'import',
 };
-import type { FromConductor, SeedStep, TestRequest, ToConductor } from './contract/messages.ts' with {
+import type {
+  FromConductor,
+  ListStep,
+  SeedStep,
+  TestRequest,
+  ToConductor,
+} from './contract/messages.ts' with {
   'resolution-mode': 'import',
 };
 
@@ -23,13 +32,15 @@ const url = require('node:url') as typeof import('node:url');
 
 type AuthorFunction = (db: Knex) => unknown;
 
-const known: Readonly<Record<keyof MigrationTest, true>> = {
+const known: Readonly<Record<keyof MigrationTest | 'files', true>> = {
   file: true,
+  files: true,
   seed: true,
   schema: true,
   earlier: true,
   database: true,
   copyRows: true,
+  args: true,
   chunkSize: true,
   idempotent: true,
   ignore: true,
@@ -41,10 +52,15 @@ const known: Readonly<Record<keyof MigrationTest, true>> = {
 
 /**
  * Runs one migration in small chunks on databases of the test's own, kills it in the middle, resumes it, runs
- * it twice and rolls it back, comparing every row. Resolves to a report; rejects with a `MigrationTestError`
+ * it twice and rolls it back, comparing every row. With `files` it does so with each data migration of a list, on what
+ * those before it have left, and rolls back the whole list. Resolves to a report; rejects with a `MigrationTestError`
  * that has one message for each failed check. Takes seconds: give the test a timeout of a minute.
  */
-async function testMigration(test: MigrationTest): Promise<MigrationTestReport> {
+async function testMigration(test: MigrationTest): Promise<MigrationTestReport>;
+async function testMigration(test: MigrationListTest): Promise<MigrationListReport>;
+async function testMigration(
+  test: MigrationTest | MigrationListTest,
+): Promise<MigrationTestReport | MigrationListReport> {
   const functions: AuthorFunction[] = [];
   const request = requestOf(test, functions);
   const thrown: unknown[] = [];
@@ -60,33 +76,58 @@ async function testMigration(test: MigrationTest): Promise<MigrationTestReport> 
   const last = await converse(request, call);
   if (last.type === 'refused') throw testError(last.code, last.message, null, thrown[0]);
   const { report } = last;
-  const failed = report.checks.filter(({ outcome }) => outcome === 'failed');
-  if (failed.length === 0) return report;
+  const found = 'migrations' in report ? [...report.migrations, report] : [report];
+  const messages = found.flatMap((one) => failureOf(one) ?? []);
+  if (messages.length === 0) return report;
+  throw testError('MIGRATION_FAILED', messages.join('\n'), report, thrown[0]);
+}
+
+/** What the failed checks of a migration say, or those of the whole list; null where none has failed. */
+function failureOf(report: MigrationTestReport | MigrationListReport): string | null {
+  const { checks } = report;
+  const failed = checks.filter(({ outcome }) => outcome === 'failed');
+  if (failed.length === 0) return null;
+  const what = 'migrations' in report ? 'all files together' : report.migration;
   const lines = failed.map(({ name, message }) => `${name}: ${message ?? ''}`);
-  const message = `${report.migration}: ${failed.length} of ${report.checks.length} checks failed`;
-  throw testError('MIGRATION_FAILED', [message, ...lines].join('\n  '), report, thrown[0]);
+  return [`${what}: ${failed.length} of ${checks.length} checks failed`, ...lines].join('\n  ');
+}
+
+/** A test of either kind. */
+interface Asked extends Omit<MigrationListTest, 'files'> {
+  readonly file?: MigrationTest['file'] | undefined;
+  readonly files?: MigrationListTest['files'] | undefined;
 }
 
 /** The test without its functions, which are put into `functions`. */
-function requestOf(test: MigrationTest, functions: AuthorFunction[]): TestRequest {
-  const { file, seed, schema = [], earlier = [], check, cwd = process.cwd(), ...rest } = test;
+function requestOf(test: MigrationTest | MigrationListTest, functions: AuthorFunction[]): TestRequest {
+  const asked: Asked = test;
+  const { file, files, seed, schema = [], earlier = [], check, cwd = process.cwd(), ...rest } = asked;
   const unknown = Object.keys(test).filter((name) => !Object.hasOwn(known, name));
   if (unknown.length > 0)
     throw refused(`unknown option "${unknown.join('", "')}"; there are: ${Object.keys(known).join(', ')}`);
-  if (file === undefined) throw refused('it needs a file: the path of the migration');
-  if (seed === undefined) throw refused('it needs a seed: the rows to migrate');
+  if (file !== undefined && files !== undefined) throw refused('give file or files, not both');
+  const hasSeed = seed !== undefined || files?.some((one) => isSeed(one)) === true;
+  if (file === undefined && files === undefined)
+    throw refused('it needs a file: the path of the migration; or files: those of several, in order');
+  if (!hasSeed) throw refused('it needs a seed: the rows to migrate');
   const number = (work: AuthorFunction): number => functions.push(work) - 1;
   const absolute = (one: string | URL): string =>
     typeof one === 'string' && !one.startsWith('file:') ? path.resolve(cwd, one) : url.fileURLToPath(one);
+  const step = (one: string | URL | SeedBetween): ListStep =>
+    isSeed(one) ? { kind: 'seed', seed: stepsOf(one.seed, number) } : { kind: 'file', file: absolute(one) };
   return {
     ...rest,
     cwd,
-    file: absolute(file),
+    tested: file === undefined ? (files ?? []).map(step) : absolute(file),
     schema: stepsOf(schema, number),
     earlier: earlier.map(absolute),
-    seed: stepsOf(seed, number),
+    seed: stepsOf(seed ?? [], number),
     check: check === undefined ? null : number(check),
   };
+}
+
+function isSeed(one: string | URL | SeedBetween): one is SeedBetween {
+  return typeof one === 'object' && 'seed' in one;
 }
 
 function stepsOf(seed: Seed, number: (work: AuthorFunction) => number): SeedStep[] {
@@ -157,16 +198,16 @@ async function callOn(databaseUrl: string, work: AuthorFunction | undefined): Pr
   }
 }
 
-function refused(message: string): MigrationTestError {
+function refused(message: string): Error {
   return testError('USAGE', `testMigration: ${message}`, null, undefined);
 }
 
 function testError(
   code: string,
   message: string,
-  report: MigrationTestReport | null,
+  report: MigrationTestReport | MigrationListReport | null,
   cause: unknown,
-): MigrationTestError {
+): MigrationTestError<MigrationTestReport | MigrationListReport> {
   const error = new Error(message, cause === undefined ? undefined : { cause });
   return Object.assign(error, { name: 'MigrationTestError' as const, code, report });
 }

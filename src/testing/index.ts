@@ -3,8 +3,11 @@ export { testMigration } from './client.cts';
 export type {
   CheckName,
   CheckResult,
+  MigrationListReport,
+  MigrationListTest,
   MigrationTest,
   MigrationTestError,
   MigrationTestReport,
   Seed,
+  SeedBetween,
 } from './contract/contract.ts';

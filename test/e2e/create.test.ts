@@ -78,12 +78,11 @@ describe('create --table', () => {
     });
   });
 
-  it('names a key that is not the primary key, and refuses a table without any, unknown ones by near names', async () => {
+  it('names a key that is not the primary key, or that there is none, and refuses unknown tables by near names', async () => {
     await withDatabase(async ({ url, client }) => {
       await client.query(tables);
       const place = { cwd: makeProject({}).dir, url };
       for (const [table, message] of [
-        ['without_key', /table "without_key" needs a NOT NULL unique key/],
         ['withoutkey', /table "withoutkey" does not exist[^]*did you mean "without_key"\?/],
         ['a.b.c', /"a\.b\.c" is not a table: give TABLE or SCHEMA\.TABLE/],
       ] as const) {
@@ -94,6 +93,14 @@ describe('create --table', () => {
       expect(readdirSync(path.join(place.cwd, 'migrations'))).toEqual([]);
       expect((await run(['create', '--name', 'a', '--table', 'only_unique'], place)).code).toBe(0);
       expect(newest(place)).toContain(`export const options = { key: ['code'] };`);
+      expect((await run(['create', '--name', 'b', '--table', 'without_key'], place)).code).toBe(0);
+      expect(newest(place)).toContain(`.select('ctid', 'a')`);
+      expect(newest(place)).toContain(`{ key: ['ctid'], set: ['a'] }`);
+      const purge = await run(['create', '--name', 'c', '--kind', 'purge', '--table', 'without_key'], place);
+      expect(purge).toMatchObject({
+        code: 2,
+        stderr: expect.stringMatching(/purge is for a table with a key; without_key has none/) as string,
+      });
     });
   });
 

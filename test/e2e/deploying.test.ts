@@ -5,6 +5,7 @@ import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { up } from '../../src/commands/run/up.ts';
+import { worker } from '../../src/commands/run/worker.ts';
 import { globalOptions } from '../../src/commands/frame/globals.ts';
 import { exitMeanings } from '../../src/errors.ts';
 import { withDatabase } from '../support/database.ts';
@@ -15,9 +16,11 @@ import { makeProject } from '../support/project.ts';
 const root = path.join(import.meta.dirname, '..', '..');
 const page = readFileSync(path.join(root, 'docs/deploying.md'), 'utf8');
 
+const scale = readFileSync(path.join(root, 'docs/scale.md'), 'utf8');
+
 /** The recipe of a section. */
-function recipe(heading: string): string {
-  const [, section = ''] = page.split(`\n## ${heading}\n`);
+function recipe(heading: string, from: string = page): string {
+  const [, section = ''] = from.split(`\n## ${heading}\n`);
   return /```\w+\n([^]*?)```/.exec(section)?.[1] ?? '';
 }
 
@@ -52,6 +55,8 @@ interface JobFile {
   };
 }
 
+type Models = Readonly<Record<'Job' | 'Deployment', new (value: unknown) => { validate(): void }>>;
+
 describe('the Job for Kubernetes', () => {
   const job = parse(recipe('Kubernetes')) as JobFile;
   const models = createRequire(import.meta.url)('kubernetes-models/batch/v1') as {
@@ -68,6 +73,34 @@ describe('the Job for Kubernetes', () => {
     const [rule] = job.spec.podFailurePolicy.rules;
     expect(rule).toMatchObject({ action: 'FailJob', onExitCodes: { values: final } });
     expect(job.spec.template.spec.terminationGracePeriodSeconds).toBeGreaterThan(20);
+  });
+});
+
+describe('the recipes for many hosts', () => {
+  const job = recipe('Kubernetes: a Job of many pods', scale);
+  const workers = recipe('Kubernetes: workers that are always there', scale);
+  const unit = recipe('systemd', scale);
+
+  it('are a Job and a Deployment by their published schemas', () => {
+    const { Job } = createRequire(import.meta.url)('kubernetes-models/batch/v1') as Models;
+    const { Deployment } = createRequire(import.meta.url)('kubernetes-models/apps/v1') as Models;
+    expect(() => new Job(parse(job)).validate()).not.toThrow();
+    expect(() => new Deployment(parse(workers)).validate()).not.toThrow();
+    expect(() =>
+      new Deployment(parse(workers.replace('containerPort: 8080', 'containerPort: x'))).validate(),
+    ).toThrow();
+  });
+
+  it('let each of the pods end by itself, or run commands that there are, and outlast the grace', () => {
+    const { spec } = parse(job) as JobFile;
+    expect(spec).toMatchObject({ parallelism: 10, completions: 10 });
+    expect(spec.podFailurePolicy.rules[0]).toMatchObject({ onExitCodes: { values: final } });
+    const [args = ''] = /args: \[worker, .*\]/.exec(workers) ?? [];
+    expect(parse(args)).toEqual({ args: ['worker', '--listen', '0.0.0.0:8080'] });
+    expect(Object.keys(worker.options)).toContain('listen');
+    for (const [, seconds] of `${workers}${unit}`.matchAll(/(?:GracePeriodSeconds: |TimeoutStopSec=)(\d+)/g))
+      expect(Number(seconds)).toBeGreaterThan(20);
+    expect(unit).toMatch(/^ExecStart=.*cli\.js worker --listen 127\.0\.0\.1:4950$/m);
   });
 });
 
@@ -99,10 +132,13 @@ describe('the unit for systemd', () => {
   });
 
   const isThere = spawnSync('systemd-analyze', ['--version']).status === 0;
-  it.skipIf(!isThere)('is one that systemd understands', () => {
+  it.skipIf(!isThere).each([
+    ['of up', unit],
+    ['of worker', recipe('systemd', scale)],
+  ])('is one that systemd understands, %s', (_of, text) => {
     const { dir } = makeProject({});
     const file = path.join(dir, 'migrate.service');
-    writeFileSync(file, unit.replace('/usr/bin/node', process.execPath));
+    writeFileSync(file, text.replace('/usr/bin/node', process.execPath));
     const { stdout, stderr } = spawnSync('systemd-analyze', ['verify', file], { encoding: 'utf8' });
     expect(`${stdout}${stderr}`.split('\n').filter((line) => line.includes('migrate.service'))).toEqual([]);
   });

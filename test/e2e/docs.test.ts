@@ -1,5 +1,13 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -20,15 +28,24 @@ const documents = [
   'docs/administering.md',
   'docs/ui.md',
   'docs/adopting.md',
+  'docs/arguments.md',
   'docs/deploying.md',
   'docs/guarantees.md',
   'docs/hazards.md',
+  'docs/managed-postgres.md',
+  'docs/many-databases.md',
   'docs/notifications.md',
   'docs/operating.md',
   'docs/order-and-sweep.md',
+  'docs/purging.md',
+  'docs/query-builders.md',
   'docs/reference.md',
+  'docs/risky-statements.md',
   'docs/README.md',
+  'docs/scale.md',
   'docs/tables-and-queries.md',
+  'docs/tables-without-a-key.md',
+  'docs/throttling.md',
   'docs/tracing.md',
   'docs/writing-migrations.md',
 ] as const;
@@ -77,6 +94,7 @@ describe('the documents', () => {
     const examples = [...texts.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, text]) => text ?? '');
     expect(examples.length).toBeGreaterThanOrEqual(5);
     const folder = mkdtempSync(path.join(os.tmpdir(), 'docs-'));
+    symlinkSync(path.join(root, 'node_modules'), path.join(folder, 'node_modules'));
     try {
       for (const [index, text] of examples.entries()) {
         const file = path.join(folder, `example-${index}.ts`);

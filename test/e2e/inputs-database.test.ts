@@ -159,11 +159,6 @@ describe('a database is refused', () => {
         /the server is PostgreSQL 11\.22/,
         { args: 'status' },
       ),
-      fake(
-        'that is CockroachDB',
-        { parameters: { server_version: '13.0.0', crdb_version: 'CockroachDB CCL v24' } },
-        /the server is CockroachDB/,
-      ),
       fake('that is a web server', { says: 'HTTP/1.1 400 Bad Request\r\n\r\n' }, /127\.0\.0\.1/, { exit: 4 }),
       fake('that hangs up', { says: '' }, /127\.0\.0\.1/, { exit: 4 }),
       fake('that says nothing', 'silent', /127\.0\.0\.1.*(500 ms|timeout)/, { exit: 4, env: hasty }),

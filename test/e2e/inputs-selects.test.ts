@@ -30,8 +30,15 @@ itAnswers(
       /must not use limit: umzug-cluster does the chunking/,
     ),
     query('with OFFSET', `db('t').select('id').offset(5)`, /must not use offset/),
-    query('with GROUP BY', `db('t').select('n').groupBy('n')`, /must not use group by/),
-    query('with DISTINCT', `db('t').distinct('id')`, /must not use distinct/),
+    query('with GROUP BY without an index', `db('t').select('n').groupBy('n')`, [
+      /groups "t" by \("n"\), and no index begins with that/,
+      /create index concurrently on "public"\."t" \("n"\)/,
+    ]),
+    query(
+      'with DISTINCT in a join',
+      `db('t').join('u', 'u.t_id', 't.id').distinct('t.id')`,
+      /must not use distinct/,
+    ),
     query('with UNION', `db('t').select('id').union(db('u').select('id'))`, /must not use union/),
     query('with an aggregate', `db('t').max('id')`, /must not use an aggregate/),
     query('with FOR UPDATE', `db('t').select('id').forUpdate()`, /must not lock/),
@@ -53,11 +60,15 @@ itAnswers(
     query('of a sequence', `db('s').select('last_value')`, /it is a sequence/),
     query('of a system catalog', `db('pg_catalog.pg_class').select('oid')`, /system catalog/),
     query(
-      'of a table without a key',
+      'of a partitioned table without a key',
       `db('keyless').select('id')`,
-      /table "keyless" needs a NOT NULL unique key/,
+      /"keyless" is partitioned and has no key[^]*for each partition/,
     ),
-    query('of a table whose key may be null', `db('nullable').select('id')`, /needs a NOT NULL unique key/),
+    file(
+      'with a key that may be null',
+      `export const select = (db) => db('nullable').select('id'); ${update} export const options = { key: ['id'] };`,
+      /needs a NOT NULL unique key[^]*leave out options.key/,
+    ),
     file(
       'with a key of a column that is not there',
       `${select} ${update} export const options = { key: ['nope'] };`,

@@ -1,3 +1,5 @@
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
 import { AxeBuilder } from '@axe-core/playwright';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -180,4 +182,39 @@ it('loads less than 150 kB, and nothing from elsewhere', async () => {
   expect(bytes).toBeGreaterThan(50_000);
   expect(bytes).toBeLessThan(150_000);
   expect(loaded.filter((url) => !url.startsWith(url))).toEqual([]);
+});
+
+it('lists several targets, and shows the one that is chosen', async () => {
+  const { dir: cwd } = makeProject({ '1-n.ts': rowsMigration() });
+  const { url } = database;
+  writeFileSync(
+    path.join(cwd, 'knexfile.cjs'),
+    `module.exports = { client: 'pg', connection: ${JSON.stringify(url)},
+      migrations: { cluster: { targets: { schemas: 'shop\\\\_%' } } } };`,
+  );
+  const table = 'counters (id bigint primary key, n int not null default 0)';
+  await database.client
+    .query(`create schema shop_a create table ${table}; create schema shop_b create table ${table};
+    insert into shop_a.counters values (1), (2)`);
+  const place = { cwd, url: null };
+  expect((await run(['up', '--targets', 'shop_a'], place)).code).toBe(0);
+  const { page, complaints } = await openPage(browser, (await serve(place)).printed);
+  await page.getByRole('heading', { name: 'Targets' }).waitFor();
+  expect(await page.getByRole('listitem').allInnerTexts()).toEqual([
+    expect.stringMatching(/^shop_a\n[^]*\bexecuted 1$/),
+    expect.stringMatching(/^shop_b\n[^]*\bpending 1$/),
+  ]);
+  await page.getByLabel('Filter by name').fill('shop_a');
+  expect(await page.getByRole('listitem').count()).toBe(1);
+  expect(await found(page)).toEqual([]);
+  await page.getByRole('link', { name: 'shop_a' }).click();
+  await page.getByText(/, schema shop_a$/).waitFor();
+  await page.getByRole('link', { name: '1-n' }).click();
+  await page.getByText('executed', { exact: true }).first().waitFor();
+  expect(new URL(page.url()).hash).toBe('#/targets/shop_a/runs/1-n');
+  await page.getByRole('link', { name: 'All migrations' }).click();
+  await page.getByRole('button', { name: 'all 1' }).waitFor();
+  await page.getByRole('link', { name: 'All targets' }).click();
+  await page.getByRole('link', { name: 'shop_b' }).waitFor();
+  expect(complaints).toEqual([]);
 });

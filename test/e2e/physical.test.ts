@@ -2,14 +2,18 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import { killAll } from '../support/audit.ts';
 import { type Running, groupMembers, kill, killGroup, rowsDone, run, start, until } from '../support/cli.ts';
-import { connect, withDatabase } from '../support/database.ts';
-import { bySets, byRows, drained, noteWrites } from '../support/draining.ts';
+import { withDatabase } from '../support/database.ts';
+import { bySets, byRows, drained, moveAllTheWhile, noteWrites } from '../support/draining.ts';
 import { hurry, makeProject } from '../support/project.ts';
 
-/** `options.order = 'physical'`: blocks first, then sweeps by key. Its rows move, for an index is on what is set. */
+/**
+ * `options.order = 'physical'`: blocks first, then sweeps by key. Its rows move, for an index is on what is set.
+ * FAULTS_LONG=1: more kills, and all both by rows and by sets.
+ */
 
 const timeout = 240_000;
-const rounds = process.env['FAULTS_LONG'] === '1' ? 60 : 5;
+const isLong = process.env['FAULTS_LONG'] === '1';
+const rounds = isLong ? 60 : 3;
 // so many that there is work left after all rounds
 const rows = 1_200 * rounds;
 
@@ -27,34 +31,6 @@ const styles = [
   ['rows', (seconds = 0) => byRows(options, seconds)],
   ['sets', (seconds = 0) => bySets(options, seconds)],
 ] as const;
-
-/** Updates random rows all the while, so that they move; returns how to stop it, and how many it has written. */
-function moveAllTheWhile(url: string): () => Promise<number> {
-  let isOver = false;
-  const moving = (async () => {
-    const client = await connect(url);
-    let hits = 0;
-    while (!isOver) {
-      const written = client.query(
-        `update t set hits = hits + 1, pad = repeat('y', 20 + (random() * 60)::int)
-         where id in (select id from t tablesample system (2) limit 5)`,
-      );
-      // As any application does: it locks rows in no order, so that it and a chunk may deadlock.
-      const { rowCount } = await written.catch((error: { readonly code?: string }) => {
-        if (error.code === '40P01') return { rowCount: 0 };
-        throw error;
-      });
-      hits += rowCount ?? 0;
-      await sleep(2);
-    }
-    await client.end();
-    return hits;
-  })();
-  return async () => {
-    isOver = true;
-    return await moving;
-  };
-}
 
 /**
  * Kills a command, its first process alone or all of them, and waits until nothing of it is left; the application stays
@@ -104,7 +80,7 @@ it.each(styles)(
   timeout,
 );
 
-it.each(styles)(
+it.each(isLong ? styles : styles.slice(1))(
   'goes back from the middle of a killed run, and up and all the way back again, by %s',
   async (_style, source) => {
     await withDatabase(async ({ url, client }) => {
@@ -136,13 +112,13 @@ it.each(styles)(
   timeout,
 );
 
-it.each(styles)(
+it.each(isLong ? styles : styles.slice(0, 1))(
   'sets bad rows aside and does all others, and `retry` does them, by %s',
   async (_style, source) => {
     await withDatabase(async ({ url, client }) => {
       await client.query(createTable);
       await client.query(`
-        update t set hits = -1 where id in (select id from t limit 3 offset 4000);
+        update t set hits = -1 where id in (select id from t limit 3 offset ${rows / 2});
         alter table t add constraint good check (hits >= 0 or n = 0)`);
       const place = { cwd: makeProject({ 'a.ts': source() }).dir, url };
       const failed = await run(['up', '--workers', '1'], place);
@@ -180,7 +156,11 @@ it('is refused where select does not drain, and for what has no blocks of its ow
         byRows(options).replace(`.whereNull('version')`, `.whereIn('id', db('t').select('id'))`),
         /a subquery/,
       ],
-      [2, byRows(options).replace(`'physical'`, `'random'`), /options.order must be 'key' or 'physical'/],
+      [
+        2,
+        byRows(options).replace(`'physical'`, `'random'`),
+        /options.order must be 'auto', 'key' or 'physical'/,
+      ],
     ] as const;
     for (const [expected, source, message] of cases) {
       const { code, stderr } = await up(source);

@@ -127,13 +127,13 @@ describe('plan', () => {
   it('says that down would be refused, without saying again of which migration, and plans up', async () => {
     await withDatabase(async ({ url, client }) => {
       await client.query(tables);
-      const refused = slugs.replace(`select('id').whereNotNull('slug')`, `select('name').groupBy('name')`);
+      const refused = slugs.replace(`select('id').whereNotNull('slug')`, `select('id').offset(5)`);
       const { dir } = makeProject({ 'a.ts': refused });
       const { code, stdout, stderr } = await run(['plan', '--json'], { cwd: dir, url });
       expect(code, stderr).toBe(0);
       const [planned] = plansOf(stdout);
       expect(planned?.error).toBeNull();
-      expect(planned?.warnings).toContain('down would be refused: select must not use group by');
+      expect(planned?.warnings.join('\n')).toMatch(/^down would be refused: select must not use offset/m);
     });
   });
 });

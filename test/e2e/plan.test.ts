@@ -54,7 +54,7 @@ describe('plan', () => {
       const before = await everything(client);
       const { code, stdout, stderr } = await run(['plan'], place);
       expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-      const [first = '', second = '', third = '', fourth = ''] = stdout.split('\n\n');
+      const [first = '', second = '', third = '', fourth = '', last = ''] = stdout.split('\n\n');
       expect(first).toMatch(/^1-slugs \(data\)$/m);
       expect(first).toMatch(/table +public\.people, by id$/m);
       expect(first).toMatch(/rows +3,000 of 3,000$/m);
@@ -62,7 +62,9 @@ describe('plan', () => {
       expect(first).toMatch(
         /sample +100 rows, rolled back: nothing remains\n +id +column +before +after\n +1 +slug +null +secret 1$/m,
       );
-      expect(first).toMatch(/writes +public\.people: 100 updated\n +writes +public\.visits: 100 inserted$/m);
+      expect(first).toMatch(
+        /writes +public\.people: 100 updated \(\d+% HOT\)\n +writes +public\.visits: 100 inserted$/m,
+      );
       expect(first).toMatch(lineOf`measured +[\d,]+ rows/s in [\d,]+ chunks?, ${bytes} of WAL per row`);
       expect(first).toMatch(
         lineOf`whole run +${time}(?: to ${time})?, ${bytes} of WAL; the table grows by up to ${bytes} until vacuum`,
@@ -73,11 +75,24 @@ describe('plan', () => {
         /warning +every change adds entries to all indexes of "people".*people_score holds/,
       );
       expect(second).not.toContain('note_visit');
-      expect(third).toBe('3-later (schema)\n  runs       once, in its own transaction: nothing to sample');
-      expect(fourth).toBe('4-fill (data)\n  sample     cannot be planned before 3-later has run\n');
+      expect(third).toMatch(
+        /^3-later \(schema\)\n {2}tried +in .*, rolled back: nothing remains\n +create table "later" .*$/,
+      );
+      expect(fourth).toBe(
+        '4-fill (data)\n  after      3-later\n  table      public.later, by id\n  rows       no rows match now',
+      );
+      expect(last).toMatch(/^schema migrations were tried in one transaction of .*, which held their locks/);
       expect(await everything(client)).toEqual(before);
-      const only = await run(['plan', '3-later'], place);
-      expect(only).toMatchObject({ code: 0, stdout: `${third}\n` });
+      const only = await run(['plan', '3-later', '--no-schema'], place);
+      expect(only).toMatchObject({
+        code: 0,
+        stdout: '3-later (schema)\n  runs       once, in its own transaction: nothing to sample\n',
+      });
+      const without = await run(['plan', '4-fill', '--no-schema'], place);
+      expect(without).toMatchObject({
+        code: 0,
+        stdout: '4-fill (data)\n  sample     cannot be planned before 3-later has run\n',
+      });
       expect((await run(['plan', '3-latre'], place)).stderr).toMatch(
         /no pending migration is named "3-latre"[^]*did you mean "3-later"/,
       );

@@ -70,7 +70,7 @@ it('draws one block in place, and leaves only log lines and what to do next', as
   );
   expect(screen.lines.join('\n')).not.toMatch(/[█░]/);
   expect(screen.lines.at(-2)).toMatch(/^next: check for rows that were missed: umzug-cluster verify/);
-  expect(stdout).toMatch(/: 20,000 rows in \d+ chunks, .* rows\/s\n$/);
+  expect(stdout).toMatch(/: 20,000 rows in \d+ chunks, .* rows\/s, \d+% HOT updates\n$/);
 });
 
 it.each([

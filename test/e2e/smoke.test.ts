@@ -1,16 +1,11 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { type Outcome, type Place, killGroup, rowsDone, start, until } from '../support/cli.ts';
 import { withDatabase } from '../support/database.ts';
-import {
-  counterRows,
-  createCounters,
-  hurry,
-  makeProject,
-  rowsMigration,
-  setMigration,
-} from '../support/project.ts';
+import { countersOf, hurry, makeProject, rowsMigration, setMigration } from '../support/project.ts';
 
 /** What every supported version of Node and Postgres must do; `make test-matrix` runs it on each. */
+
+const allRows = 4_000;
 
 const schema = `
   export const up = (db) => db.schema.alterTable('counters', (table) => table.text('note'));
@@ -25,6 +20,15 @@ const values = `
     update: (db, rows) => db('counters').whereRaw('id = any (?)', [rows.map(({ id }) => id)]).update({ note: null }),
   };`;
 
+const undone = `
+  import { deleteRows, updateRows } from 'umzug-cluster';
+  export const options = { undo: true };
+  export const select = (db) => db('counters').select('id');
+  export const update = async (db, rows) => {
+    await updateRows(db, 'counters', rows.map(({ id }) => ({ id, note: 'new ' + id })), { key: ['id'], set: ['note'] });
+    await deleteRows(db, 'other', rows.map(({ id }) => ({ id })), { key: ['id'] });
+  };`;
+
 /** The program itself, in a process of its own. */
 const tool = (args: readonly string[], place: Place): Promise<Outcome> => start(args, place).outcome;
 
@@ -35,9 +39,12 @@ beforeAll(() => {
 describe('one migration of each kind', () => {
   it('is planned, run, verified, and rolled back', async () => {
     await withDatabase(async ({ url, client }) => {
-      await client.query(createCounters);
+      await client.query(countersOf(allRows));
+      await client.query(
+        'create table other as select id from counters; alter table other add primary key (id)',
+      );
       const files = { '1-rows.ts': rowsMigration(), '2-sets.ts': setMigration(), '3-schema.ts': schema };
-      const place = { cwd: makeProject({ ...files, '4-values.ts': values }).dir, url };
+      const place = { cwd: makeProject({ ...files, '4-values.ts': values, '5-undo.ts': undone }).dir, url };
       const sums = async (): Promise<unknown> => {
         const { rows } = await client.query('select min(n)::int as least, max(n)::int as most from counters');
         return rows[0];
@@ -46,10 +53,15 @@ describe('one migration of each kind', () => {
         expect(await tool(args, place), args.join(' ')).toMatchObject({ code: 0 });
       }
       expect(await sums()).toEqual({ least: 2, most: 2 });
-      const { rows } = await client.query(
-        `select count(*)::int as filled from counters where note = 'row ' || id`,
-      );
-      expect(rows[0]).toEqual({ filled: counterRows });
+      const filled = async (): Promise<unknown> =>
+        (
+          await client.query(`
+            select count(*) filter (where note = 'row ' || id)::int as filled, (select count(*)::int from other) as others
+            from counters`)
+        ).rows[0];
+      expect(await filled()).toEqual({ filled: 0, others: 0 });
+      expect(await tool(['down'], place)).toMatchObject({ code: 0 });
+      expect(await filled()).toEqual({ filled: allRows, others: allRows });
       expect(await tool(['down', '--to', '0'], place)).toMatchObject({ code: 0 });
       expect(await sums()).toEqual({ least: 0, most: 0 });
     });
@@ -58,15 +70,15 @@ describe('one migration of each kind', () => {
 
 it('a run that was killed in the middle is resumed, and every row is changed once', async () => {
   await withDatabase(async ({ url, client }) => {
-    await client.query(createCounters);
+    await client.query(countersOf(allRows));
     const place = { cwd: makeProject({ '1-rows.ts': rowsMigration(0.2) }).dir, url };
-    const up = start(['up', '--chunk-size', '200', '--workers', '2'], place);
+    const up = start(['up', '--chunk-size', '40', '--workers', '2'], place);
     await until('rows are committed', async () => (await rowsDone(client)) > 0);
     killGroup(up.pid);
     await up.outcome;
     hurry(place.cwd);
     expect(await tool(['up'], place)).toMatchObject({ code: 0 });
     const { rows } = await client.query('select count(*)::int as rows from counters where n = 1');
-    expect(rows[0]).toEqual({ rows: counterRows });
+    expect(rows[0]).toEqual({ rows: allRows });
   });
 });

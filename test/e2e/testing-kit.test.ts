@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, inject, it, vi } from 'vitest';
-import type { MigrationTestError } from 'umzug-cluster/testing';
+import type { MigrationListReport, MigrationTestError } from 'umzug-cluster/testing';
 import { testMigration } from 'umzug-cluster/testing';
 import { makeProject } from '../support/project.ts';
 import { failures, people, reported, secret, tested } from '../support/tested.ts';
@@ -234,5 +234,89 @@ describe('what is wrong with a migration is found and named', () => {
       verify: expect.stringMatching(/11 rows are left/),
     });
     expect((error as Error).cause).toBe(no);
+  });
+});
+
+// FAULTS_LONG=1: also a list that passes, as the one does that the guide shows.
+const isLong = process.env['FAULTS_LONG'] === '1';
+
+describe('several files', () => {
+  const expand = `
+    export const up = (db) => db.schema.alterTable('people', (t) => t.text('nick'));
+    export const down = (db) => db.schema.alterTable('people', (t) => t.dropColumn('nick'));`;
+  const fill = `
+    export const select = (db) => db('people').select('id').whereNull('nick');
+    export const update = (db, rows) =>
+      db('people').whereIn('id', rows.map(({ id }) => id)).update({ nick: db.raw("coalesce(slug, 'n' || id)") });
+    export const down = {
+      select: (db) => db('people').select('id').whereNotNull('nick'),
+      update: (db, rows) => db('people').whereIn('id', rows.map(({ id }) => id)).update({ nick: null }),
+    };`;
+  const files = ['migrations/1-expand.ts', 'migrations/2-fill.ts', 'migrations/3-contract.ts'] as const;
+  const database = inject('serverUrl');
+
+  it.runIf(isLong)(
+    'run after each other, each data migration with its crashes, and back to where they began',
+    async () => {
+      const { dir } = makeProject({
+        '1-expand.ts': expand,
+        '2-fill.ts': fill,
+        '3-contract.ts': `
+        export const up = async (db) => {
+          await db.raw('alter table people alter column nick set not null');
+          await db.raw('alter table people drop column slug');
+        };
+        export const down = async (db) => {
+          await db.raw('alter table people alter column nick drop not null');
+          await db.raw('alter table people add column slug text');
+          await db.raw("update people set slug = nick where nick not like 'n%'");
+        };`,
+      });
+      const report = await testMigration({
+        cwd: dir,
+        files,
+        seed: [people, "update people set slug = 's' || id where id > 10"],
+        database,
+        check: async (db) => {
+          expect(await db('people').whereIn('id', [7, 12]).orderBy('id').pluck('nick')).toEqual([
+            'n7',
+            's12',
+          ]);
+        },
+      });
+      expect(report).toEqual({
+        migrations: [
+          expect.objectContaining({ migration: '2-fill', rows: 21, crashes: 3, idempotent: true }),
+        ],
+        checks: ['up', 'check', 'down'].map((name) => ({ name, outcome: 'passed', message: null })),
+      });
+    },
+  );
+
+  it('that lose something on the way back, or rows that came between two of them', async () => {
+    const { dir } = makeProject({
+      '1-expand.ts': expand,
+      '2-fill.ts': fill,
+      '3-contract.ts': `
+        export const up = (db) => db.raw('alter table people drop column slug');
+        export const down = (db) => db.raw('alter table people add column slug text');`,
+    });
+    const [first, ...others] = files;
+    const between = { people: [{ id: 99, name: 'x', slug: 'kept', nick: 'mine' }] };
+    const error = (await testMigration({
+      cwd: dir,
+      files: [first, { seed: between }, ...others],
+      seed: people,
+      database,
+    }).catch((caught: unknown) => caught)) as MigrationTestError<MigrationListReport>;
+    expect(error.message).toMatch(
+      /^2-fill: 1 of 8 checks failed\n {2}down: .*\n.*1 row differs in nick: id = \(99\)/,
+    );
+    expect(error.message).toMatch(
+      /\nall files together: 1 of 3 checks failed\n {2}down: after all files .*\n.*1 row differs in slug: id = \(99\)/,
+    );
+    expect(error.report?.migrations.map(({ migration, rows }) => [migration, rows])).toEqual([
+      ['2-fill', 21],
+    ]);
   });
 });

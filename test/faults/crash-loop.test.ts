@@ -2,10 +2,10 @@ import { expect, it } from 'vitest';
 import { run } from '../support/cli.ts';
 import type { Outcome } from '../support/cli.ts';
 import { withDatabase } from '../support/database.ts';
-import { createCounters, makeProject } from '../support/project.ts';
+import { countersOf, makeProject } from '../support/project.ts';
 
-const deadly = 777;
-const allRows = 2_000;
+const deadly = 177;
+const allRows = 400;
 const timeout = 240_000;
 
 // As where memory runs out, or a container is killed: no word, no exit code of its own.
@@ -18,19 +18,19 @@ const source = `
   export const down = { select, update: (db, rows) =>
     db('counters').whereRaw('id = any (?)', [rows.map(({ id }) => id)]).update({ n: db.raw('n - 1') }) };`;
 
-// Four halvings of 16 rows; a part that succeeds on the way lets the chunk grow again, which costs deaths too.
+// Three halvings of 8 rows; a part that succeeds on the way lets the chunk grow again, which costs deaths too.
 const mostStarts = 20;
 
 it(
   'converges though a row kills every process that meets it, restarted again and again',
   async () => {
     await withDatabase(async ({ url, client }) => {
-      await client.query(`${createCounters} delete from counters where id > ${allRows}; analyze counters`);
+      await client.query(countersOf(allRows));
       const place = { cwd: makeProject({ 'a.ts': source }).dir, url };
       let starts = 0;
       let last: Outcome;
       do {
-        last = await run(['up', '--workers', '1', '--chunk-size', '16'], place);
+        last = await run(['up', '--workers', '1', '--chunk-size', '8'], place);
         starts += 1;
       } while (last.code === null && starts <= mostStarts);
       expect(last.code, last.stderr).toBe(1);
@@ -52,7 +52,7 @@ it(
   timeout,
 );
 
-// Of each of three rows the first death is bad luck, so is the second; before the first row, halvings of 4.
+// Of each of three rows the first death is bad luck, so is the second; before the first row, the halving of 2.
 const mostStartsInVain = 15;
 
 it(
@@ -67,7 +67,7 @@ it(
       let starts = 0;
       let last: Outcome;
       do {
-        last = await run(['up', '--workers', '1', '--chunk-size', '4'], place);
+        last = await run(['up', '--workers', '1', '--chunk-size', '2'], place);
         starts += 1;
       } while (last.code === null && starts <= mostStartsInVain);
       expect(last.code, last.stderr).toBe(1);

@@ -220,7 +220,7 @@ it(
         const { code, stderr } = await running.outcome;
         expect(killAt === null ? [0, 3] : [0, 3, null], `${story}${stderr}`).toContain(code);
       };
-      for (let round = 0; round < (isLong ? 100 : 4); round += 1) {
+      for (let round = 0; round < (isLong ? 100 : 2); round += 1) {
         story += `round ${round}\n`;
         await Promise.all(hosts.map(act));
         await quiet(client);

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startEmbedded } from '../../src/postgres/embedded/index.ts';
 import { type Outcome, type Place, rowsDone, run, start, until } from '../support/cli.ts';
 import { connect, withDatabase } from '../support/database.ts';
-import { counterRows, createCounters, hurry, makeProject, rowsMigration } from '../support/project.ts';
+import { countersOf, hurry, makeProject, rowsMigration } from '../support/project.ts';
 import { type TestServer, startTestServer } from '../support/server.ts';
 import {
   limitMemory,
@@ -17,7 +17,13 @@ import {
   takeAllLocks,
 } from '../support/shortage.ts';
 
-/** Everything that a server can run out of: said by name, nothing set aside for it, resumable. */
+/**
+ * Everything that a server can run out of: said by name, nothing set aside for it, resumable. FAULTS_LONG=1: on more
+ * rows, also with the errors alone of what a server really runs out of below, and with both limits of connections.
+ */
+
+const isLong = process.env['FAULTS_LONG'] === '1';
+const allRows = isLong ? 20_000 : 10_000;
 
 const impatient = { UMZUG_CLUSTER_RETRY_BUDGET_MS: '1500' };
 const timeout = 120_000;
@@ -34,7 +40,7 @@ async function counts(client: pg.Client): Promise<unknown> {
   return rows[0];
 }
 
-const eachOnce = { n: [1], writes: counterRows, ids: counterRows, quarantined: 0 };
+const eachOnce = { n: [1], writes: allRows, ids: allRows, quarantined: 0 };
 
 /** A run that has stopped for a shortage, has named it, and has left nothing in a bad state. */
 async function expectNamed({ code, stderr }: Outcome, what: RegExp, client: pg.Client): Promise<void> {
@@ -63,22 +69,25 @@ describe('where the server raises it', () => {
     create constraint trigger complain after update of n on counters ${when}
       for each row execute function complain()`;
 
-  it.each([
+  const shortages = [
     ['53100', 'at once', /no progress.*disk of the database server is full: .*no more of it/],
     ['53200', 'at once', /out of memory: .*no more of it/],
     ['53400', 'at once', /a limit of the database server is reached: .*no more of it/],
     ['53100', 'at commit', /disk of the database server is full: .*no more of it/],
-  ])('%s %s', { timeout }, async (code, when, what) => {
+  ] as const;
+  const alone = ['up', '--workers', '1', '--chunk-size', '200'];
+
+  it.each(isLong ? shortages : shortages.slice(2))('%s %s', { timeout }, async (code, when, what) => {
     await withDatabase(async ({ url, client }) => {
-      await client.query(createCounters);
+      await client.query(countersOf(allRows));
       await client.query(raises(code, when === 'at commit' ? 'deferrable initially deferred' : ''));
       const place = { cwd: makeProject({ 'a.ts': rowsMigration() }).dir, url };
-      await expectNamed(await run(args, { ...place, env: impatient }), what, client);
+      await expectNamed(await run(alone, { ...place, env: impatient }), what, client);
       const { rows } = await client.query<{ left: number }>(
         'select count(*)::int as left from counters where n = 0',
       );
-      expect(rows[0]?.left, 'the other ranges are done').toBeLessThan(counterRows / 4);
-      const up = start([...args, '--log-format', 'json'], place);
+      expect(rows[0]?.left, 'the other ranges are done').toBeLessThan(allRows / 4);
+      const up = start([...alone, '--log-format', 'json'], place);
       await up.says(/"waiting":"trying again: .*no more of it, gives up in \d+ s"/);
       await client.query('drop table full_up');
       expect(await up.outcome).toMatchObject({ code: 0 });
@@ -119,7 +128,7 @@ describe('a server that is full', () => {
     url.username = 'migrator';
     url.password = 'canary';
     try {
-      await client.query(`set role migrator; ${createCounters}; reset role`);
+      await client.query(`set role migrator; ${countersOf(allRows)}; reset role`);
       const place: Scene['place'] = (files, env = {}) => ({
         cwd: makeProject(files).dir,
         url: url.href,
@@ -144,7 +153,7 @@ describe('a server that is full', () => {
         disk.fill();
         hurry(here.cwd);
         await expectNamed(await first.outcome, what, client);
-        expect(await rowsDone(client), 'there is work left').toBeLessThan(counterRows);
+        expect(await rowsDone(client), 'there is work left').toBeLessThan(allRows);
 
         const second = start(args, here);
         await second.says(/tried again: the disk of the database server is full/);
@@ -180,7 +189,7 @@ describe('a server that is full', () => {
         limitMemory(postmaster, 'unlimited'),
       );
       await expectNamed(outcome, /the database server is out of memory: .*\n.*53200\n.*work_mem/, client);
-      expect(await run(args, here)).toMatchObject({ code: 0 });
+      expect(await run(['up', '--workers', '1'], here)).toMatchObject({ code: 0 });
       expect(await counts(client)).toEqual(eachOnce);
     });
   });
@@ -196,33 +205,39 @@ describe('a server that is full', () => {
       const outcome = await up.outcome;
       await giveBack();
       await expectNamed(outcome, what, client);
-      expect(await run(args, here)).toMatchObject({ code: 0 });
+      expect(await run(['up', '--workers', '1'], here)).toMatchObject({ code: 0 });
       expect(await counts(client)).toEqual(eachOnce);
     });
   });
 
-  it.each([
-    ['the limit of the role', async () => await limitRole(0)],
+  const limits = [
     ['the server', async () => await takeAllConnections(roleUrl())],
-  ])('has no connection left, by %s', { timeout }, async (_whose, take) => {
-    await withCounters('pg_default', async ({ client, place }) => {
-      const here = place({ 'a.ts': rowsMigration(0.3) });
-      const up = start(args, { ...here, env: impatient });
-      await until('rows are migrated', async () => (await rowsDone(client)) > 0);
-      process.kill(-up.pid, 'SIGSTOP');
-      await client.query(`select pg_terminate_backend(pid) from pg_stat_activity
+    ['the limit of the role', async () => await limitRole(0)],
+  ] as const;
+
+  it.each(isLong ? limits : limits.slice(0, 1))(
+    'has no connection left, by %s',
+    { timeout },
+    async (_whose, take) => {
+      await withCounters('pg_default', async ({ client, place }) => {
+        const here = place({ 'a.ts': rowsMigration(0.3) });
+        const up = start(args, { ...here, env: impatient });
+        await until('rows are migrated', async () => (await rowsDone(client)) > 0);
+        process.kill(-up.pid, 'SIGSTOP');
+        await client.query(`select pg_terminate_backend(pid) from pg_stat_activity
         where datname = current_database() and usename = 'migrator'`);
-      const giveBack = await take();
-      process.kill(-up.pid, 'SIGCONT');
-      hurry(here.cwd);
-      const what = /: the database has no connections left: .*\n.*53300\n.*lower --workers/;
-      const outcomes = [await up.outcome, await run(args, { ...here, env: impatient })];
-      await giveBack();
-      for (const outcome of outcomes) await expectNamed(outcome, what, client);
-      expect(await run(args, here)).toMatchObject({ code: 0 });
-      expect(await counts(client)).toEqual(eachOnce);
-    });
-  });
+        const giveBack = await take();
+        process.kill(-up.pid, 'SIGCONT');
+        hurry(here.cwd);
+        const what = /: the database has no connections left: .*\n.*53300\n.*lower --workers/;
+        const outcomes = [await up.outcome, await run(args, { ...here, env: impatient })];
+        await giveBack();
+        for (const outcome of outcomes) await expectNamed(outcome, what, client);
+        expect(await run(['up', '--workers', '1'], here)).toMatchObject({ code: 0 });
+        expect(await counts(client)).toEqual(eachOnce);
+      });
+    },
+  );
 
   it('has fewer connections than workers: the run is only slower, however long', { timeout }, async () => {
     await withCounters('pg_default', async ({ client, place }) => {

@@ -2,7 +2,7 @@ import pg from 'pg';
 import { describe, expect, it } from 'vitest';
 import { writeAllTheWhile } from '../support/application.ts';
 import { behindPgBouncer, expectDone, expectEachOnce, progress } from '../support/behind-pgbouncer.ts';
-import { childrenOf, kill, killGroup, rowsDone, start, until } from '../support/cli.ts';
+import { childrenOf, kill, killGroup, rowsDone, run, start, until } from '../support/cli.ts';
 import type { PgBouncer } from '../support/pgbouncer.ts';
 import { counterRows, hurry, makeProject, rowsMigration, setMigration } from '../support/project.ts';
 
@@ -10,10 +10,35 @@ import { counterRows, hurry, makeProject, rowsMigration, setMigration } from '..
 const isLong = process.env['FAULTS_LONG'] === '1';
 const rounds = isLong ? 10 : 1;
 const kills = isLong ? 60 : 4;
-const timeout = isLong ? 600_000 : 120_000;
+const timeout = isLong ? 1_800_000 : 120_000;
 // so many chunks that there is work left when all has happened
 const fine = ['up', '--workers', '2', '--chunk-size', '10'];
 const coarse = ['up', '--workers', '2', '--chunk-size', '500'];
+
+it(
+  'restores stored values through the pooler, of the table and of another one',
+  async ({ skip }) => {
+    const source = `
+      import { updateRows } from 'umzug-cluster';
+      export const options = { undo: true };
+      export const select = (db) => db('counters').select('id');
+      export const update = async (db, rows) => {
+        await db.raw('update counters set n = n + 1 where id = any (?)', [rows.map(({ id }) => id)]);
+        await updateRows(db, 'other', [{ id: 1, n: rows[0].id }], { key: ['id'], set: ['n'] });
+      };`;
+    await behindPgBouncer(skip, { poolSize: 4 }, async ({ client, pooled }) => {
+      await client.query('create table other (id int primary key, n int); insert into other values (1, 0)');
+      const place = { cwd: makeProject({ 'a.ts': source }).dir, url: pooled };
+      await expectDone(start(coarse, place));
+      await expectDone(start(['down', '--yes', '--workers', '2', '--chunk-size', '500'], place));
+      const { rows } = await client.query(
+        'select max(n)::int as n, (select n from other) as other from counters',
+      );
+      expect(rows).toEqual([{ n: 0, other: 0 }]);
+    });
+  },
+  timeout,
+);
 
 describe('other clients of the pool', () => {
   const poolSize = 4;
@@ -171,6 +196,10 @@ describe('a run is exactly once', () => {
         }
         expect(await rowsDone(client), 'there is work left').toBeLessThan(counterRows);
         hurry(dir);
+        // in chunks of ten rows the rest would take longer than all of this
+        expect(await run(['set', 'a', 'chunk-size=500'], { cwd: dir, url: pooled })).toMatchObject({
+          code: 0,
+        });
         await expectDone(up);
         await expectEachOnce(client);
       });

@@ -25,7 +25,7 @@ async function makeOldLedger({ url, client }: TestDatabase): Promise<void> {
   );
   const { rows } = await client.query<{ name: string }>(
     `select oid::regclass::text as name from pg_class
-     where relnamespace = 'umzug_cluster'::regnamespace and relkind = 'r' and relname <> all ($1)`,
+     where relnamespace = 'umzug_cluster'::regnamespace and relkind in ('r', 'p') and relname <> all ($1)`,
     [
       [
         'meta',

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { summary } from '../../src/commands/run/run.ts';
+import { summary } from '../../src/commands/run/summary.ts';
 import { Selects } from '../support/selects.ts';
 
 /** What an update does to its own base table besides changing the rows that it was given. */

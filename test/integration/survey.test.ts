@@ -47,15 +47,21 @@ interface Case {
   readonly style: 'rows' | 'sets';
 }
 
-// Each way of matching with each kind of key; what else differs takes turns.
+// FAULTS_LONG=1: each way of matching with each kind of key; else with one of them. What else differs takes turns.
+const isLong = process.env['FAULTS_LONG'] === '1';
 const cases: readonly Case[] = Object.keys(matches).flatMap((match, index) =>
-  Object.keys(keys).map((key, turn): Case => ({
-    match: match as Case['match'],
-    key: key as Case['key'],
-    known: statistics[(index + 2 * turn) % statistics.length] ?? 'none',
-    block: (index + turn) % 3 === 0 ? 'a full block' : 'a block of 8 rows',
-    style: (index + turn) % 2 === 0 ? 'rows' : 'sets',
-  })),
+  Object.keys(keys).flatMap((key, turn): Case[] => {
+    if (!isLong && turn !== Math.floor(index / 4) % 2) return [];
+    return [
+      {
+        match: match as Case['match'],
+        key: key as Case['key'],
+        known: statistics[(index + 2 * turn) % statistics.length] ?? 'none',
+        block: (index + turn) % 3 === 0 ? 'a full block' : 'a block of 8 rows',
+        style: (index + turn) % 2 === 0 ? 'rows' : 'sets',
+      },
+    ];
+  }),
 );
 
 async function create(client: TestDatabase['client'], { match, key, known, block }: Case): Promise<number> {

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { Session } from '../../src/postgres/session.ts';
 import {
   commit,
@@ -65,6 +65,25 @@ it('a ROLLBACK that is not answered destroys its connection, and the server lets
   } finally {
     await proxy.close();
   }
+});
+
+it('a transaction that has handled an error is ended all the same, once it lasts longer than it may', async ({
+  skip,
+}) => {
+  const session = await open();
+  const { rows: known } = await session.query(
+    `select from pg_catalog.pg_settings where name = 'transaction_timeout'`,
+  );
+  if (known.length === 0) return skip('the server has no transaction_timeout');
+  await session.query("begin; set local transaction_timeout = '1s'; savepoint a");
+  await expect(session.query('select 1/0')).rejects.toThrow('division by zero');
+  await session.authorQuery('rollback to savepoint a', []);
+  const isEnded = async (): Promise<boolean> => {
+    const ask = 'select from pg_catalog.pg_stat_activity where pid = $1';
+    return (await database.client.query(ask, [session.serverPid])).rowCount === 0;
+  };
+  await vi.waitUntil(isEnded, { timeout: 30_000 });
+  session.destroy();
 });
 
 it('a name that is looked for while a statement runs may be a value, and is not shown', async () => {

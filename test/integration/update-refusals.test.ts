@@ -1,7 +1,7 @@
 import knexFactory from 'knex';
 import type { Knex } from 'knex';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { updateRows } from '../../src/migration/update-rows/update-rows.ts';
+import { updateRows } from '../../src/migration/write-rows/update-rows.ts';
 import { createDatabase } from '../support/database.ts';
 
 /** What updateRows refuses, and how it says so: by column and row, never with a value. */

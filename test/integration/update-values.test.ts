@@ -3,7 +3,7 @@ import type { Knex } from 'knex';
 import { inspect } from 'node:util';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { updateRows } from '../../src/migration/update-rows/update-rows.ts';
+import { updateRows } from '../../src/migration/write-rows/update-rows.ts';
 import { createDatabase } from '../support/database.ts';
 
 /** What one knex.update through pg stores is the measure of what updateRows stores. */

@@ -3,8 +3,15 @@ import pg from 'pg';
 import { until } from './cli.ts';
 import { counterRows } from './project.ts';
 
-/** Clients that increment `hits` of random rows all the while. Returns how to stop them, with what was acknowledged. */
-export function writeAllTheWhile(url: string, clients: number): { stop(): Promise<number> } {
+/**
+ * Clients that increment `hits` of random rows of so many all the while. Returns how to stop them, with what was
+ * acknowledged.
+ */
+export function writeAllTheWhile(
+  url: string,
+  clients: number,
+  rows = counterRows,
+): { stop(): Promise<number> } {
   let going = true;
   const work = Array.from({ length: clients }, async () => {
     const client = new pg.Client({ connectionString: url });
@@ -12,10 +19,11 @@ export function writeAllTheWhile(url: string, clients: number): { stop(): Promis
     let acknowledged = 0;
     try {
       while (going) {
-        const id = 1 + Math.floor(Math.random() * counterRows);
+        const id = 1 + Math.floor(Math.random() * rows);
         await client.query('update counters set hits = hits + 1 where id = $1', [id]);
         acknowledged += 1;
-        await sleep(2);
+        // as an application has other things to do, and tests beside this one have, too
+        await sleep(5);
       }
     } finally {
       await client.end();

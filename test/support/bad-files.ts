@@ -14,7 +14,7 @@ export const tables = `
   insert into t (id) select generate_series(1, 100);
   create table u (t_id int not null, id int primary key);
   insert into u select i % 10 + 1, i from generate_series(1, 40) as i;
-  create table keyless (id int, n int);
+  create table keyless (id int, n int) partition by range (id);
   create table nullable (id int unique, n int);
   create view v as select * from t;
   create materialized view m as select * from t;

@@ -39,11 +39,17 @@ export interface Place {
   readonly env?: NodeJS.ProcessEnv;
   /** Who runs it; null: the one who runs the tests. */
   readonly user?: { readonly uid: number; readonly gid: number } | null;
+  /** The command by which `start` runs it, such as one that enters a network of its own. */
+  readonly within?: readonly string[];
+  /** Another build of the command line than this one. */
+  readonly build?: string;
 }
 
 /** Starts the built command line; what is left of its group is killed when the test ends. */
-export function start(args: readonly string[], { cwd, url, env, user }: Place): Running {
-  const child = spawn(process.execPath, [cli, ...unasked(args)], {
+export function start(args: readonly string[], place: Place): Running {
+  const { cwd, url, env, user, within = [], build = cli } = place;
+  const [program = '', ...rest] = [...within, process.execPath, build, ...unasked(args)];
+  const child = spawn(program, rest, {
     cwd,
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -101,9 +107,19 @@ export async function run(args: readonly string[], place: Place): Promise<Outcom
   }
 }
 
-function hasToBeAProcess(args: readonly string[], { cwd, env = {}, user = null }: Place): boolean {
+function hasToBeAProcess(
+  args: readonly string[],
+  { cwd, env = {}, user = null, within, build }: Place,
+): boolean {
   // `plan` takes connections that its process has beside its own for those of author code.
-  if (user !== null || args.some((arg) => /^(?:--)?plan$/.test(arg)) || args.includes('--watch')) return true;
+  if (
+    user !== null ||
+    within !== undefined ||
+    build !== undefined ||
+    args.some((arg) => /^(?:--)?plan$/.test(arg)) ||
+    args.includes('--watch')
+  )
+    return true;
   return needsProcess(env, sourcesIn(cwd));
 }
 
@@ -164,14 +180,26 @@ export async function until<T>(what: string, look: () => T | Promise<T>): Promis
   }
 }
 
+// It is asked again and again: that the ledger is there, once, until it is dropped.
+const withLedger = new WeakSet<pg.Client>();
+
 /** Rows that the latest run has committed; 0 before there is one. */
 export async function rowsDone(client: pg.Client): Promise<number> {
-  if (!(await hasLedger(client))) return 0;
-  const { rows } = await client.query<{ done: number }>(
-    `select coalesce(sum(rows), 0)::int as done from umzug_cluster.ranges
-     where run_id = (select max(id) from umzug_cluster.runs)`,
-  );
-  return rows[0]?.done ?? 0;
+  if (!withLedger.has(client)) {
+    if (!(await hasLedger(client))) return 0;
+    withLedger.add(client);
+  }
+  try {
+    const { rows } = await client.query<{ done: number }>(
+      `select coalesce(sum(rows), 0)::int as done from umzug_cluster.ranges
+       where run_id = (select max(id) from umzug_cluster.runs)`,
+    );
+    return rows[0]?.done ?? 0;
+  } catch (error) {
+    if ((error as { readonly code?: string }).code !== '42P01') throw error;
+    withLedger.delete(client);
+    return 0;
+  }
 }
 
 async function hasLedger(client: pg.Client): Promise<boolean> {

@@ -1,4 +1,6 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
+import { connect } from './database.ts';
 
 /** Migrations of a table `t (id, version, n)` whose select drains; a trigger notes each update of `n` in `writes`. */
 
@@ -44,4 +46,32 @@ export async function drained(client: pg.Client): Promise<unknown> {
             (select max(count)::int from (select count(*) from writes group by id) as by_id) as most`,
   );
   return rows[0];
+}
+
+/** Updates random rows all the while, so that they move; returns how to stop it, and how many it has written. */
+export function moveAllTheWhile(url: string): () => Promise<number> {
+  let isOver = false;
+  const moving = (async () => {
+    const client = await connect(url);
+    let hits = 0;
+    while (!isOver) {
+      const written = client.query(
+        `update t set hits = hits + 1, pad = repeat('y', 20 + (random() * 60)::int)
+         where id in (select id from t tablesample system (2) limit 5)`,
+      );
+      // As any application does: it locks rows in no order, so that it and a chunk may deadlock.
+      const { rowCount } = await written.catch((error: { readonly code?: string }) => {
+        if (error.code === '40P01') return { rowCount: 0 };
+        throw error;
+      });
+      hits += rowCount ?? 0;
+      await sleep(8);
+    }
+    await client.end();
+    return hits;
+  })();
+  return async () => {
+    isOver = true;
+    return await moving;
+  };
 }

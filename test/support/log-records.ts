@@ -26,6 +26,8 @@ const holds: Readonly<Record<FieldKind, (value: unknown) => boolean>> = {
   text: (value) => typeof value === 'string',
   number: (value) => Number.isFinite(value),
   texts: (value) => Array.isArray(value) && value.every((item) => typeof item === 'string'),
+  'texts or null': (value) =>
+    value === null || (Array.isArray(value) && value.every((one) => typeof one === 'string')),
   'text or null': (value) => value === null || typeof value === 'string',
   'number or null': (value) => value === null || Number.isFinite(value),
   'object or null': (value) => typeof value === 'object',

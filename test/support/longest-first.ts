@@ -6,11 +6,13 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
  * named is short, so an old list costs seconds, no more.
  */
 const longest = [
-  'faults/full faults/wire faults/kill e2e/testing-kit faults/author-process faults/twins e2e/control faults/down',
-  'e2e/sweep e2e/physical e2e/hosts faults/pgbouncer e2e/testing-kit-process e2e/guide e2e/real-schemas',
-  'integration/survey e2e/signals faults/pgbouncer-outages faults/poison e2e/keys e2e/in-an-application',
-  'integration/sparse integration/tables faults/author faults/hosts e2e/application e2e/status faults/black-hole',
-  'integration/embedded faults/rewound faults/crash-loop faults/ends faults/meanwhile e2e/examples e2e/logs',
+  'e2e/testing-kit e2e/control e2e/hosts e2e/guide e2e/testing-kit-process faults/kill faults/down faults/author',
+  'e2e/recipes e2e/command-lines integration/tables faults/undo faults/throttle faults/full e2e/keyless e2e/keys',
+  'integration/sparse e2e/page faults/outside e2e/worker e2e/in-an-application e2e/application e2e/arguments',
+  'faults/pgbouncer-outages e2e/query-builders e2e/page-many faults/poison e2e/progress faults/wire e2e/order-auto',
+  'faults/meanwhile e2e/signals faults/author-process e2e/status faults/zombies faults/network faults/ends faults/hosts',
+  'integration/embedded e2e/targets e2e/left e2e/bench faults/drift integration/throttle e2e/physical faults/order',
+  'e2e/plan faults/dead-network faults/replicas faults/black-hole e2e/real-schemas faults/pgbouncer faults/canary',
 ].flatMap((line) => line.split(' '));
 
 /** Starts the longest files first, and those that share processes last, one after the other. */

@@ -36,6 +36,13 @@ export interface Plan {
   readonly [field: string]: unknown;
 }
 
+/** The whole of `plan --json`. */
+export const planIn = (stdout: string): PlanDocument => JSON.parse(stdout) as PlanDocument;
+
+interface PlanDocument {
+  readonly migrations: readonly Plan[];
+  readonly trial: { readonly durationMs: number; readonly gaveWay: string | null } | null;
+}
+
 /** The migrations of `plan --json`. */
-export const plansOf = (stdout: string): readonly Plan[] =>
-  (JSON.parse(stdout) as { migrations: readonly Plan[] }).migrations;
+export const plansOf = (stdout: string): readonly Plan[] => planIn(stdout).migrations;

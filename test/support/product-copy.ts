@@ -16,21 +16,30 @@ export const withoutRowLocks: readonly Patch[] = [
 
 const root = path.join(import.meta.dirname, '..', '..');
 
+/** The built files with these changes, by name. Throws where a change does not fit. */
+export function patched(patches: readonly Patch[]): ReadonlyMap<string, string> {
+  const texts = new Map<string, string>();
+  for (const { file, from, to } of patches) {
+    const parts = (texts.get(file) ?? readFileSync(path.join(root, 'dist', file), 'utf8')).split(from);
+    if (parts.length !== 2) throw new Error(`${file} has no single "${from}": fix the patch`);
+    texts.set(file, parts.join(to));
+  }
+  return texts;
+}
+
 /** A copy of the built product with these changes. Returns its command-line file; `remove` deletes the copy. */
 export function copyProduct(patches: readonly Patch[]): {
   readonly cli: string;
   readonly remove: () => void;
 } {
+  const texts = patched(patches);
   const folder = mkdtempSync(path.join(os.tmpdir(), 'umzug-cluster-copy-'));
-  cpSync(path.join(root, 'dist'), path.join(folder, 'dist'), { recursive: true });
+  // what only compilers read is half of it
+  const filter = (file: string): boolean => !file.endsWith('.d.ts');
+  cpSync(path.join(root, 'dist'), path.join(folder, 'dist'), { recursive: true, filter });
   cpSync(path.join(root, 'package.json'), path.join(folder, 'package.json'));
   symlinkSync(path.join(root, 'node_modules'), path.join(folder, 'node_modules'));
-  for (const { file, from, to } of patches) {
-    const place = path.join(folder, 'dist', file);
-    const parts = readFileSync(place, 'utf8').split(from);
-    if (parts.length !== 2) throw new Error(`${file} has no single "${from}": mend the patch`);
-    writeFileSync(place, parts.join(to));
-  }
+  for (const [file, text] of texts) writeFileSync(path.join(folder, 'dist', file), text);
   return {
     cli: path.join(folder, 'dist', 'cli.js'),
     remove: () => rmSync(folder, { recursive: true, force: true }),

@@ -37,15 +37,18 @@ function translate(filename: string, source: string): void {
 /** How many rows `createCounters` makes. */
 export const counterRows = 20_000;
 
-/** The table of the exactly-once tests: a trigger writes down every UPDATE of a row in `writes`. */
-export const createCounters = `
+/** The table of the exactly-once tests, of so many rows: a trigger writes down every UPDATE of a row in `writes`. */
+export const countersOf = (rows: number): string => `
   create table counters (id bigint primary key, n int not null default 0, hits int not null default 0);
   create table writes (id bigint not null);
-  insert into counters (id) select generate_series(1, ${counterRows});
+  insert into counters (id) select generate_series(1, ${rows});
   create function note_write() returns trigger language plpgsql as
     $$ begin insert into writes values (new.id); return null; end $$;
   create trigger note_write after update of n on counters for each row execute function note_write();
   analyze counters;`;
+
+/** The same of as many rows as most tests need. */
+export const createCounters = countersOf(counterRows);
 
 const sleeping = (seconds: number): string =>
   seconds > 0

@@ -136,7 +136,7 @@ export const unknown: readonly RefusedSelect[] = [
 export const bases: readonly RefusedSelect[] = [
   ['of a view', `db('grown')`, /it is a view/],
   ['of a view in a raw one', `db.raw('select id from grown')`, /it is a view/],
-  ['of a table without a key', `db.raw('select v from keyless')`, /no primary key/],
+  ['of a table without a key', `db.raw('select v from keyless')`, /must include the key column "ctid"/],
   ['without its key', `db.raw('select name from people')`, /must include the key column "id" of "people"/],
   [
     'without a part of its key',

@@ -17,6 +17,7 @@ export const running: Progress = {
   otherHosts: 2,
   waiting: null,
   throttled: null,
+  throttledBy: null,
   retries: 3,
   quarantined: 0,
   elapsedMs: 1_700,

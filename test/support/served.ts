@@ -13,10 +13,13 @@ export interface Served {
 export async function serve(place: Place, ...args: readonly string[]): Promise<Served> {
   const listen = args.includes('--listen') ? [] : ['--listen', '127.0.0.1:0'];
   const server = start(['ui', ...listen, ...args], place);
-  const ended = server.outcome.then(({ stderr }) => Promise.reject(new Error(stderr)));
-  const [first] = (await Promise.race([once(server.child.stdout ?? server.child, 'data'), ended])) as [
-    Buffer,
-  ];
-  const printed = String(first).trim();
+  const printed = await printedUrl(server);
   return { url: printed.replace(/#.*/, ''), printed, server };
+}
+
+/** The URL that a command prints first. Rejects with what it said where it ends before. */
+export async function printedUrl({ child, outcome }: Running): Promise<string> {
+  const ended = outcome.then(({ stderr }) => Promise.reject(new Error(stderr)));
+  const [first] = (await Promise.race([once(child.stdout ?? child, 'data'), ended])) as [Buffer];
+  return String(first).trim();
 }

@@ -148,6 +148,6 @@ describe('a search that ran into its time limit', () => {
     expect(searchLimitMs(500, 30_000)).toBe(5_000);
     expect(searchLimitMs(4_000, 30_000)).toBe(20_000);
     expect(searchLimitMs(500, 1_000)).toBe(1_000);
-    expect(searchLimitMs(500, 30_000, 1), 'of a sweep').toBe(30_000);
+    expect(searchLimitMs(500, 30_000, true), 'of a sweep').toBe(30_000);
   });
 });

@@ -55,10 +55,9 @@ describe('a sentence', () => {
 });
 
 test('the flags that say where things are come back in both forms, quoted for a shell', () => {
-  expect(placesIn(['up', '--migrations', "it's here", '--env=prod', '--workers', '2'])).toEqual([
-    '--env',
-    'prod',
-    '--migrations',
-    String.raw`'it'\''s here'`,
-  ]);
+  expect(placesIn(['up', '--embedded', '--migrations', "it's here", '--env=prod', '--workers', '2'])).toEqual(
+    ['--env', 'prod', '--migrations', String.raw`'it'\''s here'`, '--embedded'],
+  );
+  expect(placesIn(['up', '--targets', 'tenant_7'])).toEqual([]);
+  expect(placesIn(['up', '--targets=none'])).toEqual(['--targets', 'none']);
 });

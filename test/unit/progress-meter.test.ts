@@ -55,6 +55,7 @@ function readerOf(meter: ProgressMeter): (rows: number, pace: number | null) => 
       chunks: 1,
       rangesDone: 0,
       rangesOpen: 1,
+      rangesParked: 0,
       estimatedLeft: 60_000 - rows * 10,
       open: [[rows * 10, 60_000 - rows * 10]] as [number, number][],
     };

@@ -54,6 +54,7 @@ const calm: Observed = {
   locks: [],
   ownConnections: 0,
   parted: null,
+  undo: null,
 };
 
 describe('warnings of a plan', () => {

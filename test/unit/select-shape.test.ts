@@ -66,9 +66,9 @@ describe('what another library returns for a query is refused, not run, and told
   it.each<[string, object, RegExp]>([
     ['an Objection model', lazy({ toKnexQuery: ran }), /Model\.query\(db\)\.toKnexQuery\(\)/],
     ['MikroORM', lazy({ getKnexQuery: ran }), knexQuery],
-    ['Kysely', { toOperationNode: ran, compile: ran }, knexQuery],
-    ['Drizzle', lazy({ getSQL: ran, toSQL: ran }), knexQuery],
-    ['TypeORM', { getQueryAndParameters: ran }, knexQuery],
+    ['Kysely', { toOperationNode: ran, compile: ran }, /query\.compile\(\)/],
+    ['Drizzle', lazy({ getSQL: ran, toSQL: ran }), /query\.toSQL\(\)/],
+    ['TypeORM', { getQueryAndParameters: ran }, /return \{ sql, params \}/],
     ['Prisma', lazy({ [Symbol.toStringTag]: 'PrismaPromise' }), knexQuery],
   ])('a query of %s', (library, query, hint) => {
     expect(() => inspect(query)).toThrow(
@@ -115,11 +115,12 @@ describe('a select is refused', () => {
     ['limit', db('t').limit(5), /must not use limit: umzug-cluster does the chunking/],
     ['limit 0', db('t').limit(0), /must not use limit/],
     ['offset', db('t').offset(5), /must not use offset/],
-    ['group by', db('t').select('a').groupBy('a'), /must not use group by/],
-    ['group by raw', db('t').groupByRaw('1'), /must not use group by/],
+    ['group by of a join', db('t').join('u', 't.a', 'u.a').groupBy('t.a'), /must not use group by/],
+    ['group by of a subquery', db('t').groupBy('a').whereIn('b', db('u').select('b')), /must not group/],
     ['having', db('t').having('a', '>', 1), /must not use having/],
-    ['distinct', db('t').distinct('a'), /must not use distinct/],
-    ['distinct on', db('t').distinctOn('a'), /must not use distinct/],
+    ['distinct of all columns', db('t').distinct(), /must not use distinct/],
+    ['distinct of columns besides', db('t').distinct('a').select('b'), /must not use distinct/],
+    ['distinct in groups', db('t').distinct('a').groupBy('a', 'b'), /must not use distinct/],
     ['raw distinct', db('t').select(db.raw('distinct a')), /must not use distinct/],
     ['union', db('t').union(db('u')), /must not use union/],
     ['count', db('t').count(), /must not use an aggregate \(count\)/],
@@ -148,6 +149,58 @@ describe('a select is refused', () => {
   ])('that is %s', (_what, query, message) => {
     expect(refusal(query)).toMatch(message);
     expect(refusal(query)).toContain('0001_x.ts');
+  });
+});
+
+describe('a select groups the rows of its table', () => {
+  it.each<[string, Knex.QueryBuilder, object]>([
+    ['group by', db('t').select('a').count().groupBy('a'), { columns: ['a'] }],
+    ['group by, twice', db('t as x').groupBy('x.a').groupBy('b'), { columns: ['a', 'b'] }],
+    ['distinct, renamed', db('t').distinct('a as c', 't.b'), { columns: ['a', 'b'] }],
+    [
+      'distinct on',
+      db('t').distinctOn('a').select('b').orderBy(['a', 'b']),
+      { columns: ['a'], isOrdered: true },
+    ],
+    ['not null', db('t').distinct('a').whereNotNull('t.a'), { columns: ['a'], notNull: ['a'] }],
+    ['not null, or not', db('t').distinct('a').whereNotNull('a').orWhere('b', 1), { columns: ['a'] }],
+    ['null', db('t').distinct('a').whereNull('a'), { columns: ['a'] }],
+  ])('by columns: %s', (_what, query, groups) => {
+    expect(inspectTable(query).groups).toEqual({
+      expressions: [],
+      notNull: [],
+      conditions: [],
+      isOrdered: false,
+      ...groups,
+    });
+  });
+
+  it.each([
+    ['group by', db('t').groupByRaw('lower(a), b'), ['lower(a), b'], []],
+    ['group by, of a query', db('t').groupBy(db.raw('lower(??)', ['a'])), ['lower("a")'], []],
+    ['distinct, renamed', db('t').distinct(db.raw('lower(a) as "b"')), ['lower(a)'], []],
+    [
+      'distinct on, not null',
+      db('t')
+        .distinctOn(db.raw('lower(a)') as never)
+        .whereNotNull(db.raw('lower(a)') as never)
+        .whereRaw('n > 1'),
+      ['lower(a)'],
+      ['(lower(a)) is not null', 'n > 1'],
+    ],
+  ])('by expressions: %s', (_what, query, expressions, conditions) => {
+    const { groups } = inspectTable(query);
+    const sqlOf = (raws: readonly Knex.Raw[] = []): readonly string[] => raws.map((raw) => raw.toSQL().sql);
+    expect(groups).toMatchObject({ columns: [] });
+    expect(sqlOf(groups?.expressions)).toEqual(expressions);
+    expect(sqlOf(groups?.conditions)).toEqual(conditions);
+  });
+
+  it('keeps the order by which distinct on finds the first row, and no other', () => {
+    const ordered = inspectTable(db('t').distinctOn('a').orderBy('a'));
+    expect(ordered.builder.toSQL().sql).toContain('order by');
+    expect(ordered.warnings).toEqual([]);
+    expect(inspectTable(db('t').distinct('a').orderBy('a')).builder.toSQL().sql).not.toContain('order by');
   });
 });
 

@@ -18,6 +18,12 @@ describe('after a pass over the table', () => {
     expect(afterPasses([10, 5, 5, 5, 0])).toBe('done');
   });
 
+  it('comes another one where rows are left beside an empty one, but not for ever', () => {
+    expect(afterPasses([1_000, 50, 0], true)).toBe('sweep');
+    expect(afterPasses([1_000, 50, 0], false)).toBe('done');
+    expect(afterPasses([1_000, ...Array.from({ length: mostSweeps }, () => 0)], true)).toBe('endless');
+  });
+
   it('comes nothing where the application inserts as fast as rows are found', () => {
     expect(afterPasses([1_000, 50, 50])).toBe('sweep');
     expect(afterPasses([1_000, 50, 50, 50])).toBe('endless');

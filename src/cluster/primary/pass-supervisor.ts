@@ -8,7 +8,9 @@ import { nothingLearnt } from '../../run/context/chunk-work.ts';
 import { type RunEnvironment, processName } from '../../run/context/environment.ts';
 import { type DataMigration, stepOf } from '../../run/context/step.ts';
 import { newProgress, nothing, runLanes } from '../../run/lane/lane-pool.ts';
-import type { ChunkReport } from '../../run/lane/lane.ts';
+import type { ChunkReport, LaneLimit } from '../../run/lane/lane.ts';
+import { TableVacuum } from '../../run/maintenance/vacuum.ts';
+import type { Held } from '../../core/throttle/decision.ts';
 import type { Trace } from '../../telemetry/trace.ts';
 import { DeadWorkers } from '../worker/dead-workers.ts';
 import type { Job } from '../worker/protocol.ts';
@@ -20,7 +22,7 @@ import { OverridesLog } from './overrides-log.ts';
 import type { ProgressMeter } from './progress-meter.ts';
 import { sayRewound } from './rewound.ts';
 import type { RunStanding, RunLedger } from './run-ledger.ts';
-import { isTakenAway } from './stopped.ts';
+import { isTakenAway, stoppedByThrottle } from './stopped.ts';
 
 // Often enough for a redrawn line, rare enough to cost nothing: one small query each. It keeps no process alive.
 const tickMs = 250;
@@ -39,6 +41,8 @@ export interface PassInput {
   readonly workers: Workers;
   /** What a forked worker is sent; null: none can be forked. */
   readonly job: Job | null;
+  /** Rows of the run at which it ends; null: none. */
+  readonly limit: LaneLimit | null;
   /** Where its chunks are traced; null: nobody listens. */
   readonly trace: Trace | null;
   /** Aborts when no chunk is to start any more. */
@@ -60,6 +64,7 @@ export class PassSupervisor {
   readonly #forks: ForkAdvice;
   readonly #overrides: OverridesLog;
   readonly #blockers: BlockerWatch;
+  readonly #vacuum: TableVacuum | null;
   #lanes: Promise<void> = Promise.resolve();
   #lanesEndedAt = 0;
   #abortedAt = 0;
@@ -67,11 +72,13 @@ export class PassSupervisor {
 
   constructor(input: PassInput) {
     this.#input = input;
-    const { abort, config, drain, ledger, logger, meter, migration, run } = input;
+    const { abort, config, drain, env, ledger, logger, meter, migration, run } = input;
     this.#drain = AbortSignal.any([drain, this.#halt.signal]);
     this.#forks = new ForkAdvice(config, run);
     this.#overrides = new OverridesLog(migration.name, logger);
     this.#blockers = new BlockerWatch(ledger, meter, this.#progress);
+    const isVacuumed = migration.options.vacuum === true;
+    this.#vacuum = isVacuumed ? new TableVacuum(env, run, logger, (work) => ledger.attempt(work)) : null;
     abort.addEventListener('abort', () => (this.#abortedAt = performance.now()), { once: true });
   }
 
@@ -81,17 +88,21 @@ export class PassSupervisor {
     const events = this.#workerEvents();
     this.#lanes = this.#startLanes();
     if (job !== null) workers.assign(job, events);
-    while (this.#lanesEndedAt === 0 || workers.busy > 0) {
-      await this.#news();
-      if (this.#drain.aborted) workers.tell({ type: 'drain' });
-      if (this.#lanesEndedAt > 0) this.#killStuck();
-      else await this.#look(events);
+    try {
+      while (this.#lanesEndedAt === 0 || workers.busy > 0) {
+        await this.#news();
+        if (this.#drain.aborted) workers.tell({ type: 'drain' });
+        if (this.#lanesEndedAt > 0) this.#killStuck();
+        else await this.#look(events);
+      }
+    } finally {
+      await this.#vacuum?.stop();
     }
     if (this.#failures.length > 0) throw this.#failures[0];
   }
 
   #startLanes(): Promise<void> {
-    const { abort, env, ledger, logger, migration, onChunk, run, trace, workers } = this.#input;
+    const { abort, env, ledger, limit, logger, migration, onChunk, run, trace, workers } = this.#input;
     const advice = new LaneAdvice(ledger, env, (waits) => workers.tell({ type: 'waits', waits }));
     return runLanes({
       work: {
@@ -104,7 +115,8 @@ export class PassSupervisor {
         ...nothingLearnt(),
       },
       process: env.process,
-      lanes: env.tuning.lanes ?? (() => advice.waits),
+      lanes: limit === null ? (env.tuning.lanes ?? (() => advice.waits)) : 1,
+      limit,
       drain: this.#drain,
       abort,
       onChunk: (report) => {
@@ -169,11 +181,12 @@ export class PassSupervisor {
     if (!read) return;
     this.#obey(read);
     await Promise.race([this.#blockers.tellAndLook(read.sums.chunks), this.#lanes]);
+    await Promise.race([this.#vacuum?.look(), this.#lanes]);
     this.#noteProgress(read.sums);
     this.#forkWhereItPays(read, events);
   }
 
-  #obey({ sums, reading, others, held, undone }: RunStanding): void {
+  #obey({ sums, reading, others, undone }: RunStanding): void {
     const { env, logger, meter, run, workers } = this.#input;
     if (undone > 0) sayRewound(logger, run, undone);
     // Lanes find out with their next claim or chunk, and those that wait for something not before.
@@ -181,7 +194,20 @@ export class PassSupervisor {
     this.#overrides.log(reading.overrides);
     const { workers: most, pace } = steer(env.tuning, {}, reading.overrides);
     workers.keep(most - 1);
+    const held = this.#heldBack(sums);
     meter.update({ sums, workers: workers.busy + 1, lanes: this.#progress.lanes, pace, held, others });
+  }
+
+  /** Ends the work where the throttle asks for it. A run that is held back has no trouble: time does not count for it. */
+  #heldBack(sums: RunTotals): Held | null {
+    const { env, run } = this.#input;
+    const { abort, hold } = env.throttle.decision;
+    if (abort !== null && !this.#drain.aborted) this.#failed(stoppedByThrottle(run, sums, abort));
+    if (hold !== null) {
+      this.#progress.lastAt = performance.now();
+      this.#input.workers.progressed();
+    }
+    return env.throttle.tell();
   }
 
   /** Where others make progress, this process may wait longer for a connection. */
@@ -196,7 +222,8 @@ export class PassSupervisor {
   #forkWhereItPays({ sums, reading: { overrides } }: RunStanding, events: WorkersEvents): void {
     const { env, job, workers } = this.#input;
     const most = steer(env.tuning, {}, overrides).workers;
-    if (job === null || this.#drain.aborted) return;
+    const { factor, hold } = env.throttle.decision;
+    if (job === null || this.#drain.aborted || factor < 1 || hold !== null) return;
     if (!this.#forks.pay(sums, { workers: most, overrides, forked: workers.count })) return;
     try {
       workers.fork({ ...job, inherited: this.#deaths.inheritance(sums.workers) }, events);

@@ -1,7 +1,8 @@
 import { EtaMeter, RateMeter } from '../../core/progress/meters.ts';
 import { type Progress, type Trouble, describeTrouble } from '../../core/progress/progress.ts';
 import { secondsLeft, standingOf } from '../../core/progress/standing.ts';
-import { paceReason } from '../../core/size/throttle.ts';
+import type { Held } from '../../core/throttle/decision.ts';
+import { paceReason } from '../../core/size/pace.ts';
 import { type HostMark, type HostSeen, unseenMs } from '../../ledger/look/hosts.ts';
 import type { PointMark } from '../../ledger/look/points.ts';
 import type { Run, RunTotals } from '../../ledger/run/rows.ts';
@@ -16,8 +17,8 @@ export interface MeterReading {
   readonly lanes: number;
   /** Rows per second that the run is held to, or null. */
   readonly pace: number | null;
-  /** Why no chunk begins here, or null. */
-  readonly held: string | null;
+  /** What the throttle holds it back by, or null. */
+  readonly held: Held | null;
   /** What the other hosts tell. */
   readonly others: readonly HostSeen[];
 }
@@ -35,7 +36,7 @@ const stalledChunks = 3;
 
 /** Turns readings of the ledger into `Progress`; the ledger is the only source of rows done. */
 export class ProgressMeter {
-  readonly #run: Run;
+  #run: Run;
   readonly #emit: (progress: Progress, reading: MeterReading | null) => void;
   readonly #startedAt = performance.now();
   readonly #rate = new RateMeter();
@@ -56,6 +57,11 @@ export class ProgressMeter {
   constructor(run: Run, emit: (progress: Progress, reading: MeterReading | null) => void) {
     this.#run = run;
     this.#emit = emit;
+  }
+
+  /** The run continues in another order. */
+  follow(run: Run): void {
+    this.#run = run;
   }
 
   chunk(report: ChunkReport): void {
@@ -166,7 +172,8 @@ export class ProgressMeter {
       otherWorkers: seen.reduce((sum, host) => sum + host.workers, 0),
       otherHosts: seen.length,
       waiting,
-      throttled: held ?? paceReason(pace),
+      throttled: held?.text ?? paceReason(pace),
+      throttledBy: held?.kind ?? (pace === null ? null : 'pace'),
       retries: sums?.retries ?? 0,
       quarantined: sums?.quarantined ?? 0,
       elapsedMs: performance.now() - this.#startedAt,

@@ -1,4 +1,5 @@
 import { mostListed } from '../../core/values/numbers.ts';
+import type { Overrides } from '../../core/config/steering.ts';
 import { UmzugClusterError } from '../../errors.ts';
 import type { RunReading } from '../../ledger/run/controls.ts';
 import { type HostMark, type HostSeen, unseenMs } from '../../ledger/look/hosts.ts';
@@ -9,26 +10,24 @@ import type { Session } from '../../postgres/session.ts';
 import { inOneTrip, inOrder, reading } from '../../postgres/transaction.ts';
 import type { RunEnvironment } from '../../run/context/environment.ts';
 import { type Finished, failRun, finish } from '../../run/lifecycle/finish.ts';
+import type { DataMigration } from '../../run/context/step.ts';
 import { holderOf } from '../../run/lifecycle/held.ts';
 import { quarantinedError } from '../../run/lifecycle/retry.ts';
 import { lookAtChunks } from '../../run/context/chunk-waits.ts';
 import { describeOld } from '../../run/lifecycle/register.ts';
 import type { LaneLook } from '../../core/size/lanes.ts';
+import type { Ask } from '../../throttle/source.ts';
 import type { Control } from '../worker/control.ts';
 import { rewoundError } from './rewound.ts';
 
 // What people look at need not be younger.
 const tellEveryMs = 1_000;
 
-const never = new AbortController().signal;
-
 /** One look at a run. */
 export interface RunStanding {
   readonly sums: RunTotals;
   readonly reading: RunReading;
   readonly others: readonly HostSeen[];
-  /** Which replica holds this host back, or null. */
-  readonly held: string | null;
   /** Rows by which it has less than when it was last looked at: the database went back in time. */
   readonly undone: number;
 }
@@ -44,11 +43,12 @@ export interface Left {
 export class RunLedger {
   readonly #control: Control;
   readonly #env: RunEnvironment;
-  readonly #run: Run;
+  #run: Run;
   #toldAt = -Infinity;
   #hasLeft = false;
   /** As last read. */
   #rows = 0;
+  #overrides: Overrides = {};
 
   constructor(control: Control, env: RunEnvironment, run: Run) {
     this.#control = control;
@@ -70,15 +70,45 @@ export class RunLedger {
       const isSame = now.epoch === this.#run.epoch;
       const undone = isSame ? Math.max(0, this.#rows - sums.rows) : 0;
       if (isSame) this.#rows = sums.rows;
-      return { sums, reading: now, others, held: this.#env.replicas.reason, undone };
+      this.#overrides = now.overrides;
+      return { sums, reading: now, others, undone };
     });
   }
+
+  /** What operators had set when the run was last read. */
+  get overrides(): Overrides {
+    return this.#overrides;
+  }
+
+  /** Asks something that is good to know, beside the work. */
+  readonly ask: Ask = async (work) => {
+    const { answerTimeoutMs } = this.#env.session;
+    const asking = async (session: Session): Promise<() => Awaited<ReturnType<typeof work>>> => {
+      try {
+        const answer = await work(session);
+        return () => answer;
+      } catch (error) {
+        if (!session.usable) throw error;
+        return () => {
+          throw error;
+        };
+      }
+    };
+    const answered = await this.#control.attempt(asking, answerTimeoutMs);
+    if (answered === null) throw new Error('the database does not answer');
+    return answered();
+  };
 
   /** What the chunks in flight wait for; null where the database does not answer: others find out. */
   look(): Promise<LaneLook | null> {
     const { pinned, session } = this.#env;
     const look = (on: Session): Promise<LaneLook> => inOneTrip(on, pinned, () => lookAtChunks(on));
-    return this.#control.attempt(look, session.answerTimeoutMs, never);
+    return this.#control.attempt(look, session.answerTimeoutMs);
+  }
+
+  /** Asks something that is good to know, on this connection; null where the database does not answer. */
+  attempt<T>(work: (session: Session) => Promise<T>): Promise<T | null> {
+    return this.#control.attempt(work, this.#env.session.answerTimeoutMs);
   }
 
   /** For whose lock, or for what of the server, chunks wait at this moment; null: for nothing. */
@@ -131,7 +161,7 @@ export class RunLedger {
       inOneTrip(on, this.#env.pinned, () =>
         this.#env.ledger(on).hosts.forget(this.#run.id, this.#env.process),
       );
-    await this.#control.attempt(forget, this.#env.session.answerTimeoutMs, never);
+    await this.#control.attempt(forget, this.#env.session.answerTimeoutMs);
   }
 
   /** This host works on the run no longer. What it leaves; null where the database does not answer. */
@@ -144,12 +174,18 @@ export class RunLedger {
         const [sums, all] = await Promise.all([ranges.totals(this.#run.id), hosts.list(this.#run.id)]);
         return { sums, others: all.filter(({ seenAgoMs }) => seenAgoMs < unseenMs) };
       });
-    return await this.#control.attempt(read, session.answerTimeoutMs, never);
+    return await this.#control.attempt(read, session.answerTimeoutMs);
   }
 
   /** Ends the run where no range is open, or lays out its next sweep; the run as it is afterwards. */
-  finish(): Promise<Finished> {
-    return this.#control.use((session) => finish(session, this.#env, this.#run.id));
+  async finish(migration: DataMigration): Promise<Finished> {
+    const about = { runId: this.#run.id, migration };
+    return await this.#control.use((session) => finish(session, this.#env, about));
+  }
+
+  /** The run continues in another epoch, and this host with it. */
+  follow(run: Run): void {
+    this.#run = run;
   }
 
   /** The end of a run that the ledger does not know any more; null where it does, or where it cannot be asked. */

@@ -3,7 +3,9 @@ import { counted } from '../../core/values/numbers.ts';
 import { type ErrorCode, fail } from '../../errors.ts';
 import { heldHint } from '../../run/lifecycle/held.ts';
 import { unseenMs } from '../../ledger/look/hosts.ts';
-import type { Direction, Run } from '../../ledger/run/rows.ts';
+import { standingOf } from '../../core/progress/standing.ts';
+import type { Reason } from '../../core/throttle/signal.ts';
+import type { Direction, Run, RunTotals } from '../../ledger/run/rows.ts';
 
 /** What a command was at work on when it was stopped. */
 export interface Begun {
@@ -44,6 +46,22 @@ export function stoppedByUser(
   });
 }
 
+/** Rows after which a command was to stop, and those after which it has: fewer where its part of the keys has no more. */
+export interface ReachedLimit {
+  readonly asked: number;
+  readonly rows: number;
+}
+
+/** The end that the user asked for with `up --limit`. */
+export function stoppedAtLimit({ asked, rows }: ReachedLimit, begun: Begun | null, left?: LeftAt): Error {
+  const why = rows < asked ? ', all that match in this part of the keys' : ' as asked';
+  const back = begun?.hasDown === true ? `; roll back: umzug-cluster down --name ${begun.name}` : '';
+  return fail('STOPPED', {
+    message: `stopped after ${counted(rows, 'row')}${why}${where(left?.fraction ?? null)}`,
+    hint: `continue: umzug-cluster up${back}`,
+  });
+}
+
 /** `host:pid`. */
 function withoutToken(process: string): string {
   return process.replace(/\/\w+$/, '');
@@ -61,15 +79,37 @@ function resumeHint(begun: Begun | null, chunks: number | null): string {
   return `resume: umzug-cluster up${hasDown ? `; roll back: ${back}` : ''}`;
 }
 
+/** The end of this host's work because the throttle asks for it. */
+export function stoppedByThrottle(run: Run, sums: RunTotals, { text }: Reason): Error {
+  const again = run.direction === 'up' ? 'umzug-cluster up' : `umzug-cluster down --name ${run.name}`;
+  return fail('STOPPED', {
+    message: `${run.name} was stopped by its throttle${where(standingOf(run, sums).fraction)}, no work lost`,
+    detail: text,
+    hint: `resume when that is over: ${again}; without any limit: ${again} --full-speed`,
+  });
+}
+
 function where(fraction: number | null): string {
   return fraction === null ? '' : ` at ${Math.floor(fraction * 100)}%`;
 }
 
+/** Whether a run goes over its table in another order than when it was read before. */
+export function hasOtherOrder({ plan: now }: Ordered, { plan: before }: Ordered): boolean {
+  return now.auto?.state !== before.auto?.state;
+}
+
+interface Ordered {
+  readonly plan: Pick<Run['plan'], 'auto'>;
+}
+
 /** Whether somebody has paused, cancelled, reverted or restarted what this host works on. */
-export function isTakenAway(now: Pick<Run, 'state' | 'epoch'>, run: Pick<Run, 'epoch'>): boolean {
+export function isTakenAway(
+  now: Pick<Run, 'state' | 'epoch'> & Ordered,
+  run: Pick<Run, 'epoch'> & Ordered,
+): boolean {
   // Done by another host: the lanes here find nothing more to do.
   if (now.state === 'done' || now.state === 'reverted') return false;
-  return now.state !== 'running' || now.epoch !== run.epoch;
+  return now.state !== 'running' || (now.epoch !== run.epoch && !hasOtherOrder(now, run));
 }
 
 /**

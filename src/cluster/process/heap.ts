@@ -1,3 +1,4 @@
+import { PerformanceObserver } from 'node:perf_hooks';
 import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8';
 
 /**
@@ -12,20 +13,20 @@ const growth = '--heap-growing-percent=30';
 /** For a process that is to be started. */
 export const heapFlags: readonly string[] = [`--max-semi-space-size=${youngSpaceMb}`, growth];
 
-const lookEveryMs = 10;
-
 let isThreadThere = false;
 
 /** The same for this process, which runs already. */
 export function holdHeap(): void {
   setFlagsFromString(growth);
-  const timer = setInterval(() => {
+  // It grows when it is collected, and never else: a timer that is in time for that would take 2 % of a core of a
+  // process that waits for days.
+  const collected = new PerformanceObserver(() => {
     // It begins with 1 MB, with which it would be collected all the time.
     if (youngSpace() < 2 * youngSpaceMb * 2 ** 20) return;
     setFlagsFromString('--semi-space-growth-factor=1');
-    if (isThreadThere) clearInterval(timer);
-  }, lookEveryMs);
-  timer.unref();
+    if (isThreadThere) collected.disconnect();
+  });
+  collected.observe({ entryTypes: ['gc'] });
 }
 
 /** Says that the last thread of this process has started: V8 forgets with each that the young space is not to grow. */

@@ -58,7 +58,7 @@ export class Control {
    * Tries `work` once, on a connection that is there, for so long and until `signal` aborts; null where that
    * fails. For what is good to know and no more.
    */
-  attempt<T>(work: (session: Session) => Promise<T>, ms: number, signal: AbortSignal): Promise<T | null> {
+  attempt<T>(work: (session: Session) => Promise<T>, ms: number, signal?: AbortSignal): Promise<T | null> {
     const mine = this.#turn.then(() => this.#attempted(work, ms, signal));
     this.#turn = mine;
     return mine;
@@ -76,27 +76,41 @@ export class Control {
   }
 
   async close(): Promise<void> {
+    await (await this.release())?.end();
+  }
+
+  /** Takes a connection that another one of these has released. */
+  adopt(session: Session): void {
+    this.#session = session;
+  }
+
+  /** Gives its connection away after the calls before; null where there is none, or it must not be used any more. */
+  async release(): Promise<Session | null> {
     await this.#turn;
-    await this.#session?.end();
+    const session = this.#session;
+    this.#session = null;
+    if (session === null || session.usable) return session;
+    await session.end();
+    return null;
   }
 
   async #attempted<T>(
     work: (session: Session) => Promise<T>,
     ms: number,
-    signal: AbortSignal,
+    signal: AbortSignal | undefined,
   ): Promise<T | null> {
     const session = this.#session;
-    if (session?.usable !== true || signal.aborted) return null;
+    if (session?.usable !== true || signal?.aborted === true) return null;
     const giveUp = (): void => session.destroy();
     const timer = setTimeout(giveUp, ms);
-    signal.addEventListener('abort', giveUp, { once: true });
+    signal?.addEventListener('abort', giveUp, { once: true });
     try {
       return await work(session);
     } catch {
       return null;
     } finally {
       clearTimeout(timer);
-      signal.removeEventListener('abort', giveUp);
+      signal?.removeEventListener('abort', giveUp);
     }
   }
 

@@ -1,4 +1,5 @@
 import type { Config } from '../../config/config.ts';
+import { nothingAsked } from '../../config/throttle.ts';
 import type { Run } from '../../ledger/run/rows.ts';
 import type { ServerFacts } from '../../postgres/transaction.ts';
 import type { RunEnvironment } from '../../run/context/environment.ts';
@@ -15,19 +16,22 @@ export function jobFor(
   migration: DataMigration,
   run: Run,
 ): Job | null {
-  // The primary delivers what they tell.
-  const config: Config = { ...own, notify: null };
+  // The primary delivers what they tell, and tells them what holds them back.
+  const config: Config = { ...own, notify: null, throttle: nothingAsked, args: [] };
   const job = {
     server,
     token,
     migration: { name: migration.name, path: migration.path },
     direction: run.direction,
     runId: run.id,
+    args: migration.values,
     inherited: nothing,
   };
   if (isClonable(config)) return { ...job, config, reloadKnexfile: false };
   if (config.knexfile === null) return null;
-  const { database } = config;
+  const { database, target } = config;
+  // Of several targets the knexfile has no more than what all of them share.
+  if (target?.isElsewhere === true && !isClonable(database)) return null;
   const plain: Config = {
     ...config,
     knexConfig: { client: 'pg' },

@@ -1,5 +1,6 @@
 import type { Config } from '../../config/config.ts';
 import type { LaneWaits } from '../../core/size/lanes.ts';
+import type { ArgValues } from '../../core/config/args.ts';
 import type { LogRecord } from '../../core/config/log-events.ts';
 import type { ErrorCode, ErrorParts } from '../../errors.ts';
 import type { Direction } from '../../ledger/run/rows.ts';
@@ -7,6 +8,7 @@ import type { WrittenLevel } from '../../logger.ts';
 import type { Happening } from '../../notify/happening.ts';
 import type { ServerFacts } from '../../postgres/transaction.ts';
 import type { Takeover } from '../../run/lane/lane-pool.ts';
+import type { Ruling } from '../../throttle/gate.ts';
 import type { Carrier } from '../../telemetry/trace.ts';
 import type { ChunkReport } from '../../run/lane/lane.ts';
 
@@ -19,6 +21,8 @@ export interface Job {
   readonly migration: { readonly name: string; readonly path: string };
   readonly direction: Direction;
   readonly runId: string;
+  /** The values of its migration's arguments. On this channel, not on the command line, where others could read them. */
+  readonly args: ArgValues;
   /** Of the command, in the name of each of its processes. */
   readonly token: string;
   readonly inherited: Takeover;
@@ -38,6 +42,8 @@ export type ToWorker =
   | { readonly type: 'abort' }
   /** What chunks in flight wait for: its number of lanes follows from it. */
   | { readonly type: 'waits'; readonly waits: LaneWaits }
+  /** What holds its chunks back; it counts until the next word. */
+  | { readonly type: 'throttle'; readonly ruling: Ruling }
   | { readonly type: 'leave' };
 
 /** From a worker to the primary. `hello` comes first: what is sent before its listener exists is lost. */

@@ -9,7 +9,8 @@ import { nothingLearnt } from '../../run/context/chunk-work.ts';
 import { newProgress, runLanes } from '../../run/lane/lane-pool.ts';
 import { refuseOtherFile } from '../../run/checks/drift.ts';
 import { makeEnvironment } from '../../run/context/environment.ts';
-import { stepOf } from '../../run/context/step.ts';
+import { migrationOf, stepOf } from '../../run/context/step.ts';
+import type { ThrottleGate } from '../../throttle/gate.ts';
 import { openTrace } from '../../telemetry/trace.ts';
 import { Control } from './control.ts';
 import { limitBlocking, noWords } from '../process/process-watch.ts';
@@ -21,18 +22,21 @@ export interface Hearing {
   readonly abort: AbortSignal;
   /** What chunks wait for, as the primary has seen it; null as long as nothing is known. */
   readonly waits: () => LaneWaits | null;
+  /** What the primary has ruled. */
+  readonly throttle: ThrottleGate;
   readonly send: (message: ToPrimary) => void;
 }
 
 /** Works on a job to its end. */
-export async function work(job: Job, { drain, abort, waits, send }: Hearing): Promise<void> {
+export async function work(job: Job, { drain, abort, waits, throttle, send }: Hearing): Promise<void> {
   // The primary says what its workers die of.
   limitBlocking(job.config.tuning.ceilingMs, noWords);
   const config = job.reloadKnexfile ? await reloadKnexfile(job.config) : job.config;
   const tell: Tell = (happening) => send({ type: 'told', happening });
-  const env = makeEnvironment(config, job.server, { isOwnProcess: true, token: job.token, tell });
-  const migration = await loadMigration(job.migration);
-  if (migration.kind !== 'data') return;
+  const env = makeEnvironment(config, job.server, { isOwnProcess: true, token: job.token, tell, throttle });
+  const file = await loadMigration(job.migration);
+  if (file.kind !== 'data') return;
+  const loaded = file.withArgs(job.args);
   const options = { ...env.session, use: { migration: job.migration.name, lane: 'control' } };
   const control = new Control(options, env.tuning.retryBudgetMs, job.migration.name, false);
   const run = await control.use((session) =>
@@ -40,7 +44,8 @@ export async function work(job: Job, { drain, abort, waits, send }: Hearing): Pr
   );
   await control.close();
   // The file may have been replaced since the primary has read it.
-  refuseOtherFile(run, migration.hashes);
+  refuseOtherFile(run, loaded.hashes);
+  const migration = migrationOf(loaded, run);
   await runLanes({
     work: {
       env,

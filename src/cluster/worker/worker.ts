@@ -1,6 +1,7 @@
 import type { LaneWaits } from '../../core/size/lanes.ts';
 import { UmzugClusterError, messageOf } from '../../errors.ts';
 import { reportUnhandled } from '../../migration/handle/unhandled-errors.ts';
+import { ThrottleGate } from '../../throttle/gate.ts';
 import { flushTraces } from '../../telemetry/trace.ts';
 import { hushDeprecations } from '../process/own-process.ts';
 import { endWithoutAWord, wasBlocked, watchProcess } from '../process/process-watch.ts';
@@ -16,6 +17,7 @@ const flushMs = 500;
 
 const drain = new AbortController();
 const abort = new AbortController();
+const throttle = new ThrottleGate();
 let waits: LaneWaits | null = null;
 
 function send(message: ToPrimary): void {
@@ -25,7 +27,7 @@ function send(message: ToPrimary): void {
 async function work(job: Job): Promise<void> {
   const { work: workOn } = await loading;
   const [drained, aborted] = [drain.signal, abort.signal];
-  await workOn(job, { drain: drained, abort: aborted, waits: () => waits, send });
+  await workOn(job, { drain: drained, abort: aborted, waits: () => waits, throttle, send });
 }
 
 function sentError(error: unknown): SentError {
@@ -51,6 +53,9 @@ function listen(message: ToWorker): void {
       return;
     case 'waits':
       waits = message.waits;
+      return;
+    case 'throttle':
+      throttle.set(message.ruling);
       return;
     case 'leave':
       void flushTraces(flushMs).then(() => process.disconnect());

@@ -114,7 +114,7 @@ export class Workers {
   }
 
   /** Says something to all of them. */
-  tell(message: Extract<ToWorker, { type: 'drain' | 'abort' | 'waits' }>): void {
+  tell(message: Extract<ToWorker, { type: 'drain' | 'abort' | 'waits' | 'throttle' }>): void {
     for (const member of this.#members) this.#send(member, message);
   }
 

@@ -1,11 +1,12 @@
 import type { Command } from '../frame/command.ts';
-import { switchFlag } from '../frame/command.ts';
+import { argFlag, switchFlag } from '../frame/command.ts';
 
 /** `resume`: resumes a run that was paused or cancelled. */
 export const resume: Command = {
   command: 'resume <migration>',
   describe: 'resume a paused or cancelled migration',
   options: {
+    ...argFlag,
     'no-run': switchFlag('only lift the pause; leave the work to hosts that run up'),
   },
   positionals: { migration: 'name of the migration, without extension' },
@@ -20,6 +21,11 @@ export const resume: Command = {
       return await tellRun(flags, io, 'resume');
     }
     const { runMigrations } = await import('../run/run.ts');
-    await runMigrations(flags, io, (migrator) => migrator.resume(name), `nothing of ${name} is left to run`);
+    await runMigrations(flags, io, {
+      work: (migrator) => migrator.resume(name),
+      nothingToDo: `nothing of ${name} is left to run`,
+      again: `resume ${name}`,
+      spared: 'USAGE',
+    });
   },
 };

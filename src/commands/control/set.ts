@@ -3,7 +3,7 @@ import type { Command } from '../frame/command.ts';
 /** `set`: changes settings of a run while it runs, on all hosts. */
 export const set: Command = {
   command: 'set <migration> <settings..>',
-  describe: 'change chunkSize, targetMs, workers or pace of a running migration on all hosts',
+  describe: 'change chunkSize, targetMs, workers, pace or a limit of a running migration on all hosts',
   options: {},
   positionals: {
     migration: 'name of the migration, without extension',
@@ -12,6 +12,7 @@ export const set: Command = {
   examples: [
     ['set NAME pace=2000', 'at most 2,000 rows per second, across all hosts'],
     ['set NAME chunkSize=500 workers=2', 'smaller chunks, two processes on each host'],
+    ['set NAME maxLagBytes=64000000', 'no chunk while a replica has more WAL to replay'],
     ['set NAME pace=off chunkSize=default', 'no rate limit, chunk size as configured'],
   ],
   run: async (flags, io) => {

@@ -37,9 +37,26 @@ export function switchFlag(describe: string): Options {
   return { type: 'boolean', describe };
 }
 
+/** Of commands that load migrations. */
+export const argFlag: Readonly<Record<string, Options>> = {
+  arg: valueFlag(
+    'value of an argument that migrations declare: NAME=VALUE or MIGRATION:NAME=VALUE (repeatable)',
+  ),
+};
+
+/** Of commands that run migrations, where the knexfile has targets. */
+export const targetFlags: Readonly<Record<string, Options>> = {
+  'targets-first': valueFlag(
+    'of several targets run so many first, and the others only if all of these succeed',
+  ),
+  'fail-fast': switchFlag('of several targets start no more after one that fails'),
+};
+
+const repeatable: ReadonlySet<string> = new Set(['past', 'arg', 'from-key', 'to-key']);
+
 /** A flag that may be repeated; one that excludes others names migrations, another one a new file. */
 const isRepeatable = (flag: string, { exclusive }: Command): boolean =>
-  flag === 'past' || (flag === 'name' && exclusive?.includes(flag) === true);
+  repeatable.has(flag) || (flag === 'name' && exclusive?.includes(flag) === true);
 
 /** The yargs module of a command; flags are checked here before `run` sees them. */
 export function toYargs(

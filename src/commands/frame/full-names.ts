@@ -4,7 +4,7 @@ import { fail } from '../../errors.ts';
 import { listMigrations, nameOfFile } from '../../migration/file/folder.ts';
 import type { StatusReport } from '../../migrator/migrator.ts';
 import type { Arguments, Command } from './command.ts';
-import { withContext } from './context.ts';
+import { type CommandContext, withContext } from './context.ts';
 import type { Io } from './output.ts';
 
 const namesOfMigrations = ['migration', 'name', 'past', 'to'] as const;
@@ -23,7 +23,7 @@ export async function withFullNames(flags: Arguments, io: Io, { names }: Command
   const isFull = (word: string): boolean => files.includes(word) || word === '' || word === '0';
   const given = { ...flags, ...Object.fromEntries(plain) };
   if (words.every(isFull)) return given;
-  const known = new Set([...files, ...(await statusOf(flags, io)).map(({ name }) => name)]);
+  const known = new Set([...files, ...((await statusOf(flags, io)) ?? []).map(({ name }) => name)]);
   const full = (word: string): string => (isFull(word) ? word : fullName(word, [...known]));
   return { ...given, ...Object.fromEntries(plain.map(([flag, value]) => [flag, mapped(value, full)])) };
 }
@@ -40,9 +40,12 @@ export async function namesOfFiles(flags: Arguments, { cwd, env }: Io): Promise<
 
 type Entry = StatusReport['migrations'][number];
 
-async function statusOf(flags: Arguments, io: Io): Promise<readonly Entry[]> {
-  const quiet = { ...flags, 'log-level': 'error' };
-  return await withContext(quiet, io, async ({ migrator }) => (await migrator.status()).migrations);
+/** Null: there are several targets, and each has its own. */
+async function statusOf(flags: Arguments, io: Io): Promise<readonly Entry[] | null> {
+  const quiet = { ...flags, 'log-level': 'error', 'no-progress': true };
+  const one = async ({ migrator }: CommandContext): Promise<readonly Entry[] | null> =>
+    (await migrator.status()).migrations;
+  return await withContext(quiet, io, one, () => Promise.resolve(null));
 }
 
 // Somebody waits for a message about what was typed.
@@ -54,7 +57,7 @@ const idle: ReadonlySet<string> = new Set(['pending', 'executed', 'missing']);
 export async function startedNames(io: Io): Promise<readonly string[] | null> {
   const asked = statusOf({}, io).then(
     (entries) =>
-      entries.filter(({ state }) => !idle.has(state)).map(({ name, state }) => `${name} (${state})`),
+      entries?.filter(({ state }) => !idle.has(state)).map(({ name, state }) => `${name} (${state})`) ?? null,
     () => null,
   );
   return await Promise.race([asked, sleep(patienceMs, null, { ref: false })]);

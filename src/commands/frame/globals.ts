@@ -8,8 +8,10 @@ const descriptions: Readonly<Record<string, string>> = {
   workers: 'maximum worker processes (default: up to one per core, added when useful)',
   'chunk-size': 'fixed number of rows per chunk (default: adaptive)',
   'target-ms': 'target time of a chunk in ms (default: 500)',
+  'targets-at-once': 'targets that are worked on at a time (default: 4)',
   pace: 'maximum rows per second, across all hosts (default: unlimited)',
   grace: `after a signal, time for running chunks to finish (${durationExamples}; default: 20s)`,
+  'full-speed': 'no limit of throttle applies, neither by default nor by the knexfile',
   'max-time': `stop cleanly after this time, resumable (${durationExamples})`,
 };
 

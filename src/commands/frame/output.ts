@@ -1,4 +1,4 @@
-import { stripControls } from '../../core/errors/redact.ts';
+import { stripControls, withoutSecrets } from '../../core/errors/redact.ts';
 import { pasteable } from '../../core/values/invocation.ts';
 
 /** What the process of a command gives it: the real one's, or a test's own. */
@@ -28,7 +28,7 @@ export interface Screen {
 
 /** Writes one line of data to stdout. Names come from a folder or a database: no control characters. */
 export function printLine({ stdout }: Pick<Io, 'stdout'>, text: string): void {
-  stdout.write(`${pasteable(stripControls(text))}\n`);
+  stdout.write(`${pasteable(stripControls(withoutSecrets(text)))}\n`);
 }
 
 /** Writes the one JSON document of a command to stdout. */
@@ -38,12 +38,12 @@ export function printJson({ stdout }: Pick<Io, 'stdout'>, value: unknown): void 
 
 /** The one JSON document of a command, as it is written. */
 export function asJson(value: unknown): string {
-  return `${pasteable(JSON.stringify(value, null, 2))}\n`;
+  return `${pasteable(withoutSecrets(JSON.stringify(value, null, 2)))}\n`;
 }
 
 /** Writes a remark for a person to stderr. */
 export function printNote({ stderr }: Pick<Io, 'stderr'>, text: string): void {
-  stderr.write(`${pasteable(stripControls(text))}\n`);
+  stderr.write(`${pasteable(stripControls(withoutSecrets(text)))}\n`);
 }
 
 /** Rows of cells as lines, columns padded to their widest cell; numbers (see `right`) to the right. */

@@ -1,12 +1,22 @@
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { databaseLabel } from '../../config/database.ts';
+import { formatDuration } from '../../core/config/duration.ts';
 import { counted, formatBytes, grouped as number } from '../../core/values/numbers.ts';
 import { fail, placeError } from '../../errors.ts';
 import type { Migrator, PlanReport } from '../../migrator/migrator.ts';
-import { describeEstimate, describeRows, describeWrites } from '../../migrator/plan/plan-words.ts';
+import type { PlanOf } from '../../migrator/plan/plan-report.ts';
+import {
+  describeBlocked,
+  describeEstimate,
+  describeOrder,
+  describeRows,
+  describeTrial,
+  describeUndo,
+  describeWrites,
+} from '../../migrator/plan/plan-words.ts';
 import { type Arguments, textOf } from './command.ts';
-import { withContext } from './context.ts';
+import { type PrintingContext, inEachTarget } from './each-target.ts';
 import { type Io, printJson, printLine, table } from './output.ts';
 
 type Entry = PlanReport['migrations'][number];
@@ -15,23 +25,31 @@ type Sample = NonNullable<Entry['sample']>;
 /** Prints a plan, as JSON or for a person. Throws what `up` or `down` would refuse first, with the plan. */
 export async function showPlan(
   flags: Arguments,
-  io: Io,
+  all: Io,
   work: (migrator: Migrator) => ReturnType<Migrator['plan']>,
-  nothingToDo: string,
+  { nothingToDo, again }: { readonly nothingToDo: string; readonly again: string },
 ): Promise<void> {
-  await withContext(flags, io, async ({ migrator, config: { output, database } }) => {
-    const { report, problem } = await work(migrator);
-    const file = textOf(flags, 'html');
-    if (file !== undefined) {
+  const plans: PlanOf[] = [];
+  const file = textOf(flags, 'html');
+  try {
+    await inEachTarget(flags, all, { again }, show);
+  } finally {
+    // Of a target that could not be planned at all the others are worth reading.
+    if (file !== undefined && plans.length > 0) {
       const { planDocument } = await import('../../ui/report/plan-report.ts');
-      writeDocument(path.resolve(io.cwd, file), planDocument(report, databaseLabel(database)));
+      writeDocument(path.resolve(all.cwd, file), planDocument(plans));
     }
+  }
+
+  async function show({ migrator, config: { output, database }, io }: PrintingContext): Promise<void> {
+    const { report, problem } = await work(migrator);
+    plans.push({ report, database: databaseLabel(database) });
     if (!output.json) printPlan(io, report, nothingToDo);
     else if (problem === null) printJson(io, report);
     if (problem === null) return;
     const { code, message, detail, hint, cause } = problem;
     throw fail(code, { message, detail, hint, cause, report });
-  });
+  }
 }
 
 function writeDocument(file: string, text: string): void {
@@ -43,29 +61,46 @@ function writeDocument(file: string, text: string): void {
 }
 
 /** For a person: one paragraph a migration. */
-function printPlan(io: Io, { migrations }: PlanReport, nothingToDo: string): void {
+function printPlan(io: Io, { migrations, trial }: PlanReport, nothingToDo: string): void {
   if (migrations.length === 0) return printLine(io, nothingToDo);
   for (const [index, entry] of migrations.entries()) {
     if (index > 0) printLine(io, '');
     for (const line of paragraph(entry)) printLine(io, line.trimEnd());
   }
+  if (trial !== null) printLine(io, `\n${describeTrial(trial)}`);
 }
 
 function paragraph(entry: Entry): readonly string[] {
-  const { name, kind, blockedBy, warnings, advice, error } = entry;
+  const { name, kind, order, warnings, error } = entry;
   const begun = entry.isBegun ? ', started: this is the rest' : '';
   const lines = [`${name}${kind === null ? '' : ` (${kind}${begun})`}`];
-  if (kind === 'schema') lines.push(item('runs', 'once, in its own transaction: nothing to sample'));
+  const blocked = describeBlocked(entry);
+  if (entry.after.length > 0) lines.push(item('after', entry.after.join(', ')));
+  if (kind === 'schema') lines.push(...schemaLines(entry, blocked));
   if (entry.table !== null) lines.push(item('table', `${entry.table}, by ${entry.key.join(', ')}`));
-  if (blockedBy !== null) lines.push(item('sample', `cannot be planned before ${blockedBy} has run`));
+  if (blocked !== null) lines.push(item(kind === 'schema' ? 'tried' : 'sample', blocked));
   else if (entry.rows.estimated !== null || entry.rows.why !== null)
     lines.push(item('rows', describeRows(entry)));
+  if (order !== null && order.why !== null) lines.push(item('order', describeOrder(order)));
   if (entry.sample !== null) lines.push(...sampleLines(entry.sample, entry.key));
   if (entry.estimate !== null) lines.push(item('whole run', describeEstimate(entry.estimate)));
+  if (entry.undo !== null) {
+    for (const line of describeUndo(entry.undo)) lines.push(item('undo', line));
+  }
   for (const warning of warnings) lines.push(item('warning', warning));
-  for (const one of advice) lines.push(item('advice', one));
   if (error !== null) lines.push(item('error', error.message));
   return lines;
+}
+
+function schemaLines({ schema }: Entry, blocked: string | null): readonly string[] {
+  if (schema === null) {
+    return blocked === null ? [item('runs', 'once, in its own transaction: nothing to sample')] : [];
+  }
+  return [
+    item('tried', `in ${formatDuration(schema.durationMs)}, rolled back: nothing remains`),
+    ...schema.statements.slice(0, mostStatements).map((sql) => item('', oneLine(sql))),
+    ...schema.locks.map((lock) => item('locks', lock)),
+  ];
 }
 
 const labelColumns = 11;
@@ -76,7 +111,8 @@ function item(label: string, text: string): string {
 
 function sampleLines(sample: Sample, key: readonly string[]): readonly string[] {
   const { statements, rows, rowsPerSecond, walBytesPerRow, chunks, ownConnections } = sample;
-  const lines = [item('statements', `${statements.reduce((sum, { times }) => sum + times, 0)} per chunk`)];
+  const sent = statements.reduce((sum, { times }) => sum + times, 0);
+  const lines = [item('statements', `${number(sent)} to find the rows of a chunk and to update them`)];
   for (const { sql, times, plan } of statements.slice(0, mostStatements)) {
     lines.push(item('', `${times === 1 ? '' : `${number(times)} times `}${oneLine(sql)}`));
     for (const line of plan) lines.push(item('', `  ${line}`));
@@ -91,8 +127,8 @@ function sampleLines(sample: Sample, key: readonly string[]): readonly string[] 
     ),
   );
   for (const line of exampleLines(sample, key)) lines.push(item('', line));
-  for (const { table: name, inserted, updated, deleted } of sample.writes) {
-    lines.push(item('writes', `${name}: ${describeWrites({ inserted, updated, deleted })}`));
+  for (const { table: name, inserted, updated, hot, deleted } of sample.writes) {
+    lines.push(item('writes', `${name}: ${describeWrites({ inserted, updated, hot, deleted })}`));
   }
   if (rowsPerSecond !== null) {
     const wal = walBytesPerRow === null ? '' : `, ${formatBytes(walBytesPerRow)} of WAL per row`;

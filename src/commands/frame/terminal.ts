@@ -21,7 +21,48 @@ export interface Terminal extends ProgressView {
 // Faster than the eye reads; every redraw is a system call.
 const redrawMs = 100;
 // A log that is read afterwards wants few lines; a watchdog wants them more often than every minute.
-const logEveryMs = 10_000;
+/** How often a log is told of progress. */
+export const logEveryMs = 10_000;
+
+/** Lines at the end of a terminal that are drawn again and again. */
+export interface LiveLines {
+  /** Draws them again, at the latest after a while. `isNews`: at once. */
+  changed(isNews: boolean): void;
+  write(text: string): void;
+  close(): void;
+}
+
+/** Draws what `lines` says, at most so many as the terminal has, below what is written. */
+export function openLines(
+  screen: Screen,
+  lines: (columns: number) => readonly string[],
+  now: () => number = Date.now,
+): LiveLines {
+  let drawn: Drawing = nothingDrawn;
+  let drawnAt = -Infinity;
+  const draw = (above: string): void => {
+    // What is taller than the terminal could not be drawn over.
+    const shown = lines(columnsOf(screen)).slice(-Math.max(1, (screen.rows || 24) - 1));
+    const columns = screen.columns || 80;
+    screen.write(redraw(drawn, shown, columns, above));
+    drawn = { lines: shown, columns };
+    drawnAt = now();
+  };
+  const onResize = (): void => {
+    if (drawn.lines.length > 0) draw('');
+  };
+  screen.on('resize', onResize);
+  return {
+    changed: (isNews) => {
+      if (isNews || now() - drawnAt >= redrawMs) draw('');
+    },
+    write: draw,
+    close: () => {
+      screen.off('resize', onResize);
+      drawn = nothingDrawn;
+    },
+  };
+}
 
 /** Draws one block per running migration at the end of the terminal; `color` as the configuration decided. */
 export function openTerminal(
@@ -30,44 +71,27 @@ export function openTerminal(
   now: () => number = Date.now,
 ): Terminal {
   const latest = new Map<string, Progress>();
-  let drawn: Drawing = nothingDrawn;
-  let drawnAt = -Infinity;
-
-  const blocks = (): readonly string[] => {
-    const columns = columnsOf(screen);
-    const lines = [...latest.values()].flatMap((progress) => formatBlock(progress, columns, output.color));
-    // What is taller than the terminal could not be drawn over.
-    return lines.slice(-Math.max(1, (screen.rows || 24) - 1));
-  };
-  const draw = (above: string): void => {
-    const lines = blocks();
-    const columns = screen.columns || 80;
-    screen.write(redraw(drawn, lines, columns, above));
-    drawn = { lines, columns };
-    drawnAt = now();
-  };
-  const onResize = (): void => {
-    if (drawn.lines.length > 0) draw('');
-  };
-  screen.on('resize', onResize);
-
+  const live = openLines(
+    screen,
+    (columns) => [...latest.values()].flatMap((progress) => formatBlock(progress, columns, output.color)),
+    now,
+  );
   return {
     show: (progress) => {
       const isNew = !latest.has(progress.migration);
       if (!isDone(progress)) {
         latest.set(progress.migration, progress);
-        if (isNew || now() - drawnAt >= redrawMs) draw('');
+        live.changed(isNew);
       } else if (latest.delete(progress.migration)) {
         // What is done is reported by the log and the summary.
-        draw('');
+        live.changed(true);
       }
     },
-    write: draw,
+    write: live.write,
     close: () => {
-      screen.off('resize', onResize);
-      if (latest.size > 0) draw('');
+      if (latest.size > 0) live.changed(true);
       latest.clear();
-      drawn = nothingDrawn;
+      live.close();
     },
   };
 }
@@ -101,6 +125,6 @@ export function openProgressLog(logger: Logger): ProgressView {
 }
 
 /** "transaction of pid 99, 8 s old" grows older every second; that alone is no news. */
-function reasonOf({ waiting, throttled }: Progress): string {
-  return `${(waiting ?? '').replace(/\d+(?= (?:ms|s)\b)/g, '')} ${throttled ?? ''}`;
+function reasonOf({ waiting, throttledBy }: Progress): string {
+  return `${(waiting ?? '').replace(/\d+(?= (?:ms|s)\b)/g, '')} ${throttledBy ?? ''}`;
 }

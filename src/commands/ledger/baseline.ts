@@ -22,12 +22,12 @@ export const baseline: Command = {
     ['baseline --from knex', 'what knex migrate has executed'],
     ['baseline --undo --name NAME', 'undo a mistake'],
   ],
-  run: async (flags, io) => {
+  run: async (flags, all) => {
     const names = textsOf(flags, 'name');
-    if (flags['undo'] === true) return await undo(flags, io, names);
+    if (flags['undo'] === true) return await undo(flags, all, names);
     const request = requestOf(flags, names);
     const { withLedger } = await import('./ledger-admin.ts');
-    await withLedger(flags, io, async (books, { json }) => {
+    await withLedger(flags, all, typed(flags), async (books, { json }, io) => {
       const report = await books.baseline(request);
       const { printJson } = await import('../frame/output.ts');
       if (json) return printJson(io, report);
@@ -36,7 +36,7 @@ export const baseline: Command = {
   },
 };
 
-async function undo(flags: Arguments, io: Io, names: readonly string[] | undefined): Promise<void> {
+async function undo(flags: Arguments, all: Io, names: readonly string[] | undefined): Promise<void> {
   if (names === undefined) {
     throw fail('USAGE', {
       message: '--undo needs --name',
@@ -45,11 +45,19 @@ async function undo(flags: Arguments, io: Io, names: readonly string[] | undefin
   }
   const { withLedger } = await import('./ledger-admin.ts');
   const { printJson, printLine } = await import('../frame/output.ts');
-  await withLedger(flags, io, async (books, { json }) => {
+  await withLedger(flags, all, typed(flags), async (books, { json }, io) => {
     const unmarked = await books.undoBaseline(names);
     if (json) return printJson(io, { unmarked });
     for (const name of unmarked) printLine(io, `${name}: pending again`);
   });
+}
+
+/** What was typed, to be typed again. */
+function typed(flags: Arguments): string {
+  const values = ['to', 'name', 'from', 'table'].flatMap((flag) =>
+    (textsOf(flags, flag) ?? []).map((value) => `--${flag} ${value}`),
+  );
+  return ['baseline', ...values, ...(flags['undo'] === true ? ['--undo'] : [])].join(' ');
 }
 
 function requestOf(flags: Arguments, names: readonly string[] | undefined): BaselineRequest {

@@ -10,21 +10,26 @@ export const prune: Command = {
   options: { 'older-than': valueFlag('what ended before that: a duration, such as 90d') },
   insteadOf: () => 'umzug-cluster prune --older-than 90d',
   examples: [['prune --older-than 90d', 'what is executed keeps its runs and its history']],
-  run: async (flags, io) => {
+  run: async (flags, all) => {
     const olderThanMs = durationOf(flags);
     const { withLedger } = await import('./ledger-admin.ts');
     const { printJson, printLine } = await import('../frame/output.ts');
-    await withLedger(flags, io, async (books, { json }) => {
-      const pruned = await books.prune(olderThanMs);
-      if (json) return printJson(io, pruned);
-      const { runs, ranges, quarantined, events } = pruned;
-      if (runs + events === 0) return printLine(io, 'nothing to remove');
-      const parts = [counted(ranges, 'range'), counted(quarantined, 'quarantined row')].join(' and ');
-      printLine(
-        io,
-        `removed ${counted(runs, 'run')} with ${parts}, and ${counted(events, 'event')} of the history`,
-      );
-    });
+    await withLedger(
+      flags,
+      all,
+      `prune --older-than ${textOf(flags, 'older-than')}`,
+      async (books, { json }, io) => {
+        const pruned = await books.prune(olderThanMs);
+        if (json) return printJson(io, pruned);
+        const { runs, ranges, quarantined, events } = pruned;
+        if (runs + events === 0) return printLine(io, 'nothing to remove');
+        const parts = [counted(ranges, 'range'), counted(quarantined, 'quarantined row')].join(' and ');
+        printLine(
+          io,
+          `removed ${counted(runs, 'run')} with ${parts}, and ${counted(events, 'event')} of the history`,
+        );
+      },
+    );
   },
 };
 

@@ -11,10 +11,10 @@ export const repair: Command = {
     ['repair', 'after all files were reformatted'],
     ['repair NAME', 'one migration'],
   ],
-  run: async (flags, io) => {
+  run: async (flags, all) => {
     const { withLedger } = await import('./ledger-admin.ts');
     const { printJson, printLine } = await import('../frame/output.ts');
-    await withLedger(flags, io, async (books, { json }) => {
+    await withLedger(flags, all, 'repair', async (books, { json }, io) => {
       const repaired = await books.repair(textOf(flags, 'name'));
       if (json) return printJson(io, { repaired });
       if (repaired.length === 0) printLine(io, 'nothing to repair: all files are as they were executed');

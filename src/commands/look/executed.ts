@@ -6,10 +6,10 @@ export const executed: Command = {
   describe: 'list executed migrations, in order',
   options: {},
   examples: [['executed --json', 'as an array of { name, path }']],
-  run: async (flags, io) => {
-    const { withContext } = await import('../frame/context.ts');
+  run: async (flags, all) => {
+    const { inEachTarget } = await import('../frame/each-target.ts');
     const { printJson, printLine } = await import('../frame/output.ts');
-    await withContext(flags, io, async ({ migrator, config }) => {
+    await inEachTarget(flags, all, { again: 'executed' }, async ({ migrator, config, io }) => {
       const migrations = await migrator.executed();
       if (config.output.json)
         return printJson(

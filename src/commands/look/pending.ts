@@ -6,10 +6,10 @@ export const pending: Command = {
   describe: 'list migrations that have not been executed yet, in order',
   options: {},
   examples: [['pending --json', 'as an array of { name, path }']],
-  run: async (flags, io) => {
-    const { withContext } = await import('../frame/context.ts');
+  run: async (flags, all) => {
+    const { inEachTarget } = await import('../frame/each-target.ts');
     const { printJson, printLine, printNote } = await import('../frame/output.ts');
-    await withContext(flags, io, async ({ migrator, config }) => {
+    await inEachTarget(flags, all, { again: 'pending' }, async ({ migrator, config, io }) => {
       const migrations = await migrator.pending();
       if (config.output.json)
         return printJson(

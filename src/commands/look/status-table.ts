@@ -2,9 +2,10 @@ import { isHeld } from '../../core/config/states.ts';
 import { describeOverrides } from '../../core/config/steering.ts';
 import { formatDuration } from '../../core/config/duration.ts';
 import { etaText, percent } from '../../core/progress/progress-text.ts';
-import { counted, grouped as number, rowsAre } from '../../core/values/numbers.ts';
+import { counted, formatBytes, grouped as number, rowsAre } from '../../core/values/numbers.ts';
 import type { Migrator } from '../../migrator/migrator.ts';
 import { heldHint } from '../../run/lifecycle/held.ts';
+import { conflictText } from '../run/summary.ts';
 import { type Io, printJson, printLine, table } from '../frame/output.ts';
 
 type Report = Awaited<ReturnType<Migrator['status']>>;
@@ -29,7 +30,16 @@ export function statusLines({ migrations }: Report, details: boolean): readonly 
   return [
     ...table([head, ...migrations.map(cells)], rightAligned),
     ...migrations.flatMap((entry) => remarks(entry, details)),
+    ...(details ? [] : storedLine(migrations)),
   ];
+}
+
+/** What all of them have stored; nobody looks at each of them. */
+function storedLine(entries: readonly Entry[]): readonly string[] {
+  const stored = entries.flatMap(({ undo }) => (undo === null ? [] : [undo.bytes]));
+  if (stored.length === 0) return [];
+  const bytes = stored.reduce((sum, own) => sum + own, 0);
+  return [`  stored to be rolled back, by ${counted(stored.length, 'migration')}: ${formatBytes(bytes)}`];
 }
 
 /** One migration as a line of a log: what has changed since the line before. */
@@ -101,6 +111,18 @@ function remarks(entry: Entry, details: boolean): readonly string[] {
   }
   if (entry.rows.quarantined > 0) {
     lines.push(`${rowsAre(entry.rows.quarantined, 'quarantined')}: umzug-cluster retry ${name}`);
+  }
+  if (entry.conflicts !== null) {
+    const { leftAlone, gone, rows } = entry.conflicts;
+    lines.push(`not restored by its rollback: ${counted(leftAlone, 'row')} left alone, ${number(gone)} gone`);
+    if (details) lines.push(...rows.map(conflictText));
+    const more = leftAlone + gone - rows.length;
+    if (details && more > 0) lines.push(`and ${number(more)} more`);
+  }
+  if (entry.undo !== null && details) {
+    const what =
+      entry.conflicts === null ? 'stored to be rolled back' : 'stored, also of what was not restored';
+    lines.push(`${what}: ${formatBytes(entry.undo.bytes)}; remove it: umzug-cluster forget ${name}`);
   }
   if (Object.keys(entry.settings).length > 0) lines.push(`set: ${describeOverrides(entry.settings)}`);
   if (details) {

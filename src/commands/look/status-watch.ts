@@ -5,7 +5,7 @@ import { pasteable } from '../../core/values/invocation.ts';
 import type { Migrator } from '../../migrator/migrator.ts';
 import type { Arguments } from '../frame/command.ts';
 import { type Io, printLine } from '../frame/output.ts';
-import { withContext } from '../frame/context.ts';
+import { type CommandContext, withContext } from '../frame/context.ts';
 import { statusLine, statusLines } from './status-table.ts';
 
 type Report = Awaited<ReturnType<Migrator['status']>>;
@@ -21,19 +21,38 @@ export async function watchStatus(flags: Arguments, io: Io, name: string | undef
   const stop = (): void => stopped.abort();
   process.once('SIGINT', stop);
   try {
-    await withContext(flags, io, async ({ migrator, config }) => {
-      const show = config.output.json ? jsonLines(io) : io.stdout.isTTY ? drawn(io, name) : changedLines(io);
+    const again = async (look: () => Promise<void>): Promise<void> => {
       while (!stopped.signal.aborted) {
-        show(await migrator.status(name));
+        await look();
         await sleep(everyMs, undefined, { signal: stopped.signal }).catch(() => undefined);
       }
+    };
+    const details = name !== undefined;
+    const one = async ({ migrator, config }: CommandContext): Promise<void> => {
+      const lines = (report: Report): readonly string[] => statusLines(report, details);
+      const show = config.output.json ? jsonLines(io) : io.stdout.isTTY ? drawn(io, lines) : changedLines(io);
+      await again(async () => show(await migrator.status(name)));
+    };
+    await withContext(flags, io, one, async ({ fleet, config }) => {
+      const { statusOfTargets } = await import('./status-targets.ts');
+      const { endReport } = await import('../../targets/verdict.ts');
+      type Ends = Awaited<ReturnType<typeof look>>;
+      const look = () => fleet.each(({ migrator }) => migrator.status(name));
+      const lines = (ends: Ends): readonly string[] => statusOfTargets(ends, details);
+      const asJson = jsonLines(io);
+      const show = config.output.json
+        ? (ends: Ends) => asJson({ targets: ends.map((end) => endReport(end, (report) => report)) })
+        : io.stdout.isTTY
+          ? drawn(io, lines)
+          : changedTargets(io, lines);
+      await again(async () => show(await look()));
     });
   } finally {
     process.off('SIGINT', stop);
   }
 }
 
-function jsonLines({ stdout }: Io): (report: Report) => void {
+function jsonLines({ stdout }: Io): (report: object) => void {
   let before = '';
   return (report) => {
     const text = JSON.stringify(report);
@@ -53,11 +72,21 @@ function changedLines(io: Io): (report: Report) => void {
   };
 }
 
-function drawn({ stdout: screen }: Io, name: string | undefined): (report: Report) => void {
+/** Of several targets, each line that was not there the time before. */
+function changedTargets<T>(io: Io, linesOf: (report: T) => readonly string[]): (report: T) => void {
+  let before: ReadonlySet<string> = new Set();
+  return (report) => {
+    const lines = linesOf(report);
+    for (const line of lines) if (!before.has(line)) printLine(io, line);
+    before = new Set(lines);
+  };
+}
+
+function drawn<T>({ stdout: screen }: Io, linesOf: (report: T) => readonly string[]): (report: T) => void {
   let before: Drawing = nothingDrawn;
   return (report) => {
     const columns = screen.columns || 80;
-    const lines = statusLines(report, name !== undefined).map((line) =>
+    const lines = linesOf(report).map((line) =>
       [...pasteable(stripControls(line))].slice(0, columns - 1).join(''),
     );
     // The heading, and the end of what is too long: the newest migrations are there.

@@ -1,6 +1,9 @@
 import { uiFlags } from '../../core/config/flags.ts';
 import { type Command, switchFlag, textOf, valueFlag } from '../frame/command.ts';
 
+/** What the page shows. */
+type Behind = Parameters<(typeof import('../../ui/server/serve.ts'))['serve']>[1];
+
 /** `ui`: serves a page on which migrations can be watched and steered. It runs none of them. */
 export const ui: Command = {
   command: 'ui',
@@ -23,7 +26,7 @@ export const ui: Command = {
     const { printJson, printLine } = await import('../frame/output.ts');
     const { untilStopped } = await import('../run/stopping.ts');
     await untilStopped(async (stopped) => {
-      await withContext(given, io, async ({ config, migrator, logger }) => {
+      const show = async ({ config, logger, behind }: Behind): Promise<void> => {
         const { serve } = await import('../../ui/server/serve.ts');
         const flags = { ...flagsOfVariables(io.env, uiFlags).flags, ...defined(given) };
         const served = await serve(
@@ -34,13 +37,19 @@ export const ui: Command = {
             userHeader: textOf(flags, 'user-header') ?? null,
             isReadOnly: flags['read-only'] === true,
           },
-          { config, migrator, logger },
+          { config, logger, behind },
         );
         if (config.output.json) printJson(io, { url: served.url });
         else printLine(io, served.url);
         await stopped;
         await served.close();
-      });
+      };
+      await withContext(
+        given,
+        io,
+        ({ migrator, ...at }) => show({ ...at, behind: { migrator } }),
+        ({ fleet: { targets }, ...at }) => show({ ...at, behind: { targets } }),
+      );
     });
   },
 };

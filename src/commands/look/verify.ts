@@ -15,10 +15,10 @@ export const verify: Command = {
     ['verify', 'all executed migrations, before you drop the old column'],
     ['verify NAME --json', 'one migration, for a program'],
   ],
-  run: async (flags, io) => {
-    const { withContext } = await import('../frame/context.ts');
+  run: async (flags, all) => {
+    const { inEachTarget } = await import('../frame/each-target.ts');
     const { unsoundError } = await import('../../run/lifecycle/soundness.ts');
-    await withContext(flags, io, async ({ migrator, config: { output } }) => {
+    await inEachTarget(flags, all, { again: 'verify' }, async ({ migrator, config: { output }, io }) => {
       const report = await migrator.verify(textOf(flags, 'name'));
       const isSound = report.contradictions.length === 0;
       const problem = isSound

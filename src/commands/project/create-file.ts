@@ -5,7 +5,8 @@ import { fail, placeError } from '../../errors.ts';
 import { isMigrationFile, nameOfFile } from '../../migration/file/folder.ts';
 import { migrationName } from '../../migration/create/new-name.ts';
 import type { DescribedTable } from '../../migration/table/described-table.ts';
-import { type TemplateKind, renderMigration } from '../../migration/create/template.ts';
+import { type NewFile, migrationFile, recipeFiles } from '../../migration/create/new-files.ts';
+import { isRecipe } from '../../migration/create/recipes.ts';
 import type { Arguments } from '../frame/command.ts';
 import { type Io, printJson, printLine, printNote } from '../frame/output.ts';
 import { readProject, styleOf } from './project.ts';
@@ -13,7 +14,8 @@ import { readProject, styleOf } from './project.ts';
 /** What `create` was asked for, parsed. */
 export interface CreateRequest {
   readonly name: string;
-  readonly kind: TemplateKind;
+  /** Of a template or a recipe. */
+  readonly kind: string;
   /** Table to look up in the database: TABLE or SCHEMA.TABLE. */
   readonly table: string | undefined;
   readonly prefix: 'TIMESTAMP' | 'DATE' | 'NONE' | undefined;
@@ -31,18 +33,42 @@ export async function createMigration(flags: Arguments, io: Io, request: CreateR
   // Of several folders the files run in one order.
   const besides = isRead ? config.migrationsDirs.filter((other) => other !== folder) : [];
   const existing = [...files, ...(await Promise.all(besides.map(filesIn))).flat()].map(nameOfFile);
-  const name = migrationName({ name: wanted, prefix: request.prefix, now: new Date(), existing });
-  refuseExisting(name, existing, folder);
-  if (flags['allow-confusing-ordering'] !== true) refuseConfusingOrder(name, existing);
-  if (flags['skip-verify'] !== true && !isRead) refuseOtherFolder(folder, config.migrationsDirs);
   const { language, extension } = styleOf(readProject(config.cwd), files);
+  if (flags['skip-verify'] !== true && !isRead) refuseOtherFolder(folder, config.migrationsDirs);
   const table = request.table === undefined ? null : await lookUp({ config, flags, io }, request.table);
-  const file = path.join(folder, name + extension);
-  await write(file, renderMigration({ kind: request.kind, name, language, table }));
-  if (config.output.json) return printJson(io, { name, path: file });
-  printLine(io, path.relative(config.cwd, file) || file);
-  printNote(io, 'fill it in, then run:');
-  printNote(io, `  umzug-cluster plan ${name}`);
+  const isConfusing = flags['allow-confusing-ordering'] === true;
+  const named = (text: string, there: readonly string[]): string => {
+    const name = migrationName({ name: text, prefix: request.prefix, now: new Date(), existing: there });
+    refuseExisting(name, there, folder);
+    if (!isConfusing) refuseConfusingOrder(name, there);
+    return name;
+  };
+  const { kind } = request;
+  const written: NewFile[] = isRecipe(kind)
+    ? recipeFiles({
+        kind,
+        wanted,
+        language,
+        extension,
+        table,
+        existing,
+        named,
+        folder: path.relative(config.cwd, folder),
+      })
+    : [migrationFile({ kind, name: named(wanted, existing), language, extension, table })];
+  const placed = written.map(({ name, text, isTest }) => ({
+    name,
+    path: isTest ? path.join(config.cwd, 'test', name) : path.join(folder, name + extension),
+    text,
+  }));
+  for (const { path: file, text } of placed) await write(file, text);
+  const [first] = placed;
+  if (config.output.json) {
+    return printJson(io, { name: first?.name, path: first?.path, files: placed.map((one) => one.path) });
+  }
+  for (const { path: file } of placed) printLine(io, path.relative(config.cwd, file) || file);
+  printNote(io, isRecipe(kind) ? 'change the names of columns to yours, then run:' : 'fill it in, then run:');
+  printNote(io, `  umzug-cluster plan ${isRecipe(kind) ? '' : first?.name}`.trimEnd());
   printNote(io, '  umzug-cluster up');
 }
 

@@ -3,11 +3,11 @@ import { counted } from '../../core/values/numbers.ts';
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { loadConfig } from '../../config/config.ts';
-import { fail, placeError } from '../../errors.ts';
+import { placeError } from '../../errors.ts';
 import { isMigrationFile } from '../../migration/file/folder.ts';
 import type { Language } from '../../migration/create/language.ts';
 import type { Arguments } from '../frame/command.ts';
-import { canAsk, isYes } from '../frame/ask.ts';
+import { canAsk, requireYes } from '../frame/ask.ts';
 import { type Detected, type PackageManager, detect } from './detect.ts';
 import { type Io, printJson, printLine, printNote } from '../frame/output.ts';
 import { type ProjectFacts, readProject } from './project.ts';
@@ -56,8 +56,7 @@ export async function initProject(flags: Arguments, io: Io): Promise<void> {
 
 async function confirm(io: Io, done: readonly string[]): Promise<void> {
   for (const line of done) printNote(io, `  ${line}`);
-  if (await isYes(io, 'Write this? [y/N] ')) return;
-  throw fail('STOPPED', { message: 'nothing was written', hint: 'to write without a question: --yes' });
+  await requireYes(io, 'Write this?', ['write', 'written']);
 }
 
 function describe({ manifest, language }: ProjectFacts, found: Detected): string {

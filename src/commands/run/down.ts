@@ -1,7 +1,15 @@
 import { fail } from '../../errors.ts';
 import type { DownOptions } from '../../migrator/migrator.ts';
 import type { Command } from '../frame/command.ts';
-import { positiveCount, switchFlag, textOf, textsOf, valueFlag } from '../frame/command.ts';
+import {
+  argFlag,
+  positiveCount,
+  switchFlag,
+  targetFlags,
+  textOf,
+  textsOf,
+  valueFlag,
+} from '../frame/command.ts';
 
 /** `down`: reverts the last migration, or as told. */
 export const down: Command = {
@@ -11,6 +19,10 @@ export const down: Command = {
     to: valueFlag('revert back to and including this migration; 0 reverts everything'),
     step: valueFlag('revert this many migrations'),
     name: valueFlag('revert only this migration (repeatable)'),
+    ...argFlag,
+    ...targetFlags,
+    images: switchFlag('restore what was stored with options.undo, also where the file has a down'),
+    overwrite: switchFlag('the same, and restore rows that were changed since, too'),
     plan: switchFlag('revert nothing: run a sample of the way back, and roll it back'),
     yes: switchFlag('do not ask; needed where nobody is at a terminal'),
   },
@@ -19,34 +31,51 @@ export const down: Command = {
   examples: [
     ['down', 'show what would be reverted, ask, and revert the last migration'],
     ['down --plan', 'what it would do, by a sample'],
+    ['down --overwrite', 'restore what options.undo has stored, whatever has become of the rows since'],
     ['down --to 0 --yes', 'revert everything, in a script'],
   ],
   run: async (flags, io) => {
     const to = textOf(flags, 'to');
     const step = positiveCount(flags, 'step');
     const names = textsOf(flags, 'name');
+    const [images, overwrite] = [flags['images'] === true, flags['overwrite'] === true];
     const options = {
       ...(to === undefined ? {} : { to: to === '0' ? (0 as const) : to }),
       ...(step === undefined ? {} : { step }),
       ...(names === undefined ? {} : { names }),
+      images,
+      overwrite,
     };
     if (flags['plan'] === true) {
       const { showPlan } = await import('../frame/plan-text.ts');
-      return await showPlan(flags, io, (migrator) => migrator.planDown(options), 'nothing to roll back');
+      const words = { nothingToDo: 'nothing to roll back', again: 'down --plan' };
+      return await showPlan(flags, io, (migrator) => migrator.planDown(options), words);
     }
     const { runMigrations } = await import('./run.ts');
     const { canAsk } = await import('../frame/ask.ts');
-    const { confirmDown } = await import('./confirm.ts');
+    const { confirmDown, confirmTargets } = await import('./confirm.ts');
     const isAsked = flags['yes'] !== true;
-    if (isAsked && !canAsk(io))
-      throw unasked([
-        ...named('to', to),
-        ...named('step', flags['step']),
-        ...(names ?? []).flatMap((name) => named('name', name)),
-      ]);
-    const confirm: DownOptions['confirm'] = (targets, signal) => confirmDown(io, targets, signal);
+    const given = [
+      ...named('to', to),
+      ...named('step', flags['step']),
+      ...(names ?? []).flatMap((name) => named('name', name)),
+      ...['images', 'overwrite'].filter((name) => flags[name] === true).map((name) => `--${name}`),
+    ];
+    if (isAsked && !canAsk(io)) throw unasked(given);
+    const confirm: DownOptions['confirm'] = (targets, signal) => confirmDown(io, targets, options, signal);
     const asked = isAsked ? { ...options, confirm } : options;
-    await runMigrations(flags, io, (migrator) => migrator.down(asked), 'nothing to roll back');
+    // What was shown of each target, and that alone.
+    const shown = new Map<string, readonly string[]>();
+    const optionsIn = (target: string): DownOptions =>
+      isAsked ? { images, overwrite, names: shown.get(target) ?? [] } : options;
+    await runMigrations(flags, io, {
+      work: (migrator, target) => migrator.down(target === null ? asked : optionsIn(target)),
+      nothingToDo: 'nothing to roll back',
+      again: ['down', ...given].join(' '),
+      before: async ({ fleet }) => {
+        if (isAsked) await confirmTargets(io, fleet, options, shown);
+      },
+    });
   },
 };
 

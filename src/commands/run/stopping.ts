@@ -4,11 +4,14 @@ import type { Migrator } from '../../migrator/migrator.ts';
 type Stop = Parameters<Migrator['stop']>;
 type Signal = Exclude<Stop[0], 'deadline'>;
 
+/** What signals stop: a migrator, or those of several targets. */
+type Stoppable = Pick<Migrator, 'stop'>;
+
 const signals: readonly Signal[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 
 /** Takes over the migrator once it is open, or throws if a signal came before; then no work may begin. */
 export interface Stopping {
-  attach(migrator: Migrator, limits: { readonly maxTimeMs: number | null }): void;
+  attach(migrator: Stoppable, limits: { readonly maxTimeMs: number | null }): void;
   /** The time of `--max-time` is over. */
   readonly isOutOfTime: boolean;
 }
@@ -20,7 +23,7 @@ export interface Stopping {
 export async function withStopping<Result>(work: (stopping: Stopping) => Promise<Result>): Promise<Result> {
   const startedAt = Date.now();
   const timers: NodeJS.Timeout[] = [];
-  let migrator: Migrator | null = null;
+  let migrator: Stoppable | null = null;
   let signalsSeen = 0;
   let isOutOfTime = false;
   let stopped: UmzugClusterError | null = null;

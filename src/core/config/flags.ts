@@ -23,6 +23,11 @@ export const globalFlags = [
   },
   { name: 'migrations', kind: 'text', describe: 'folder of the migrations (default: migrations)' },
   {
+    name: 'targets',
+    kind: 'text',
+    describe: 'of the targets in the knexfile only these: a,b or tenant_* (default: all)',
+  },
+  {
     name: 'embedded',
     kind: 'switch',
     describe: 'use a Postgres server of this folder’s own; never in production',
@@ -67,12 +72,24 @@ export const uiFlags = [
   { name: 'read-only', kind: 'switch', describe: 'show everything and change nothing' },
 ] as const satisfies readonly GlobalFlag[];
 
+/** The flag of `worker`, with the variable of the flag of `ui` that has its name. */
+export const workerFlags = [
+  {
+    name: 'listen',
+    kind: 'text',
+    describe: 'HOST:PORT to serve health and metrics on (default: 127.0.0.1:4950, or a free port)',
+  },
+] as const satisfies readonly GlobalFlag[];
+
 /** The variable of a flag of every command: `UMZUG_CLUSTER_MAX_TIME` for `max-time`. */
 export function variableOf(flag: string): string {
   return `${variablePrefix}${flag.replaceAll('-', '_').toUpperCase()}`;
 }
 
 export const variablePrefix = 'UMZUG_CLUSTER_';
+
+/** Before the name of an argument of a migration (`core/config/args`). */
+export const argPrefix = `${variablePrefix}ARG_`;
 
 // What Kubernetes sets in each container for a service of the name `umzug-cluster`.
 const ofKubernetes = /^(?:SERVICE_(?:HOST|PORT)|PORT)(?:_.*)?$/;
@@ -88,6 +105,7 @@ export function unknownVariables(names: readonly string[]): readonly string[] {
   return names.filter(
     (name) =>
       name.startsWith(variablePrefix) &&
+      !name.startsWith(argPrefix) &&
       !variables.includes(name) &&
       !ofKubernetes.test(name.slice(variablePrefix.length)),
   );

@@ -10,6 +10,7 @@ interface FieldTypes {
   readonly number: number;
   readonly texts: readonly string[];
   readonly 'text or null': string | null;
+  readonly 'texts or null': readonly string[] | null;
   readonly 'number or null': number | null;
   readonly 'object or null': object | null;
 }
@@ -53,6 +54,16 @@ export const logEvents = {
     level: 'warn',
     when: '`up --name` runs a migration before pending ones that sort before it',
     fields: { jumped: 'texts' },
+  },
+  'undo.kept': {
+    level: 'warn',
+    when: 'what is stored for longer than `options.undo` says could not be removed now, and is by a later command',
+    fields: { error: 'text' },
+  },
+  'undo.lost': {
+    level: 'warn',
+    when: 'a schema migration has dropped what stored values belong to: they cannot be restored',
+    fields: { migration: 'text', lost: 'texts' },
   },
   'migration.confusable': {
     level: 'warn',
@@ -98,10 +109,16 @@ export const logEvents = {
       otherHosts: 'number',
       waiting: 'text or null',
       throttled: 'text or null',
+      throttledBy: 'text or null',
       retries: 'number',
       quarantined: 'number',
       elapsedMs: 'number',
     },
+  },
+  'run.order': {
+    level: 'info',
+    when: 'a run without options.order has found out in which order it goes over a large table: `key` or `physical`',
+    fields: { migration: 'text', order: 'text', reason: 'text' },
   },
   'run.sweeping': {
     level: 'info',
@@ -123,6 +140,26 @@ export const logEvents = {
     when: 'a run has ended and rows still match its select or its verify',
     fields: { migration: 'text', rows: 'number' },
   },
+  'run.vacuumed': {
+    level: 'info',
+    when: 'the table of a run with options.vacuum was vacuumed; `dead` is how many dead rows it had',
+    fields: { migration: 'text', dead: 'number', durationMs: 'number' },
+  },
+  'run.unvacuumed': {
+    level: 'warn',
+    when: 'it is not vacuumed during this run, because the role may not or the server refuses (logged once)',
+    fields: { migration: 'text', reason: 'text' },
+  },
+  'run.analyzed': {
+    level: 'info',
+    when: 'a run has ended that changed much of its table, and Postgres has made statistics of the columns; null: of all',
+    fields: { migration: 'text', columns: 'texts or null', durationMs: 'number' },
+  },
+  'run.unanalyzed': {
+    level: 'info',
+    when: 'it has not, because the role may not, the table was locked or it took too long',
+    fields: { migration: 'text', reason: 'text' },
+  },
   'run.unchanged': {
     level: 'warn',
     when: 'a run passed rows to update, but no row of any table changed',
@@ -130,7 +167,7 @@ export const logEvents = {
   },
   'update.missing': {
     level: 'warn',
-    when: 'updateRows did not find all rows it was given (first time in a process)',
+    when: 'updateRows or deleteRows did not find all rows it was given (first time in a process)',
     fields: { migration: 'text', missing: 'number' },
   },
   'update.outside': {
@@ -204,6 +241,16 @@ export const logEvents = {
     when: 'a signal or `--max-time` stops the command; running chunks finish first',
     fields: { code: 'text' },
   },
+  'join.waiting': {
+    level: 'info',
+    when: '`worker` begins to wait for a run that it could join',
+    fields: {},
+  },
+  'join.prevented': {
+    level: 'warn',
+    when: '`worker` cannot join a run, its work on one has failed, or the database does not answer; it keeps trying',
+    fields: { migration: 'text or null', error: 'text', detail: 'text or null', hint: 'text or null' },
+  },
   'migration.done': {
     level: 'info',
     when: 'a migration is done',
@@ -225,6 +272,11 @@ export const logEvents = {
     level: 'error',
     when: 'a request of the page of `ui` fails for a reason that should not be',
     fields: { error: 'text' },
+  },
+  'targets.progress': {
+    level: 'info',
+    when: 'several targets are worked on: every 10 s, and not while a progress display is shown',
+    fields: { targets: 'number', ended: 'number', failed: 'number', running: 'texts' },
   },
   'node.warned': {
     level: 'warn',
@@ -253,7 +305,10 @@ export type EventFields<Event extends LogEvent> = {
   ]: FieldTypes[(typeof logEvents)[Event]['fields'][Field] & FieldKind];
 };
 
-/** A record as it is handed to a logger. Time, level, process and host are added where it is written. */
+/**
+ * A record as it is handed to a logger. Time, level, process and host are added where it is written. `target`: of
+ * several databases or schemas, the one that it is about.
+ */
 export type LogRecord = {
-  [Event in LogEvent]: { readonly event: Event } & EventFields<Event>;
+  [Event in LogEvent]: { readonly event: Event; readonly target?: string } & EventFields<Event>;
 }[LogEvent];

@@ -9,7 +9,7 @@ export const notifyEvents = {
   paused: 'somebody has paused a run',
   cancelled: 'somebody has cancelled a run, or a rollback before it began',
   throttled:
-    'replicas have held new chunks back for longer than `throttledAfter`; `detail.reason` names them',
+    'the throttle has held new chunks back for longer than `throttledAfter`; `detail.reason` says why',
   slower: 'a run takes more than twice as long as first estimated',
   outOfTime: '`--max-time` has stopped this host before the migration was done',
 } as const;

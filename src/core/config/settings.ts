@@ -1,8 +1,31 @@
+/** The limits on what the server shows, in the order in which reasons are listed; null: it is not looked at. */
+export const gaugeNames = [
+  'maxLockWaiters',
+  'maxLagBytes',
+  'maxLagMs',
+  'maxSlotBytes',
+  'maxArchiveBytes',
+  'maxWalPerSecond',
+  'maxDeadTuples',
+  'maxActiveSessions',
+  'maxTransactionAgeMs',
+  'minFreeConnections',
+] as const;
+
+export type GaugeName = (typeof gaugeNames)[number];
+
+/** Every number of `throttle`: those limits, and how long a run may be held back. */
+export const limitNames = [...gaugeNames, 'maxHoldMs'] as const;
+
+export type LimitName = (typeof limitNames)[number];
+
 /**
  * The numbers that steer a run, each with its unit in its name. One table: the parser of the knexfile,
  * the environment and the flags, the documentation and its test all read it.
  */
-export interface Tuning {
+export interface Tuning extends Readonly<Record<LimitName, number | null>> {
+  /** No limit holds unless `set` asks for it, and nothing of `throttle` is looked at. */
+  readonly fullSpeed: boolean;
   /** Working processes on this host, the primary included. */
   readonly workers: number;
   /** Chunks in flight in one process, each with a connection of its own; null: as many as pay, see `core/lanes`. */
@@ -13,8 +36,6 @@ export interface Tuning {
   readonly targetMs: number;
   /** Most rows per second of a whole run, over all hosts; null: as fast as it goes. */
   readonly pace: number | null;
-  /** Begin no chunk while a replica has more bytes of WAL to replay; null: replicas are not looked at. */
-  readonly maxLagBytes: number | null;
   /** Most rows an adapting chunk may have. */
   readonly maxRows: number;
   /** Most bytes of rows an adapting chunk may have. */
@@ -33,14 +54,20 @@ export interface Tuning {
   readonly graceMs: number;
   /** So many bad rows stop a run. */
   readonly maxQuarantined: number;
+  /** Of several databases or schemas, so many are worked on at a time. */
+  readonly targetsAtOnce: number;
   /** Stop cleanly after this time; null: never. */
   readonly maxTimeMs: number | null;
+  /** Runs keep what rows held, to be rolled back without a `down`, where the options of a migration do not say otherwise. */
+  readonly undo: boolean;
   /** Wait for transactions that were writing when the run began. */
   readonly waitForOldTransactions: boolean;
 }
 
 interface SettingBase {
   readonly name: keyof Tuning;
+  /** The section of `migrations.cluster` that it is in, or null: it is in none. */
+  readonly section: 'throttle' | null;
   /** Name of the flag without dashes, or null: knexfile and environment only. */
   readonly flag: string | null;
   readonly env: string;
@@ -59,6 +86,8 @@ export interface NumberSetting extends SettingBase {
   readonly max: number;
   /** 'cores': the cores available; null: off, or decided while running. */
   readonly default: number | 'cores' | null;
+  /** It may be null, which is off: by `null` in the knexfile, elsewhere by `off`. */
+  readonly canBeOff: boolean;
 }
 
 export interface SwitchSetting extends SettingBase {
@@ -72,26 +101,95 @@ export type Setting = NumberSetting | SwitchSetting;
 const hourMs = 3_600_000;
 const dayMs = 24 * hourMs;
 
-type Counted = Omit<NumberSetting, 'name' | 'env' | 'flag' | 'reason' | 'kind'>;
+type Counted = Pick<NumberSetting, 'unit' | 'min' | 'max' | 'default'>;
 type Rest = Omit<Counted, 'unit'>;
 
-function count(name: keyof Tuning, flag: string | null, rest: Counted, reason: string): Setting {
-  return { name, flag, env: envName(name), kind: 'integer', ...rest, reason };
+function count(name: keyof Tuning, flag: string | null, rest: Counted, reason: string): NumberSetting {
+  const canBeOff = rest.default === null;
+  return { name, section: null, flag, env: envName(name), kind: 'integer', canBeOff, ...rest, reason };
 }
 
-function milliseconds(name: keyof Tuning, flag: string | null, rest: Rest, reason: string): Setting {
-  return { name, flag, env: envName(name), kind: 'milliseconds', unit: 'ms', ...rest, reason };
+function milliseconds(name: keyof Tuning, flag: string | null, rest: Rest, reason: string): NumberSetting {
+  return { ...count(name, flag, { unit: 'ms', ...rest }, reason), kind: 'milliseconds' };
 }
 
-function duration(name: keyof Tuning, flag: string, rest: Rest, reason: string): Setting {
+function duration(name: keyof Tuning, flag: string, rest: Rest, reason: string): NumberSetting {
   const env = envName(name).replace(/_MS$/, '');
-  return { name, flag, env, kind: 'duration', unit: 'duration', ...rest, reason };
+  return { ...count(name, flag, { unit: 'duration', ...rest }, reason), env, kind: 'duration' };
+}
+
+/** A number of `throttle`. */
+function limit(name: LimitName, { unit, ...rest }: Counted, reason: string): NumberSetting {
+  const kind = unit === 'ms' ? 'milliseconds' : 'integer';
+  return { ...count(name, null, { unit, ...rest }, reason), section: 'throttle', kind, canBeOff: true };
 }
 
 /** UMZUG_CLUSTER_CHUNK_SIZE for `chunkSize`. */
 function envName(name: string): string {
   return `UMZUG_CLUSTER_${name.replace(/[A-Z]/g, '_$&').toUpperCase()}`;
 }
+
+const mostBytes = 1_099_511_627_776;
+const mostCount = 1_000_000_000;
+
+// A default counts what the run adds, not what was there before it: an old slot must not hold up a deploy.
+const limits: readonly NumberSetting[] = [
+  limit(
+    'maxLockWaiters',
+    { unit: 'sessions', min: 0, max: mostCount, default: 0 },
+    'whoever waits for a lock of a chunk gets it before the next chunk',
+  ),
+  limit(
+    'maxLagBytes',
+    { unit: 'bytes', min: 1, max: mostBytes, default: 1_000_000_000 },
+    'WAL that a replica has still to replay; the default counts what the run adds',
+  ),
+  limit(
+    'maxLagMs',
+    { unit: 'ms', min: 1, max: dayMs, default: null },
+    'unset: how much is behind says more than for how long, unless reads of a replica must be fresh',
+  ),
+  limit(
+    'maxSlotBytes',
+    { unit: 'bytes', min: 1, max: mostBytes, default: 16_000_000_000 },
+    'WAL kept for a replication slot fills the disk; the default counts what the run adds, and is at most half of max_slot_wal_keep_size',
+  ),
+  limit(
+    'maxArchiveBytes',
+    { unit: 'bytes', min: 1, max: mostBytes, default: 16_000_000_000 },
+    'WAL that is not archived yet fills the disk; the default counts what the run adds',
+  ),
+  limit(
+    'maxWalPerSecond',
+    { unit: 'bytes/s', min: 1, max: mostBytes, default: null },
+    'unset: lag, slots and archive show whether it is too much; all WAL of the server counts',
+  ),
+  limit(
+    'maxDeadTuples',
+    { unit: 'tuples', min: 1, max: mostCount, default: null },
+    'unset: every update leaves a dead tuple, which autovacuum removes when it comes; of the migrated table',
+  ),
+  limit(
+    'maxActiveSessions',
+    { unit: 'sessions', min: 1, max: mostCount, default: null },
+    'unset: only you know what the server can take; its number of cores is a start; sessions of this tool do not count',
+  ),
+  limit(
+    'maxTransactionAgeMs',
+    { unit: 'ms', min: 1, max: 7 * dayMs, default: null },
+    'unset: old transactions keep vacuum from removing dead tuples, which matters to long runs only',
+  ),
+  limit(
+    'minFreeConnections',
+    { unit: 'connections', min: 0, max: mostCount, default: 5 },
+    'the application may need them; with fewer the run has fewer lanes',
+  ),
+  limit(
+    'maxHoldMs',
+    { unit: 'ms', min: 1, max: 7 * dayMs, default: null },
+    'unset: a run waits as long as it is held back; otherwise it is stopped then, resumable',
+  ),
+];
 
 /** Every tuning setting: its names, unit, bounds, default and reason. */
 export const settings: readonly Setting[] = [
@@ -124,12 +222,6 @@ export const settings: readonly Setting[] = [
     'pace',
     { unit: 'rows/s', min: 1, max: 100_000_000, default: null },
     'unset: unlimited; WAL, bloat and replica lag grow with rows, so rows are what is limited',
-  ),
-  count(
-    'maxLagBytes',
-    null,
-    { unit: 'bytes', min: 1, max: 1_099_511_627_776, default: null },
-    'unset: replicas are not checked; otherwise no chunk starts while one has more WAL to replay',
   ),
   count(
     'maxRows',
@@ -209,8 +301,36 @@ export const settings: readonly Setting[] = [
     { min: 1, max: 7 * dayMs, default: null },
     'unset: up runs until it is done',
   ),
+  count(
+    'targetsAtOnce',
+    'targets-at-once',
+    { unit: 'targets', min: 1, max: 64, default: 4 },
+    'of several databases or schemas; workers and chunks at a time are divided among them',
+  ),
+  ...limits,
+  {
+    name: 'fullSpeed',
+    section: null,
+    flag: 'full-speed',
+    env: 'UMZUG_CLUSTER_FULL_SPEED',
+    kind: 'switch',
+    unit: 'true or false',
+    default: false,
+    reason: 'for a maintenance window: no limit of throttle applies, nor what is configured there',
+  },
+  {
+    name: 'undo',
+    section: null,
+    flag: null,
+    env: 'UMZUG_CLUSTER_UNDO',
+    kind: 'switch',
+    unit: 'true or false',
+    default: false,
+    reason: 'what rows held before takes time and space: options.undo asks for it, for one migration',
+  },
   {
     name: 'waitForOldTransactions',
+    section: null,
     flag: null,
     env: 'UMZUG_CLUSTER_WAIT_FOR_OLD_TRANSACTIONS',
     kind: 'switch',

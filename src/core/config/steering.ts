@@ -1,14 +1,14 @@
 import { grouped } from '../values/numbers.ts';
-import { type Tuning, settings } from './settings.ts';
+import { type Tuning, limitNames, settings } from './settings.ts';
 
 /** The settings that an operator may change while a run is under way, on all its hosts at once. */
-export const steerable = ['chunkSize', 'targetMs', 'workers', 'pace'] as const;
+export const steerable = ['chunkSize', 'targetMs', 'workers', 'pace', ...limitNames] as const;
 
 export type Steerable = (typeof steerable)[number];
 
 /**
  * What `set` has written for a run. A key that is missing is as each host has configured it; null is off:
- * a chunk size that adapts, no pace.
+ * a chunk size that adapts, no pace, no limit.
  */
 export type Overrides = Readonly<Partial<Record<Steerable, number | null>>>;
 
@@ -36,7 +36,7 @@ export function parseOverrides(value: unknown): Overrides {
 
 /** An operator's word over the host's configuration over the migration file, but for the file's own target time. */
 export function steer(
-  tuning: Pick<Tuning, Steerable>,
+  tuning: Pick<Tuning, keyof Steering>,
   file: { readonly chunkSize?: number | undefined; readonly targetMs?: number | undefined },
   overrides: Overrides,
 ): Steering {

@@ -3,9 +3,29 @@ const namedPassword = /\b((?:password|pgpassword|sslpassword)["']?\s*[=:]\s*)("[
 // oxlint-disable-next-line no-control-regex
 const controls = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g;
 
-/** Text that may be shown or logged: passwords of connection strings become `***`, control characters go. */
+// Of arguments that a migration declares as secret; of the process: whoever says something in it leaves them out. The
+// longest first: one may be a part of another.
+let secrets: readonly string[] = [];
+
+/** From now on `***` replaces this text in all that the process shows, logs and records, also inside of JSON. */
+export function keepSecret(text: string): void {
+  const forms = [text, JSON.stringify(text).slice(1, -1)];
+  secrets = [...new Set([...secrets, ...forms])].toSorted((one, other) => other.length - one.length);
+}
+
+/** Text without the secrets of this process. */
+export function withoutSecrets(text: string): string {
+  return secrets.reduce((shown, secret) => shown.replaceAll(secret, '***'), text);
+}
+
+/** A document of JSON without them. */
+export function documentWithoutSecrets<Document>(document: Document): Document {
+  return secrets.length === 0 ? document : (JSON.parse(withoutSecrets(JSON.stringify(document))) as Document);
+}
+
+/** Text that may be shown or logged: passwords of connection strings and secrets become `***`, control characters go. */
 export function redact(text: string): string {
-  const clean = stripControls(text);
+  const clean = stripControls(withoutSecrets(text));
   const shown = clean.includes('://') ? clean.split('\n').map(withoutLogins).join('\n') : clean;
   return shown.replace(namedPassword, '$1***');
 }

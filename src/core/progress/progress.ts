@@ -26,6 +26,8 @@ export interface Progress {
   readonly waiting: string | null;
   /** What holds new chunks back ("pace: at most 2,000 rows/s over all hosts"), or null. */
   readonly throttled: string | null;
+  /** The same without the numbers that change with every look: of what one may tell once. */
+  readonly throttledBy: string | null;
   /** Chunks that were tried again for what passes. */
   readonly retries: number;
   /** Rows that are quarantined. */

@@ -1,4 +1,5 @@
-import { type Survey, foundIn, matchingOf } from '../size/survey.ts';
+import { type Survey, foundIn, matchingOf, mostBlocks } from '../size/survey.ts';
+import { isSweep } from '../size/sweep.ts';
 
 /** What the ledger says of a run, as far as it tells how much is done. */
 export interface Sums {
@@ -20,7 +21,14 @@ export interface Known {
   readonly pass: number;
   /** Rows that it is expected to pass to `update`; -1: not known. */
   readonly estimatedRows: number;
-  readonly plan: { readonly survey?: Survey; readonly rowsPerBlock?: number };
+  readonly plan: {
+    readonly survey?: Survey;
+    readonly rowsPerBlock?: number;
+    readonly sweeps?: boolean;
+    readonly mainPass?: number;
+    readonly droppedPasses?: number;
+    readonly auto?: { readonly state: string };
+  };
 }
 
 /** How a run stands. Every number that anybody is shown of a run is one of these, or follows from them. */
@@ -39,8 +47,9 @@ export interface Standing {
 // That the end is near is no news, that it is there is.
 const mostUnfinished = 0.999;
 
-/** The one place where share and total are made. `sums` null: nothing is read yet. */
-export function standingOf(known: Known, sums: Sums | null): Standing {
+/** The one place where share and total are made. `read` null: nothing is read yet. */
+export function standingOf(known: Known, read: Sums | null): Standing {
+  const sums = read === null ? null : withRest(known, read);
   const rowsDone = sums?.rows ?? 0;
   const { rangesDone = 0, rangesOpen = 0, passed = 0, estimatedLeft = 0, quarantined = 0 } = sums ?? {};
   const isMeasured = known.plan.survey !== undefined || known.plan.rowsPerBlock !== undefined;
@@ -58,6 +67,20 @@ export function standingOf(known: Known, sums: Sums | null): Standing {
   };
 }
 
+/** With what is not laid out yet, as long as the order of a run is not decided. */
+function withRest({ plan: { auto, survey } }: Known, sums: Sums): Sums {
+  const laidOut = sums.passed + sums.estimatedLeft;
+  const rest = auto?.state === 'undecided' && survey !== undefined ? survey.rows - laidOut : 0;
+  if (rest <= 0) return sums;
+  const { estimatedLeft, open, rangesOpen } = sums;
+  return {
+    ...sums,
+    estimatedLeft: estimatedLeft + rest,
+    open: [...open, [laidOut, rest]],
+    rangesOpen: rangesOpen + 1,
+  };
+}
+
 function rowsAtFirst({ estimatedRows }: Known): number | null {
   return estimatedRows < 0 ? null : estimatedRows;
 }
@@ -65,25 +88,33 @@ function rowsAtFirst({ estimatedRows }: Known): number | null {
 // Less of the table than this says little about the rest.
 const tellingShare = 0.05;
 
-// So many rows of the survey weigh as much as those that chunks have found.
+// So many of what the survey has drawn weigh as much as those rows that chunks have found.
 const trust = 20;
 
 /** Rows that are left: those that are expected in front of the cursors, corrected by what was found behind them. */
 function leftOf(known: Known, sums: Sums): number | null {
-  const { pass, estimatedRows, plan } = known;
+  const { estimatedRows, plan } = known;
   const { rows, passed, estimatedLeft } = sums;
   if (sums.rangesOpen === 0) return 0;
   // A sweep is expected to find nothing.
-  if (pass > 0) return 0;
+  if (isSweep(known)) return 0;
+  // What it found in the passes that it has dropped says nothing of where the others lie.
+  if (plan.droppedPasses !== undefined) return null;
+  // Some groups have many rows: how many are left does not follow from how much of the table is.
+  if (plan.survey?.isGrouped === true) {
+    return estimatedRows < 0 ? null : Math.max(estimatedRows - rows - sums.quarantined, 0);
+  }
   const all = passed + estimatedLeft;
   if (estimatedRows < 0) {
     const isTelling = rows > 0 && passed >= all * tellingShare;
     return isTelling ? (rows * estimatedLeft) / passed : null;
   }
   const left = expectedLeft(known, sums) ?? (all > 0 ? (estimatedRows * estimatedLeft) / all : 0);
-  const { each = 1 } = plan.survey ?? {};
+  const { each = 1, isShuffled = false } = plan.survey ?? {};
+  // Neighbours by key lie in one block: it is blocks that were drawn of them, and not rows.
+  const drawn = isShuffled ? each : Math.max(each, estimatedRows / mostBlocks);
   // What was counted is corrected by as much only.
-  const weight = each === 1 ? Math.max(estimatedRows, trust) : trust * each;
+  const weight = each === 1 ? Math.max(estimatedRows, trust) : trust * drawn;
   return (left * (rows + weight)) / (Math.max(estimatedRows - left, 0) + weight);
 }
 

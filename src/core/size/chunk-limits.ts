@@ -8,6 +8,11 @@ export interface ChunkLimits {
   readonly rows: number;
   /** null: as far as it takes. That is best where an index supports the select, or most rows match. */
   readonly keys: number | null;
+  /**
+   * What its rows may weigh together, where the author says what each does. Then all numbers of rows here are ones of
+   * weight: of rows there are fewer, as each weighs at least 1.
+   */
+  readonly weight?: number;
   /** About so many keys will do: nobody has said how large a chunk is to be. */
   readonly isRough?: boolean;
   /** Rows of the table for each that matches, by the chunk before; unset: 1. */
@@ -40,11 +45,13 @@ export function leastRowsAtEnd({ rows, durationMs }: { rows: number; durationMs:
  */
 export function limitsAtEnd(limits: ChunkLimits, keysLeft: number | null): ChunkLimits {
   const half = keysLeft === null || limits.isRough !== true ? 0 : keysLeft / 2;
-  const { rows, keys, leastRows = leastAtEnd, keysPerRow = 1 } = limits;
+  const { rows, keys, weight, leastRows = leastAtEnd, keysPerRow = 1 } = limits;
   if (half < leastRows * keysPerRow) return limits;
+  const most = Math.ceil(half / keysPerRow);
   return {
     ...limits,
-    rows: Math.min(rows, Math.ceil(half / keysPerRow)),
+    rows: Math.min(rows, most),
+    ...(weight === undefined ? {} : { weight: Math.min(weight, most) }),
     keys: keys === null ? null : Math.min(keys, Math.ceil(half)),
   };
 }
@@ -153,7 +160,7 @@ const searchInTargets = 5;
  * How long the search for a chunk's rows may take, in milliseconds, before it is tried over fewer keys. A sweep
  * goes over the whole table at once, as long as a statement may: over fewer keys it would read it in their order.
  */
-export function searchLimitMs(targetMs: number, statementTimeoutMs: number, pass = 0): number {
-  if (pass > 0) return statementTimeoutMs;
+export function searchLimitMs(targetMs: number, statementTimeoutMs: number, isSweep = false): number {
+  if (isSweep) return statementTimeoutMs;
   return Math.min(statementTimeoutMs, Math.max(leastSearchMs, targetMs * searchInTargets));
 }

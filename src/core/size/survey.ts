@@ -13,17 +13,25 @@ export interface Survey {
   readonly keys: readonly (readonly string[])[];
   /** Rows up to each of `keys` that `select` finds; null: there was no time to tell. */
   readonly found: readonly number[] | null;
+  /** What `select` finds are groups of rows, which a sample does not tell. */
+  readonly isGrouped?: true;
+  /** How many groups there are, counted; unset: there was no time for that. */
+  readonly groups?: number;
   /** Rows of the table for which a row that was found stands; 1: all were looked at. */
   readonly each: number;
   /** Rows do not lie in the order of their keys. */
   readonly isShuffled: boolean;
 }
 
+/** Blocks of the table that are drawn, wherever they lie: each may cost a read of the disk. */
+export const mostBlocks = 300;
+
 /** Rows of a few chunks. So many need not be shared out among workers, nor looked for key by key. */
 export const fewRows = 10_000;
 
-/** Rows that `select` finds, by the survey; null: not known, since none of those that were drawn was found. */
+/** Rows or groups that `select` finds, by the survey; null: not known, or none of the rows that were drawn was found. */
 export function matchingOf(survey: Survey | undefined): number | null {
+  if (survey?.isGrouped === true) return survey.groups ?? null;
   const matching = survey?.found?.at(-1) ?? null;
   return matching === 0 && survey?.each !== 1 ? null : matching;
 }
@@ -33,6 +41,7 @@ export function whyUnknown(survey: Survey | undefined): string | null {
   if (matchingOf(survey) !== null) return null;
   if (survey === undefined) return 'a sample of the table has no rows, or took too long';
   const has = `it has ${survey.isCounted ? '' : 'about '}${counted(survey.rows, 'row')}`;
+  if (survey.isGrouped === true) return `counting the groups took too long; ${has}`;
   return survey.found === null
     ? `select took too long on a sample of the table; ${has}`
     : `a sample of the table has none; ${has}`;

@@ -27,6 +27,15 @@ export function pasteable(text: string): string {
   return text.includes('umzug-cluster ') ? rewrite(text) : text;
 }
 
+// The commands that take `--targets`.
+const targeted =
+  /\bumzug-cluster (up|down|plan|status|history|pause|resume|cancel|set|retry|verify|validate|repair|baseline)\b/g;
+
+/** A sentence whose commands name the one of several targets that they are about. */
+export function onTarget(text: string, target: string): string {
+  return text.replaceAll(targeted, (command) => `${command} --targets ${target}`);
+}
+
 /** Where the program was started from. */
 export interface Started {
   /** Absolute path. */
@@ -53,17 +62,21 @@ export function programOf({ script, relative, env }: Started): string {
   return runners.find(([pattern]) => pattern.test(agent ?? ''))?.[1] ?? 'npx umzug-cluster';
 }
 
-const places = ['--knexfile', '--env', '--migrations'] as const;
+const places = ['--knexfile', '--env', '--migrations', '--targets'] as const;
+const server = '--embedded';
 
 /** The flags that say where migrations and database are, as they were typed; each command needs them again. */
 export function placesIn(args: readonly string[]): readonly string[] {
-  return places.flatMap((flag) => {
+  const typed = places.flatMap((flag) => {
     const joined = args.find((arg) => arg.startsWith(`${flag}=`))?.slice(flag.length + 1);
     const at = args.indexOf(flag);
     const value = joined ?? (at < 0 ? undefined : args[at + 1]);
+    // Sentences about one of several targets name it themselves.
+    if (flag === '--targets' && value !== 'none') return [];
     // what would have to be escaped once more in JSON is left out
     return value === undefined || value === '' || /["\\\p{Cc}]/u.test(value) ? [] : [flag, shellWord(value)];
   });
+  return args.includes(server) ? [...typed, server] : typed;
 }
 
 function shellWord(text: string): string {

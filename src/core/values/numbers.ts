@@ -35,3 +35,8 @@ export function formatBytes(bytes: number): string {
   }
   return `${value < 10 ? value.toFixed(1) : Math.round(value)} ${unit}`;
 }
+
+/** `98%` of a share from 0 to 1, rounded down: 100% is all of it. */
+export function percent(share: number): string {
+  return `${Math.floor(share * 100)}%`;
+}

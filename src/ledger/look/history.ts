@@ -23,6 +23,7 @@ export type HistoryEvent =
   | 'unbaselined'
   | 'repaired'
   | 'pruned'
+  | 'forgotten'
   | 'undelivered';
 
 /** What an event is about; a run is one. */
@@ -65,10 +66,20 @@ export function whoCaused({ host, osUser, dbUser, detail: { user } }: HistoryEnt
 
 /** What is known of an event besides: `chunkSize=1000, pace=off`; `row 7: division by zero`; without the code of an error. */
 export function detailOf({ attempt, detail, event }: HistoryEntry): string {
-  const { settings, key, error, code: _code, sqlstate: _sqlstate, attempts: _attempts, ...rest } = detail;
+  const {
+    args,
+    settings,
+    key,
+    error,
+    code: _code,
+    sqlstate: _sqlstate,
+    attempts: _attempts,
+    ...rest
+  } = detail;
   const isAttempt = event === 'started' || event === 'resumed' || event === 'joined';
   return [
     ...(isAttempt && attempt !== null && attempt > 1 ? [`attempt ${attempt}`] : []),
+    ...pairs(args),
     ...pairs(settings),
     ...(Array.isArray(key) ? [`row ${key.join(', ')}`] : []),
     ...(typeof error === 'string' ? [error.split('\n')[0] ?? ''] : []),

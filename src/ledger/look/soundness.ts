@@ -52,7 +52,7 @@ const checks = (names: LedgerNames): readonly string[] => [
   `select r.name, format('two ranges of run %s of %s begin or end at the same key', r.id, r.name)
    from ${names.runs} as r join ${names.ranges} as p on p.run_id = r.id and p.lo is distinct from p.hi
    where r.direction = 'down' and r.state in ('done', ${live})
-   group by r.id, r.name
+   group by r.id, r.name, p.pass
    having count(distinct p.hi) <> count(*) or count(distinct p.lo) + count(*) filter (where p.lo is null) <> count(*)`,
 ];
 

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { type Overrides, parseOverrides } from '../../core/config/steering.ts';
 import type { Space, Position } from '../../migration/key/key.ts';
 import type { Statement } from '../../migration/key/sql.ts';
+import { codeOf } from '../../errors.ts';
 import { LedgerPart } from '../part.ts';
 import { readLedgerVersion } from '../schema.ts';
 
@@ -17,6 +18,7 @@ export interface Owned {
   readonly left: number;
   /** No other range waits for somebody. */
   readonly isAtEnd: boolean;
+  readonly pass: number;
   /** 1 for the first try after the cursor, counted up durably. */
   readonly attempt: number;
   readonly runState: string;
@@ -77,7 +79,7 @@ export class Chunks extends LedgerPart {
   async lockRange(runId: string, no: number, token: string): Promise<Owned | null> {
     const result = await this.session.query(
       `with own as materialized (
-         select space, lo, cursor, hi, max_rows, at, estimated, greatest(attempts + open_claims, 1) as attempt
+         select space, pass, lo, cursor, hi, max_rows, at, estimated, greatest(attempts + open_claims, 1) as attempt
          from ${this.names.ranges}
          where run_id = $1::bigint and no = $2::integer and state = 'open'
          for update -- the authority over the chunk, held until its transaction ends
@@ -85,7 +87,7 @@ export class Chunks extends LedgerPart {
          insert into ${this.names.guardOpen} (token) select $3::uuid from own
        )
        select own.space, coalesce(own.cursor, own.lo) as after, own.cursor, own.hi, own.max_rows, own.attempt,
-              own.at, own.estimated,
+              own.at, own.estimated, own.pass,
               not exists (select from ${this.names.ranges} as other
                           where other.run_id = $1::bigint and other.state = 'open' and other.worker is null) as is_at_end,
               run.state as run_state, run.epoch, c.overrides
@@ -104,11 +106,30 @@ export class Chunks extends LedgerPart {
       at: row.at as number,
       left: row.estimated as number,
       isAtEnd: row.is_at_end === true,
+      pass: row.pass as number,
       attempt: row.attempt as number,
       runState: row.run_state as string,
       epoch: row.epoch as number,
       overrides: parseOverrides(row.overrides),
     };
+  }
+
+  /**
+   * Whether the guard works on this server: a deferred foreign key is let pass by its statement, and refused when it is
+   * checked, as COMMIT does. In a savepoint of the open transaction, in one trip.
+   */
+  async isGuardKept(): Promise<boolean> {
+    const { session } = this;
+    const [, opened, checked, undone] = await Promise.allSettled([
+      session.query('savepoint umzug_cluster_guard'),
+      this.openGuard(randomUUID()),
+      session.query('set constraints all immediate'),
+      session.query('rollback to savepoint umzug_cluster_guard'),
+    ]);
+    if (undone.status === 'rejected') throw undone.reason;
+    return (
+      opened.status === 'fulfilled' && checked.status === 'rejected' && codeOf(checked.reason) === '23503'
+    );
   }
 
   /** Opens the commit guard for a transaction that owns no range. */
@@ -206,5 +227,26 @@ export class Chunks extends LedgerPart {
       closed integer not null references pg_temp.umzug_cluster_guard (token) deferrable initially deferred
     )`);
     await this.session.query('insert into pg_temp.umzug_cluster_guard (token, closed) values (1, 2)');
+  }
+
+  /**
+   * Has the server check now what it would check at COMMIT, all but the guard that forbids one: a table cannot be
+   * altered while rows of it wait for their check.
+   */
+  async checkDeferred(): Promise<void> {
+    const { rows } = await this.session.query(
+      `select pg_catalog.string_agg(named, ', ') as names
+       from (select pg_catalog.format('%I.%I', n.nspname, c.conname) as named
+             from pg_catalog.pg_constraint as c
+             join pg_catalog.pg_namespace as n on n.oid operator(pg_catalog.=) c.connamespace
+             where n.nspname operator(pg_catalog.!~) '^pg_'
+               and c.conrelid operator(pg_catalog.<>) coalesce(pg_catalog.to_regclass($1), 0::pg_catalog.oid)
+             group by n.nspname, c.conname having pg_catalog.bool_and(c.condeferrable) and pg_catalog.bool_or(c.condeferred)
+            ) as waiting`,
+      [this.names.guardOpen],
+    );
+    const names = rows[0]?.['names'] as string | null;
+    if (names === null) return;
+    await this.session.query(`set constraints ${names} immediate; set constraints ${names} deferred`);
   }
 }

@@ -2,7 +2,7 @@ import { type Overrides, parseOverrides } from '../../core/config/steering.ts';
 import type { Space, Position } from '../../migration/key/key.ts';
 import { inOrder } from '../../postgres/transaction.ts';
 import { LedgerPart } from '../part.ts';
-import { releaseRanges } from '../shared-sql.ts';
+import { isUnparked, releaseRanges } from '../shared-sql.ts';
 import type { LedgerNames } from '../schema.ts';
 import { type Range, type RunTotals, noTotals, toTotals, toRange } from './rows.ts';
 
@@ -13,7 +13,7 @@ const untouchedMs = 400;
 // What was written at a time that is still to come, before the server's clock was set back, holds nobody.
 const isFree = `(worker is null or worker = $2
   or touched_at not between clock_timestamp() - ${untouchedMs} * interval '1 millisecond' and clock_timestamp())`;
-const mayBeTried = '(next_try <= clock_timestamp() or touched_at > clock_timestamp())';
+const mayBeTried = `(next_try <= clock_timestamp() or touched_at > clock_timestamp() and ${isUnparked})`;
 
 /**
  * An SQL condition: a range belongs to a dead worker, by the beginnings of their names in the array `dead`. What has
@@ -57,6 +57,8 @@ export interface Layout {
   readonly space: Space;
   readonly stopKey: Position | null;
   readonly bounds: readonly Position[];
+  /** Behind which key the first of them begins, and its position; unset: at the start of the table. */
+  readonly from?: { readonly key: Position; readonly at: number };
   readonly ends: readonly number[];
 }
 
@@ -160,7 +162,7 @@ export class Ranges extends LedgerPart {
     const result = await this.session.query(
       `select no, space, lo, hi, cursor, max_rows, open_claims, at, estimated, state
        from ${this.names.ranges}
-       where run_id = $1::bigint and state = 'open' and estimated >= $2::double precision
+       where run_id = $1::bigint and state = 'open' and estimated >= $2::double precision and ${isUnparked}
          -- a sweep looks for all that is left in one go: two of them would read the whole table twice
          and (pass = 0 or cursor is not null)
        order by estimated desc, no
@@ -173,12 +175,12 @@ export class Ranges extends LedgerPart {
     return { ...toRange(row), at: row.at as number, estimated: row.estimated as number };
   }
 
-  /** Splits a locked range: its owner keeps `(cursor, at]`, of about `kept` rows, `worker` gets `(at, hi]`. */
+  /** Splits a locked range: its owner keeps `(cursor, at]`, of about `kept` rows; `worker` gets `(at, hi]`, or nobody. */
   async split(
     runId: string,
     { no, hi }: Range,
     { at, kept, taken }: { readonly at: Position; readonly kept: number; readonly taken: number },
-    worker: string,
+    worker: string | null,
   ): Promise<void> {
     await this.lockRangeNumbers(runId);
     await this.session.query(
@@ -189,11 +191,12 @@ export class Ranges extends LedgerPart {
        ), taken as (
          insert into ${this.names.ranges} (run_id, no, pass, space, lo, hi, at, estimated, worker, touched_at)
          select $1::bigint, (select max(no) + 1 from ${this.names.ranges} where run_id = $1::bigint),
-                pass, space, $3::text[], $4::text[], at + $5::double precision, $6::double precision, $7, clock_timestamp()
+                pass, space, $3::text[], $4::text[], at + $5::double precision, $6::double precision, $7::text,
+                case when $7::text is null then '-infinity' else clock_timestamp() end
          from kept
          returning no
        )
-       insert into ${this.names.steals} (run_id, no) select $1::bigint, no from taken`,
+       insert into ${this.names.steals} (run_id, no) select $1::bigint, no from taken where $7::text is not null`,
       [runId, no, at, hi, kept, taken, worker],
     );
   }
@@ -210,17 +213,29 @@ export class Ranges extends LedgerPart {
     );
   }
 
+  /** Until the transaction ends nobody else adds a range to a run. Call before its lock is taken, as who quarantines does. */
+  async lockNumbers(runId: string): Promise<void> {
+    await this.lockRangeNumbers(runId);
+  }
+
   /** Inserts the first ranges of a run's present pass; consecutive bounds make half-open ranges. */
-  async layOut(runId: string, { bounds, space, ends }: Layout): Promise<void> {
+  async layOut(runId: string, { bounds, space, ends, from }: Layout): Promise<void> {
     const insert = `insert into ${this.names.ranges} (run_id, no, pass, space, lo, hi, at, estimated)
        select $1::bigint, 1 + coalesce((select max(no) from ${this.names.ranges} where run_id = $1::bigint), 0),
               pass, $5, $2::text[], $3::text[], $6::double precision, $4::double precision
        from ${this.names.runs} where id = $1::bigint`;
     await inOrder(
       bounds.map((hi, index) => {
-        const at = ends[index - 1] ?? 0;
+        const at = ends[index - 1] ?? from?.at ?? 0;
         const left = Math.max((ends[index] ?? at) - at, 0);
-        return this.session.query(insert, [runId, bounds[index - 1] ?? null, hi, left, space, at]);
+        return this.session.query(insert, [
+          runId,
+          bounds[index - 1] ?? from?.key ?? null,
+          hi,
+          left,
+          space,
+          at,
+        ]);
       }),
     );
   }
@@ -265,8 +280,9 @@ export class Ranges extends LedgerPart {
               coalesce(sum(passed) filter (where p.pass = run.pass), 0) as passed,
               count(*) filter (where p.state = 'done') as ranges_done,
               count(*) filter (where p.state = 'open') as ranges_open,
-              coalesce(sum(estimated) filter (where p.state = 'open'), 0) as estimated_left,
-              coalesce(json_agg(json_build_array(at, estimated)) filter (where p.state = 'open'), '[]') as open,
+              count(*) filter (where p.state = 'open' and not ${isUnparked}) as ranges_parked,
+              coalesce(sum(estimated) filter (where p.state = 'open' and p.pass = run.pass), 0) as estimated_left,
+              coalesce(json_agg(json_build_array(at, estimated)) filter (where p.state = 'open' and p.pass = run.pass), '[]') as open,
               coalesce(sum(busy_ms), 0) as busy_ms,
               (array_agg(last_error order by touched_at desc, no desc) filter (where last_error is not null))[1]
                 as last_error,

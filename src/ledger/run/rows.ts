@@ -1,25 +1,58 @@
+import type { RecordedArgs } from '../../core/config/args.ts';
 import type { FileHashes } from '../../core/values/file-drift.ts';
 import type { RunState } from '../../core/config/states.ts';
 import type { Survey } from '../../core/size/survey.ts';
 import type { BaseTable, Space, Position } from '../../migration/key/key.ts';
 import type { ColumnSize } from '../../migration/chunk/row-sizes.ts';
+import type { StoredColumn } from '../../migration/key/stored-columns.ts';
+import type { WayBack } from './restoration.ts';
 
 export type Direction = 'up' | 'down';
 
+/** How a run goes over its table. */
+export interface Passes {
+  /** Its select drains: when it is done it goes over its table again, until nothing is left. */
+  readonly sweeps?: boolean;
+  /** It goes over blocks, in each of which about so many rows are. */
+  readonly rowsPerBlock?: number;
+  /** The number of the pass that goes over all of the table; unset: 0. The passes behind it are sweeps. */
+  readonly mainPass?: number;
+  /** What is open of the passes before this one is not gone over any more; unset: 0. */
+  readonly droppedPasses?: number;
+  /**
+   * Nobody has asked for an order, and that of the blocks pays. `undecided`: its first rows are visited by key, to see
+   * whether its select drains. `blocks`: they did; where other rows do not, the rest is visited by key. `asked`: its
+   * options say that it drains.
+   */
+  readonly auto?: { readonly state: 'undecided' | 'blocks' | 'asked'; readonly why: string };
+}
+
+/** What a run needs to be rolled back by the images of its rows. */
+export interface Undo {
+  /** The columns of the base table when the run began: images have their numbers. */
+  readonly columns: readonly StoredColumn[];
+  /** For how long images are kept once it is executed; null: until they are removed. */
+  readonly keepDays: number | null;
+}
+
 /** What a run is about; a host whose own plan differs never works on it. */
-export interface RunPlan {
+export interface RunPlan extends Passes {
   readonly base: BaseTable;
   readonly sql: string;
   /** Of each selected column, where a chunk's rows have to be measured before they are read; else none. */
   readonly sizes?: readonly ColumnSize[];
+  /** Its rows are weighed: by the column of `select` of this number, or by a query. */
+  readonly weight?: number | 'query';
   /** Under which names a select that is taken as it stands returns the key. */
   readonly keyAs?: readonly string[];
+  /** The arguments of its migration; left out where that declares none. */
+  readonly args?: RecordedArgs;
   /** What a sample of the table's rows told before the run began; without one nothing is known of where they lie. */
   readonly survey?: Survey;
-  /** Its select drains: when it is done it goes over its table again, until nothing is left. */
-  readonly sweeps?: boolean;
-  /** Its first pass goes over blocks, in each of which about so many rows are. */
-  readonly rowsPerBlock?: number;
+  /** Its chunks keep what rows held before and after. */
+  readonly undo?: Undo;
+  /** Of a rollback that restores stored values: it goes over those, in place of the table. */
+  readonly images?: WayBack;
 }
 
 /** One execution of one migration, in one direction. */
@@ -33,7 +66,7 @@ export interface Run extends FileHashes {
   readonly startXid: string;
   readonly plan: RunPlan;
   readonly planSha256: string;
-  /** 0: its first way over the table; then its sweeps. */
+  /** Counted from 0: see `Passes`. */
   readonly pass: number;
   /** Its ranges are there; before that, transactions that may write rows of it are waited for. */
   readonly isLaidOut: boolean;
@@ -64,6 +97,8 @@ export interface RunTotals {
   readonly chunks: number;
   readonly rangesDone: number;
   readonly rangesOpen: number;
+  /** Those of them that nobody is to claim for now. */
+  readonly rangesParked: number;
   /** Rows of the table in front of them. */
   readonly estimatedLeft: number;
   /** Position and length of what is left of each open range. */
@@ -124,6 +159,7 @@ export const noTotals: RunTotals = {
   chunks: 0,
   rangesDone: 0,
   rangesOpen: 0,
+  rangesParked: 0,
   estimatedLeft: 0,
   open: [],
   busyMs: 0,
@@ -141,6 +177,7 @@ export function toTotals(row: Record<string, unknown>): RunTotals {
     chunks: row.chunks as number,
     rangesDone: row.ranges_done as number,
     rangesOpen: row.ranges_open as number,
+    rangesParked: row.ranges_parked as number,
     estimatedLeft: row.estimated_left as number,
     open: row.open as RunTotals['open'],
     busyMs: row.busy_ms as number,

@@ -49,6 +49,9 @@ const latestColumns = runColumns.replace(
   ` case when state in (${live}) then plan else plan - 'survey' end as plan,`,
 );
 
+/** A run that is under way, as far as whoever may join it needs to know it. */
+export type RunningRun = Pick<Run, 'id' | 'name' | 'epoch'>;
+
 /** The table of runs. */
 export class Runs extends LedgerPart {
   /** The live run of a migration in one direction, or null. */
@@ -68,6 +71,21 @@ export class Runs extends LedgerPart {
       `select ${runColumns} from ${this.names.runs} where state in (${live})`,
     );
     return result.rows.map(toRun);
+  }
+
+  /** All runs that are under way and may be joined, the oldest first: not those that `up --limit` has started. */
+  async running(): Promise<readonly RunningRun[]> {
+    const result = await this.session.query(
+      `select id::text, name, epoch from ${this.names.runs}
+       where state = 'running'
+         and not exists (select from ${this.names.controls} as c where c.run_id = id and c.overrides ? 'limited')
+       order by ${this.names.runs}.id`,
+    );
+    return result.rows.map((row) => ({
+      id: row.id as string,
+      name: row.name as string,
+      epoch: Number(row.epoch),
+    }));
   }
 
   /** Reads one run. */
@@ -175,6 +193,15 @@ export class Runs extends LedgerPart {
     );
   }
 
+  /** Notes how many quarantined rows of a rollback are tried again, now that the others are restored. */
+  async noteTried(id: string, rows: number): Promise<void> {
+    await this.session.query(
+      `update ${this.names.runs} set plan = pg_catalog.jsonb_set(plan, '{images,tried}', pg_catalog.to_jsonb($2::integer))
+       where id = $1::bigint`,
+      [id, rows],
+    );
+  }
+
   /** An SQL expression: the number of the advisory lock by which changes of a run's state pass its chunks. */
   #gate(id: string): string {
     const name = pg.escapeLiteral(gateName(this.names.schema, id));
@@ -234,7 +261,27 @@ export class Runs extends LedgerPart {
     return id == null ? null : (await this.lock(id)).run;
   }
 
-  /** Rows that each pass of a run has done so far: the run's own first, then its sweeps. */
+  /**
+   * Has a run continue by another plan, in another pass or up to another key. In a new epoch: no chunk of the old one
+   * can be committed. Call under the run's lock; its ranges follow.
+   */
+  async replan({
+    id,
+    plan,
+    pass,
+    stopKey,
+    estimatedRows,
+  }: Pick<Run, 'id' | 'plan' | 'pass' | 'stopKey' | 'estimatedRows'>): Promise<void> {
+    await this.session.query(
+      `update ${this.names.runs}
+       set plan = ${keptPlan('$2', '$7')}, pass = $3::integer, stop_key = $4::text[],
+           estimated_rows = $5::double precision, epoch = epoch + $6::bigint
+       where id = $1::bigint`,
+      [id, JSON.stringify(plan), pass, stopKey, estimatedRows, randomStep(epochStep), this.names.runs],
+    );
+  }
+
+  /** Rows that each pass of a run has done so far, in their order. */
   async rowsByPass(runId: string): Promise<readonly number[]> {
     const result = await this.session.query(
       `select coalesce(sum(r.rows), 0)::bigint as rows

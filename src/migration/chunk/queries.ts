@@ -1,11 +1,21 @@
 import { quote } from '../../core/values/quote.ts';
 import type { Knex } from 'knex';
 import { hidden } from './rows.ts';
-import type { BaseTable, KeyColumn } from '../key/key.ts';
+import { type BaseTable, type KeyColumn, namedAs } from '../key/key.ts';
 import type { Keys } from '../key/list.ts';
-import { type KeyRange, type Statement, asText, oneOf, orderBy, tableName, within } from '../key/sql.ts';
+import {
+  type KeyRange,
+  type Statement,
+  asText,
+  oneOf,
+  oneOfUpdated,
+  orderBy,
+  tableName,
+  within,
+} from '../key/sql.ts';
 import { toMarks } from '../sql/marks.ts';
-import { type ColumnSize, lastFitting } from './row-sizes.ts';
+import { type RowBound, type WeighedBy, lastFitting } from './row-sizes.ts';
+import { unended } from '../select/raw.ts';
 import { type SelectShape, groupWhere, hasColumns } from '../select/shape.ts';
 
 /**
@@ -21,12 +31,6 @@ export interface ChunkRange extends KeyRange {
   readonly limit: number;
   /** All matches are looked for before the first are taken: a walk along random keys reads a page for each of them. */
   readonly isGathered?: boolean;
-}
-
-/** How large a chunk may be, where its columns can be large. */
-export interface ByteBound {
-  readonly sizes: readonly ColumnSize[];
-  readonly maxBytes: number;
 }
 
 /** How a statement tells the key of each row. */
@@ -50,7 +54,8 @@ export function lockedChunk(
   { identity = base, isKeyShown = false }: KeyColumns = {},
 ): Statement {
   const { alias } = shape.table;
-  const query = nextRows(shape, base, range, !isKeyShown || identity !== base);
+  const withKey = !isKeyShown || identity !== base;
+  const query = inRange(withKey ? withKeyText(shape, base) : withColumns(shape), shape, base, range);
   // Younger than all that was complete when the statement began. A column of nulls costs next to nothing.
   const isYoung = `pg_catalog.age(${quote(alias)}.xmin) operator(pg_catalog.<=) (
     select pg_catalog.age(pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::pg_catalog.xid))`;
@@ -61,24 +66,22 @@ export function lockedChunk(
   return { text: `${text} for no key update of ${quote(alias)}`, values };
 }
 
-/** How far the next rows of a plain select reach within `maxBytes`: see `lastFitting`. */
+/** How far the next rows of a plain select reach within a bound: see `lastFitting`. */
 export function fittingChunk(
   shape: SelectShape,
   base: BaseTable,
   range: ChunkRange,
-  { sizes, maxBytes }: ByteBound,
+  bound: RowBound,
 ): Statement {
-  return lastFitting(native(nextRows(shape, base, range)), sizedKey(base), sizes, maxBytes);
+  const rows = inRange(withKeyText(shape, base, bound.weight?.by), shape, base, range);
+  return lastFitting(native(rows), sizedKey(base), bound);
 }
 
 /** The same for the rows of any select with these keys. */
-export function fittingKeys(
-  shape: SelectShape,
-  base: BaseTable,
-  keys: Keys,
-  { sizes, maxBytes }: ByteBound,
-): Statement {
-  return lastFitting(rowsByKeys(shape, base, keys), sizedKey(base), sizes, maxBytes);
+export function fittingKeys(shape: SelectShape, base: BaseTable, keys: Keys, bound: RowBound): Statement {
+  const { text, values } = byKeys(keyedRows(shape, base, bound.weight?.by), base, keys);
+  // With a limit, what a row weighs is not asked before it is its turn.
+  return lastFitting({ text: `${text} limit ${keys.length}`, values }, sizedKey(base), bound);
 }
 
 function sizedKey({ key }: BaseTable): Parameters<typeof lastFitting>[1] {
@@ -86,13 +89,11 @@ function sizedKey({ key }: BaseTable): Parameters<typeof lastFitting>[1] {
   return { column: hidden.key, list: key.length === 1 ? `array[${column}::pg_catalog.text]` : column };
 }
 
-function nextRows(shape: SelectShape, base: BaseTable, range: ChunkRange, withKey = true): Query {
+/** The first rows of a query in a range, in the order of the key. */
+function inRange(query: Query, shape: SelectShape, base: BaseTable, range: ChunkRange): Query {
   const { alias } = shape.table;
   const key = keyIn(shape, base);
-  const query = restrict(
-    withKey ? withKeyText(shape, base) : withColumns(shape),
-    within(alias, key, range, 1),
-  );
+  restrict(query, within(alias, key, range, 1));
   return query.orderByRaw(raw(query, orderBy(alias, key))).limit(range.limit);
 }
 
@@ -100,7 +101,7 @@ function nextRows(shape: SelectShape, base: BaseTable, range: ChunkRange, withKe
 export function pickKeys(shape: SelectShape, base: BaseTable, range: ChunkRange): Statement {
   const { alias } = shape.table;
   const ofRange = within(alias, keyIn(shape, base), range, 1);
-  const query = restrict(groupWhere(shape.builder).clearSelect(), ofRange);
+  const query = restrict(groupWhere(shape.builder).clearSelect().clearOrder(), ofRange);
   selectKeyColumns(query, shape, base);
   const { text, values } = native(query);
   const names = base.key.map((_, index) => quote(hidden.column(index))).join(', ');
@@ -117,30 +118,55 @@ export function pickKeys(shape: SelectShape, base: BaseTable, range: ChunkRange)
   };
 }
 
-/** Locks the base rows of `keys` in key order; rows of `key text[]` for those that still exist. */
+/** Locks the base rows of `keys` in key order: rows of `key text[]` for those that still exist; of groups with their `rows`. */
 export function lockKeys(base: BaseTable, keys: Keys): Statement {
-  const chosen = oneOf('t', base.key, keys, 1);
-  return {
-    text: `select ${asText('t', base.key)} as key from ${tableName(base)} as t
-      where ${chosen.text}
+  const { text, values } = oneOf('t', base.key, keys, 1);
+  const locked = `select ${asText('t', base.key)} as key from ${tableName(base)} as t
+      where ${text}
       order by ${orderBy('t', base.key)}
-      for no key update of t`,
-    values: chosen.values,
+      for no key update of t`;
+  if (base.isGrouped !== true) return { text: locked, values };
+  return {
+    text: `select l.key, pg_catalog.count(*)::pg_catalog.float8 as rows from (${locked}) as l group by l.key`,
+    values,
   };
 }
 
-/** The author's query with the columns of the key behind its own. */
-export function keyedRows(shape: SelectShape, base: BaseTable): Statement {
-  const query = withKeyText(shape, base);
+/** The author's query with the columns of the key behind its own, and with what each row weighs. */
+export function keyedRows(shape: SelectShape, base: BaseTable, weight?: WeighedBy): Statement {
+  const query = withKeyText(shape, base, weight);
   selectKeyColumns(query, shape, base);
   return native(query);
 }
 
-/** The author's rows of exactly these base rows, in key order; for `splitRows`. */
-export function rowsByKeys(shape: SelectShape, base: BaseTable, keys: Keys): Statement {
-  const { text, values } = keyedRows(shape, base);
-  const key = base.key.map((column, index) => ({ ...column, name: hidden.column(index) }));
-  const chosen = oneOf('s', key, keys, values.length + 1);
+/** The author's rows of exactly these base rows, in key order. `isUpdated`: they may have been, in this transaction. */
+export function rowsByKeys(shape: SelectShape, base: BaseTable, keys: Keys, isUpdated = false): Statement {
+  return byKeys(keyedRows(shape, base), base, keys, isUpdated);
+}
+
+/**
+ * The author's groups of these keys, in key order, of rows that this statement locks: of a row that came into a group
+ * since it was locked, nobody knows whether it is in what is read, and it might be changed before it is written back.
+ */
+export function lockedGroups(shape: SelectShape, base: BaseTable, keys: Keys): Statement {
+  const { alias } = shape.table;
+  const { client } = shape.builder as unknown as { readonly client: Pick<Knex, 'raw'> };
+  const given = oneOf(alias, base.key, keys, 1);
+  const text = `(select * from ${tableName(base)} as ${quote(alias)} where ${given.text}
+    order by ${orderBy(alias, base.key)} for no key update) as ${quote(alias)}`;
+  const { sql, bindings } = toMarks(text, given.values);
+  const rows = client.raw(sql, [...bindings] as Knex.RawBinding[]);
+  const builder: Query = shape.builder.clone();
+  builder.from(rows as never);
+  const { text: groups, values } = keyedRows({ ...shape, builder }, base);
+  const key = base.key.map((column, index) => namedAs(column, hidden.column(index)));
+  return { text: `select s.* from (${groups}) as s order by ${orderBy('s', key)}`, values };
+}
+
+function byKeys({ text, values }: Statement, base: BaseTable, keys: Keys, isUpdated = false): Statement {
+  const key = base.key.map((column, index) => namedAs(column, hidden.column(index)));
+  const first = values.length + 1;
+  const chosen = isUpdated ? oneOfUpdated('s', { ...base, key }, keys, first) : oneOf('s', key, keys, first);
   return {
     text: `select s.* from (${text}) as s where ${chosen.text} order by ${orderBy('s', key)}`,
     values: [...values, ...chosen.values],
@@ -161,7 +187,13 @@ export function setBasedRows(
 /** The key's columns under the names that the query gives them. */
 export function keyIn({ keyAs }: SelectShape, { key }: BaseTable): readonly KeyColumn[] {
   if (keyAs === undefined) return key;
-  return key.map((column, index) => ({ ...column, name: keyAs[index] ?? column.name }));
+  return key.map((column, index) => namedAs(column, keyAs[index] ?? column.name));
+}
+
+/** A select of the same rows without their columns. */
+export function withoutColumns(shape: SelectShape): SelectShape {
+  const builder = shape.builder.clone().clearSelect();
+  return { ...shape, builder: builder.select(raw(builder, 'null as none')) };
 }
 
 function withColumns(shape: SelectShape): Query {
@@ -169,12 +201,15 @@ function withColumns(shape: SelectShape): Query {
   return hasColumns(query) ? query : query.select(raw(query, '*'));
 }
 
-function withKeyText(shape: SelectShape, base: BaseTable): Query {
+function withKeyText(shape: SelectShape, base: BaseTable, weight?: WeighedBy): Query {
   const query = withColumns(shape);
   const { alias } = shape.table;
   const columns = keyIn(shape, base);
   const key = columns.length === 1 ? `${orderBy(alias, columns)}::pg_catalog.text` : asText(alias, columns);
-  return query.select(raw(query, `${key} as ${quote(hidden.key)}`));
+  query.select(raw(query, `${key} as ${quote(hidden.key)}`));
+  if (typeof weight !== 'object') return query;
+  const { sql, bindings } = weight.toSQL().toNative();
+  return query.select(raw(query, `(${unended(sql)})::pg_catalog.int8 as ${quote(hidden.weight)}`, bindings));
 }
 
 function selectKeyColumns(query: Query, shape: SelectShape, base: BaseTable): void {

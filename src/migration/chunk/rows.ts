@@ -11,6 +11,8 @@ export const hidden = {
   moved: '__umzug_moved',
   /** The key that identifies the row, as a `text[]`, where another one orders them. */
   row: '__umzug_row',
+  /** What the row weighs. */
+  weight: '__umzug_weight',
   /** A column of the key as it is, which is compared. */
   column: (index: number): string => `__umzug_k${index}`,
 } as const;

@@ -4,12 +4,14 @@ import { keyIn, native, raw, restrict } from './queries.ts';
 import { type Confining, confine } from '../handle/confined.ts';
 import { BuilderParts, type KnexStatement } from '../sql/knex-private.ts';
 import type { BaseTable, KeyColumn } from '../key/key.ts';
+import type { Keys } from '../key/list.ts';
 import {
   type KeyRange,
   type Statement,
   chosen,
   comparedColumns,
   equalToChosen,
+  oneOf,
   oneOfArray,
   oneOfQuery,
   orderBy,
@@ -35,16 +37,21 @@ interface Start {
 /**
  * The author's query on one range, with its columns and joins: to read, or ready for `.update()` or `.delete()` of its
  * base rows. The range and the author's conditions are added when it is compiled, so that nothing that is called on it
- * leads out of them. `identity`: the table with the key of its rows, where `base` orders them by something else.
+ * leads out of them. `identity`: the table with the key of its rows, where `base` orders them by something else. Instead
+ * of a range: the rows with certain keys.
  */
 export function setBasedChunk(
   shape: SelectShape,
   base: BaseTable,
-  range: KeyRange,
+  given: KeyRange | Keys,
   identity: BaseTable = base,
 ): Query {
   const query = groupWhere(shape.builder);
-  const ofRange = within(shape.table.alias, keyIn(shape, base), range, 1);
+  const { alias } = shape.table;
+  const ofRange =
+    'upTo' in given
+      ? within(alias, keyIn(shape, base), given, 1)
+      : oneOf(alias, keyIn(shape, base), given, 1);
   const { statements, single } = new BuilderParts(query);
   const start: Start = {
     shape,

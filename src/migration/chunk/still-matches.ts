@@ -17,9 +17,9 @@ import type { SelectShape } from '../select/shape.ts';
 
 /** Whether rows still match after an update, asked in its own transaction. */
 
-/** How many of these base rows the author selects now: one row with `count`. */
+/** How many of these base rows the author selects after an update: one row with `count`. */
 export function countMatching(shape: SelectShape, base: BaseTable, keys: Keys): Statement {
-  return countOf(rowsByKeys(shape, base, keys));
+  return countOf(rowsByKeys(shape, base, keys, true));
 }
 
 /** The keys of a range of `placed` that the author selects, in no order: rows of `key text[]`. */

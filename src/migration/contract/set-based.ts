@@ -12,8 +12,9 @@ export type MarkedUpdate = (...args: any[]) => unknown;
  * columns and joins, and the chunk's database handle. It is ready for `.update({ … })` and `.delete()` of base rows, or
  * to be a part of another statement. Also for `down.update`.
  */
-export function setBased(update: SetBasedUpdate): MarkedUpdate {
-  const marked = (...args: Parameters<SetBasedUpdate>): unknown => update(...args);
+// oxlint-disable-next-line typescript/no-explicit-any
+export function setBased<Values = any>(update: SetBasedUpdate<Values>): MarkedUpdate {
+  const marked = (...args: Parameters<SetBasedUpdate<Values>>): unknown => update(...args);
   Object.defineProperty(marked, mark, { value: true });
   return marked as MarkedUpdate;
 }

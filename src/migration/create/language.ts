@@ -19,3 +19,19 @@ export function exported(language: Language, name: string, type: string | null, 
   const annotation = language === 'ts' && type !== null ? `: ${type}` : '';
   return `export const ${name}${annotation} = ${expression};\n`;
 }
+
+/** An `update` that passes its rows to `updateRows`; each part as code: `row` the fields of one, `key` and `set` names. */
+export function updatesRows({
+  table,
+  row,
+  key,
+  set,
+}: Readonly<Record<'table' | 'row' | 'key' | 'set', string>>): string {
+  return `(db, rows) =>
+  updateRows(
+    db,
+    ${table},
+    rows.map((row) => ({ ${row} })),
+    { key: [${key}], set: [${set}] },
+  )`;
+}

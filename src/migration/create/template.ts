@@ -1,5 +1,6 @@
+import { place } from '../key/key.ts';
 import { type DescribedTable, quoted } from '../table/described-table.ts';
-import { type Language, exported, importLine } from './language.ts';
+import { type Language, exported, importLine, updatesRows } from './language.ts';
 
 /** What a new file is a template for. */
 export type TemplateKind = 'data' | 'set' | 'schema';
@@ -64,13 +65,12 @@ ${exported(
   language,
   'update',
   'Update<Row>',
-  `(db, rows) =>
-  updateRows(
-    db,
-    ${quoted(written)},
-    rows.map((row) => ({ ${key}, ${property(target.name)}: ${value}(row) })),
-    { key: [${keys}], set: [${quoted(target.name)}] },
-  )`,
+  updatesRows({
+    table: quoted(written),
+    row: `${key}, ${property(target.name)}: ${value}(row)`,
+    key: keys,
+    set: quoted(target.name),
+  }),
 )}${back(language)}`;
 }
 
@@ -126,6 +126,8 @@ function nullable({ type, isNullable }: DescribedTable['columns'][number]): stri
 }
 
 function optionsFor(language: Language, { key, isKeyNamed }: DescribedTable): string {
+  if (key[0] === place.name)
+    return '// There is no key: within a chunk, ctid identifies a row until it is updated.\n';
   if (!isKeyNamed) return '';
   const options = exported(language, 'options', null, `{ key: [${key.map(quoted).join(', ')}] }`);
   return `// There is no primary key: these columns are NOT NULL and unique.\n${options}\n`;

@@ -1,12 +1,15 @@
+import { asKnexQuery } from '../select/compiled-query.ts';
 import { realpathSync } from 'node:fs';
 import path from 'node:path';
 import { loaded } from '../../config/load-error.ts';
 import { fail } from '../../errors.ts';
 import { nearest } from '../../core/values/names.ts';
 import { type Requirement, parseRequirement } from '../../core/values/other-tools.ts';
-import type { Options, SchemaStep, Select, Verify } from '../contract/contract.ts';
+import type { Database, Options, SchemaStep, Select, SelectContext, Verify } from '../contract/contract.ts';
+import type { ArgValues } from '../../core/config/args.ts';
 import type { FileHashes } from '../../core/values/file-drift.ts';
 import type { MigrationFile } from './folder.ts';
+import { type DeclaredArg, contextsOf, readArgs } from './args.ts';
 import { contentOf, hashesOfFile } from './imports.ts';
 import { refuseOtherTool, writtenFor } from './other-tools.ts';
 import { readOptions } from './options.ts';
@@ -14,27 +17,46 @@ import { plainKind } from './plain-text.ts';
 import { type MarkedUpdate, isSetBased } from '../contract/set-based.ts';
 import { migrationLoader } from './translator.ts';
 
+/** A function of the author's that has its arguments. */
+type Bound<Asked extends Select | Verify> = (db: Database) => ReturnType<Asked>;
+
 interface Loaded {
   readonly name: string;
   readonly path: string;
   /** Of the file and its local imports, as they were when it was loaded. */
   readonly hashes: FileHashes;
   /** What should not be there once it is done; null: for a data migration its `select`. */
-  readonly verify: Verify | null;
+  readonly verify: Bound<Verify> | null;
   /** What other tools must have executed first. */
   readonly requires: readonly Requirement[];
 }
 
 /** One direction of a data migration. */
 export interface DataStep {
-  readonly select: Select;
+  readonly select: Bound<Select>;
   readonly update: MarkedUpdate;
   readonly setBased: boolean;
 }
 
+/** A data migration and its arguments. */
+interface DataFile extends Loaded, DataStep {
+  readonly kind: 'data';
+  readonly down: DataStep | null;
+  readonly options: Options;
+  readonly declared: readonly DeclaredArg[];
+  /** Of its arguments. */
+  readonly values: ArgValues;
+  /** The same as `update` is given them. */
+  readonly args: ArgValues;
+  /** What `select` is given. */
+  readonly context: SelectContext;
+  /** The same migration with these values of its arguments. */
+  readonly withArgs: (values: ArgValues) => DataFile;
+}
+
 /** A migration file, parsed and checked once; nothing downstream checks it again. */
 export type LoadedMigration =
-  | (Loaded & DataStep & { readonly kind: 'data'; readonly down: DataStep | null; readonly options: Options })
+  | DataFile
   | (Loaded & {
       readonly kind: 'schema';
       readonly up: SchemaStep;
@@ -72,14 +94,35 @@ export async function loadMigration(file: MigrationFile): Promise<LoadedMigratio
     name: file.name,
     path: file.path,
     hashes,
-    verify: verifyOf(label, exports),
+    verify: verifyOf(label, exports, { args: {} }),
     requires: [requires ?? []].flat().flatMap((one) => parseRequirement(one) ?? []),
   };
   if (!isData) return schemaMigration(common, label, exports);
-  const step = dataStep(label, exports, '');
-  const down =
-    exports['down'] === undefined ? null : dataStep(label, downOf(label, exports['down']), 'down.');
-  return { kind: 'data', ...common, ...step, down, options: readOptions(label, 'data', exports['options']) };
+  const options = readOptions(label, 'data', exports['options']);
+  const declared = readArgs(label, options.args);
+  return dataMigration({ ...common, options, declared }, label, exports, {});
+}
+
+function dataMigration(
+  file: Loaded & Pick<DataFile, 'options' | 'declared'>,
+  label: string,
+  exports: Exports,
+  values: ArgValues,
+): DataFile {
+  const { select, update: args } = contextsOf(file.name, file.declared, values);
+  const context = { args: select };
+  const { down } = exports;
+  return {
+    ...file,
+    kind: 'data',
+    ...dataStep(label, exports, '', context),
+    down: down === undefined ? null : dataStep(label, downOf(label, down), 'down.', context),
+    verify: verifyOf(label, exports, context),
+    context,
+    values,
+    args,
+    withArgs: (others) => dataMigration(file, label, exports, others),
+  };
 }
 
 /** The kind of a migration: by its text where that says it plainly, else as `loadMigration` finds and refuses it. */
@@ -104,17 +147,21 @@ function schemaMigration(common: Loaded, label: string, exports: Exports): Loade
   };
 }
 
-function verifyOf(label: string, { verify }: Exports): Verify | null {
+function verifyOf(label: string, { verify }: Exports, context: SelectContext): Bound<Verify> | null {
   if (verify === undefined) return null;
   if (typeof verify !== 'function') throw notAFunction(label, 'verify', verify);
-  return verify as Verify;
+  return (db) => asKnexQuery((verify as Verify)(db, context), db) as ReturnType<Verify>;
 }
 
-function dataStep(label: string, from: Exports, prefix: string): DataStep {
+function dataStep(label: string, from: Exports, prefix: string, context: SelectContext): DataStep {
   const { select, update } = from;
   if (typeof select !== 'function') throw notAFunction(label, `${prefix}select`, select, Object.keys(from));
   if (typeof update !== 'function') throw notAFunction(label, `${prefix}update`, update, Object.keys(from));
-  return { select: select as Select, update: update as MarkedUpdate, setBased: isSetBased(update) };
+  return {
+    select: (db) => asKnexQuery((select as Select)(db, context), db) as ReturnType<Select>,
+    update: update as MarkedUpdate,
+    setBased: isSetBased(update),
+  };
 }
 
 /** The named exports, or the members of a default export that holds them. */

@@ -1,5 +1,5 @@
 import type { Knex } from 'knex';
-import { fail, messageOf } from '../../errors.ts';
+import { UmzugClusterError, fail, messageOf } from '../../errors.ts';
 import { chunkKnex } from '../handle/chunk-client.ts';
 import type { LoadedMigration } from './loader.ts';
 import { inspectSelect } from '../select/shape.ts';
@@ -19,6 +19,17 @@ export function checkOffline(migration: LoadedMigration, knexConfig: Knex.Config
   }
 }
 
+/** The SQL of `select`, with `?` for values; null: it cannot be made without a database. Runs nothing. */
+export function selectedSql(migration: LoadedMigration, knexConfig: Knex.Config): string | null {
+  if (migration.kind !== 'data') return null;
+  try {
+    const query = called(migration, 'select', migration.select, knexConfig) as Knex.QueryBuilder;
+    return query.toSQL().sql;
+  } catch {
+    return null;
+  }
+}
+
 function called(
   { name, path }: LoadedMigration,
   what: string,
@@ -35,6 +46,7 @@ function called(
   try {
     return select(builder);
   } catch (error) {
+    if (error instanceof UmzugClusterError) throw error;
     throw fail('SELECT_REFUSED', {
       message: `${name}: ${what} threw: ${messageOf(error)}`,
       hint: `see ${path}`,

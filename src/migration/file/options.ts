@@ -11,6 +11,18 @@ const between =
     Number.isInteger(value) && (value as number) >= min && (value as number) <= max;
 const isFlag: Check = [(value) => typeof value === 'boolean', 'true or false'];
 
+function isUndo(value: unknown): boolean {
+  if (typeof value === 'boolean') return true;
+  if (typeof value !== 'object' || value === null) return false;
+  const { keepDays, ...others } = value as Readonly<Record<string, unknown>>;
+  return Object.keys(others).length === 0 && between(1, 36_500)(keepDays);
+}
+
+const args: Check = [
+  (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
+  "an object of arguments, such as { tenant: { type: 'string', required: true } }",
+];
+
 const requires: Check = [
   (value) => [value].flat().every((one) => parseRequirement(one) !== null),
   `'TOOL:NAME' or a list of them, such as 'prisma:20260101_init'; TOOL is one of ${otherToolNames.join(', ')}`,
@@ -18,6 +30,7 @@ const requires: Check = [
 
 const allowed: Readonly<Record<'data' | 'schema', Readonly<Record<string, Check>>>> = {
   data: {
+    args,
     key: [
       (value) =>
         Array.isArray(value) &&
@@ -28,9 +41,16 @@ const allowed: Readonly<Record<'data' | 'schema', Readonly<Record<string, Check>
     ],
     chunkSize: [between(1, 1_000_000), 'a whole number from 1 to 1000000'],
     targetMs: [between(1, 60_000), 'a whole number of milliseconds from 1 to 60000'],
+    weigh: [
+      (value) => typeof value === 'function' || (typeof value === 'string' && value !== ''),
+      'the name of a column of select, or a function: (db) => a query for the weight of one row',
+    ],
     sweep: isFlag,
-    order: [(value) => value === 'key' || value === 'physical', "'key' or 'physical'"],
+    order: [(value) => ['auto', 'key', 'physical'].includes(value as string), "'auto', 'key' or 'physical'"],
+    analyze: isFlag,
+    vacuum: isFlag,
     allowDelete: isFlag,
+    undo: [isUndo, 'true, false or { keepDays: 30 }, a whole number from 1 to 36500'],
     allowNoQueries: isFlag,
     requires,
   },

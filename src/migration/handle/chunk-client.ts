@@ -3,32 +3,15 @@ import type { Knex } from 'knex';
 import { withoutLiterals } from '../../core/errors/server-message.ts';
 import { compiledFor } from './confined.ts';
 import { knownUpdate, noteUpdate } from './known-update.ts';
+import type { ChunkDriver, QueryObject } from './driver.ts';
+import { offerPgClient } from './pg-client.ts';
 import { type BuiltThings, trackBuilt, trackedBuilder } from './unrun.ts';
-
-/** A statement as knex hands it to a client. */
-export interface QueryObject {
-  sql: string;
-  bindings?: readonly unknown[];
-  options?: Readonly<Record<string, unknown>>;
-  response?: unknown;
-}
-
-/** What the handle of a chunk does, seen from knex. */
-export interface ChunkDriver {
-  /** Statements run in a transaction: nested ones are savepoints. */
-  readonly transacting: boolean;
-  /** Throws where the statement must not run. */
-  check(sql: string, bindings: readonly unknown[]): void;
-  run(query: QueryObject): Promise<unknown>;
-  /** Notes and makes the error for something that a migration must not do. */
-  refuse(message: string, hint: string): Error;
-}
 
 /** knex without a connection of its own. */
 export interface ChunkKnex {
   readonly builder: Knex;
   readonly built: BuiltThings;
-  /** Whether a transaction of `db.transaction()` was neither committed nor rolled back. */
+  /** Whether a transaction of `db.transaction()`, or of a library on `pgClient(db)`, was neither committed nor rolled back. */
   readonly hasOpenTransaction: () => boolean;
 }
 
@@ -46,14 +29,18 @@ interface NestedTransaction {
 
 /** Makes knex run everything through `driver`. Its pool, its connection and its end are out of reach. */
 export function chunkKnex(knexConfig: Knex.Config, driver: ChunkDriver): ChunkKnex {
-  const built = trackBuilt();
+  const built = trackBuilt((builder) => driver.made?.(builder));
   const nested: NestedTransaction[] = [];
+  const clientClass = chunkClient(driver, built, nested);
+  const pgClient = offerPgClient(clientClass, driver);
   const builder = knexFactory({
     ...knexConfig,
-    client: chunkClient(driver, built, nested) as unknown as typeof Knex.Client,
+    client: clientClass as unknown as typeof Knex.Client,
     compileSqlOnError: false,
   } as Knex.Config);
-  return { builder, built, hasOpenTransaction: () => nested.some((trx) => !trx.isCompleted()) };
+  const hasOpenTransaction = (): boolean =>
+    pgClient.hasOpenTransaction || nested.some((trx) => !trx.isCompleted());
+  return { builder, built, hasOpenTransaction };
 }
 
 // Classes are made per chunk because knex builds savepoint clients from their prototypes, and because what they close
@@ -118,6 +105,10 @@ function buildingClient(driver: ChunkDriver, built: BuiltThings): typeof Knex.Cl
       return (super.schemaCompiler as (...all: unknown[]) => unknown).call(this, builder);
     }
     override raw(...given: unknown[]): Knex.Raw {
+      if (isCompiledElsewhere(given)) {
+        const hint = 'in update write pgClient(db).query(text, values); from select return { sql, params }';
+        throw driver.refuse('db.raw takes ? for each value, and this query has $1', hint);
+      }
       const raw = (super.raw as (...all: unknown[]) => Knex.Raw).call(this, ...given);
       const toSQL = raw.toSQL.bind(raw) as (...all: unknown[]) => Knex.Sql;
       raw.toSQL = (...all: unknown[]): Knex.Sql => {
@@ -171,6 +162,15 @@ function chunkClient(
       throw driver.refuse('streams are not supported on db', 'await the rows: a chunk is small');
     }
   };
+}
+
+/** A query that another library has compiled, given as it is or as text and values. */
+function isCompiledElsewhere([sql, values]: readonly unknown[]): boolean {
+  if (typeof sql === 'string') {
+    return Array.isArray(values) && values.length > 0 && !sql.includes('?') && /\$\d/.test(sql);
+  }
+  const { params, parameters } = (sql ?? {}) as Readonly<Record<string, unknown>>;
+  return Array.isArray(params ?? parameters);
 }
 
 // A list of 10,000 keys makes a statement of 70 kB, which would hide what is wrong with it.

@@ -4,7 +4,8 @@ import { fail, codeOf } from '../../errors.ts';
 import { overLimit } from '../../core/errors/statement-limits.ts';
 import type { Result, Session } from '../../postgres/session.ts';
 import { inOrder } from '../../postgres/transaction.ts';
-import { type QueryObject, chunkKnex } from './chunk-client.ts';
+import { chunkKnex } from './chunk-client.ts';
+import type { QueryObject } from './driver.ts';
 import type { Database } from '../contract/contract.ts';
 import { forbiddenIn } from './forbidden.ts';
 import { isTransient, mistakeBehind } from './mistake-behind.ts';
@@ -29,6 +30,8 @@ export interface GuardedDatabase {
   readonly written: () => Written;
   /** Has `send` send something ahead of each of the author's statements; null: nothing. */
   readonly ahead: (send: Ahead) => void;
+  /** Has images kept of what the author's statements change. */
+  readonly imaging: (imaging: Imaging) => void;
   /** Throws where `db` was used after `settle`: what was refused then is missing. */
   verify(): void;
   /** What a later error means where author code swallowed one before; else the error itself. */
@@ -39,6 +42,23 @@ export interface GuardedDatabase {
 
 /** Called with the text of a statement and, where that is known, what it writes. */
 export type Ahead = (sql: string, known: KnownUpdate | undefined) => Promise<unknown> | null;
+
+/** A statement of which images are kept. */
+export interface Imaged {
+  readonly sql: string;
+  /** The author's, where another statement is sent instead of it. */
+  readonly command: 'UPDATE' | 'INSERT' | null;
+  /** It returns the author's rows; else one row with their number. */
+  readonly returnsRows: boolean;
+  /** To be called when it is answered, with the number of rows that it has written. */
+  readonly behind: (rows: number) => Promise<unknown> | null;
+}
+
+/** Keeps what rows held before and after the author's statements. */
+export interface Imaging {
+  /** Called before each of them: what is to be sent; null: the statement as it is. */
+  ahead(sql: string, known: KnownUpdate | undefined, bindings: readonly unknown[]): Promise<Imaged | null>;
+}
 
 export interface Expectation {
   /** Name of the function that runs, for messages: `update`, `down.update`, `up`. */
@@ -64,6 +84,7 @@ export function guardDatabase(
     }) as Database,
     written: () => guard.written,
     ahead: (send) => void (guard.ahead = send),
+    imaging: (imaging) => void (guard.images = imaging),
     explain: (error) => guard.explain(error),
     verify: () => guard.verify(),
     close: () => guard.close(),
@@ -78,6 +99,7 @@ class Guard {
   readonly knex;
   written: Written = nothingWritten;
   ahead: Ahead | null = null;
+  images: Imaging | null = null;
   readonly #session: Session;
   readonly #isTransaction: boolean;
   readonly #isDdlAllowed: boolean;
@@ -91,6 +113,7 @@ class Guard {
   /** The first thing that was refused; author code may have caught the error. */
   #refused: Error | null = null;
   #hasEnded = false;
+  #turn: Promise<unknown> = Promise.resolve();
 
   constructor(session: Session, knexConfig: Knex.Config, { transaction, ddl }: Mode) {
     this.#session = session;
@@ -213,10 +236,19 @@ class Guard {
     try {
       const { sql, bindings = [], options = {} } = query;
       const known = knownUpdate(query);
-      const [, result] = await inOrder([
-        this.ahead?.(sql, known) ?? null,
-        this.#session.authorQuery(sql, bindings, harmless(options)),
-      ]);
+      const send = async (): Promise<Result> => {
+        const imaging = this.images === null ? null : await this.images.ahead(sql, known, bindings);
+        const [, answer] = await inOrder([
+          this.ahead?.(sql, known) ?? null,
+          this.#session.authorQuery(imaging?.sql ?? sql, bindings, harmless(options)),
+        ]);
+        const result = imaging === null ? answer : asTheirs(imaging, answer);
+        await imaging?.behind(result.rowCount ?? 0);
+        return result;
+      };
+      // What a helper's statement finds is looked at ahead of it and behind it: no other one may come between.
+      const isAlone = this.images !== null && (known?.finds ?? known?.inserts) !== undefined;
+      const result = await (isAlone ? this.#inTurn(send) : send());
       this.written = withStatement(this.written, { bindings: bindings.length, known }, result);
       // An aborted transaction runs nothing: an error before was handled, by going back to a savepoint.
       this.#firstError = null;
@@ -230,6 +262,12 @@ class Guard {
       this.#inFlight -= 1;
       this.#isEnded();
     }
+  }
+
+  async #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const working = this.#turn.then(work);
+    this.#turn = working.catch(() => undefined);
+    return await working;
   }
 
   #refuse<E extends Error>(error: E): E {
@@ -277,6 +315,14 @@ class Guard {
       ? this.#firstError
       : mistakes.swallowed(this.#what, this.#firstError);
   }
+}
+
+/** The answer to the author's statement, from that to the one that was sent instead. */
+function asTheirs({ command, returnsRows }: Imaged, answer: Result): Result {
+  if (command === null) return answer;
+  if (returnsRows) return { ...answer, command };
+  const rowCount = Number(Object.values(answer.rows[0] ?? {})[0]);
+  return { ...answer, command, rowCount, rows: [] };
 }
 
 /** The statements of a text, which Postgres takes one at a time; with bindings it takes one alone. */

@@ -1,24 +1,51 @@
 import { BuilderParts } from '../sql/knex-private.ts';
 import { isConfined } from './confined.ts';
 import { type NamingClient, databaseName } from '../sql/identifier.ts';
+import type { BaseTable } from '../key/key.ts';
 import { chosen } from '../key/sql.ts';
 
+const listed = Symbol.for('umzug-cluster.known-statements');
+
 /**
- * Statements of which it is known what they write, since that was given to knex's builder or to `updateRows`, and
- * not as text. They are noted by the compiled statement, which knex hands on to the connection as the same object.
+ * Statements of which it is known what they write, since that was given to knex's builder or to a helper, and
+ * not as text. They are noted by the compiled statement, which knex hands on to the connection as the same object. One list
+ * for the process: a migration may load a copy of the package of its own, and its helpers with it.
  */
-const knownStatements = new WeakMap<object, KnownUpdate>();
+const shared = globalThis as { [listed]?: WeakMap<object, KnownUpdate> };
+const knownStatements = (shared[listed] ??= new WeakMap<object, KnownUpdate>());
 
 /** What a statement writes. */
 export interface KnownUpdate {
   /** The table as it is written in SQL, quoted: `"t"` or `"schema"."t"`; null: it writes nothing. */
   readonly table: string | null;
-  /** What it sets, by names in the database. */
-  readonly columns: readonly string[];
+  /** What it sets, by names in the database; null: it does not update, it deletes. */
+  readonly columns: readonly string[] | null;
   /** It is the update of a set-based chunk itself: each row that it writes is one of the chunk's. */
   readonly isChunk?: boolean;
+  /** It inserts rows, of which each is found again by what is returned of it. */
+  readonly inserts?: KnownInsert;
+  /** Which rows that are there it may change or delete, where a helper made it. */
+  readonly finds?: FoundRows;
   /** How many rows it was given, where each of them should be there. */
   readonly given?: number | undefined;
+}
+
+/** Rows of a table that a statement finds, in SQL with the placeholders of the statement. */
+export interface FoundRows {
+  readonly source: string;
+  /** A condition on a row `t` and the source. */
+  readonly where: string;
+  /** The columns of these rows that it changes; null: it deletes them. */
+  readonly columns: readonly string[] | null;
+}
+
+/** An insert, as far as it is to be told what it has inserted. */
+export interface KnownInsert {
+  /** What it returns to the author, after `returning`, and under which names; none: nothing. */
+  readonly returning: string;
+  readonly names: readonly string[];
+  /** Rows that are there are updated. */
+  readonly isMerge: boolean;
 }
 
 export const writesNothing: KnownUpdate = { table: null, columns: [] };
@@ -31,6 +58,13 @@ export function noteUpdate(statement: object, update: KnownUpdate): void {
 /** What a statement writes; undefined where that is not known. */
 export function knownUpdate(statement: object): KnownUpdate | undefined {
   return knownStatements.get(statement);
+}
+
+/** Whether a column of the key is among those that are set, or one that it is generated from. */
+export function setsKey({ columns }: Pick<KnownUpdate, 'columns'>, base: BaseTable): boolean {
+  return base.key.some(({ name, madeFrom = [] }) =>
+    [name, ...madeFrom].some((one) => columns?.includes(one)),
+  );
 }
 
 interface Update {

@@ -16,11 +16,14 @@ export interface BuiltThings {
 
 const writes: ReadonlySet<string> = new Set(['insert', 'update', 'del', 'truncate', 'upsert', 'merge']);
 
-/** Keeps builders until they are used. One per handle. */
-export function trackBuilt(): BuiltThings {
+/** Keeps builders until they are used, and tells of each that is made. One per handle. */
+export function trackBuilt(made: (builder: object) => void): BuiltThings {
   const unused = new Set<object>();
   return {
-    add: (builder) => void unused.add(builder),
+    add: (builder) => {
+      unused.add(builder);
+      made(builder);
+    },
     used: (builder) => void unused.delete(builder),
     forgotten: () => {
       for (const builder of unused) {

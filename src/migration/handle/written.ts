@@ -8,7 +8,7 @@ export interface Written {
   readonly ofChunk: { readonly updates: number; readonly rows: number };
   /** Rows that all statements wrote, in any table, as far as their answers say. */
   readonly changed: number;
-  /** Rows that `updateRows` was given and did not find. */
+  /** Rows that `updateRows` and `deleteRows` were given and did not find. */
   readonly missing: number;
   /** Rows that all UPDATEs wrote, where of every statement it is known what it writes; else null. */
   readonly updated: number | null;
@@ -63,7 +63,8 @@ export function withStatement(
     ofChunk: isChunk ? { updates: updates + 1, rows: Math.max(most, rows) } : before.ofChunk,
     changed: before.changed + rows,
     missing: before.missing + Math.max(0, (known?.given ?? rows) - rows),
-    updated: known === undefined || before.updated === null ? null : before.updated + rows,
+    updated:
+      known === undefined || known.columns === null || before.updated === null ? null : before.updated + rows,
     columns: union(before.columns, known?.columns ?? []),
     bindings: Math.max(before.bindings, bindings),
     tables: union(before.tables, known == null || known.table === null ? [] : [known.table]),

@@ -18,6 +18,13 @@ export interface KeyColumn {
   readonly operators?: Readonly<Record<Comparison, string>>;
   /** Columns that it is generated from. */
   readonly madeFrom?: readonly string[];
+  /** It is no column but this expression, by which a select groups rows, in SQL for either search path. */
+  readonly expression?: string;
+}
+
+/** The same column where a query gives it another name. */
+export function namedAs({ expression: _expression, ...column }: KeyColumn, name: string): KeyColumn {
+  return { ...column, name };
 }
 
 /** A key as text, one element per key column; only Postgres compares keys. */
@@ -32,12 +39,21 @@ export type Position = Key | Place;
 /** What a range is a range of: keys, or places in the table's file (`options.order`). */
 export type Space = 'keys' | 'blocks';
 
+/** The place of a row as a column of its table. */
+export const place: KeyColumn = { name: 'ctid', type: '"pg_catalog"."tid"', attnum: -1, collation: '0' };
+
 /** The table with its rows ordered by their places. */
 export function inPlaces(base: BaseTable): BaseTable {
-  return { ...base, key: [place] };
+  return isKeyless(base) ? base : { ...base, key: [place] };
 }
 
-const place: KeyColumn = { name: 'ctid', type: '"pg_catalog"."tid"', attnum: -1, collation: '0' };
+/**
+ * Whether rows are identified by their places, since the table has no key that could: each for as long as it is locked
+ * and not updated.
+ */
+export function isKeyless({ key: [first] }: Pick<BaseTable, 'key'>): boolean {
+  return first?.attnum === place.attnum;
+}
 
 /** The table whose rows a migration visits, and the key that identifies and orders them. */
 export interface BaseTable {
@@ -47,6 +63,8 @@ export interface BaseTable {
   /** Its own rows alone, without those of tables that inherit from it. */
   readonly only?: true;
   readonly key: readonly KeyColumn[];
+  /** The key is that of a group of rows, not of one: a select groups by it. */
+  readonly isGrouped?: true;
   /** The planner's row count for the table's present size, -1 where the table was never analysed. */
   readonly estimatedRows: number;
   /** Blocks of the table, or of all its partitions. */

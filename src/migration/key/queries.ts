@@ -1,5 +1,4 @@
-import { quote } from '../../core/values/quote.ts';
-import type { BaseTable, Key } from './key.ts';
+import { type BaseTable, type Key, isKeyless, namedAs } from './key.ts';
 import { type Keys, byColumn } from './list.ts';
 import {
   type KeyRange,
@@ -7,8 +6,12 @@ import {
   after,
   asText,
   below,
+  columnOf,
+  isPlaced,
   oneOf,
+  oneOfUpdated,
   orderBy,
+  placeNow,
   tableName,
   upTo,
   within,
@@ -28,8 +31,31 @@ export function comparisons(base: BaseTable, key: Key | null): Statement {
 
 /** The largest key of the table: no row, or one with `key text[]`. */
 export function maxKey(base: BaseTable): Statement {
-  const text = `select ${asText('t', base.key)} as key from ${tableName(base)} as t order by ${orderBy('t', base.key, 'desc')} limit 1`;
+  if (isKeyless(base)) return lastPlace(base);
+  const text = `select ${asText('t', base.key)} as key from ${tableName(base)} as t where ${isPlaced('t', base)} order by ${orderBy('t', base.key, 'desc')} limit 1`;
   return { text, values: [] };
+}
+
+/** The last key of the table whose first columns come before these values, or up to them: no row, or one with `key text[]`. */
+export function lastKeyBy(base: BaseTable, values: readonly string[], how: 'before' | 'upTo'): Statement {
+  const condition = (how === 'before' ? below : upTo)('t', base.key.slice(0, values.length), 1);
+  return {
+    text: `select ${asText('t', base.key)} as key from ${tableName(base)} as t
+      where ${condition} and ${isPlaced('t', base)}
+      order by ${orderBy('t', base.key, 'desc')} limit 1`,
+    values,
+  };
+}
+
+/** The place behind all rows of the table: no row where it has no block, or one with `key text[]` and its `blocks`. */
+export function lastPlace({ oid }: BaseTable): Statement {
+  return {
+    text: `select array[pg_catalog.format('(%s,65535)', blocks operator(pg_catalog.-) 1)] as key, blocks
+      from (select pg_catalog.pg_relation_size($1::pg_catalog.oid)
+                   operator(pg_catalog./) pg_catalog.current_setting('block_size')::pg_catalog.int8) as sized (blocks)
+      where blocks operator(pg_catalog.>) 0`,
+    values: [oid],
+  };
 }
 
 /** The key of the base row that `offset` others of the range precede: no row, or one with `key text[]`. */
@@ -37,7 +63,7 @@ export function keyAtOffset(base: BaseTable, from: Key | null, to: Key, offset: 
   const range = within('t', base.key, { after: from, upTo: to }, 1);
   return {
     text: `select ${asText('t', base.key)} as key from ${tableName(base)} as t
-      where ${range.text}
+      where ${range.text} and ${isPlaced('t', base)}
       order by ${orderBy('t', base.key)}
       offset $${range.values.length + 1}::pg_catalog.int8 limit 1`,
     values: [...range.values, offset],
@@ -56,14 +82,14 @@ function listed(base: BaseTable, keys: Keys, first: number): Statement & { reado
   const typed = base.key.map((column, index) => {
     const value = `given.k${index}::${column.type}`;
     if (column.collation === '0') return `${value} as k${index}`;
-    const own = `select t.${quote(column.name)} from ${tableName(base)} as t where false`;
+    const own = `select ${columnOf('t', column)} from ${tableName(base)} as t where false`;
     return `coalesce((${own}), ${value}) as k${index}`;
   });
   return {
     text: `(select ${typed.join(', ')}, given.no
             from rows from (${lists.join(', ')}) with ordinality as given (${names}, no)) as m`,
     values: byColumn(keys, base.key.length),
-    key: base.key.map((column, index) => ({ ...column, name: `k${index}` })),
+    key: base.key.map((column, index) => namedAs(column, `k${index}`)),
   };
 }
 
@@ -88,9 +114,25 @@ export function countUpTo(base: BaseTable, keys: Keys, to: Key, first: number): 
   return { text: `(select pg_catalog.count(*) from ${text} where ${isUpTo})`, values: [...values, ...to] };
 }
 
-/** How many of the keys still exist: one row with `count`. */
-export function countKeys(base: BaseTable, keys: Keys): Statement {
+/** All behind the `from` of the rows `t` that had these keys before an update in this transaction; `key`: the one it had. */
+export function rowsUpdated(base: BaseTable, keys: Keys): Statement & { readonly key: string } {
   const chosen = oneOf('t', base.key, keys, 1);
+  if (!isKeyless(base)) {
+    const text = `${tableName(base)} as t where ${chosen.text} order by ${orderBy('t', base.key)}`;
+    return { text, values: chosen.values, key: asText('t', base.key) };
+  }
+  const places = `select was, ${placeNow(base, 'was')} as now from pg_catalog.unnest($1::pg_catalog.tid[]) as given (was)`;
+  return {
+    text: `(${places}) as moved
+      join ${tableName(base)} as t on ${orderBy('t', base.key)} operator(pg_catalog.=) moved.now order by moved.was`,
+    values: chosen.values,
+    key: 'array[moved.was::pg_catalog.text]',
+  };
+}
+
+/** How many of the keys still exist after an update: one row with `count`. */
+export function countKeys(base: BaseTable, keys: Keys): Statement {
+  const chosen = oneOfUpdated('t', base, keys, 1);
   const text = `select pg_catalog.count(*) as count from ${tableName(base)} as t where ${chosen.text}`;
   return { text, values: chosen.values };
 }

@@ -1,5 +1,5 @@
 import { quote } from '../../core/values/quote.ts';
-import type { BaseTable, Comparison, KeyColumn, Position } from './key.ts';
+import { type BaseTable, type Comparison, type KeyColumn, type Position, isKeyless } from './key.ts';
 import { type Keys, byColumn } from './list.ts';
 
 /**
@@ -27,7 +27,18 @@ export function tableName(base: BaseTable): string {
 /** `"t"."a", "t"."b"`: the base columns, never their text, ready for `order by` or a select list. */
 export function orderBy(alias: string, key: readonly KeyColumn[], direction?: 'desc'): string {
   const suffix = direction === undefined ? '' : ` ${direction}`;
-  return key.map((column) => `${quote(alias)}.${quote(column.name)}${suffix}`).join(', ');
+  return key.map((column) => `${columnOf(alias, column)}${suffix}`).join(', ');
+}
+
+/** A column of the key. An expression names columns of the only table that is read where it stands. */
+export function columnOf(alias: string, { name, expression }: KeyColumn): string {
+  return expression === undefined ? `${quote(alias)}.${quote(name)}` : `(${expression})`;
+}
+
+/** Rows that have a place in the order of the key: of what a select groups by, there may be some without a value. */
+export function isPlaced(alias: string, { key, isGrouped }: BaseTable): string {
+  if (isGrouped !== true) return 'true';
+  return key.map((column) => `${columnOf(alias, column)} is not null`).join(' and ');
 }
 
 /** The base columns as they are compared: `"t"."a", "t"."b"::"public"."mood"`. */
@@ -52,7 +63,7 @@ function castParams(key: readonly KeyColumn[], first: number): string {
 
 /** The key as a `text[]`; JavaScript never sees another form of it. */
 export function asText(alias: string, key: readonly KeyColumn[]): string {
-  const columns = key.map((column) => `${quote(alias)}.${quote(column.name)}::pg_catalog.text`);
+  const columns = key.map((column) => `${columnOf(alias, column)}::pg_catalog.text`);
   return `array[${columns.join(', ')}]`;
 }
 
@@ -69,7 +80,7 @@ export function isAtMost(one: string, other: string, base: BaseTable): string {
  * comparison its collation.
  */
 function partOf(list: string, column: KeyColumn, index: number, base: BaseTable): string {
-  const own = `select t.${quote(column.name)} from ${tableName(base)} as t where false`;
+  const own = `select ${columnOf('t', column)} from ${tableName(base)} as t where false`;
   return `coalesce((${own}), (${list})[${index + 1}]::${column.type})`;
 }
 
@@ -98,6 +109,27 @@ export function within(alias: string, key: readonly KeyColumn[], range: KeyRange
 /** Rows whose key is one of `keys`, with its values; the placeholders begin at `first`. */
 export function oneOf(alias: string, key: readonly KeyColumn[], keys: Keys, first: number): Statement {
   return oneOfLists(alias, key, byColumn(keys, key.length), first);
+}
+
+/**
+ * The same after an update in this transaction, of rows that it has locked before. A row without a key has another place
+ * by then: Postgres leads from each version of a row to the next, and keeps all that a running transaction has replaced.
+ */
+export function oneOfUpdated(
+  alias: string,
+  base: Pick<BaseTable, 'oid' | 'key'>,
+  keys: Keys,
+  first: number,
+): Statement {
+  if (!isKeyless(base)) return oneOf(alias, base.key, keys, first);
+  const places = `select ${placeNow(base, 'was')} from pg_catalog.unnest($${first}::pg_catalog.tid[]) as given (was)`;
+  const text = `${orderBy(alias, base.key)} operator(pg_catalog.=) any (array(${places}))`;
+  return { text, values: byColumn(keys, base.key.length) };
+}
+
+/** Where the row is now that was at a place; the same place where it is gone. */
+export function placeNow({ oid }: Pick<BaseTable, 'oid'>, was: string): string {
+  return `pg_catalog.currtid2(${Number(oid)}::pg_catalog.oid::pg_catalog.regclass::pg_catalog.text, ${was})`;
 }
 
 /** The same for keys by column: of each an array, or the text of one. */

@@ -1,5 +1,5 @@
 import { type PlanNode, nodesOf } from '../../core/plan/query-plan.ts';
-import { type RefusedClause, refusedClauses } from './refused-clauses.ts';
+import { type RefusedClause, isRefused, refusedClauses } from './refused-clauses.ts';
 
 /** A table by its names in the catalog. */
 export interface Relation {
@@ -40,7 +40,7 @@ const writing: ReadonlySet<string> = new Set(['Insert', 'Update', 'Delete', 'Mer
  * What a plan shows to be refused before the base table is known: a statement that writes, or that chooses rows by
  * chance, or a clause of the statement itself, which stands above all joins.
  */
-export function refusedAtTop(root: PlanNode): RefusedClause | null {
+export function refusedAtTop(root: PlanNode, isGrouped = false): RefusedClause | null {
   if (nodesOf(root).some(({ type }) => writing.has(type))) return refusedClauses.writes;
   const conditions = nodesOf(root).flatMap((node) =>
     node.conditions.map((condition) => condition.replaceAll(/"(?:[^"]|"")*"/g, '""')),
@@ -48,7 +48,7 @@ export function refusedAtTop(root: PlanNode): RefusedClause | null {
   if (conditions.some((condition) => chance.test(condition))) return refusedClauses.chance;
   for (let node: PlanNode | undefined = root; node !== undefined;) {
     const refused = refusedNodes[node.type];
-    if (refused !== undefined) return refused;
+    if (refused !== undefined && isRefused(refused, isGrouped)) return refused;
     const below = inputsOf(node, root);
     node = below.length === 1 ? below[0] : undefined;
   }
@@ -60,8 +60,11 @@ export function refusedAtTop(root: PlanNode): RefusedClause | null {
  * fragment, in a function of one's own, or in a subquery from which the base rows come. Null where nothing
  * does, also where the planner has found that there are no rows.
  */
-export function refusedAbove(root: PlanNode, base: PlannedBase): RefusedClause | null {
-  const reasons = pathsOfBase(root, base).map((path) => refusedOn(path, base.relations));
+export function refusedAbove(root: PlanNode, base: PlannedBase, isGrouped = false): RefusedClause | null {
+  const reasons = pathsOfBase(root, base).map((path) => {
+    const refused = refusedOn(path, base.relations);
+    return refused !== null && isRefused(refused, isGrouped) ? refused : null;
+  });
   return reasons.length === 0 || reasons.includes(null) ? null : (reasons[0] ?? null);
 }
 

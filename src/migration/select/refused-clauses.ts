@@ -5,23 +5,26 @@ export interface RefusedClause {
   /** Ends the sentence "select must not …". */
   readonly what: string;
   readonly hint: string;
+  /** It is part of how a select groups the rows of one table, which is not refused. */
+  readonly groups?: true;
 }
 
 const cut: Omit<RefusedClause, 'what'> = {
   hint: 'umzug-cluster does the chunking: leave it out, or set options.chunkSize',
 };
 const once: Omit<RefusedClause, 'what'> = {
-  hint: 'select each row of the base table once; a CTE or a subquery that is joined may group and aggregate',
+  hint: "select each row of the base table once; a CTE or a subquery that is joined may group and aggregate. To get the groups of one table: db('orders').select('customer_id').count().groupBy('customer_id')",
+  groups: true,
 };
 
 /** Every clause that is refused, by the name under which it is found: in the builder, the words or the plan. */
 export const refusedClauses = {
   limit: { what: 'use limit: umzug-cluster does the chunking', hint: cut.hint },
   offset: { what: 'use offset: umzug-cluster does the chunking', hint: cut.hint },
-  groupBy: { what: 'use group by', hint: once.hint },
-  having: { what: 'use having', hint: once.hint },
-  distinct: { what: 'use distinct', hint: once.hint },
-  grouped: { what: 'group or aggregate (group by, distinct, count, max …)', hint: once.hint },
+  groupBy: { what: 'use group by', ...once },
+  having: { what: 'use having', ...once },
+  distinct: { what: 'use distinct', ...once },
+  grouped: { what: 'group or aggregate (group by, distinct, count, max …)', ...once },
   union: {
     what: 'use union, intersect or except',
     hint: 'use or, whereIn or whereExists; or make it two migrations',
@@ -59,7 +62,7 @@ export const refusedClauses = {
 
 /** An aggregate, by its name. */
 export function refusedAggregate(name: string): RefusedClause {
-  return { what: `use an aggregate (${name})`, hint: once.hint };
+  return { what: `use an aggregate (${name})`, ...once };
 }
 
 const byWords: readonly (readonly [words: RegExp, clause: RefusedClause])[] = [
@@ -77,11 +80,17 @@ const byWords: readonly (readonly [words: RegExp, clause: RefusedClause])[] = [
 const aggregate =
   /\b(count|sum|avg|min|max|every|bool_and|bool_or|(?:array|string|jsonb?|jsonb?_object)_agg) ?\(\)/;
 
+/** Whether a clause is refused all the same in a select that groups its rows. */
+export function isRefused(clause: RefusedClause, isGrouped: boolean): boolean {
+  return !isGrouped || clause.groups !== true;
+}
+
 /** The first clause of the statement itself, not of its subqueries, that is refused; raw fragments included. */
-export function refusedInWords(sql: string): RefusedClause | null {
+export function refusedInWords(sql: string, isGrouped = false): RefusedClause | null {
   const words = outermost(sql);
-  const found = byWords.find(([pattern]) => pattern.test(words));
+  const found = byWords.find(([pattern, clause]) => isRefused(clause, isGrouped) && pattern.test(words));
   if (found !== undefined) return found[1];
+  if (isGrouped) return null;
   const [, name] = aggregate.exec(words) ?? [];
   return name === undefined ? null : refusedAggregate(name);
 }

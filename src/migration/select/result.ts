@@ -8,9 +8,13 @@ const withKnex = "write it with knex: db('people').where(…), or db.raw('select
 const otherQueries = [
   ['toKnexQuery', 'a query of an Objection model', 'return its knex query: Model.query(db).toKnexQuery()'],
   ['getKnexQuery', 'a query of MikroORM', withKnex],
-  ['toOperationNode', 'a query of Kysely', withKnex],
-  ['getQueryAndParameters', 'a query of TypeORM', withKnex],
-  ['getSQL', 'a query of Drizzle', withKnex],
+  ['toOperationNode', 'a query of Kysely', 'return what it compiles to: query.compile()'],
+  [
+    'getQueryAndParameters',
+    'a query of TypeORM',
+    'const [sql, params] = query.getQueryAndParameters(); return { sql, params }',
+  ],
+  ['getSQL', 'a query of Drizzle', 'return what it compiles to: query.toSQL()'],
 ] as const;
 
 /** The refusal of what `select` returned instead of a query. Nothing in it is called: to await it might run it. */

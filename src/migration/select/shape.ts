@@ -1,13 +1,15 @@
 import type { Knex } from 'knex';
 import { fail, messageOf } from '../../errors.ts';
-import { BuilderParts, type KnexStatement } from '../sql/knex-private.ts';
+import { BuilderParts, type KnexStatement, isRaw } from '../sql/knex-private.ts';
 import {
   type RefusedClause,
   isOrdered,
+  isRefused,
   refusedAggregate,
   refusedClauses,
   refusedInWords,
 } from './refused-clauses.ts';
+import { type Grouping, groupingOf } from './groups.ts';
 import { refuseResult } from './result.ts';
 import { normalized } from '../sql/sql-words.ts';
 
@@ -31,6 +33,8 @@ export interface SelectShape {
   readonly plain: boolean;
   /** Under which names the query has the key's columns; undefined: under their own. */
   readonly keyAs?: readonly string[];
+  /** Its rows are groups of rows of the table. */
+  readonly groups?: Grouping;
   readonly warnings: readonly string[];
 }
 
@@ -51,15 +55,21 @@ export function inspectSelect(result: unknown, file: string): SelectShape | Whol
   if (!isBuilder(result)) throw refuseResult(result, file);
   const inner = new BuilderParts(result);
   refuseMethod(inner, file);
-  refuseClauses(inner, file);
+  const groups = groupingOf(inner);
+  refuseClauses(inner, file, groups !== null);
   const table = baseTable(inner, file);
-  const builder = result.clone().clearOrder();
+  const isOrderKept = groups?.isOrdered === true;
+  const builder = isOrderKept ? result.clone() : result.clone().clearOrder();
   const sql = sqlOf(builder, file);
-  refuseWords(sql, file);
+  refuseWords(sql, file, groups !== null);
   const warnings = orderWarning(
-    inner.statements.some(({ grouping }) => grouping === 'order'),
+    !isOrderKept && inner.statements.some(({ grouping }) => grouping === 'order'),
     file,
   );
+  if (groups !== null) {
+    if (table === null || !isPlain(inner, sql)) throw clauseRefusal(file, refusedClauses.grouped);
+    return { kind: 'table', builder, table, plain: false, groups, warnings };
+  }
   if (table === null) return { kind: 'whole', builder, warnings };
   return { kind: 'table', builder, table, plain: isPlain(inner, sql), warnings };
 }
@@ -90,10 +100,6 @@ function isBuilder(result: unknown): result is Knex.QueryBuilder {
   return Array.isArray(statements) && (single as unknown) !== undefined;
 }
 
-function isRaw(result: unknown): result is Knex.Raw {
-  return (result as { isRawInstance?: boolean } | null | undefined)?.isRawInstance === true;
-}
-
 function refuse(file: string, message: string, hint?: string, cause?: unknown): Error {
   return fail('SELECT_REFUSED', { message: `${file}: ${message}`, hint, cause });
 }
@@ -103,8 +109,8 @@ export function clauseRefusal(file: string, { what, hint }: RefusedClause): Erro
   return refuse(file, `select must not ${what}`, hint);
 }
 
-function refuseWords(sql: string, file: string): void {
-  const clause = refusedInWords(sql);
+function refuseWords(sql: string, file: string, isGrouped = false): void {
+  const clause = refusedInWords(sql, isGrouped);
   if (clause !== null) throw clauseRefusal(file, clause);
 }
 
@@ -121,7 +127,7 @@ function refuseMethod(inner: BuilderParts, file: string): void {
   throw refuse(file, `select must select: it is a query to ${name}`, 'write in update(db, rows)');
 }
 
-function refuseClauses({ single, statements }: BuilderParts, file: string): void {
+function refuseClauses({ single, statements }: BuilderParts, file: string, isGrouped: boolean): void {
   for (const clause of ['limit', 'offset'] as const) {
     if (single[clause] === undefined || single[clause] === null) continue;
     throw clauseRefusal(file, refusedClauses[clause]);
@@ -129,7 +135,7 @@ function refuseClauses({ single, statements }: BuilderParts, file: string): void
   if (single['lock'] !== undefined) throw clauseRefusal(file, refusedClauses.lock);
   for (const statement of statements) {
     const clause = refusedClause(statement);
-    if (clause !== null) throw clauseRefusal(file, clause);
+    if (clause !== null && isRefused(clause, isGrouped)) throw clauseRefusal(file, clause);
   }
 }
 

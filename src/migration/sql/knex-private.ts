@@ -1,3 +1,4 @@
+import type { Knex } from 'knex';
 import { type NamingClient, databaseName } from './identifier.ts';
 
 /**
@@ -23,6 +24,8 @@ export interface KnexStatement {
   readonly joinType?: string;
   readonly table?: unknown;
   readonly bool?: string;
+  readonly column?: unknown;
+  readonly not?: boolean;
 }
 
 /** The parts of a builder, to be read and set. */
@@ -65,4 +68,16 @@ export class BuilderParts {
   named(written: string): string {
     return databaseName(this.#of.client, written, this.#of._queryContext);
   }
+}
+
+/** Whether something is SQL that was written out: `db.raw(…)`, `db.ref(…)`. */
+export function isRaw(value: unknown): value is Knex.Raw {
+  return (value as { isRawInstance?: boolean } | null | undefined)?.isRawInstance === true;
+}
+
+/** Other SQL around, or of, what was written out, with the same bindings. */
+export function rawLike(given: Knex.Raw, rewrite: (sql: string) => string): Knex.Raw {
+  const { client } = given as unknown as { readonly client: Pick<Knex, 'raw'> };
+  const { sql, bindings } = given.toSQL();
+  return client.raw(rewrite(sql), bindings as Knex.RawBinding[]);
 }

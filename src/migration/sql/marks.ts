@@ -1,3 +1,5 @@
+import { rewritten } from './sql-words.ts';
+
 /** SQL for knex, whose placeholder is `?`, which a quoted name may hold as well. */
 
 const quotedName = /"(?:[^"]|"")*"/g;
@@ -12,6 +14,26 @@ export function toMarks(
     if (part.startsWith('"')) return part;
     bindings.push(values[Number(part.slice(1)) - 1]);
     return '?';
+  });
+  return { sql, bindings };
+}
+
+/** The same for a statement of another library; null where a backslash stands before a `?`, which knex takes for its escape. */
+export function fromDollars(
+  text: string,
+  values: readonly unknown[],
+): { readonly sql: string; readonly bindings: readonly unknown[] } | null {
+  if (text.includes('\\?')) return null;
+  const bindings: unknown[] = [];
+  const escaped = (part: string): string => part.replaceAll('?', '\\?');
+  const sql = rewritten(text, {
+    words: (words) =>
+      escaped(words).replaceAll(/(?<![\w$\u0080-\uffff])\$(\d+)/g, (_mark, no) => {
+        bindings.push(values[Number(no) - 1]);
+        return '?';
+      }),
+    nothing: escaped,
+    literal: escaped,
   });
   return { sql, bindings };
 }

@@ -14,17 +14,34 @@ const rest: Readonly<Record<string, RegExp>> = {
  * and not closed, which the server refuses, ends with the statement.
  */
 export function normalized(sql: string): string {
+  return rewritten(sql, {
+    words: (words) => words.toLowerCase(),
+    nothing: () => ' ',
+    literal: () => "' '",
+  });
+}
+
+interface Rewriting {
+  readonly words: (words: string) => string;
+  /** White space and comments. */
+  readonly nothing: (nothing: string) => string;
+  /** A text or a quoted name. */
+  readonly literal: (literal: string) => string;
+}
+
+/** A statement whose parts are rewritten, each kind in its way. */
+export function rewritten(sql: string, { words, nothing, literal }: Rewriting): string {
   let text = '';
   let index = 0;
   for (;;) {
     mark.lastIndex = index;
     const found = mark.exec(sql);
     const at = found?.index ?? sql.length;
-    text += sql.slice(index, at).toLowerCase();
+    text += words(sql.slice(index, at));
     if (found === null) return text;
     const next = skipNothing(sql, at, /\s/);
-    text += next > at ? ' ' : "' '";
     index = next > at ? next : literalEnd(sql, at, found[0]);
+    text += (next > at ? nothing : literal)(sql.slice(at, index));
   }
 }
 

@@ -4,6 +4,7 @@ import type { Session } from '../../postgres/session.ts';
 import { authorSearchPath, emptySearchPath, inOrder } from '../../postgres/transaction.ts';
 import { columnsSql, nameSql, relationSql } from './catalog-sql.ts';
 import type { BaseTable, KeyColumn } from '../key/key.ts';
+import { type AskedGroups, chooseGroups } from './group-choice.ts';
 import { type Column, type ReadText, chooseKey } from './key-choice.ts';
 import type { SelectedTable } from '../select/shape.ts';
 
@@ -51,6 +52,7 @@ export async function resolveBaseTable(
   query: QueryFn,
   table: SelectedTable,
   keyOption: readonly string[] | undefined,
+  groups?: AskedGroups,
 ): Promise<BaseTable> {
   const label = [table.schema, table.name].filter((part) => part !== null).join('.');
   const written = [table.schema, table.name]
@@ -58,7 +60,8 @@ export async function resolveBaseTable(
     .map(quote)
     .join('.');
   const read: ReadText = async (text, values) => (await query(text, values)).rows as Row[];
-  const { oid: named, path } = ((await query(nameSql, [written], 'author')).rows[0] ?? {}) as Row;
+  const author: ReadText = async (text, values) => (await query(text, values, 'author')).rows as Row[];
+  const { oid: named, path } = ((await author(nameSql, [written]))[0] ?? {}) as Row;
   const [found] = named == null ? [] : await read(relationSql, [named]);
   if (found?.['oid'] == null) {
     throw refuse(
@@ -70,11 +73,15 @@ export async function resolveBaseTable(
   refuseRelation(label, found, table.only);
   const oid = found['oid'];
   const columns = (await read(columnsSql, [oid])).map(toColumn);
-  const key = await chooseKey(read, { oid, label }, columns, keyOption);
+  const [schema, name] = [found['schema'] ?? '', found['name'] ?? ''];
+  const key = await (groups === undefined
+    ? chooseKey(read, { oid, label }, columns, keyOption)
+    : chooseGroups({ read, author, toColumn }, { oid, label, schema, name }, columns, groups));
   return {
     oid,
-    schema: found['schema'] ?? '',
-    name: found['name'] ?? '',
+    schema,
+    name,
+    ...(groups === undefined ? {} : { isGrouped: true }),
     ...(table.only ? { only: true } : {}),
     key: key.map(withoutNull),
     ...(found['kind'] === 'p' ? { isPartitioned: true } : {}),

@@ -124,7 +124,7 @@ export const columnsSql = `
   where a.attrelid = $1::oid
   order by a.attnum`;
 
-/** The unique indexes of a table by oid. */
+/** The indexes of a table by oid: those that are unique, or any. */
 export const indexesSql = `
   select c.relname::text as name, i.indisprimary::text as primary,
     (select pg_catalog.string_agg(k.attnum::text, ' ' order by k.no)
@@ -132,7 +132,7 @@ export const indexesSql = `
      where k.no <= i.indnkeyatts) as attnums,
     case when not i.indimmediate then 'it is deferrable'
          when i.indpred is not null then 'it is partial'
-         when i.indexprs is not null then 'it is over an expression'
+         when i.indexprs is not null and not $2::boolean then 'it is over an expression'
          when not i.indisvalid then 'it is not valid'
          when m.amname <> 'btree' then 'it is no btree index, which alone has an order'
          when exists (
@@ -140,7 +140,12 @@ export const indexesSql = `
            join pg_catalog.unnest(i.indcollation::oid[]) with ordinality as o (collation_oid, no) using (no)
            join pg_catalog.pg_attribute as a on a.attrelid = i.indrelid and a.attnum = k.attnum
            where k.no <= i.indnkeyatts and o.collation_oid <> a.attcollation
-         ) then 'it has another collation than its column'
+         ) or i.indexprs is not null and (
+           -- of an expression the definition says so
+           select sum(cardinality(pg_catalog.string_to_array(pg_catalog.pg_get_indexdef(i.indexrelid, k.no, false), ' COLLATE ')) - 1)
+           from pg_catalog.generate_series(1, i.indnkeyatts::int4) as k (no)
+         ) < cardinality(pg_catalog.string_to_array(pg_catalog.pg_get_indexdef(i.indexrelid), ' COLLATE ')) - 1
+         then 'it has another collation than its column'
          when exists (
            select from pg_catalog.unnest(i.indclass::oid[]) as chosen (oid)
            join pg_catalog.pg_opclass as k on k.oid = chosen.oid
@@ -151,8 +156,25 @@ export const indexesSql = `
   from pg_catalog.pg_index as i
   join pg_catalog.pg_class as c on c.oid = i.indexrelid
   join pg_catalog.pg_am as m on m.oid = c.relam
-  where i.indrelid = $1::oid and i.indisunique
+  where i.indrelid = $1::oid and (i.indisunique or $2::boolean)
   order by i.indisprimary desc, c.relname`;
+
+/** Of each index of a table what it orders by, one after the other, as SQL for the search path in force. */
+export const indexPartsSql = `
+  select c.relname::pg_catalog.text as index, c.oid::pg_catalog.text as oid,
+    k.no::pg_catalog.text as no, k.attnum::pg_catalog.text as attnum,
+    pg_catalog.pg_get_indexdef(c.oid, k.no::pg_catalog.int4, false) as text,
+    (select pg_catalog.json_agg(a.attname) from pg_catalog.pg_depend as d
+     join pg_catalog.pg_attribute as a on a.attrelid operator(pg_catalog.=) d.refobjid
+       and a.attnum operator(pg_catalog.=) d.refobjsubid
+     where d.classid operator(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass
+       and d.objid operator(pg_catalog.=) c.oid and d.refobjid operator(pg_catalog.=) i.indrelid
+    )::pg_catalog.text as made_from
+  from pg_catalog.pg_index as i
+  join pg_catalog.pg_class as c on c.oid operator(pg_catalog.=) i.indexrelid
+  cross join lateral pg_catalog.unnest(i.indkey::pg_catalog.int2[]) with ordinality as k (attnum, no)
+  where i.indrelid operator(pg_catalog.=) $1::pg_catalog.oid and k.no operator(pg_catalog.<=) i.indnkeyatts
+  order by c.relname, k.no`;
 
 /** A table by oid, with its partitions: what a plan may scan for it. Under any search path. */
 export const relationsSql = `

@@ -2,6 +2,7 @@ import { quote } from '../../core/values/quote.ts';
 import { fail } from '../../errors.ts';
 import { nearest } from '../../core/values/names.ts';
 import { type QueryFn, resolveBaseTable } from './base-table.ts';
+import { isKeyless, place } from '../key/key.ts';
 import { nameSql } from './catalog-sql.ts';
 
 /** A table as a new migration speaks of it. */
@@ -9,7 +10,7 @@ export interface DescribedTable {
   /** As it is written in a query: `properties`, or `sales.properties`. */
   readonly written: string;
   readonly columns: readonly DescribedColumn[];
-  /** Columns that identify a row. */
+  /** Columns that identify a row; `ctid`, its place, where none do. */
   readonly key: readonly string[];
   /** The key is not the primary key: the migration has to name it. */
   readonly isKeyNamed: boolean;
@@ -50,7 +51,10 @@ export async function describeTable(query: QueryFn, written: string): Promise<De
     isNullable: row['not_null'] !== 'true',
     isGenerated: row['generated'] === 'true',
   }));
-  return { written, columns, key: base.key.map((column) => column.name), isKeyNamed };
+  const key = base.key.map((column) => column.name);
+  if (!isKeyless(base)) return { written, columns, key, isKeyNamed };
+  const ctid = { name: place.name, type: 'string', isNullable: false, isGenerated: false };
+  return { written, columns: [ctid, ...columns], key, isKeyNamed };
 }
 
 async function oidOf(query: QueryFn, written: string, name: string): Promise<string> {

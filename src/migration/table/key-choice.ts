@@ -1,7 +1,7 @@
 import { nearest } from '../../core/values/names.ts';
 import { fail } from '../../errors.ts';
 import { indexesSql } from './catalog-sql.ts';
-import type { KeyColumn } from '../key/key.ts';
+import { type KeyColumn, place } from '../key/key.ts';
 
 /** A column of the base table. */
 export interface Column extends KeyColumn {
@@ -14,7 +14,8 @@ export type ReadText = (
   values: readonly unknown[],
 ) => Promise<readonly Readonly<Record<string, string | null>>[]>;
 
-interface UniqueIndex {
+/** An index, with the columns that it begins with. */
+export interface Index {
   readonly name: string;
   readonly columns: readonly Column[];
   readonly primary: boolean;
@@ -23,31 +24,30 @@ interface UniqueIndex {
 }
 
 /** The table as messages name it. */
-interface Named {
+export interface Named {
   readonly oid: string;
   readonly label: string;
 }
 
-/** The columns that identify and order the rows, in the order of their index. Throws SELECT_REFUSED with what to do. */
+/**
+ * The columns that identify and order the rows, in the order of their index; their place where no index could. Throws
+ * SELECT_REFUSED with what to do.
+ */
 export async function chooseKey(
   read: ReadText,
   table: Named,
   columns: readonly Column[],
   keyOption: readonly string[] | undefined,
 ): Promise<readonly Column[]> {
-  const indexes = (await read(indexesSql, [table.oid])).map((row): UniqueIndex => {
-    const attnums = (row['attnums'] ?? '').split(' ').map(Number);
-    return {
-      name: row['name'] ?? '',
-      columns: attnums.flatMap((attnum) => columns.filter((column) => column.attnum === attnum)),
-      primary: row['primary'] === 'true',
-      defect: row['defect'] ?? null,
-    };
-  });
-  const advice = adviceFrom(indexes);
+  const indexes = await indexesOf(read, table, columns, 'unique');
+  const usable = indexes.find(
+    ({ columns: those, defect }) => defect === null && those.every(({ notNull }) => notNull),
+  );
+  const advice = adviceFrom(usable);
   if (keyOption === undefined) {
+    if (usable === undefined) return [{ ...place, notNull: true }];
+    if (usable.primary) return usable.columns;
     const primary = indexes.find((index) => index.primary);
-    if (primary?.defect === null) return primary.columns;
     const why =
       primary === undefined ? 'it has no primary key' : `its primary key cannot be used: ${primary.defect}`;
     throw noKey(table, why, advice);
@@ -62,20 +62,36 @@ export async function chooseKey(
     (index) =>
       index.columns.length === wanted.length && wanted.every((column) => index.columns.includes(column)),
   );
-  const usable = covering.find(({ defect }) => defect === null);
-  if (usable !== undefined) return usable.columns;
+  const asked = covering.find(({ defect }) => defect === null);
+  if (asked !== undefined) return asked.columns;
   const found = covering.map(({ name, defect }) => `unique index "${name}" cannot be used: ${defect ?? ''}`);
   const names = wanted.map(({ name }) => name).join(', ');
   throw noKey(table, found.join('; ') || `no unique index covers exactly (${names})`, advice);
 }
 
-/** Names a key that would do, or says how to make one. */
-function adviceFrom(indexes: readonly UniqueIndex[]): string {
-  const usable = indexes.find(
-    ({ columns, defect }) => defect === null && columns.every(({ notNull }) => notNull),
-  );
+/** The indexes of a table: those that are unique, or any. Of one over expressions no more than the columns before them. */
+export async function indexesOf(
+  read: ReadText,
+  { oid }: Named,
+  columns: readonly Column[],
+  which: 'unique' | 'any',
+): Promise<readonly Index[]> {
+  return (await read(indexesSql, [oid, which === 'any'])).map((row) => {
+    const all = (row['attnums'] ?? '').split(' ').map(Number);
+    const attnums = all.slice(0, [...all, 0].indexOf(0));
+    return {
+      name: row['name'] ?? '',
+      columns: attnums.flatMap((attnum) => columns.filter((column) => column.attnum === attnum)),
+      primary: row['primary'] === 'true',
+      defect: row['defect'] ?? null,
+    };
+  });
+}
+
+/** Names a key that would do, or says how to do without. */
+function adviceFrom(usable: Index | undefined): string {
   if (usable === undefined) {
-    return 'add a primary key or a plain unique index on columns that are NOT NULL (create unique index concurrently …), and name its columns in options.key';
+    return 'add a primary key; or leave out options.key: see "My table has no primary key" in docs/tables-without-a-key.md';
   }
   if (usable.primary) return 'leave out options.key: the primary key works';
   const names = usable.columns.map(({ name }) => `'${name}'`).join(', ');
@@ -90,7 +106,8 @@ function noKey({ label }: Named, why: string, advice: string): Error {
   });
 }
 
-function named(label: string, columns: readonly Column[], name: string): Column {
+/** The column of a name. Throws SELECT_REFUSED where there is none. */
+export function named(label: string, columns: readonly Column[], name: string): Column {
   const column = columns.find((candidate) => candidate.name === name);
   if (column !== undefined) return column;
   const all = columns.map((candidate) => candidate.name);

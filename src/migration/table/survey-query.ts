@@ -1,13 +1,11 @@
+import { mostBlocks } from '../../core/size/survey.ts';
 import { quote } from '../../core/values/quote.ts';
 import type { Knex } from 'knex';
 import { keyIn, restrict } from '../chunk/queries.ts';
-import type { BaseTable } from '../key/key.ts';
-import { type Statement, asText, oneOfQuery, orderBy, tableName } from '../key/sql.ts';
+import { type BaseTable, namedAs } from '../key/key.ts';
+import { type Statement, asText, isPlaced, oneOfQuery, orderBy, tableName } from '../key/sql.ts';
 import { escapeMarksInNames } from '../sql/marks.ts';
 import { type SelectShape, groupWhere } from '../select/shape.ts';
-
-// Blocks that are drawn, wherever they lie: each may cost a read of the disk.
-const mostBlocks = 300;
 
 // Rows of them that are put in order: more take longer, and tell where the others lie no better than the blocks do.
 const mostSampled = 8_000;
@@ -45,7 +43,7 @@ export function surveyQuery(base: BaseTable, shape: SelectShape | null): SurveyQ
       : Math.max(1, Math.round((rows * percent) / 100 / every / mostLookedUp));
   const from = `${tableName(base)} as "t" tablesample system (${percent}) repeatable (1)`;
   const names = base.key.map((_, index) => `k${index}`);
-  const placed = base.key.map((column, index) => ({ ...column, name: `k${index}` }));
+  const placed = base.key.map((column, index) => namedAs(column, `k${index}`));
   const columns = base.key.map((column, index) => `${orderBy('t', [column])} as k${index}`);
   const found = shape === null ? null : foundQuery(base, shape, { percent, every, lookedUp });
   const each = (every * 100) / percent;
@@ -60,7 +58,7 @@ export function surveyQuery(base: BaseTable, shape: SelectShape | null): SurveyQ
     isWhole,
     foundEach: each * lookedUp,
     text: `with ${drawn} as materialized (
-        select ${columns.join(', ')}, pg_catalog.row_number() over () as n from ${from} where ${partOfRows('t', every)}
+        select ${columns.join(', ')}, pg_catalog.row_number() over () as n from ${from} where ${partOfRows('t', every)} and ${isPlaced('t', base)}
       ), counted as (
         select ${names.join(', ')}, n, pg_catalog.count(n) over placed as place, pg_catalog.count(*) over placed as met
         from (select ${names.join(', ')}, n from ${drawn}${found === null ? '' : ` union all ${found.text}`}) as marked

@@ -18,6 +18,8 @@ export interface LedgerState {
   readonly allowed: readonly string[];
   /** Migrations whose table was recreated since. */
   readonly recreated: readonly Recreated[];
+  /** Values are stored for longer than their migrations say. */
+  readonly hasExpired: boolean;
   /** Migrations that were run or started from another folder than this host's, by name with that folder. */
   readonly elsewhere: ReadonlyMap<string, string>;
 }
@@ -29,6 +31,7 @@ const none: LedgerState = {
   held: [],
   allowed: [],
   recreated: [],
+  hasExpired: false,
   elsewhere: new Map(),
 };
 
@@ -49,6 +52,7 @@ export async function readState(
   return {
     exists: true,
     recreated,
+    hasExpired: (await ledger.forgetting.expired()).length > 0,
     elsewhere,
     executed: executed.filter(({ name }) => !begun.has(name)),
     live,

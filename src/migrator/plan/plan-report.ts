@@ -6,6 +6,7 @@ import type { RunEnvironment } from '../../run/context/environment.ts';
 import type { Example } from '../../run/chunk/row-snapshots.ts';
 import type { Plan } from '../../run/analyze/plan.ts';
 import type { Outlook, Sample } from '../../run/dry-run/sample.ts';
+import type { SchemaTrial } from '../../run/schema/schema-trial.ts';
 import { type TableWrites, isPartOf } from '../../run/analyze/side-effects.ts';
 
 /** Rows that match, and rows of the table, by a sample of its blocks. */
@@ -25,8 +26,14 @@ export interface MigrationPlan {
   readonly name: string;
   /** Null: the file cannot be loaded. */
   readonly kind: 'data' | 'schema' | null;
+  /** Schema migrations that were tried in the same transaction: it is planned on what they have changed. */
+  readonly after: readonly string[];
   /** Name of an earlier pending migration that has to run before this one can be planned, or null. */
   readonly blockedBy: string | null;
+  /** Why else it could not be planned, or what showed that it is blocked; null: nothing more to say. */
+  readonly unplanned: string | null;
+  /** Of a schema migration that was tried: how long it took, which locks, what it sent; null: it was not. */
+  readonly schema: SchemaTrial | null;
   /** The table whose rows it visits, and the key that orders them; null where neither is known. */
   readonly table: string | null;
   readonly key: readonly string[];
@@ -37,15 +44,30 @@ export interface MigrationPlan {
   readonly isBegun: boolean;
   readonly sample: SampleReport | null;
   readonly estimate: Estimate | null;
+  /** What undo costs, and what it does not cover; null: the run has none, or nothing was sampled. */
+  readonly undo: UndoReport | null;
   readonly warnings: readonly string[];
-  /** What would make it cheaper. */
-  readonly advice: readonly string[];
+  /** In which order it goes over its table, and why, if it is not the usual one; null: not known. */
+  readonly order: { readonly by: 'key' | 'physical'; readonly why: string | null } | null;
   readonly error: {
     readonly code: string;
     readonly message: string;
     readonly detail: string | null;
     readonly hint: string | null;
   } | null;
+}
+
+/** What undo costs a run, and what it would not restore. */
+export interface UndoReport {
+  /** Bytes of images, of each row and of all; null: not measured, or the number of rows is not known. */
+  readonly bytesPerRow: number | null;
+  readonly bytes: number | null;
+  /** How many times as long the sample took with it as without. */
+  readonly timesAsLong: number | null;
+  /** Tables, by schema and name, with changes that are not kept: made neither of rows of select nor by insertRows. */
+  readonly uncovered: readonly string[];
+  /** Columns that only a trigger changes. */
+  readonly unrestored: readonly string[];
 }
 
 /** What a run will take, by what its sample took. */
@@ -82,6 +104,19 @@ export interface SampleReport {
 
 export interface PlanReport {
   readonly migrations: readonly MigrationPlan[];
+  /** The transaction in which schema migrations were tried, with what comes after them; null: there was none. */
+  readonly trial: {
+    /** So long were their locks held. */
+    readonly durationMs: number;
+    /** Why it was ended before all was planned, or null. */
+    readonly gaveWay: string | null;
+  } | null;
+}
+
+/** The plan of one database, or of one target. */
+export interface PlanOf {
+  readonly report: PlanReport;
+  readonly database: string;
 }
 
 // Transactions that were started just now are over before anybody waits for them.
@@ -117,6 +152,15 @@ export function reportOf({ rate, ...sample }: Sample): SampleReport {
     rowsPerSecond: rate === null ? null : Math.round(rate.rowsPerSecond),
     walBytesPerRow: rate === null ? null : Math.round(rate.walBytesPerRow),
   };
+}
+
+/** What a sample has shown of undo. */
+export function undoReportOf({ undo }: Sample, rows: number | null): UndoReport | null {
+  if (undo === null) return null;
+  const bytesPerRow = undo.bytesPerRow === null ? null : Math.round(undo.bytesPerRow);
+  const bytes = bytesPerRow === null || rows === null ? null : bytesPerRow * rows;
+  const timesAsLong = undo.timesAsLong === null ? null : Math.round(undo.timesAsLong * 10) / 10;
+  return { ...undo, bytesPerRow, bytes, timesAsLong };
 }
 
 // As Postgres is built.

@@ -1,37 +1,41 @@
 import type { Control } from '../../cluster/worker/control.ts';
-import { isOwnProcess, workOn } from '../../cluster/process/own-process.ts';
+import { isOwnProcess } from '../../cluster/process/own-process.ts';
 import type { Config } from '../../config/config.ts';
-import { withoutName } from '../../core/values/names.ts';
-import { UmzugClusterError, fail } from '../../errors.ts';
-import type { Direction, Run } from '../../ledger/run/rows.ts';
+import { documentWithoutSecrets } from '../../core/errors/redact.ts';
+import { type UmzugClusterError, messageOf } from '../../errors.ts';
 import type { MigrationFile } from '../../migration/file/folder.ts';
-import { loadMigration, refuseWithoutDown } from '../../migration/file/loader.ts';
-import { beginReadOnly, inOneTrip, reading, withTransaction } from '../../postgres/transaction.ts';
-import { isSpent, refuseOtherFile, refuseOtherPlan, revertingError } from '../../run/checks/drift.ts';
-import { type RunEnvironment, makeEnvironment, readServer } from '../../run/context/environment.ts';
-import { type Plan, planStep } from '../../run/analyze/plan.ts';
-import { type Outlook, type Sample, lookAhead, lookBack, takeSample } from '../../run/dry-run/sample.ts';
-import { adviseOrder } from '../../run/dry-run/order-advice.ts';
-import { type DataMigration, stepOf } from '../../run/context/step.ts';
+import { kindOf } from '../../migration/file/loader.ts';
+import { type ServerFacts, enclosed, reading } from '../../postgres/transaction.ts';
+import { makeEnvironment, readServer } from '../../run/context/environment.ts';
+import type { BackOptions } from '../../run/lifecycle/way-back.ts';
+import { givingWay, trialTuning } from '../../run/schema/giving-way.ts';
+import { refuseUnknownArgs } from '../pending/args.ts';
 import { checkOrder } from '../pending/checks.ts';
-import { type OtherPlaces, recordedElsewhere, recordedError } from '../pending/other-tools.ts';
-import { refuseTooEarly } from '../pending/requires.ts';
-import { explained, isAboutWhatIsMissing } from './plan-errors.ts';
-import {
-  type MigrationPlan,
-  type PlanReport,
-  type PlannedRows,
-  estimateOf,
-  reportOf,
-  waits,
-} from './plan-report.ts';
-import { warningsOf } from './warnings.ts';
+import { recordedElsewhere, recordedError } from '../pending/other-tools.ts';
 import type { LedgerState } from '../pending/state.ts';
 import { unknownName } from '../pending/umzug.ts';
+import { type Before, type Planned, type Server, nothingKnown, planFile } from './plan-file.ts';
+import type { PlanReport } from './plan-report.ts';
 
-interface Planned {
-  readonly plan: MigrationPlan;
+/** What is to be planned. */
+export interface PlanRequest {
+  /** Only this one. Default: all that are pending. */
+  readonly name?: string | undefined;
+  /** Try schema migrations, and plan what follows on top of them. Default: true. */
+  readonly schema?: boolean | undefined;
+}
+
+/** What is planned, and what `up` would refuse first. */
+export interface PlanAnswer {
+  readonly report: PlanReport;
   readonly problem: UmzugClusterError | null;
+}
+
+type Answer = Promise<PlanAnswer>;
+
+interface Place {
+  readonly config: Config;
+  readonly control: Control;
 }
 
 /**
@@ -40,222 +44,158 @@ interface Planned {
  */
 export async function planReport(
   all: readonly MigrationFile[],
-  only: string | undefined,
+  { name: only, schema = true }: PlanRequest,
   state: LedgerState,
-  { config, control }: { readonly config: Config; readonly control: Control },
-): Promise<{ report: PlanReport; problem: UmzugClusterError | null }> {
+  place: Place,
+): Answer {
+  const { config, control } = place;
   const files = checkOrder(all, state, {});
   const names = files.map(({ name }) => name);
   if (only !== undefined && !names.includes(only)) throw unknownName(only, names, 'pending');
+  await refuseUnknownArgs(config.args, files, all);
   const unbegun = files.filter(({ name }) => !state.live.includes(name));
   const recorded = await control.use((session) =>
     reading(session, async () => recordedError(await recordedElsewhere(session, unbegun, config))),
   );
   if (recorded !== null) throw recorded;
-  const env = makeEnvironment(config, await control.use(readServer), { isOwnProcess: isOwnProcess() });
-  const at = { env, control, places: config };
-  const planned: Planned[] = [];
-  let schemaBefore: string | null = null;
-  for (const file of files) {
-    if (only === undefined || file.name === only) {
-      planned.push(await planFile(file, at, { schemaBefore, hasLedger: state.exists, direction: 'up' }));
-    }
-    if (await isSchema(file)) schemaBefore = file.name;
-  }
-  const problem = planned.find((one) => one.problem !== null)?.problem ?? null;
-  return { report: { migrations: planned.map(({ plan }) => plan) }, problem };
+  const server = await control.use(readServer);
+  const list = only === undefined ? files : files.slice(0, names.indexOf(only) + 1);
+  const kinds = await Promise.all(list.map((file) => kindOf(file).catch(() => null)));
+  const first = schema ? kinds.indexOf('schema') : -1;
+  // What comes before any change of the schema needs no transaction around it.
+  const alone = list.slice(0, first < 0 ? undefined : first);
+  const walk: Walk = { before: { ...nothingBefore, hasLedger: state.exists }, planned: [], only };
+  const walked = await walkOn(alone, outside(place, server), walk);
+  if (first < 0) return answerOf(walked, null);
+  const tried = await planOnTop(list.slice(first), place, server, walked);
+  if (tried.walk !== null) return answerOf(tried.walk, tried.trial);
+  return answerOf(await walkOn(list.slice(first), outside(place, server), walked), tried.trial);
 }
 
 /** Plans the rollback of these migrations; `problem` as of `planReport`. */
 export async function planDownReport(
-  targets: readonly MigrationFile[],
-  config: Config,
-  control: Control,
-): Promise<{ report: PlanReport; problem: UmzugClusterError | null }> {
-  const env = makeEnvironment(config, await control.use(readServer), { isOwnProcess: isOwnProcess() });
+  {
+    files,
+    targets,
+  }: { readonly files: readonly MigrationFile[]; readonly targets: readonly MigrationFile[] },
+  place: Place,
+  back: BackOptions,
+): Answer {
+  const server = await place.control.use(readServer);
+  await refuseUnknownArgs(place.config.args, targets, files);
   const planned: Planned[] = [];
   for (const file of targets) {
-    planned.push(
-      await planFile(
-        file,
-        { env, control, places: config },
-        { schemaBefore: null, hasLedger: true, direction: 'down' },
-      ),
-    );
+    const before: Before = { ...nothingBefore, hasLedger: true, direction: 'down', back };
+    planned.push(await planFile(file, outside(place, server), before));
   }
+  return answerOf({ planned }, null);
+}
+
+function answerOf({ planned }: Pick<Walk, 'planned'>, trial: PlanReport['trial']): Awaited<Answer> {
   const problem = planned.find((one) => one.problem !== null)?.problem ?? null;
-  return { report: { migrations: planned.map(({ plan }) => plan) }, problem };
+  const report = documentWithoutSecrets({ migrations: planned.map(({ plan }) => plan), trial });
+  return { report, problem };
 }
 
-async function isSchema(file: MigrationFile): Promise<boolean> {
-  return await loadMigration(file).then(
-    ({ kind }) => kind === 'schema',
-    () => false,
-  );
+/** Each step of a plan has a transaction of its own. */
+function outside({ config, control }: Place, server: ServerFacts): Server {
+  const env = makeEnvironment(config, server, { isOwnProcess: isOwnProcess() });
+  return { use: (work) => control.use(work), env, places: config, given: config.args, trial: null };
 }
 
-/** Where it is planned. */
-interface Server {
-  readonly control: Control;
-  readonly env: RunEnvironment;
-  readonly places: OtherPlaces;
-}
-
-interface Before {
-  /** The last pending schema migration before this one: what is missing now may be there then. */
-  readonly schemaBefore: string | null;
-  readonly hasLedger: boolean;
-  readonly direction: Direction;
-}
-
-async function planFile(file: MigrationFile, at: Server, before: Before): Promise<Planned> {
-  let plan: MigrationPlan = { ...nothingKnown, name: file.name };
-  try {
-    workOn(file.name, at.env.tuning.ceilingMs);
-    const migration = await loadMigration(file);
-    plan = { ...plan, kind: migration.kind };
-    if (before.direction === 'down') refuseWithoutDown(migration);
-    else if (migration.requires.length > 0) {
-      await at.control.use((session) =>
-        reading(session, () => refuseTooEarly(session, migration, at.places)),
-      );
-    }
-    if (migration.kind === 'schema') return { plan, problem: null };
-    await planData(migration, at, before, (known) => {
-      plan = { ...plan, ...known };
-    });
-    return { plan, problem: null };
-  } catch (error) {
-    if (before.schemaBefore !== null && isAboutWhatIsMissing(error)) {
-      return { plan: { ...plan, blockedBy: before.schemaBefore }, problem: null };
-    }
-    const problem = explained(file.name, error);
-    const { code, message, detail = null, hint = null } = problem;
-    return { plan: { ...plan, error: { code, message, detail, hint } }, problem };
-  }
-}
-
-const nothingKnown: Omit<MigrationPlan, 'name'> = {
-  kind: null,
-  blockedBy: null,
-  table: null,
-  key: [],
-  select: null,
-  rows: { estimated: null, table: null, isCounted: false, isTableCounted: false, why: null },
-  isBegun: false,
-  sample: null,
-  estimate: null,
-  warnings: [],
-  advice: [],
-  error: null,
+const nothingBefore: Before = {
+  after: [],
+  schemaBefore: null,
+  dataBefore: null,
+  hasLedger: false,
+  direction: 'up',
 };
 
-async function planData(
-  migration: DataMigration,
-  at: Server,
-  { hasLedger, direction }: Before,
-  learn: (known: Partial<MigrationPlan>) => void,
-): Promise<void> {
-  const { env, control } = at;
-  const plan = await control.use((session) =>
-    planStep(session, env, migration, stepOf(migration, direction)),
-  );
-  const { base } = plan;
-  const { survey } = plan.stored;
-  const ofTable = { table: survey?.rows ?? null, isTableCounted: survey?.isCounted === true };
-  const rowsOf = (estimated: number | null, isCounted: boolean, why: string | null = null): PlannedRows => ({
-    ...ofTable,
-    estimated,
-    isCounted,
-    why,
-  });
-  learn({
-    table: `${base.schema}.${base.name}`,
-    key: base.key.map(({ name }) => name),
-    select: plan.stored.sql,
-    rows: rowsOf(null, false),
-    warnings: plan.warnings,
-  });
-  const isUp = direction === 'up';
-  const live = hasLedger && isUp ? await liveRun(at, migration, plan) : null;
-  const outlook = isUp
-    ? await control.use((session) => lookAhead(session, env, plan, live))
-    : await outlookBack(at, migration, plan);
-  const back = isUp ? await warningsOfDown(at, migration) : [];
-  const first = [...plan.warnings, ...back, ...waits(outlook)];
-  const expected = rowsOf(outlook.rows, outlook.isCounted, outlook.why);
-  learn({ rows: expected, isBegun: live !== null, warnings: first });
-  const sample = await control.use((session) => takeSample(session, env, { migration, plan }, outlook));
-  // From the start of the table to its end, none was found; of a half-done run not all parts were searched.
-  const isSearched = (isUp && live === null) || outlook.places.length === 1;
-  if (sample === null) return learn(isSearched ? { rows: rowsOf(0, true) } : {});
-  // Where the sample has met them all, they are counted.
-  const isAll = sample.isAll && isSearched;
-  const rows = isAll ? sample.rows : outlook.rows;
-  const matching = rows ?? survey?.found?.at(-1) ?? null;
-  learn({
-    rows: isAll ? rowsOf(rows, true) : expected,
-    sample: reportOf(sample),
-    estimate: estimateOf(sample, rows, env, plan),
-    warnings: [...first, ...warningsOf({ ...sample, base, tableRows: survey?.rows ?? null, matching })],
-    advice: isUp && live === null ? await adviceOf(at, migration, plan, { sample, rows }) : [],
+/** How far the list is planned. */
+interface Walk {
+  readonly before: Before;
+  readonly planned: readonly Planned[];
+  /** Of the others only what it builds on is of interest. */
+  readonly only: string | undefined;
+}
+
+async function walkOn(files: readonly MigrationFile[], at: Server, walk: Walk): Promise<Walk> {
+  let walked = walk;
+  for (const file of files) walked = await stepOn(file, at, walked);
+  return walked;
+}
+
+async function stepOn(file: MigrationFile, at: Server, { before, planned, only }: Walk): Promise<Walk> {
+  const { name } = file;
+  const isAsked = only === undefined || only === name;
+  const kind = await kindOf(file).catch(() => null);
+  const isNeeded = isAsked || (kind === 'schema' && at.trial !== null);
+  const one = isNeeded ? await planFile(file, at, before) : null;
+  const isTried = one !== null && one.plan.schema !== null;
+  const isEmpty = one?.plan.rows.estimated === 0 && one.plan.rows.isCounted;
+  return {
+    only,
+    planned: one !== null && isAsked ? [...planned, one] : planned,
+    before: {
+      ...before,
+      after: isTried ? [...before.after, name] : before.after,
+      schemaBefore: kind === 'schema' && !isTried ? name : before.schemaBefore,
+      dataBefore: kind === 'data' && !isEmpty ? name : before.dataBefore,
+    },
+  };
+}
+
+/**
+ * Plans in one transaction, from the first schema migration on: each is tried and left there, so that what follows is
+ * planned on top of it. `walk`: null where nothing could be tried, since nobody could watch.
+ */
+async function planOnTop(
+  files: readonly MigrationFile[],
+  { config, control }: Place,
+  server: ServerFacts,
+  from: Walk,
+): Promise<{ readonly walk: Walk | null; readonly trial: NonNullable<PlanReport['trial']> }> {
+  const hasty = { ...config, tuning: trialTuning(config.tuning) };
+  const env = makeEnvironment(hasty, server, { isOwnProcess: isOwnProcess() });
+  return await control.use(async (session) => {
+    const startedAt = performance.now();
+    const durationMs = (): number => Math.round(performance.now() - startedAt);
+    let walked = from;
+    let begun = 0;
+    let gaveWay: string | null = null;
+    try {
+      gaveWay = await enclosed(session, env.pinned, async () => {
+        await env.ledger(session).chunks.forbidCommit(env.ledgerSchema);
+        return await givingWay(session, env, async (trial) => {
+          const at: Server = { use: (work) => work(session), env, places: config, given: config.args, trial };
+          for (const file of files) {
+            if (!session.usable) return;
+            begun += 1;
+            walked = await stepOn(file, at, walked);
+          }
+        });
+      });
+    } catch (error) {
+      if (begun > 0 || !session.usable) throw error;
+      const why = `no second connection to see by who waits for its locks: ${messageOf(error)}`;
+      return { walk: null, trial: { durationMs: 0, gaveWay: why } };
+    }
+    const why =
+      gaveWay === null ? 'the transaction of the plan ended before it' : `the plan gave way: ${gaveWay}`;
+    const left = await leftOver(files.slice(gaveWay === null ? begun : begun - 1), walked, why);
+    return { walk: left, trial: { durationMs: durationMs(), gaveWay } };
   });
 }
 
-async function adviceOf(
-  { control, env }: Server,
-  { options }: DataMigration,
-  { base, hasPlaces }: Plan,
-  { sample, rows }: { readonly sample: Sample; readonly rows: number | null },
-): Promise<readonly string[]> {
-  if (!hasPlaces || !sample.drains || rows === null || options.order === 'physical') return [];
-  const advice = await control.use((session) =>
-    withTransaction(session, env.pinned, () => adviseOrder(session, base, rows), beginReadOnly),
-  );
-  return advice === null ? [] : [advice];
-}
-
-/** The half-done run, where `up` would resume one; refused where `up` would refuse it. */
-async function liveRun({ control, env }: Server, migration: DataMigration, plan: Plan): Promise<Run | null> {
-  const found = await control.use((session) =>
-    withTransaction(session, env.pinned, async () => {
-      const run = await env.ledger(session).runs.findLive(migration.name, 'up');
-      return run === null ? null : { run, facts: await env.ledger(session).failures.facts(run.id) };
+/** Names those that could not be planned any more. */
+async function leftOver(files: readonly MigrationFile[], walk: Walk, unplanned: string): Promise<Walk> {
+  const done = new Set(walk.planned.map(({ plan }) => plan.name));
+  const left = files.filter(({ name }) => !done.has(name) && (walk.only ?? name) === name);
+  const planned = await Promise.all(
+    left.map(async (file) => {
+      const kind = await kindOf(file).catch(() => null);
+      return { plan: { ...nothingKnown, name: file.name, kind, unplanned }, problem: null };
     }),
   );
-  if (found === null) return null;
-  const { run, facts } = found;
-  if (run.state === 'reverting') throw revertingError(migration.name);
-  if (isSpent(run, migration.hashes, facts)) return null;
-  refuseOtherFile(run, migration.hashes, facts);
-  refuseOtherPlan(run, plan);
-  return run;
-}
-
-async function outlookBack({ control, env }: Server, { name }: DataMigration, plan: Plan): Promise<Outlook> {
-  return await control.use(async (session) => {
-    const { runs } = env.ledger(session);
-    const [begun, live, done] = await inOneTrip(session, env.pinned, () =>
-      Promise.all([runs.findLive(name, 'down'), runs.findLive(name, 'up'), runs.findDone(name)]),
-    );
-    const up = live ?? done;
-    if (up === null) throw fail('USAGE', { message: `${name} has no run to roll back` });
-    return await lookBack(session, env, plan, { up, begun });
-  });
-}
-
-/** That `down` cannot work is no reason not to plan `up`, but one to say so. */
-async function warningsOfDown(
-  { control, env }: Server,
-  migration: DataMigration,
-): Promise<readonly string[]> {
-  if (migration.down === null) return [];
-  try {
-    await control.use((session) => planStep(session, env, migration, stepOf(migration, 'down')));
-    return [];
-  } catch (error) {
-    if (!(error instanceof UmzugClusterError) || error.code !== 'SELECT_REFUSED') throw error;
-    const why = withoutName(withoutName(error.message, migration.name), migration.path);
-    return [`down would be refused: ${why}`];
-  }
+  return { ...walk, planned: [...walk.planned, ...planned] };
 }

@@ -2,7 +2,7 @@ import { counted } from '../../core/values/numbers.ts';
 import { nodesOf, sorts, wholeScans } from '../../core/plan/query-plan.ts';
 import type { Sample } from '../../run/dry-run/sample.ts';
 import { isPartOf } from '../../run/analyze/side-effects.ts';
-import type { BaseTable } from '../../migration/key/key.ts';
+import { type BaseTable, isKeyless } from '../../migration/key/key.ts';
 
 /** What a sample has shown, as far as it may be a reason to worry. */
 export interface Observed extends Omit<Sample, 'isAll' | 'drains' | 'examples' | 'rate'> {
@@ -62,12 +62,13 @@ function aboutReading(seen: Observed): string[] {
   for (const name of new Set(scanned.map((scan) => scan.table))) {
     if (!largeTables.includes(name)) continue;
     warnings.push(
-      name === table
+      name === table && !isKeyless(base)
         ? `every chunk reads all of "${name}": the planner does not use the index on its key (${order})`
         : `every chunk reads all of "${name}": it lacks an index on the columns it is searched by`,
     );
   }
-  if (reading === null || !largeTables.includes(table)) return warnings;
+  // Without a key there is no index that could give rows in their order.
+  if (reading === null || isKeyless(base) || !largeTables.includes(table)) return warnings;
   if (scanned.length === 0 && sorts(reading)) {
     warnings.push(
       `every chunk sorts all matching rows by the key (${order}) only to take the first ones: an index on (${order}) with the condition of select returns them in order`,
@@ -101,7 +102,7 @@ function aboutWriting(seen: Observed): string[] {
     );
   if (seen.missing > 0)
     warnings.push(
-      `updateRows did not find ${counted(seen.missing, 'row')} it was given: check the values of its key, or set allowMissing: true`,
+      `updateRows or deleteRows did not find ${counted(seen.missing, 'row')} it was given: check the values of its key, or set allowMissing: true`,
     );
   const own = seen.writes.filter((one) => isPartOf(one, seen.base));
   if (own.some(({ updated, hot }) => updated > hot) && seen.indexes.length > 0) {

@@ -1,5 +1,5 @@
 import { mostListed } from '../../core/values/numbers.ts';
-import { paceReason } from '../../core/size/throttle.ts';
+import { isPace, paceReason } from '../../core/size/pace.ts';
 import type { Ledger } from '../../ledger/ledger.ts';
 import type { RunReading } from '../../ledger/run/controls.ts';
 import { type HostSeen, unseenMs } from '../../ledger/look/hosts.ts';
@@ -80,10 +80,12 @@ async function waitedFor(session: Session, run: Run, sums: RunTotals): Promise<s
   return oldest === undefined ? null : describeOld(oldest);
 }
 
-/** What an operator has set holds at once; of their own pace hosts tell once a second. */
+/** A pace that an operator has set holds at once; of all else hosts tell once a second, a pace last. */
 function heldBack({ overrides }: RunReading, hosts: readonly HostSeen[]): string | null {
-  if (overrides.pace !== undefined) return paceReason(overrides.pace);
-  return hosts.find(({ throttled }) => throttled !== null)?.throttled ?? null;
+  const told = hosts.flatMap(({ throttled }) => throttled ?? []);
+  const [first = null] = told.filter((reason) => !isPace(reason));
+  if (first !== null || overrides.pace === undefined) return first ?? told[0] ?? null;
+  return paceReason(overrides.pace);
 }
 
 function told(hosts: readonly HostSeen[]): string | null {

@@ -5,6 +5,7 @@ import { databaseLabel } from '../../config/database.ts';
 import { standingOf } from '../../core/progress/standing.ts';
 import type { Overrides } from '../../core/config/steering.ts';
 import type { ExecutedMigration } from '../../ledger/migrations.ts';
+import type { Conflicts } from '../../ledger/run/conflicts.ts';
 import type { Run } from '../../ledger/run/rows.ts';
 import type { Runs } from '../../ledger/run/runs.ts';
 import { findLedger } from '../../ledger/ledger.ts';
@@ -48,6 +49,10 @@ export interface MigrationStatus extends Activity {
   readonly finishedAt: string | null;
   readonly executedAt: string | null;
   readonly error: string | null;
+  /** What its runs have stored to be rolled back, in bytes; null: nothing. */
+  readonly undo: { readonly bytes: number } | null;
+  /** What its last rollback by stored values did not restore, unless it was run again since; null: it restored all. */
+  readonly conflicts: Conflicts | null;
   readonly quarantine: readonly {
     readonly key: readonly string[];
     readonly attempts: number;
@@ -122,6 +127,8 @@ async function readAll(
   );
   const rollbacks = (await ledger.runs.live()).filter(({ direction }) => direction === 'down');
   const downs = new Map(rollbacks.map((run) => [run.name, run]));
+  const stored = await ledger.forgetting.stored();
+  const conflicts = await ledger.conflicts.latest();
   const shown = all.flatMap((name) => downs.get(name) ?? runs.get(name) ?? []);
   const readings = await readRuns(session, ledger, shown);
   return all.map((name) => {
@@ -133,6 +140,8 @@ async function readAll(
       run,
       down,
       read: readings.get((down ?? run)?.id ?? ''),
+      bytes: stored.filter((one) => one.name === name).reduce((sum, one) => sum + one.bytes, 0),
+      conflicts: conflicts.get(name) ?? null,
     });
   });
 }
@@ -144,10 +153,12 @@ interface Found {
   readonly run?: LatestRun | undefined;
   readonly down?: Run | null;
   readonly read?: FullReading | undefined;
+  readonly bytes?: number;
+  readonly conflicts?: Conflicts | null;
 }
 
 function statusOf(name: string, found: Found): MigrationStatus {
-  const { executed, run, down } = found;
+  const { executed, run, down, bytes = 0, conflicts = null } = found;
   const state = stateOf(found);
   const isBegun = run !== undefined && run.state !== 'reverted';
   const read = isBegun ? found.read : undefined;
@@ -184,6 +195,8 @@ function statusOf(name: string, found: Found): MigrationStatus {
     finishedAt: isBegun ? run.finishedAt : null,
     executedAt: executed?.executedAt ?? null,
     error: isBegun ? error : null,
+    undo: bytes === 0 ? null : { bytes },
+    conflicts,
     quarantine: (read?.quarantine.rows ?? []).map(({ key, attempts, error: why }) => ({
       key,
       attempts,

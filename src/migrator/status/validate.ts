@@ -9,14 +9,18 @@ import type { Run } from '../../ledger/run/rows.ts';
 import { ledgerNames } from '../../ledger/schema.ts';
 import { type MigrationFile, listMigrations } from '../../migration/file/folder.ts';
 import { hashesOfFile } from '../../migration/file/imports.ts';
-import { loadMigration } from '../../migration/file/loader.ts';
+import { sampleValues } from '../../migration/file/args.ts';
+import { type LoadedMigration, loadMigration } from '../../migration/file/loader.ts';
 import { refuseOtherFolders } from '../../migration/file/other-tools.ts';
 import { checkOffline } from '../../migration/file/offline.ts';
+import type { LintFinding } from '../../migration/lint/finding.ts';
 import { plainSettings, withTransaction } from '../../postgres/transaction.ts';
 import { isSpent, refuseOtherFile, refuseRecreated, revertingError } from '../../run/checks/drift.ts';
 import { changedSince, checkOrder, confusableMessage, missingFiles } from '../pending/checks.ts';
 import { type OtherRecord, recordedElsewhere, recordedError } from '../pending/other-tools.ts';
 import { type LedgerState, readState } from '../pending/state.ts';
+import { unknownName } from '../pending/umzug.ts';
+import { risksOf } from './risks.ts';
 
 /** Something that is wrong with the migrations, or may be. */
 export interface Finding {
@@ -27,6 +31,12 @@ export interface Finding {
   readonly message: string;
   readonly detail: string | null;
   readonly hint: string | null;
+  /** Of a risky statement: the rule, and where it is. */
+  readonly rule: string | null;
+  /** The path of the file. */
+  readonly file: string | null;
+  /** Of the file, from 1. */
+  readonly line: number | null;
 }
 
 export interface ValidateReport {
@@ -34,29 +44,44 @@ export interface ValidateReport {
   readonly migrations: number;
   /** The database was looked at too. */
   readonly withDatabase: boolean;
+  /** Schema migrations whose statements were not all known, so that rules may not have seen them. */
+  readonly unread: readonly string[];
   readonly findings: readonly Finding[];
 }
 
 /**
  * Checks the folder and, where `control` is given, what the ledger says of it; runs nothing and writes nothing.
- * Executed files that are unchanged were loaded when they were executed, and are not loaded again. Throws where the folder
- * itself cannot be read, or the ledger.
+ * Executed files that are unchanged were loaded when they were executed, and are not loaded again. Risky statements are
+ * looked for in files that are not executed, of those whose names come `after` this one. Throws where the folder itself
+ * cannot be read, or the ledger.
  */
-export async function validateReport(config: Config, control: Control | null): Promise<ValidateReport> {
+export async function validateReport(
+  config: Config,
+  control: Control | null,
+  { after }: { readonly after?: string | undefined } = {},
+): Promise<ValidateReport> {
   const files = await listMigrations(config.migrationsDirs);
+  const names = files.map(({ name }) => name);
+  if (after !== undefined && !names.includes(after)) throw unknownName(after, names, 'known');
   const known = control === null ? null : await readKnown(files, config, control);
   const executed = known?.state.executed ?? [];
   const changed = await changedSince(files, executed, known?.state.elsewhere);
   const isChanged = new Set(changed.map(({ name }) => name));
   const settled = new Set(executed.map(({ name }) => name).filter((name) => !isChanged.has(name)));
   const unsettled = files.filter(({ name }) => !settled.has(name));
-  const findings = [
-    ...aboutFolders(config.migrationsDirs),
-    ...(await aboutFiles(unsettled, config)),
-    ...aboutNames(files),
-  ];
+  const { loaded, errors } = await loadAll(unsettled, config);
+  const findings = [...aboutFolders(config.migrationsDirs), ...errors, ...aboutNames(files)];
   if (known !== null) findings.push(...(await aboutLedger(files, known, changed)));
-  return { migrations: files.length, withDatabase: control !== null, findings };
+  const begun = new Set(executed.map(({ name }) => name));
+  const toRun = loaded.filter(({ name }) => !begun.has(name));
+  const risks = await risksOf(toRun, { config, control, isUpgrade: begun.size > 0 });
+  const isAsked = (name: string): boolean => after === undefined || name > after;
+  return {
+    migrations: files.length,
+    withDatabase: control !== null,
+    unread: risks.unread.filter(isAsked),
+    findings: [...findings, ...risks.findings.filter(({ migration }) => isAsked(migration)).map(riskFinding)],
+  };
 }
 
 function aboutFolders(folders: readonly string[]): readonly Finding[] {
@@ -68,16 +93,25 @@ function aboutFolders(folders: readonly string[]): readonly Finding[] {
   }
 }
 
-async function aboutFiles(files: readonly MigrationFile[], config: Config): Promise<readonly Finding[]> {
-  const findings: Finding[] = [];
+async function loadAll(
+  files: readonly MigrationFile[],
+  config: Config,
+): Promise<{ readonly loaded: readonly LoadedMigration[]; readonly errors: readonly Finding[] }> {
+  const loaded: LoadedMigration[] = [];
+  const errors: Finding[] = [];
   for (const file of files) {
     try {
-      checkOffline(await loadMigration(file), config.knexConfig);
+      const migration = await loadMigration(file);
+      const isData = migration.kind === 'data';
+      // Nobody gives arguments for it.
+      const looked = isData ? migration.withArgs(sampleValues(migration.declared)) : migration;
+      checkOffline(looked, config.knexConfig);
+      loaded.push(migration);
     } catch (error) {
-      findings.push(errorFinding(file.name, error));
+      errors.push(errorFinding(file.name, error));
     }
   }
-  return findings;
+  return { loaded, errors };
 }
 
 function aboutNames(files: readonly MigrationFile[]): readonly Finding[] {
@@ -156,7 +190,10 @@ interface LiveRun {
 function refuseLive({ run, facts }: LiveRun, present: FileHashes): void {
   if (run.state === 'reverting') throw revertingError(run.name);
   // A rollback that stands still takes a fixed file.
-  const takesAnother = run.direction === 'down' ? run.state !== 'running' : isSpent(run, present, facts);
+  const takesAnother =
+    run.direction === 'down'
+      ? run.state !== 'running'
+      : isSpent(run, { hashes: present, declared: [], values: {} }, facts);
   if (!takesAnother) refuseOtherFile(run, present, facts);
 }
 
@@ -182,11 +219,25 @@ function withoutFile({ name, direction }: Run): Error {
 }
 
 function warning(code: ErrorCode, migration: string | null, message: string, hint?: string): Finding {
-  return { level: 'warning', code, migration, message, detail: null, hint: hint ?? null };
+  return { level: 'warning', code, migration, message, detail: null, hint: hint ?? null, ...nowhere };
+}
+
+const nowhere = { rule: null, file: null, line: null };
+
+function riskFinding({
+  rule,
+  migration,
+  path: file,
+  line,
+  message,
+  happens: detail,
+  hint,
+}: LintFinding): Finding {
+  return { level: 'warning', code: 'RISK', migration, message, detail, hint, rule, file, line };
 }
 
 function errorFinding(migration: string | null, error: unknown): Finding {
   if (!(error instanceof UmzugClusterError)) throw error;
   const { code, message, detail = null, hint = null } = error;
-  return { level: 'error', code, migration, message, detail, hint };
+  return { level: 'error', code, migration, message, detail, hint, ...nowhere };
 }

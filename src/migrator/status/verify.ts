@@ -4,7 +4,7 @@ import { codeOf } from '../../errors.ts';
 import type { Run } from '../../ledger/run/rows.ts';
 import { readLedgerVersion } from '../../ledger/schema.ts';
 import type { MigrationFile } from '../../migration/file/folder.ts';
-import { loadMigration } from '../../migration/file/loader.ts';
+import { type LoadedMigration, loadMigration } from '../../migration/file/loader.ts';
 import type { Session } from '../../postgres/session.ts';
 import { reading } from '../../postgres/transaction.ts';
 import { type RunEnvironment, makeEnvironment, readServer } from '../../run/context/environment.ts';
@@ -80,11 +80,22 @@ async function report(
       file === undefined
         ? null
         : await loadMigration(file).then((loaded) =>
-            control.use((session) => countLeft(session, env, loaded)),
+            control.use(async (session) => countLeft(session, env, await asRun(session, env, loaded))),
           );
     migrations.push({ name, kind, left, quarantined: bad });
   }
   return { contradictions: [...found, ...misplaced], migrations };
+}
+
+/** A migration with the arguments of its run: its select knows no secret. */
+async function asRun(
+  session: Session,
+  env: RunEnvironment,
+  migration: LoadedMigration,
+): Promise<LoadedMigration> {
+  if (migration.kind === 'schema' || migration.declared.length === 0) return migration;
+  const run = await reading(session, () => env.ledger(session).runs.findDone(migration.name));
+  return migration.withArgs(run?.plan.args?.values ?? {});
 }
 
 type Read = <T>(work: (session: Session) => Promise<T>) => Promise<T>;

@@ -111,9 +111,9 @@ export async function launch(
 ): Promise<{ outcome: 'started' } | { outcome: 'failed'; output: string }> {
   const all = {
     max_connections: '100',
+    listen_addresses: loopback,
     ...settings,
     port: String(port),
-    listen_addresses: loopback,
     unix_socket_directories: '',
   };
   const options = Object.entries(all).map(([name, value]) => `-c ${quoted(name, value)}`);

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Knex } from 'knex';
-import { fail, messageOf } from '../../errors.ts';
+import { UmzugClusterError, fail, messageOf } from '../../errors.ts';
 import { guardDatabase } from '../../migration/handle/guard.ts';
 import { bindingText, compiled, identityOf } from '../../migration/select/identity.ts';
 import { type SelectShape, type WholeSelect, inspectSelect } from '../../migration/select/shape.ts';
@@ -43,7 +43,10 @@ interface Checked {
 const checked = new WeakMap<Run, Checked>();
 
 /** What `select` returns for a chunk. Throws DRIFT where it is not what the run began with. */
-export function selectOfChunk({ step, migration, run }: ChunkWork, db: Knex): SelectShape {
+export function selectOfChunk(
+  { step, migration, run }: Pick<ChunkWork, 'step' | 'migration' | 'run'>,
+  db: Knex,
+): SelectShape {
   const { base, keyAs = [] } = run.plan;
   const shapeOf = (found: SelectShape | WholeSelect): SelectShape =>
     found.kind === 'whole' ? asSubquery(found, base, keyAs) : found;
@@ -54,8 +57,11 @@ export function selectOfChunk({ step, migration, run }: ChunkWork, db: Knex): Se
     isQuery(selected) &&
     isSameQuery(before.query, compiled({ builder: selected }))
   ) {
-    const builder = 'clearOrder' in selected ? selected.clone().clearOrder() : selected;
-    return shapeOf({ ...before.found, builder } as SelectShape | WholeSelect);
+    const { found } = before;
+    const isOrderKept = found.kind === 'table' && found.groups?.isOrdered === true;
+    const isCleared = 'clearOrder' in selected && !isOrderKept;
+    const builder = isCleared ? selected.clone().clearOrder() : selected;
+    return shapeOf({ ...found, builder } as SelectShape | WholeSelect);
   }
   const found = inspectSelect(selected, migration.path);
   const shape = shapeOf(found);
@@ -96,6 +102,7 @@ function callSelect({ name, path }: DataMigration, { select }: Step, db: Knex): 
   try {
     return select(db);
   } catch (error) {
+    if (error instanceof UmzugClusterError) throw error;
     throw fail('SELECT_REFUSED', {
       message: `${name}: select threw: ${messageOf(error)}`,
       hint: `see ${path}`,

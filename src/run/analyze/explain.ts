@@ -6,8 +6,8 @@ import { ledgerTypes } from '../../postgres/parsers.ts';
 import type { Result } from '../../postgres/session.ts';
 import type { AuthorSelect } from './author-select.ts';
 
-/** What is asked of Postgres: the author's own statement, one of a chunk, to run one, or to compare keys. */
-export type Asked = 'select' | 'chunk' | 'trial' | 'key';
+/** What is asked of Postgres: the author's own statement, one of a chunk, to run one, to compare keys, to weigh rows. */
+export type Asked = 'select' | 'chunk' | 'trial' | 'key' | 'weight';
 
 /** The plan of a statement, with the names of its output columns; refuses it where Postgres does. Runs nothing. */
 export async function explain(
@@ -71,6 +71,7 @@ export function refusalOf(
     chunk: /^(42|0A|22)/,
     trial: /^(42|0A|25006)/,
     key: /^(42|0A|22|XX)/,
+    weight: /^(42|0A|22|25006)/,
   };
   if (!refused[asked].test(code)) return null;
   const detail = `SQLSTATE ${code}`;
@@ -89,7 +90,7 @@ export function refusalOf(
       hint: 'each raw fragment must be complete in itself: umzug-cluster adds conditions and columns',
     });
   }
-  const what = asked === 'key' ? 'the comparison of its keys' : 'select';
+  const what = { key: 'the comparison of its keys', weight: 'options.weigh' }[asked as string] ?? 'select';
   return fail(code === '42501' ? 'PERMISSION' : 'SELECT_REFUSED', {
     message: `${name}: ${what} is refused by Postgres: ${error.message}`,
     detail,

@@ -1,8 +1,10 @@
 import type { Knex } from 'knex';
 import { columnsAsked } from '../../core/plan/query-plan.ts';
 import { type QueryFn, catalogOf, resolveBaseTable } from '../../migration/table/base-table.ts';
+import { fail } from '../../errors.ts';
+import type { AskedGroups } from '../../migration/table/group-choice.ts';
 import { relationsSql } from '../../migration/table/catalog-sql.ts';
-import { lockedChunk, pickKeys, rowsByKeys } from '../../migration/chunk/queries.ts';
+import { lockedChunk, pickKeys, raw, rowsByKeys } from '../../migration/chunk/queries.ts';
 import type { BaseTable } from '../../migration/key/key.ts';
 import type { Statement } from '../../migration/key/sql.ts';
 import { comparisons, maxKey } from '../../migration/key/queries.ts';
@@ -37,16 +39,63 @@ export async function understand(
   const { session, env, migration } = author;
   const query = catalogOf(session, env.searchPath);
   if (selected.kind === 'whole') return await understandWhole(author, query, selected);
-  const base = await resolveBaseTable(query, selected.table, migration.options.key);
+  const { table, groups } = selected;
+  const isGrouped = groups !== undefined;
+  if (isGrouped) refuseOnGroups(author);
+  const asked = groups && { ...groups, written: asWritten(author, selected) };
+  const base = await resolveBaseTable(query, table, migration.options.key, asked);
   const plan = await explain(author, native(selected), 'select');
-  refuseClause(author, refusedAtTop(plan));
+  refuseClause(author, refusedAtTop(plan, isGrouped));
   const relations = await relationsOf(session, base);
-  refuseClause(author, refusedAbove(plan, { relations, found: selected.table }));
+  refuseClause(author, refusedAbove(plan, { relations, found: table }, isGrouped));
   // Set-based, no row is made of its columns.
   const columns = author.step.setBased ? [] : await resultColumns(author, native(selected));
   refuseSharedNames(columns, plan, base, migration.path);
   const warnings = [...selected.warnings, ...foreignKeyNames(columns, plan, base, migration.path)];
   return { shape: selected, base, warnings, asked: columnsAsked(plan, relations) };
+}
+
+/** How Postgres writes expressions over the table of a select, in the author's search path: the same what is the same. */
+function asWritten(author: AuthorSelect, { builder }: SelectShape): AskedGroups['written'] {
+  return async (expressions) => {
+    const query = builder
+      .clone()
+      .clear('select')
+      .clear('where')
+      .clear('group')
+      .clear('having')
+      .clear('order');
+    const list = expressions.map((one) => (typeof one === 'string' ? raw(query, one) : one));
+    return (await explain(author, native({ builder: query.select(list) }), 'select')).output;
+  };
+}
+
+/** What is of no use, or has no meaning, where the rows of a select are groups. */
+function refuseOnGroups({ migration, step }: AuthorSelect): void {
+  const { key, weigh } = migration.options;
+  const refuse = (message: string, hint: string): void => {
+    throw fail('SELECT_REFUSED', {
+      message: `${migration.name}: ${message}`,
+      detail: 'nothing was changed',
+      hint,
+    });
+  };
+  if (step.setBased) {
+    refuse(
+      'select groups its rows, and setBased works on rows',
+      'use update(db, rows): it gets one row for each group',
+    );
+  }
+  if (key !== undefined)
+    refuse(
+      'select groups its rows: options.key is of no use',
+      'leave it out: a group is identified by what select groups by',
+    );
+  if (weigh !== undefined && step === migration)
+    refuse(
+      'select groups its rows: options.weigh is of no use',
+      'leave it out: the chunks of groups go by the rows of the table',
+    );
 }
 
 async function understandWhole(

@@ -25,7 +25,7 @@ export async function readWrites(session: Session): Promise<readonly TableWrites
             s.n_tup_upd as updated, s.n_tup_hot_upd as hot, s.n_tup_del as deleted
      from pg_catalog.pg_stat_xact_user_tables as s
      where greatest(s.n_tup_ins, s.n_tup_upd, s.n_tup_del) operator(pg_catalog.>) 0
-       and s.relname operator(pg_catalog.<>) 'umzug_cluster_guard'::pg_catalog.name
+       and s.relname operator(pg_catalog.<>) all ('{umzug_cluster_guard,umzug_cluster_images}'::pg_catalog.name[])
      order by name`,
   );
   return rows.map((row) => ({
@@ -62,16 +62,20 @@ export function isPartOf({ oid, ancestors }: TableWrites, base: Pick<BaseTable, 
   return oid === base.oid || ancestors.includes(base.oid);
 }
 
-/** Locks of whole tables that the open transaction holds and others wait for: `AccessExclusiveLock on public.t`. */
-export async function strongLocks(session: Session): Promise<readonly string[]> {
+/**
+ * Locks of whole tables that the open transaction holds and others wait for: `AccessExclusiveLock on public.t`; or that
+ * process `pid` of the server holds, of tables that others know.
+ */
+export async function strongLocks(session: Session, pid: number | null = null): Promise<readonly string[]> {
   const { rows } = await session.query(
     `select distinct l.mode || ' on ' || n.nspname || '.' || c.relname as held
      from pg_catalog.pg_locks as l
      join pg_catalog.pg_class as c on c.oid = l.relation and c.relpersistence <> 't' and c.relkind in ('r', 'p')
      join pg_catalog.pg_namespace as n on n.oid = c.relnamespace and n.nspname not like 'pg\\_%'
-     where l.pid = pg_catalog.pg_backend_pid() and l.locktype = 'relation'
+     where l.pid = coalesce($1::integer, pg_catalog.pg_backend_pid()) and l.locktype = 'relation'
        and l.mode in ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
      order by 1`,
+    [pid],
   );
   return rows.map((row) => String(row['held']));
 }

@@ -1,5 +1,6 @@
 import type { Survey } from '../../core/size/survey.ts';
 import type { BaseTable } from '../../migration/key/key.ts';
+import type { Statement } from '../../migration/key/sql.ts';
 import type { SelectShape } from '../../migration/select/shape.ts';
 import { type SurveyQuery, surveyQuery } from '../../migration/table/survey-query.ts';
 import { inOrder, setLocal } from '../../postgres/transaction.ts';
@@ -19,30 +20,53 @@ export async function takeSurvey(
   author: AuthorSelect,
   { shape, base }: { readonly shape: SelectShape; readonly base: BaseTable },
 ): Promise<Survey | undefined> {
+  if (base.isGrouped === true) {
+    const survey = await drawn(author, base, null);
+    if (survey === null) return undefined;
+    const groups = await countGroups(author, shape);
+    return { ...survey, isGrouped: true, ...(groups === null ? {} : { groups }) };
+  }
   return (await drawn(author, base, shape)) ?? (await drawn(author, base, null)) ?? undefined;
 }
 
 async function drawn(
-  { session, env }: AuthorSelect,
+  author: AuthorSelect,
   base: BaseTable,
   shape: SelectShape | null,
 ): Promise<Survey | null> {
   const query = surveyQuery(base, shape);
+  const rows = await inTime(author, query);
+  return rows === null ? null : surveyOf(rows, query, shape !== null);
+}
+
+/** Of groups a sample tells nothing, since most of their rows are outside of it: all are counted; null: no time for that. */
+async function countGroups(author: AuthorSelect, { builder }: SelectShape): Promise<number | null> {
+  const { sql, bindings } = builder.toSQL().toNative();
+  const all = { text: `select pg_catalog.count(*) as groups from (${sql}\n) as g`, values: bindings };
+  const rows = await inTime(author, all);
+  return rows === null ? null : Number(rows[0]?.['groups']);
+}
+
+/** The answer to a query that there need not be one to; null where it takes too long. */
+async function inTime(
+  { session, env }: AuthorSelect,
+  { text, values }: Statement,
+): Promise<readonly Record<string, unknown>[] | null> {
   const timeoutMs = Math.min(surveyMs, env.tuning.statementTimeoutMs);
-  let survey: Survey | null = null;
+  let found: readonly Record<string, unknown>[] | null = null;
   try {
     const [, , { rows }] = await inOrder([
       session.query('savepoint survey'),
       session.query(setLocal([['statement_timeout', `${timeoutMs}ms`]])),
-      session.authorQuery(query.text, query.values),
+      session.authorQuery(text, values),
     ]);
-    survey = surveyOf(rows, query, shape !== null);
+    found = rows;
   } catch (error) {
     // What is wrong with `select` has been reported by now, or the chunks will tell.
     if (!session.usable) throw error;
   }
   await session.query('rollback to savepoint survey');
-  return survey;
+  return found;
 }
 
 function surveyOf(

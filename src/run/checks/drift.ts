@@ -6,15 +6,25 @@ import type { Run } from '../../ledger/run/rows.ts';
 import type { BaseTable } from '../../migration/key/key.ts';
 import { otherTable, resortedColumn } from '../../migration/select/identity.ts';
 import type { Ledger } from '../../ledger/ledger.ts';
+import { type WithArgs, otherArg } from './args.ts';
 import { inOrder } from '../../postgres/transaction.ts';
 
+/** Whether a run has failed before it changed anything. */
+export function isUndone({ direction, state }: Run, { hasSucceeded }: FailureFacts): boolean {
+  return direction === 'up' && state === 'failed' && !hasSucceeded;
+}
+
 /**
- * Whether a run gives way to a fixed file: one that has failed before it changed anything is ended, and a new one
- * begins.
+ * Whether a run gives way to a fixed file, or to other arguments: one that has failed before it changed anything is
+ * ended, and a new one begins.
  */
-export function isSpent(run: Run, present: FileHashes, { hasSucceeded }: FailureFacts): boolean {
-  const { direction, state } = run;
-  return direction === 'up' && state === 'failed' && !hasSucceeded && changedFiles(run, present).length > 0;
+export function isSpent(
+  run: Run,
+  present: WithArgs & { readonly hashes: FileHashes },
+  facts: FailureFacts,
+): boolean {
+  if (!isUndone(run, facts)) return false;
+  return changedFiles(run, present.hashes).length > 0 || otherArg(run, present) !== null;
 }
 
 /**

@@ -1,14 +1,15 @@
 import { fail } from '../../errors.ts';
 import {
-  type ByteBound,
   type ChunkRange,
   fittingChunk,
   lockedChunk,
+  lockedGroups,
   rowsByKeys,
   fittingKeys,
   lockKeys,
   pickKeys,
 } from '../../migration/chunk/queries.ts';
+import type { RowBound } from '../../migration/chunk/row-sizes.ts';
 import { ChunkRows, type ShownKey } from '../../migration/chunk/rows.ts';
 import type { GuardedDatabase } from '../../migration/handle/guard.ts';
 import type { BaseTable, Key, Position } from '../../migration/key/key.ts';
@@ -26,16 +27,18 @@ export interface Batch {
   readonly to: Position;
   /** It has as many rows as it may: there may be more of them. */
   readonly isFull: boolean;
-  /** It has fewer rows than it might, since they are large. */
+  /** It has fewer rows than it might, since they are large or heavy. */
   readonly isCut: boolean;
+  /** What its rows weigh: as many as they are, unless the author says what each does. */
+  readonly weight: number;
 }
 
-/** What a chunk may take of the rows that a select finds: by number and, where `bound` is not null, by size. */
+/** What a chunk may take of the rows that a select finds: by number and, where `bound` is not null, by size and weight. */
 export interface KeyRequest {
   readonly shape: SelectShape;
   readonly base: BaseTable;
   readonly range: ChunkRange;
-  readonly bound: ByteBound | null;
+  readonly bound: RowBound | null;
 }
 
 /** The same, with the order of the rows. */
@@ -59,18 +62,18 @@ export async function readBatch(
 async function readPlain(session: Session, request: BatchRequest): Promise<Batch> {
   const { shape, base, order, range, bound } = request;
   const placed = order.ordered(base);
-  const probe = bound === null ? null : fittingChunk(shape, placed, range, bound);
-  const [fitting] = probe === null ? [] : (await session.query(probe.text, probe.values)).rows;
-  // Short of the limit by its bytes: the range continues behind it.
-  const isCut = fitting !== undefined && Number(fitting['rows']) < range.limit;
-  const cut = isCut ? (fitting['key'] as Key) : null;
+  const fitting = bound === null ? null : await measured(session, fittingChunk(shape, placed, range, bound));
+  // Short of the limit by its bytes or its weight: the range continues behind it.
+  const isCut = fitting?.isCut ?? false;
+  const cut = isCut ? (fitting?.key ?? null) : null;
   const limits = cut === null ? range : { ...range, upTo: cut };
   const { rows, read } = await readLocked(session, { ...request, range: limits });
   const isFull = rows.length === range.limit;
   const { keys, last, mayHaveMoved } = read;
   const end = mayHaveMoved ? order.endOfMoved(range.after) : last;
   if (mayHaveMoved && end === null) return await readPicked(session, request);
-  return { rows, keys, to: (isFull ? end : cut) ?? range.upTo, isFull, isCut };
+  const weight = fitting?.weight ?? rows.length;
+  return { rows, keys, to: (isFull ? end : cut) ?? range.upTo, isFull, isCut, weight };
 }
 
 /** Locks and reads the rows of a plain select, without the key where its own columns tell that. */
@@ -93,14 +96,14 @@ async function readLocked(
 
 async function readPicked(session: Session, request: KeyRequest): Promise<Batch> {
   const { shape, base, range } = request;
-  const { picked, locked, last, isCut } = await pickAndLock(session, request);
+  const { picked, locked, last, isCut, weight } = await pickAndLock(session, request);
   const to = last ? range.upTo : (picked.at(-1) ?? range.upTo);
   const isFull = !last && !isCut;
-  if (locked.length === 0) return { rows: [], keys: new KeyList([]), to, isFull, isCut };
-  const byKeys = rowsByKeys(shape, base, locked);
+  if (locked.length === 0) return { rows: [], keys: new KeyList([]), to, isFull, isCut, weight };
+  const byKeys = (base.isGrouped === true ? lockedGroups : rowsByKeys)(shape, base, locked);
   const read = new ChunkRows(base);
   const { rows } = await session.authorRows(byKeys.text, byKeys.values, read);
-  return { rows, keys: read.keys, to, isFull, isCut };
+  return { rows, keys: read.keys, to, isFull, isCut, weight };
 }
 
 /** Rows as the application's own knex would give them. */
@@ -135,15 +138,20 @@ function shortened(key: string): string {
   return key.length <= shownKey ? key : `${key.slice(0, shownKey)}…`;
 }
 
-/** The base rows of a chunk: what the author's query gave for the range, and what of it is locked. */
-export interface PickedRows {
+/** The base rows of a chunk: what the author's query gives for the range. */
+export interface PickedKeys {
   readonly picked: readonly Key[];
-  /** Those of `picked` that were still there when they were locked. */
-  readonly locked: readonly Key[];
   /** The range has no rows behind them. */
   readonly last: boolean;
-  /** They are fewer than there might be, since their rows are large. */
+  /** They are fewer than there might be, since their rows are large or heavy. */
   readonly isCut: boolean;
+  readonly weight: number;
+}
+
+/** The same, with what of it is locked. */
+export interface PickedRows extends PickedKeys {
+  /** Those of `picked` that were still there when they were locked. */
+  readonly locked: readonly Key[];
 }
 
 /**
@@ -152,33 +160,51 @@ export interface PickedRows {
  * What is locked stays; a row that moves away twice ends it.
  */
 export async function pickAndLock(session: Session, request: KeyRequest): Promise<PickedRows> {
-  const { shape, base, range } = request;
   const gone = new Set<string>();
   for (;;) {
-    const all = await keysOf(session, pickKeys(shape, base, range));
-    const picked = await fittingOf(session, request, all);
-    const locked = picked.length === 0 ? [] : await keysOf(session, lockKeys(base, picked));
-    const there = new Set(locked.map((key) => JSON.stringify(key)));
+    const found = await pick(session, request);
+    const { picked } = found;
+    const lock = lockKeys(request.base, picked);
+    const rows = picked.length === 0 ? [] : (await session.query(lock.text, lock.values)).rows;
+    const all = rows.map((row) => row['key'] as Key);
+    const there = new Set(all.map((key) => JSON.stringify(key)));
     const missing = picked.map((key) => JSON.stringify(key)).filter((key) => !there.has(key));
     if (missing.length === 0 || missing.some((key) => gone.has(key))) {
-      const isCut = picked.length < all.length;
-      return { picked, locked, last: all.length < range.limit && !isCut, isCut };
+      if (request.base.isGrouped !== true) return { ...found, locked: all };
+      const locked = picked.filter((key) => there.has(JSON.stringify(key)));
+      return { ...found, locked, weight: rows.reduce((sum, row) => sum + Number(row['rows']), 0) };
     }
     for (const key of missing) gone.add(key);
   }
 }
 
-/** The first of these keys, at least one, whose rows fit together. */
-async function fittingOf(
-  session: Session,
-  { shape, base, bound }: KeyRequest,
-  keys: readonly Key[],
-): Promise<readonly Key[]> {
-  if (bound === null || keys.length === 0) return keys;
-  const [fitting] = await keysOf(session, fittingKeys(shape, base, keys, bound));
-  const end = JSON.stringify(fitting);
-  const index = keys.findIndex((key) => JSON.stringify(key) === end);
-  return keys.slice(0, Math.max(1, index + 1));
+/** Picks the next keys of any select, at least one, whose rows fit together. Locks nothing. */
+export async function pick(session: Session, { shape, base, range, bound }: KeyRequest): Promise<PickedKeys> {
+  const all = await keysOf(session, pickKeys(shape, base, range));
+  const last = all.length < range.limit;
+  const fitting =
+    bound === null || all.length === 0 ? null : await measured(session, fittingKeys(shape, base, all, bound));
+  if (fitting === null) return { picked: all, last, isCut: false, weight: all.length };
+  const { weight, isCut } = fitting;
+  if (!isCut) return { picked: all, last, isCut, weight };
+  const end = JSON.stringify(fitting.key);
+  const index = all.findIndex((key) => JSON.stringify(key) === end);
+  return { picked: all.slice(0, Math.max(1, index + 1)), last: false, isCut, weight };
+}
+
+/** The first rows that fit together. */
+interface FittingRows {
+  /** Of the last of them. */
+  readonly key: Key;
+  readonly weight: number;
+  /** There are more. */
+  readonly isCut: boolean;
+}
+
+async function measured(session: Session, { text, values }: Statement): Promise<FittingRows | null> {
+  const [row] = (await session.query(text, values)).rows;
+  if (row === undefined) return null;
+  return { key: row['key'] as Key, weight: Number(row['weight']), isCut: row['more'] === true };
 }
 
 async function keysOf(session: Session, { text, values }: Statement): Promise<readonly Key[]> {

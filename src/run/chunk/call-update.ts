@@ -1,6 +1,7 @@
 import type { Key } from '../../migration/key/key.ts';
 import { UmzugClusterError } from '../../errors.ts';
 import type { ChunkLimits } from '../../core/size/chunk-limits.ts';
+import type { RowBound } from '../../migration/chunk/row-sizes.ts';
 import type { ChunkContext } from '../../migration/contract/contract.ts';
 import type { Expectation, GuardedDatabase } from '../../migration/handle/guard.ts';
 import type { Written } from '../../migration/handle/written.ts';
@@ -10,6 +11,7 @@ import { inOrder } from '../../postgres/transaction.ts';
 import { type ChunkWork, sampleRunId } from '../context/chunk-work.ts';
 import { refuseSelfWait } from '../context/foreign-connections.ts';
 import type { RangeLeft } from '../order/order.ts';
+import type { CoveredWrites } from '../images/other-tables.ts';
 import type { OwnTable } from './own-table.ts';
 import { type WriteCounters, countAllWritten } from './write-counters.ts';
 
@@ -18,6 +20,7 @@ export interface Taken {
   readonly context: ChunkContext;
   readonly owned: RangeLeft;
   readonly limits: ChunkLimits;
+  readonly rangeNo: number;
   /**
    * Called when the search is over and before `update` runs, with how many rows there are at most, and the key of a
    * single one. What it sends to the server comes before the statements of `update`.
@@ -33,6 +36,8 @@ export interface ChunkCall {
   readonly taken: Taken;
   readonly shape: SelectShape;
   readonly expect: Expectation;
+  /** How large and how heavy its rows may be together; null: of any size. */
+  readonly bound: RowBound | null;
   /** A pass of a sweep, which is expected to find nothing. */
   readonly isGathered: boolean;
 }
@@ -40,13 +45,15 @@ export interface ChunkCall {
 /** What became of a chunk's rows. */
 export interface Migrated {
   readonly rows: number;
+  /** What they weigh: as many as they are, unless the author says what each does. */
+  readonly weight: number;
   /** The new cursor. */
   readonly to: Key;
   /** The range is at its end. */
   readonly last: boolean;
   /** It stopped at the number of rows that it was allowed. */
   readonly isFull: boolean;
-  /** It has fewer rows than it might, since they are large. */
+  /** It has fewer rows than it might, since they are large or heavy. */
   readonly isCut: boolean;
   /** Keys from the old cursor to the new one, whether their rows match or not; null: not known. */
   readonly passed: number | null;
@@ -55,7 +62,11 @@ export interface Migrated {
    * sent behind theirs. Null where it was not called.
    */
   readonly check: ((counters: Promise<WriteCounters>) => Promise<void>) | null;
+  /** The counters as they were before it. */
+  readonly before: WriteCounters;
   readonly written: Written;
+  /** Of what it has written to other tables, what undo can restore. */
+  readonly covered: readonly CoveredWrites[];
   /** Rows that update has changed, in any table. */
   readonly changed: number;
 }

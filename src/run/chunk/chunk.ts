@@ -6,6 +6,8 @@ import type { Overrides } from '../../core/config/steering.ts';
 import { UmzugClusterError, fail } from '../../errors.ts';
 import type { Owned } from '../../ledger/run/chunks.ts';
 import { type GuardedDatabase, guardDatabase } from '../../migration/handle/guard.ts';
+import { isSweep } from '../../core/size/sweep.ts';
+import { nothingWritten } from '../../migration/handle/written.ts';
 import type { Session } from '../../postgres/session.ts';
 import {
   authorSearchPath,
@@ -17,11 +19,11 @@ import {
   rollback,
   setLocal,
 } from '../../postgres/transaction.ts';
-import { type ChunkWork, chunkContext } from '../context/chunk-work.ts';
+import { type ChunkWork, chunkContext, isUnread } from '../context/chunk-work.ts';
 import { orderOf } from '../order/orders.ts';
 import type { Migrated } from './call-update.ts';
 import { migrate } from './migrate.ts';
-import { readWriteCounters } from './write-counters.ts';
+import { type Updates, noWrites, readWriteCounters, updatesSince } from './write-counters.ts';
 import { type ChunkWatch, watchChunk } from './watch.ts';
 
 export interface ChunkRequest {
@@ -64,15 +66,21 @@ export type ChunkOutcome =
   | {
       readonly kind: 'advanced';
       readonly rows: number;
-      /** Rows that it has changed, in any table, and those that updateRows did not find. */
+      /** What they weigh: as many as they are, unless the author says what each does. */
+      readonly weight: number;
+      /** Rows that it has changed, in any table, and those that updateRows and deleteRows did not find. */
       readonly changed: number;
+      /** Rows of the base table that it has updated, as the server counts them. */
+      readonly updates: Updates;
+      /** Columns that its statements have set, of whatever table; null: some do not say. */
+      readonly columns: readonly string[] | null;
       readonly missing: number;
       /** Rows of the table behind which the cursor has come, whether they match or not. */
       readonly passed: number;
       /** As asked for, or less. */
       readonly limits: ChunkLimits;
       readonly isFull: boolean;
-      /** It has fewer rows than were asked for, since they are large. */
+      /** It has fewer rows than were asked for, since they are large or heavy. */
       readonly isCut: boolean;
       readonly last: boolean;
       /** Until its rows were found. */
@@ -103,11 +111,12 @@ export async function runChunk(
     const owned = await chunk.open();
     if (owned === 'gone' || owned === 'stopped') return await chunk.abandon(owned);
     const limits = limitsOf(work, request, owned);
-    const done = await chunk.migrate(owned, limits);
-    const passed = await chunk.close(owned, done);
-    if (passed === 'stopped') return await chunk.abandon(passed);
+    const isDropped = owned.pass < (work.run.plan.droppedPasses ?? 0);
+    const done = isDropped ? nothingLeft(owned) : await chunk.migrate(owned, limits);
+    const closed = await chunk.close(owned, done);
+    if (closed === 'stopped') return await chunk.abandon(closed);
     await chunk.commit();
-    return chunk.advanced(owned, limits, { ...done, passed });
+    return chunk.advanced(owned, limits, { ...done, ...closed });
   } catch (error) {
     return await chunk.failed(error);
   } finally {
@@ -152,9 +161,9 @@ class Chunk {
 
   /** Finds and locks the next rows, and has `update` change them. */
   async migrate(owned: Owned, limits: ChunkLimits): Promise<Migrated> {
-    const { env, step } = this.#work;
+    const { env } = this.#work;
     const { cursor } = owned;
-    this.#tried = { cursor, rows: mostRows(limits, step.setBased), key: null };
+    this.#tried = { cursor, rows: mostRows(limits, isUnread(this.#work)), key: null };
     const found = async (rows: number, key: Key | null): Promise<unknown> => {
       this.#foundRows();
       this.#tried = { cursor, rows, key };
@@ -162,14 +171,14 @@ class Chunk {
     };
     const { cache } = this.#request;
     const context = chunkContext(this.#work, owned, { cache, signal: this.#watch.signal });
-    const taken = { context, owned, limits, found };
+    const taken = { context, owned, limits, rangeNo: this.#request.no, found };
     const done = await this.#watch.race(migrate(this.#session, this.#work, this.#guard, taken));
     if (this.#isSearching) this.#readMs = this.#sinceStart();
     return done;
   }
 
-  /** Advances the cursor; over how much of the table, or `stopped` where the run is not to continue. */
-  async close(owned: Owned, done: Migrated): Promise<number | 'stopped'> {
+  /** Advances the cursor; `stopped` where the run is not to continue. */
+  async close(owned: Owned, done: Migrated): Promise<Closed | 'stopped'> {
     const closing = {
       request: this.#request,
       owned,
@@ -185,14 +194,11 @@ class Chunk {
     await commit(this.#session);
   }
 
-  advanced(
-    { overrides }: Owned,
-    limits: ChunkLimits,
-    done: Omit<Migrated, 'passed'> & { readonly passed: number },
-  ): ChunkOutcome {
-    const { rows, changed, passed, last, isFull, isCut, written } = done;
+  advanced({ overrides }: Owned, limits: ChunkLimits, done: Omit<Migrated, 'passed'> & Closed): ChunkOutcome {
+    const { rows, weight, changed, passed, updates, last, isFull, isCut, written } = done;
     const { bindings, missing } = written;
-    const counts = { rows, passed, changed, missing };
+    const columns = written.updated === null ? null : written.columns;
+    const counts = { rows, weight, passed, changed, updates, columns, missing };
     const times = { readMs: this.#readMs, durationMs: this.#sinceStart() };
     const bytes = this.#session.bytesRead - this.#bytesBefore;
     return { kind: 'advanced', ...counts, limits, isFull, isCut, last, ...times, bytes, bindings, overrides };
@@ -237,19 +243,22 @@ class Chunk {
   }
 }
 
+/** The end of a range of a pass that its run does not go over any more. */
+function nothingLeft({ hi: to }: Owned): Migrated {
+  const end = { to, last: true, isFull: false, isCut: false, passed: null, covered: [] };
+  return { ...end, rows: 0, weight: 0, changed: 0, check: null, before: noWrites, written: nothingWritten };
+}
+
 /** How many rows and keys a chunk takes: as asked for, within what its range and an operator allow. */
-function limitsOf(
-  { step }: ChunkWork,
-  { limits: asked, most: good }: ChunkRequest,
-  owned: Owned,
-): ChunkLimits {
+function limitsOf(work: ChunkWork, { limits: asked, most: good }: ChunkRequest, owned: Owned): ChunkLimits {
   const { maxRows, overrides } = owned;
-  const { rows, keys, isRough } = limitsAtEnd(asked, owned.isAtEnd ? owned.left : null);
+  const { rows, keys, weight, isRough } = limitsAtEnd(asked, owned.isAtEnd ? owned.left : null);
   const most = Math.min(maxRows ?? Infinity, overrides.chunkSize ?? Infinity, good);
   // Where no row is read, keys are what is counted.
-  const asKeys = step.setBased && (keys !== null || maxRows !== null);
+  const asKeys = isUnread(work) && (keys !== null || maxRows !== null);
   return {
     rows: Math.min(rows, most),
+    ...(weight === undefined ? {} : { weight: Math.min(weight, most) }),
     keys: asKeys ? Math.min(keys ?? Infinity, most) : keys,
     isRough: isRough === true && most === Infinity,
   };
@@ -270,23 +279,30 @@ async function openChunk(
     beginWith(session, env.pinned),
     env.ledger(session).chunks.lockRange(run.id, no, token),
     session.query(authorSearchPath(env.searchPath)),
-    session.query(timeLimit(searchLimitMs(targetMs, env.tuning.statementTimeoutMs, run.pass))),
+    session.query(timeLimit(searchLimitMs(targetMs, env.tuning.statementTimeoutMs, isSweep(run)))),
   ]);
   return owned;
 }
 
-/** Asks what `update` did to its table, closes the guard, advances the cursor, by how much it returns: one round trip, or two. */
+/** A chunk that may be committed. */
+interface Closed {
+  /** Rows of the table by which the cursor was advanced. */
+  readonly passed: number;
+  readonly updates: Updates;
+}
+
+/** Asks what `update` did to its table, closes the guard, and advances the cursor: one round trip, or two. */
 async function closeChunk(
   session: Session,
   { env, run, migration }: ChunkWork,
   chunk: { request: ChunkRequest; owned: Owned; token: string; done: Migrated; busyMs: number },
-): Promise<number | 'stopped'> {
+): Promise<Closed | 'stopped'> {
   const { owned, done, request } = chunk;
-  const { check } = done;
+  const { before, check } = done;
   const ledger = env.ledger(session);
   const closing = session.query(`${emptySearchPath}, ${ledger.runs.passGate(run.id)}`);
   const counters = check === null ? null : readWriteCounters(session, run.plan.base);
-  const [, , , advanced] = await inOrder([
+  const [, now, , advanced] = await inOrder([
     closing,
     counters,
     counters === null ? null : check?.(counters),
@@ -309,7 +325,7 @@ async function closeChunk(
       hint: 'remove COMMIT and ROLLBACK; throw an error to roll the chunk back',
     });
   }
-  if (advanced.moved) return advanced.passed;
+  if (advanced.moved) return { passed: advanced.passed, updates: updatesSince(before, now ?? before) };
   if (advanced.runState !== 'running' || advanced.epoch !== run.epoch) return 'stopped';
   throw fail('LEDGER_DAMAGED', {
     message: `${migration.name}: the cursor of range ${request.no} moved while its row was locked`,

@@ -5,7 +5,7 @@ import { keyedRows, pickKeys } from '../../migration/chunk/queries.ts';
 import { countWrittenBeside } from '../../migration/chunk/still-matches.ts';
 import type { Keys } from '../../migration/key/list.ts';
 import type { KeyRange } from '../../migration/key/sql.ts';
-import type { Key } from '../../migration/key/key.ts';
+import { type Key, isKeyless } from '../../migration/key/key.ts';
 import { readOfOthers } from '../../migration/select/other-rows.ts';
 import type { SelectShape } from '../../migration/select/shape.ts';
 import type { Session } from '../../postgres/session.ts';
@@ -46,7 +46,8 @@ export class OwnTable {
   /** Before the first update of a process: notes what select reads of other rows, as these hold it. */
   async look(): Promise<void> {
     const { base } = this.#work.run.plan;
-    if (this.#shape.plain || this.#work.effects.isCompared) return;
+    // A group is made of other rows, which are its own.
+    if (this.#shape.plain || base.isGrouped === true || this.#work.effects.isCompared) return;
     const { text, values } = keyedRows(this.#shape, base);
     const answer = await this.#session.authorQuery(`explain (verbose, format json) ${text}`, values);
     const plan = readPlan(answer.rows[0]?.['QUERY PLAN']);
@@ -88,8 +89,9 @@ export class OwnTable {
     const { migration, run, effects, env } = this.#work;
     const startedAt = performance.now();
     if (startedAt < effects.lookAgainAt) return;
-    const given = 'order' in this.#given && !this.#given.order.keepsUpdated ? null : this.#given;
-    const { text, values } = countWrittenBeside(this.#shape, run.plan.base, given);
+    const { base } = run.plan;
+    const isElsewhere = isKeyless(base) || ('order' in this.#given && !this.#given.order.keepsUpdated);
+    const { text, values } = countWrittenBeside(this.#shape, base, isElsewhere ? null : this.#given);
     const found = await underAuthorPath(this.#session, env.searchPath, () =>
       this.#session.query(text, values),
     );

@@ -1,5 +1,5 @@
 import { quote } from '../../core/values/quote.ts';
-import { asText, oneOf, orderBy, tableName } from '../../migration/key/sql.ts';
+import { rowsUpdated } from '../../migration/key/queries.ts';
 import type { BaseTable, Key } from '../../migration/key/key.ts';
 import type { Session } from '../../postgres/session.ts';
 
@@ -17,9 +17,12 @@ export interface RowImage {
   readonly prints: readonly (string | null)[];
 }
 
-/** A key as a map's key. */
-function idOf(key: Key): string {
-  return JSON.stringify(key);
+/** A key as a map's key, with a number from its second row on. */
+function idOf(key: Key, seen: Map<string, number>): string {
+  const id = JSON.stringify(key);
+  const before = seen.get(id) ?? 0;
+  seen.set(id, before + 1);
+  return before === 0 ? id : `${id} ${before}`;
 }
 
 // Enough of a value to see what became of it.
@@ -44,23 +47,23 @@ export async function readImages(
   columns: readonly string[],
   keys: readonly Key[],
 ): Promise<Images> {
-  const chosen = oneOf('t', base.key, keys, 1);
+  const { text: chosen, values, key } = rowsUpdated(base, keys);
   const texts = columns.map((column) => `t.${quote(column)}::pg_catalog.text`);
   // Not md5, which a server may have forbidden.
   const prints = texts.map(
     (text) => `pg_catalog.hashtextextended(${text} collate pg_catalog."C", 0)::pg_catalog.text`,
   );
   const { rows } = await session.query(
-    `select ${asText('t', base.key)} as key,
+    `select ${key} as key,
             array[${texts.map((text) => `pg_catalog.left(${text}, ${shownCharacters})`).join(', ')}] as shown,
             array[${prints.join(', ')}] as prints
-     from ${tableName(base)} as t
-     where ${chosen.text}
-     order by ${orderBy('t', base.key)}`,
-    chosen.values,
+     from ${chosen}, prints`,
+    values,
   );
+  // Rows of a group share its key: they are told apart by what they hold, so that the same ones count as the same.
+  const seen = new Map<string, number>();
   const images = rows.map((row): [string, RowImage] => [
-    idOf(row['key'] as Key),
+    idOf(row['key'] as Key, seen),
     { shown: row['shown'] as RowImage['shown'], prints: row['prints'] as RowImage['prints'] },
   ]);
   return { columns, rows: new Map(images) };
@@ -106,7 +109,7 @@ export function examplesOf(before: Images, after: Images, most: number): readonl
     const shown = ({ shown: texts }: RowImage): Record<string, string | null> =>
       Object.fromEntries(indexes.map((at) => [before.columns[at] ?? '', texts[at] ?? null]));
     examples.push({
-      key: JSON.parse(id) as Key,
+      key: JSON.parse(id.slice(0, id.lastIndexOf(']') + 1)) as Key,
       before: shown(image),
       after: other === undefined ? null : shown(other),
     });

@@ -1,7 +1,7 @@
 import { counted } from '../../core/values/numbers.ts';
 import { fail } from '../../errors.ts';
 import type { GuardedDatabase } from '../../migration/handle/guard.ts';
-import type { KnownUpdate } from '../../migration/handle/known-update.ts';
+import { type KnownUpdate, setsKey } from '../../migration/handle/known-update.ts';
 import type { BaseTable } from '../../migration/key/key.ts';
 import type { KeyRange } from '../../migration/key/sql.ts';
 import { onlyRead } from '../../migration/handle/mistakes.ts';
@@ -10,7 +10,7 @@ import { countNoted, countOwn, noteKeys } from '../../migration/chunk/set-keys.t
 import type { Session } from '../../postgres/session.ts';
 import { inOrder } from '../../postgres/transaction.ts';
 import type { WalkingOrder } from '../order/order.ts';
-import { refuseMovedKeys, setsKey, type WriteCounters } from './write-counters.ts';
+import { refuseMovedKeys, type WriteCounters } from './write-counters.ts';
 import { readWrites, writesBetween } from '../analyze/side-effects.ts';
 
 /** The rows of a set-based chunk. */
@@ -110,7 +110,7 @@ export class SetKeys {
     const noted = await this.#noting;
     const [left, now] = await inOrder([noted === null ? null : this.#left(noted), counters]);
     const gone = noted === null || left === null ? null : noted.keys - left;
-    refuseMovedKeys(this.#rules.name, await this.#moved(gone, now));
+    refuseMovedKeys(this.#rules.name, await this.#moved(gone, now), this.#rows.base);
   }
 
   /** How many of the chunk's keys are not there any more by our doing. `gone`: by anybody's; null: they were not noted. */

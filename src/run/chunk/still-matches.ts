@@ -7,7 +7,7 @@ import {
   keepMatching,
   matchingKeys,
 } from '../../migration/chunk/still-matches.ts';
-import type { BaseTable, Key, Position } from '../../migration/key/key.ts';
+import { type BaseTable, type Key, type Position, isKeyless } from '../../migration/key/key.ts';
 import type { Keys } from '../../migration/key/list.ts';
 import type { KeyRange, Statement } from '../../migration/key/sql.ts';
 import type { SelectShape } from '../../migration/select/shape.ts';
@@ -31,12 +31,23 @@ export async function refuseStillMatching(
     'locked' in given ? countMatching(shape, base, given.locked) : countWritten(shape, base, given.written);
   const left = Number((await session.query(text, values)).rows[0]?.['count']);
   if (left === 0) return;
-  throw fail('MIGRATION_FAILED', {
+  const [why, instead] = isKeyless(base)
+    ? [`tables without a key, such as "${base.name}",`, 'add a primary key first']
+    : ['options.sweep and options.order', 'leave these options out'];
+  const error = fail('MIGRATION_FAILED', {
     message: `${name}: select finds rows again after update: ${counted(left, 'row still matches', 'rows still match')} after update`,
-    detail:
-      'options.sweep and options.order need migrated rows to stop matching select; otherwise a row would be updated again',
-    hint: 'select by what update changes, such as whereNull of the new column, or leave these options out',
+    detail: `${why} need migrated rows to stop matching select; otherwise a row would be updated again`,
+    hint: `select by what update changes, such as whereNull of the new column, or ${instead}`,
   });
+  refusals.add(error);
+  throw error;
+}
+
+const refusals = new WeakSet();
+
+/** Whether a chunk was refused because rows still matched after its update. */
+export function isStillMatching(error: unknown): boolean {
+  return typeof error === 'object' && error !== null && refusals.has(error);
 }
 
 /** What is done about draining before and after a set-based update. */

@@ -3,6 +3,7 @@ import type { Session } from '../../postgres/session.ts';
 import { fail } from '../../errors.ts';
 import type { Keys } from '../../migration/key/list.ts';
 import { countKeys } from '../../migration/key/queries.ts';
+import { setsKey } from '../../migration/handle/known-update.ts';
 import type { Written } from '../../migration/handle/written.ts';
 
 /**
@@ -13,21 +14,37 @@ import type { Written } from '../../migration/handle/written.ts';
 export interface WriteCounters {
   readonly inserted: number;
   readonly updated: number;
+  /** Of those, without new entries in the table's indexes. */
+  readonly hot: number;
   readonly deleted: number;
   /** The server counts them. */
   readonly isCounted: boolean;
   /** A trigger that runs before an update, or a rule, may write other columns than it was told. */
   readonly isRewritten: boolean;
+  /** A trigger that runs after an update, or a rule, may change what it wrote. */
+  readonly isFollowed: boolean;
   /** An update fires a trigger of somebody's own, or a rule. */
   readonly hasTriggers: boolean;
 }
 
+/** Where nothing is written. */
+export const noWrites: WriteCounters = {
+  inserted: 0,
+  updated: 0,
+  hot: 0,
+  deleted: 0,
+  isCounted: false,
+  isRewritten: false,
+  isFollowed: false,
+  hasTriggers: false,
+};
+
 // Of tgtype: 16 for update, 2 for before it.
-const triggers = (kind: number): string =>
+const triggers = (kind: number, others = 0): string =>
   `pg_catalog.bool_or(c.relhasrules or exists (
      select from pg_catalog.pg_trigger as t
      where t.tgrelid operator(pg_catalog.=) c.oid and not t.tgisinternal
-       and (t.tgtype operator(pg_catalog.&) ${kind}::pg_catalog.int2) operator(pg_catalog.=) ${kind}::pg_catalog.int2
+       and (t.tgtype operator(pg_catalog.&) ${kind + others}::pg_catalog.int2) operator(pg_catalog.=) ${kind}::pg_catalog.int2
    ))`;
 
 /** Asks for the counters; 0 where `track_counts` is off. */
@@ -35,23 +52,46 @@ export async function readWriteCounters(session: Session, base: BaseTable): Prom
   const result = await session.query(
     `select coalesce(pg_catalog.sum(pg_catalog.pg_stat_get_xact_tuples_inserted(c.oid)), 0)::pg_catalog.int8 as inserted,
        coalesce(pg_catalog.sum(pg_catalog.pg_stat_get_xact_tuples_updated(c.oid)), 0)::pg_catalog.int8 as updated,
+       coalesce(pg_catalog.sum(pg_catalog.pg_stat_get_xact_tuples_hot_updated(c.oid)), 0)::pg_catalog.int8 as hot,
        coalesce(pg_catalog.sum(pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid)), 0)::pg_catalog.int8 as deleted,
        pg_catalog.current_setting('track_counts') operator(pg_catalog.=) 'on' as counted,
-       ${triggers(18)} as rewritten, ${triggers(16)} as triggers
+       ${triggers(18)} as rewritten, ${triggers(16, 2)} as followed, ${triggers(16)} as triggers
      from pg_catalog.pg_class as c
      where c.oid operator(pg_catalog.=) $1::pg_catalog.oid or c.oid operator(pg_catalog.=) any (
        select relid::pg_catalog.oid from pg_catalog.pg_partition_tree($1::pg_catalog.oid::pg_catalog.regclass))`,
     [base.oid],
   );
-  const { inserted, updated, deleted, counted, rewritten, triggers: fires } = result.rows[0] ?? {};
+  const {
+    inserted,
+    updated,
+    hot,
+    deleted,
+    counted,
+    rewritten,
+    followed,
+    triggers: fires,
+  } = result.rows[0] ?? {};
   return {
     inserted: Number(inserted),
     updated: Number(updated),
+    hot: Number(hot),
     deleted: Number(deleted),
     isCounted: counted === true,
     isRewritten: rewritten === true,
+    isFollowed: followed === true,
     hasTriggers: fires === true,
   };
+}
+
+/** Rows of the base table that were updated, and how many of them without new entries in its indexes (HOT). */
+export interface Updates {
+  readonly updated: number;
+  readonly hot: number;
+}
+
+/** What was updated between two readings. */
+export function updatesSince(before: Updates, now: Updates): Updates {
+  return { updated: now.updated - before.updated, hot: now.hot - before.hot };
 }
 
 /** Rows of all tables that this connection has written: take the difference of two readings. */
@@ -70,13 +110,15 @@ export async function countAllWritten(session: Session): Promise<number> {
 /** The locked keys of a chunk, and what the server had counted before its `update` ran. */
 export interface LockedKeys {
   readonly keys: Keys;
+  /** Rows that have them. */
+  readonly rows: number;
   /** How statements name the base table for certain; an unqualified name is no other table's where select uses it. */
   readonly names: readonly string[];
   readonly before: WriteCounters;
 }
 
 /**
- * How many of the keys are still there. It need not look where all statements are known to update the base table
+ * How many rows of the keys are still there. It need not look where all statements are known to update the base table
  * alone and no column of its key, and the server has counted as many rows updated as they wrote, and none deleted:
  * then no trigger, function or cascade has written either. `counters`: as they are after `update`. Counting the keys
  * again took a quarter of a row-style run's time on the server (500,000 rows by uuid: 3.0 of 12.4 s); asking for
@@ -85,34 +127,37 @@ export interface LockedKeys {
 export async function countKept(
   session: Session,
   base: BaseTable,
-  { keys, names, before }: LockedKeys,
+  { keys, rows, names, before }: LockedKeys,
   { written, counters }: { readonly written: Written; readonly counters: Promise<WriteCounters> },
 ): Promise<number> {
   if (keys.length === 0) return 0;
   const isLikely =
     written.updated !== null &&
-    written.updated >= keys.length &&
+    written.updated >= rows &&
     written.tables.every((table) => names.includes(table)) &&
     !setsKey(written, base);
   if (isLikely) {
     const { updated, deleted, isCounted, isRewritten } = await counters;
     const isAll = updated - before.updated === written.updated && deleted === before.deleted;
-    if (isCounted && !isRewritten && isAll) return keys.length;
+    if (isCounted && !isRewritten && isAll) return rows;
   }
   const counting = countKeys(base, keys);
-  return Number((await session.query(counting.text, counting.values)).rows[0]?.['count']);
-}
-
-/** Whether a column of the key is among those that are set, or one that it is generated from. */
-export function setsKey({ columns }: Pick<Written, 'columns'>, base: BaseTable): boolean {
-  return base.key.some(({ name, madeFrom = [] }) => [name, ...madeFrom].some((one) => columns.includes(one)));
+  // Of a group there may be more by now.
+  return Math.min(rows, Number((await session.query(counting.text, counting.values)).rows[0]?.['count']));
 }
 
 /** Refuses an `update` after which so many of its rows' keys are not there any more. */
-export function refuseMovedKeys(name: string, moved: number): void {
+export function refuseMovedKeys(
+  name: string,
+  moved: number,
+  { isGrouped }: Pick<BaseTable, 'isGrouped'>,
+): void {
   if (moved === 0) return;
   throw fail('MIGRATION_FAILED', {
     message: `${name}: update moved or deleted ${moved} of its rows' keys`,
-    hint: 'set options.key to a key that update does not change, or set options.allowDelete',
+    hint:
+      isGrouped === true
+        ? 'leave the columns by which select groups as they are, or set options.allowDelete'
+        : 'set options.key to a key that update does not change, or set options.allowDelete',
   });
 }

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { loggable } from '../../core/errors/loggable.ts';
 import type { Owned } from '../../ledger/run/chunks.ts';
+import { isKeyless } from '../../migration/key/key.ts';
 import type { ShownKey } from '../../migration/chunk/rows.ts';
 import type { ChunkContext, ChunkLogger } from '../../migration/contract/contract.ts';
 import type { Run } from '../../ledger/run/rows.ts';
@@ -21,7 +22,7 @@ export interface EffectsSeen {
   lookAgainAt: number;
   /** The answers to its statements say that it has changed rows: the server's counters need not be asked. */
   isReported: boolean;
-  /** It was said that updateRows did not find all of its rows. */
+  /** It was said that updateRows or deleteRows did not find all of its rows. */
   isMissingTold: boolean;
   /** It was said that a statement was larger than a limit of the protocol, and that its chunk has fewer rows. */
   isLimitTold: boolean;
@@ -41,6 +42,14 @@ export interface ChunkWork {
   /** Learnt from its first chunk. */
   readonly shown: ShownKey;
   readonly effects: EffectsSeen;
+}
+
+/**
+ * Whether rows are not read before they are written. Those without a key always are: their places, so that each is
+ * known after it has moved.
+ */
+export function isUnread({ step, run }: Pick<ChunkWork, 'step' | 'run'>): boolean {
+  return step.setBased && !isKeyless(run.plan.base);
 }
 
 /** What a lane's work begins with. */
@@ -67,7 +76,13 @@ export function chunkContext(
   const place = createHash('sha256').update(JSON.stringify(owned.after)).digest('hex').slice(0, 12);
   const chunk = `${run.id}-${run.direction}-${place}`;
   const about = { migration: migration.name, chunk, attempt: owned.attempt };
-  return { ...about, isSample: run.id === sampleRunId, ...kept, logger: chunkLogger(logger, about) };
+  return {
+    ...about,
+    isSample: run.id === sampleRunId,
+    args: migration.args,
+    ...kept,
+    logger: chunkLogger(logger, about),
+  };
 }
 
 /** What the author says is `data` of the record: none of its names can clash with those of the product. */

@@ -5,6 +5,7 @@ import type { Knex } from 'knex';
 import type { Config } from '../../config/config.ts';
 import { mostLanes } from '../../core/size/lanes.ts';
 import type { Tuning } from '../../core/config/settings.ts';
+import { type Limits, limitsOf } from '../../core/throttle/limits.ts';
 import { fail } from '../../errors.ts';
 import { type Tell, tellNobody } from '../../notify/happening.ts';
 import { Ledger } from '../../ledger/ledger.ts';
@@ -13,8 +14,8 @@ import type { SessionOptions } from '../../postgres/client-config.ts';
 import { EarlySession } from '../../postgres/early-session.ts';
 import type { Session } from '../../postgres/session.ts';
 import { oldestServer, unsupported } from '../../postgres/supported.ts';
-import { type ServerFacts, hurried, pinned, unhurried } from '../../postgres/transaction.ts';
-import { Replicas } from './replicas.ts';
+import { type ServerFacts, dispensable, hurried, pinned, unhurried } from '../../postgres/transaction.ts';
+import { ThrottleGate } from '../../throttle/gate.ts';
 
 /** What every step of a run needs and none of them changes. One per process. */
 export interface RunEnvironment {
@@ -24,9 +25,13 @@ export interface RunEnvironment {
   readonly tuning: Tuning;
   readonly knexConfig: Knex.Config;
   readonly searchPath: readonly string[] | null;
+  /** Of several targets, the schema that is this one, whose rows alone are migrated here; null: a whole database is. */
+  readonly tenantSchema: string | null;
   readonly session: SessionOptions;
   /** The connection of the first lane, where it is made while the run is planned. */
   readonly early: EarlySession;
+  /** The server returns what a row was before an update, beside what it is. */
+  readonly returnsOld: boolean;
   /** The statement that pins the settings of each transaction. */
   readonly pinned: string;
   /** The statement that lifts the time limit of a whole transaction. */
@@ -40,7 +45,10 @@ export interface RunEnvironment {
    */
   readonly process: string;
   readonly token: string;
-  readonly replicas: Replicas;
+  /** The limits of the throttle, as configured. */
+  readonly limits: Limits;
+  /** What lanes ask before each chunk. */
+  readonly throttle: ThrottleGate;
   /** The process serves one command and nothing else: it is not an application's. */
   readonly isOwnProcess: boolean;
   /** Who asks for it, where that is not the user of the process; null: the user of the process. */
@@ -78,11 +86,13 @@ export function makeEnvironment(
     token = randomBytes(4).toString('hex'),
     tell = tellNobody,
     user = null,
+    throttle = new ThrottleGate(),
   }: {
     readonly isOwnProcess?: boolean;
     readonly token?: string;
     readonly tell?: Tell | undefined;
     readonly user?: string | null;
+    readonly throttle?: ThrottleGate;
   } = {},
 ): RunEnvironment {
   const session = sessionOptions(config);
@@ -94,14 +104,17 @@ export function makeEnvironment(
     tuning: { ...config.tuning, maxBytes: withinHeap(config.tuning) },
     knexConfig: config.knexConfig,
     searchPath: config.searchPath,
+    tenantSchema: config.target?.schema ?? null,
     session,
     early: new EarlySession(session),
+    returnsOld: server.versionNum >= 180_000,
     pinned: settings,
     unhurried: unhurried(server),
     hurried: hurried(config.tuning, server),
     process: processName(process.pid, token),
     token,
-    replicas: new Replicas(config.tuning, settings),
+    limits: limitsOf(config.tuning, config.throttle, {}),
+    throttle,
     isOwnProcess,
     user,
     tell,
@@ -125,11 +138,14 @@ function withinHeap({ maxBytes, lanes }: Tuning): number {
 /** Asks the server for its version and platform; refuses what is too old, by name. */
 export async function readServer(session: Session): Promise<ServerFacts> {
   const result = await session.query(
-    `select pg_catalog.current_setting('server_version_num')::integer as num, pg_catalog.version() as version`,
+    `select pg_catalog.current_setting('server_version_num')::integer as num, pg_catalog.version() as version,
+            array(select name from pg_catalog.unnest($1::pg_catalog.text[]) as name
+                  where pg_catalog.current_setting(name, true) is null) as lacks`,
+    [dispensable],
   );
-  const { num, version } = result.rows[0] as { num: number; version: string };
+  const { num, version, lacks } = result.rows[0] as { num: number; version: string; lacks: string[] };
   if (num < oldestServer || !version.startsWith('PostgreSQL')) {
     throw unsupported(version.split(' ').slice(0, 2).join(' '));
   }
-  return { versionNum: num, linux: version.includes('linux') };
+  return { versionNum: num, linux: version.includes('linux'), lacks };
 }

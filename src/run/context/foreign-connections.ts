@@ -12,11 +12,14 @@ import type { RunEnvironment } from './environment.ts';
  */
 
 /** The sockets of this process that lead to the server of `session` and are none of ours. */
-function socketsBeside({ remotePort }: Session): readonly Socket[] {
+export function socketsBeside({ remotePort }: Session): readonly Socket[] {
   if (remotePort === undefined) return [];
   return socketsOf().filter(
     (one) =>
-      one.remotePort === remotePort && one.localPort !== undefined && !Session.ports.has(one.localPort),
+      one.remotePort === remotePort &&
+      one.localPort !== undefined &&
+      !Session.sockets.has(one) &&
+      !Session.ports.has(one.localPort),
   );
 }
 

@@ -1,5 +1,7 @@
 import { fail } from '../../errors.ts';
-import type { Direction } from '../../ledger/run/rows.ts';
+import type { WayBack } from '../../ledger/run/restoration.ts';
+import type { Direction, Run } from '../../ledger/run/rows.ts';
+import { setBased } from '../../migration/contract/set-based.ts';
 import type { LoadedMigration } from '../../migration/file/loader.ts';
 
 /** A data migration as loaded from its file. */
@@ -19,4 +21,27 @@ export function stepOf(migration: DataMigration, direction: Direction): Step {
     });
   }
   return migration.down;
+}
+
+/**
+ * A migration whose way back restores stored values: it goes over their table, and its chunks know what to do with them
+ * (`run/chunk/migrate-images`). What its file says of the other table does not hold for it, and it needs no arguments.
+ */
+export function restoring(migration: DataMigration, { schema, name }: WayBack['images']): DataMigration {
+  const { chunkSize, targetMs } = migration.options;
+  const options = {
+    ...(chunkSize === undefined ? {} : { chunkSize }),
+    ...(targetMs === undefined ? {} : { targetMs }),
+  };
+  const down = {
+    select: (db: Parameters<DataMigration['select']>[0]) => db(name).withSchema(schema),
+    update: setBased(() => undefined),
+    setBased: true,
+  };
+  return { ...migration, options, down, declared: [] };
+}
+
+/** A migration as a run of it works. */
+export function migrationOf(migration: DataMigration, { plan }: Pick<Run, 'plan'>): DataMigration {
+  return plan.images === undefined ? migration : restoring(migration, plan.images.images);
 }

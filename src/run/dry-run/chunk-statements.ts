@@ -1,6 +1,6 @@
 import { type PlanNode, readPlan } from '../../core/plan/query-plan.ts';
 import { keysNoted } from '../../migration/chunk/set-keys.ts';
-import { isTargetLookup } from '../../migration/update-rows/target-columns.ts';
+import { isTargetLookup } from '../../migration/write-rows/target-columns.ts';
 import type { Session } from '../../postgres/session.ts';
 import { emptySearchPath, underAuthorPath } from '../../postgres/transaction.ts';
 import { inSavepoint } from './sample-chunk.ts';

@@ -14,7 +14,15 @@ import {
   readableColumns,
 } from '../chunk/row-snapshots.ts';
 import { connectionsBeside, refuseWaitingBeside, wroteOutside } from '../context/foreign-connections.ts';
-import { type Place, applied, inSavepoint, limitFor, nextKeys, rolledBack } from './sample-chunk.ts';
+import {
+  type Place,
+  applied,
+  goesByKeys,
+  inSavepoint,
+  limitFor,
+  nextKeys,
+  rolledBack,
+} from './sample-chunk.ts';
 import {
   type Consequences,
   type TableWrites,
@@ -37,7 +45,7 @@ export interface Proof extends Consequences {
   /** Locks of whole tables that it took. */
   readonly locks: readonly string[];
   readonly examples: readonly Example[];
-  /** Rows that updateRows was given and did not find. */
+  /** Rows that updateRows and deleteRows were given and did not find. */
   readonly missing: number;
   /** Connections of author code to the same server: what it writes there is not seen here. */
   readonly ownConnections: number;
@@ -82,16 +90,18 @@ interface Seen {
 async function tryOnce(session: Session, work: ChunkWork, place: Place, limit: number): Promise<Seen | null> {
   const { base } = work.run.plan;
   return await rolledBack(session, work.env, async (signal) => {
-    const keys = await nextKeys(session, work, place, limit);
+    const { locked: keys, last: isAll } = await nextKeys(session, work, place, limit);
     const last = keys.at(-1);
     if (last === undefined) return null;
     const columns = await readableColumns(session, base);
     const chunk: Place = { after: place.after, upTo: last };
     const before = await readImages(session, base, columns, keys);
     const writesBefore = await readWrites(session);
+    // Those of schema migrations that the same transaction has tried are not of the chunk.
+    const held = await strongLocks(session);
     const sent = recordStatements(session);
     // As in a run, where it matters to the planner how far the range continues.
-    const first = work.step.setBased ? chunk : place;
+    const first = goesByKeys(work) ? chunk : place;
     const limits = { limit: limitFor(work, keys.length), signal };
     const { missing, rows: taken } = await applied(session, work, first, limits);
     session.onStatement = null;
@@ -99,15 +109,15 @@ async function tryOnce(session: Session, work: ChunkWork, place: Place, limit: n
     const after = await readImages(session, base, columns, keys);
     const changed = changedColumns(before, after);
     const consequences = await consequencesOf(session, base, changed, writes);
-    const locks = await strongLocks(session);
+    const locks = (await strongLocks(session)).filter((lock) => !held.includes(lock));
     const statements = await explainAll(session, work.env.searchPath, sent);
     const matching = await inSavepoint(session, () => nextKeys(session, work, chunk, 1));
     await refuseWaitingBeside(session, work.env, work.migration.name);
     const proof: Proof = {
       ...consequences,
       rows: keys.length,
-      isAll: keys.length < limit,
-      drains: matching.length === 0,
+      isAll,
+      drains: matching.locked.length === 0,
       statements,
       writes,
       changed,

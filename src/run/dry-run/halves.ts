@@ -24,7 +24,7 @@ export async function compareHalves(
 ): Promise<readonly string[] | null> {
   const { base } = work.run.plan;
   return await rolledBack(session, work.env, async (signal) => {
-    const keys = await nextKeys(session, work, place, limit);
+    const { locked: keys } = await nextKeys(session, work, place, limit);
     const [middle, last] = [keys[Math.ceil(keys.length / 2) - 1], keys.at(-1)];
     if (keys.length < 2 || middle === undefined || last === undefined) return null;
     const columns = await readableColumns(session, base);

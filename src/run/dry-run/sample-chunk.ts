@@ -1,13 +1,15 @@
-import type { Key } from '../../migration/key/key.ts';
+import { type Key, isKeyless } from '../../migration/key/key.ts';
 import { guardDatabase } from '../../migration/handle/guard.ts';
 import type { Session } from '../../postgres/session.ts';
 import { beginWith, inOrder, rollback, underAuthorPath } from '../../postgres/transaction.ts';
 import { selectOfChunk } from '../analyze/author-select.ts';
 import { type ChunkWork, chunkContext } from '../context/chunk-work.ts';
-import { migrate } from '../chunk/migrate.ts';
+import type { Migrated } from '../chunk/call-update.ts';
+import { boundOf, migrate } from '../chunk/migrate.ts';
 import { watchChunk } from '../chunk/watch.ts';
 import type { RunEnvironment } from '../context/environment.ts';
-import { pickAndLock } from '../chunk/batch.ts';
+import { type PickedRows, pickAndLock } from '../chunk/batch.ts';
+import { chunkEnd } from '../order/orders.ts';
 import { readWriteCounters } from '../chunk/write-counters.ts';
 
 /** A part of the table: the first rows after `after` that match, at most up to `upTo`. */
@@ -22,18 +24,31 @@ export async function nextKeys(
   work: ChunkWork,
   place: Place,
   limit: number,
-): Promise<readonly Key[]> {
+): Promise<Pick<PickedRows, 'locked' | 'last'>> {
   const { base } = work.run.plan;
+  // So many rows, and no groups of thousands of them.
+  const space = 'keys';
+  const end =
+    base.isGrouped === true
+      ? await chunkEnd(session, work.run.plan, { space, after: place.after, hi: place.upTo }, { keys: limit })
+      : { upTo: place.upTo, isLast: true };
   const guard = guardDatabase(session, work.env.knexConfig);
   const shape = selectOfChunk(work, guard.builder);
+  // Light rows are enough to tell; one that is heavy stands for many of another table.
+  const bound = work.run.plan.weight === undefined ? null : boundOf(work, guard, { weight: mostWeight });
   const pick = (): ReturnType<typeof pickAndLock> =>
-    pickAndLock(session, { shape, base, range: { ...place, limit }, bound: null });
-  return (await underAuthorPath(session, work.env.searchPath, pick)).locked;
+    pickAndLock(session, { shape, base, range: { ...place, upTo: end.upTo, limit }, bound });
+  const found = await underAuthorPath(session, work.env.searchPath, pick);
+  return { locked: found.locked, last: found.last && end.isLast };
 }
+
+const mostWeight = 100;
 
 export interface Applying {
   /** Most rows; of a set-based chunk, most rows of the table, matching or not. */
   readonly limit: number;
+  /** What they may weigh, where they are weighed. */
+  readonly weight?: number;
   readonly signal: AbortSignal;
   /** The cursor by which `update` knows the chunk, where that is not its own. */
   readonly named?: Key | null;
@@ -44,22 +59,33 @@ export async function applied(
   session: Session,
   work: ChunkWork,
   { after, upTo }: Place,
-  { limit, signal, named = after }: Applying,
-): Promise<{ readonly rows: number; readonly missing: number }> {
+  { limit, weight, signal, named = after }: Applying,
+): Promise<Pick<Migrated, 'rows' | 'weight' | 'covered'> & { readonly missing: number }> {
   const guard = guardDatabase(session, work.env.knexConfig);
   try {
-    const owned = { space: 'keys' as const, after, hi: upTo, attempt: 1 };
+    const space = isKeyless(work.run.plan.base) ? ('blocks' as const) : ('keys' as const);
+    const owned = { space, after, hi: upTo, attempt: 1 };
     const context = chunkContext(work, { ...owned, after: named }, { cache: new Map(), signal });
-    const limits = { rows: limit, keys: work.step.setBased ? limit : null };
+    const limits = {
+      rows: limit,
+      keys: goesByKeys(work) && weight === undefined ? limit : null,
+      ...(weight === undefined ? {} : { weight }),
+    };
     const found = (): Promise<void> => Promise.resolve();
-    const { check, written, rows } = await underAuthorPath(session, work.env.searchPath, () =>
-      migrate(session, work, guard, { context, owned, limits, found }),
+    const {
+      check,
+      written,
+      rows,
+      weight: weighs,
+      covered,
+    } = await underAuthorPath(session, work.env.searchPath, () =>
+      migrate(session, work, guard, { context, owned, limits, rangeNo: 1, found }),
     );
     session.onStatement = null;
     guard.verify();
     const counters = readWriteCounters(session, work.run.plan.base);
     await inOrder([counters, check?.(counters)]);
-    return { rows, missing: written.missing };
+    return { rows, weight: weighs, covered, missing: written.missing };
   } catch (error) {
     throw guard.explain(error);
   } finally {
@@ -69,7 +95,12 @@ export async function applied(
 
 /** The limit for all matching rows of a place, of which there are `rows`. */
 export function limitFor(work: ChunkWork, rows: number): number {
-  return work.step.setBased ? wholePlace : rows;
+  return goesByKeys(work) ? wholePlace : rows;
+}
+
+/** Whether chunks end at a number of rows of the table, matching or not. */
+export function goesByKeys({ step, run }: ChunkWork): boolean {
+  return step.setBased || run.plan.base.isGrouped === true;
 }
 
 // A set-based chunk counts the rows of the table: more than a place can have.
@@ -88,7 +119,8 @@ export async function rolledBack<T>(
   try {
     await beginWith(session, env.pinned);
     watch.opened();
-    await env.ledger(session).chunks.forbidCommit(env.ledgerSchema);
+    // The transaction around it is forbidden to commit already.
+    if (!session.isEnclosed) await env.ledger(session).chunks.forbidCommit(env.ledgerSchema);
     return await watch.race(work(watch.signal));
   } catch (error) {
     throw watch.reason() ?? error;

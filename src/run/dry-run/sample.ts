@@ -1,17 +1,19 @@
 import { nodesOf } from '../../core/plan/query-plan.ts';
 import { standingOf } from '../../core/progress/standing.ts';
 import { matchingOf, rowBytesOf, whyUnknown } from '../../core/size/survey.ts';
-import type { Direction, Run } from '../../ledger/run/rows.ts';
+import type { Direction, Run, Undo } from '../../ledger/run/rows.ts';
 import type { BaseTable } from '../../migration/key/key.ts';
 import { olderTransactions } from '../../ledger/look/old-transactions.ts';
 import type { Session } from '../../postgres/session.ts';
 import { beginReadOnly, inOrder, withTransaction } from '../../postgres/transaction.ts';
 import { type ChunkWork, nothingLearnt, sampleRunId } from '../context/chunk-work.ts';
 import type { RunEnvironment } from '../context/environment.ts';
-import { makeLayout } from '../lifecycle/layout.ts';
+import { makeLayout } from '../order/layout.ts';
 import { hasKnownRanges } from '../lifecycle/register.ts';
 import { type Rate, measureRate } from './measure-rate.ts';
+import { mayCreateTemporary } from '../../ledger/run/images.ts';
 import type { Plan, PlannedMigration } from '../analyze/plan.ts';
+import { undoOf } from '../analyze/undo.ts';
 import { compareHalves } from './halves.ts';
 import { type Proof, proveChunk } from './dry-run-chunk.ts';
 import type { Place } from './sample-chunk.ts';
@@ -35,11 +37,25 @@ export interface Outlook {
   readonly older: readonly { readonly pid: number | null; readonly ageSeconds: number | null }[];
 }
 
+/** What undo has cost in the sample, and what it does not cover. */
+export interface UndoSample {
+  /** Bytes of images a row that is passed to update; null: not measured, since no temporary table may be created. */
+  readonly bytesPerRow: number | null;
+  /** How many times as long chunks took as without it. */
+  readonly timesAsLong: number | null;
+  /** Tables with changes that it would not roll back. */
+  readonly uncovered: readonly string[];
+  /** Columns that only a trigger changes, which it would not restore. */
+  readonly unrestored: readonly string[];
+}
+
 /** A chunk that was run and rolled back, and the rate of a few more. */
 export interface Sample extends Proof {
   /** Columns that are not the same after two chunks as after one; empty: other rows are left; null: all is the same. */
   readonly parted: readonly string[] | null;
   readonly rate: Rate | null;
+  /** What undo costs and does not cover; null: the run has none. */
+  readonly undo: UndoSample | null;
   /** Tables of its statements that a scan from beginning to end takes long. */
   readonly largeTables: readonly string[];
   /** Columns of its condition of which the planner has no statistics though there are many rows. */
@@ -75,7 +91,7 @@ export async function lookAhead(
       return {
         direction: 'up',
         rows: rowsLeft === null ? null : Math.round(rowsLeft),
-        isCounted: live === null && survey?.each === 1,
+        isCounted: live === null && (survey?.groups !== undefined || survey?.each === 1),
         why: rowsLeft === null ? whyUnknown(survey) : null,
         places,
         ...(await inTheWay(session, plan)),
@@ -188,7 +204,10 @@ export async function takeSample(
     const proof = await proveChunk(session, work, place, limit);
     if (proof === null) continue;
     const parted = await compareHalves(session, work, place, proof.rows);
-    const rate = await measureRate(session, work, places, rows ?? 0);
+    const plain = await measureRate(session, work, places, rows ?? 0);
+    const undone = await measureUndo(session, work, places, rows ?? 0);
+    const undo = undone === null ? null : undoOfSample(proof, plain, undone);
+    const rate = undone?.rate ?? plain;
     const nodes = proof.statements.flatMap(({ plan }) => (plan === null ? [] : nodesOf(plan)));
     const tables = nodes.flatMap(({ table }) => (table === null ? [] : [table]));
     const isLarge = (survey?.rows ?? 0) >= largeTableRows;
@@ -200,9 +219,51 @@ export async function takeSample(
     );
     const largeTables = isLarge ? [...large, base.name] : large;
     const unanalyzed = columns.filter((column) => plan.asked.includes(column));
-    return { ...proof, parted, rate, largeTables, unanalyzed };
+    return { ...proof, parted, rate, undo, largeTables, unanalyzed };
   }
   return null;
+}
+
+interface UndoMeasured {
+  readonly undo: Undo;
+  readonly rate: Rate | null;
+}
+
+/** The rate of a run with undo; null: it has none. */
+async function measureUndo(
+  session: Session,
+  work: ChunkWork,
+  places: readonly Place[],
+  rows: number,
+): Promise<UndoMeasured | null> {
+  const { env, migration, run } = work;
+  if (run.direction !== 'up') return null;
+  const [undo, may] = await withTransaction(
+    session,
+    env.pinned,
+    () => inOrder([undoOf(session, env, migration, run.plan.base), mayCreateTemporary(session)]),
+    beginReadOnly,
+  );
+  if (undo === null) return null;
+  const undoing = { ...work, run: { ...run, plan: { ...run.plan, undo } } };
+  return { undo, rate: may ? await measureRate(session, undoing, places, rows) : null };
+}
+
+function undoOfSample(
+  { changed }: Proof,
+  plain: Rate | null,
+  { undo: { columns }, rate }: UndoMeasured,
+): UndoSample {
+  const images = rate?.images ?? null;
+  const kept = columns.filter(({ attnum }) => images?.columns.includes(attnum)).map(({ name }) => name);
+  const stored = columns.map(({ name }) => name);
+  return {
+    bytesPerRow: images?.bytesPerRow ?? null,
+    timesAsLong: rate === null || plain === null ? null : plain.rowsPerSecond / rate.rowsPerSecond,
+    uncovered: images?.uncovered ?? [],
+    unrestored:
+      images === null ? [] : changed.filter((name) => stored.includes(name) && !kept.includes(name)),
+  };
 }
 
 const silent = {

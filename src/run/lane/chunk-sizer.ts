@@ -8,6 +8,7 @@ import {
   nextSetLimits,
 } from '../../core/size/chunk-limits.ts';
 import { isSparse, keysPerRow, rowBytesOf } from '../../core/size/survey.ts';
+import { isSweep } from '../../core/size/sweep.ts';
 import type { Run } from '../../ledger/run/rows.ts';
 import { rowsWithinBindings } from '../../core/errors/statement-limits.ts';
 import type { ChunkOutcome } from '../chunk/chunk.ts';
@@ -22,6 +23,8 @@ import type { Thief } from './steal.ts';
 export class ChunkSizer {
   readonly #work: ChunkWork;
   readonly #limiter: RateLimiter;
+  /** Rows are weighed: what is a number of rows here is one of weight. */
+  readonly #isWeighed: boolean;
   /** Chunks are cut by keys, or by the blocks that hold about so many, rather than by the rows that are found. */
   readonly #byKeys: boolean;
   #adapting: ChunkLimits;
@@ -39,10 +42,13 @@ export class ChunkSizer {
     // match at all, these few are one chunk.
     const { survey } = run.plan;
     this.#keysPerRow = keysPerRow(survey);
-    this.#byKeys = step.setBased || isInBlocks(run);
+    this.#isWeighed = run.plan.weight !== undefined;
+    const isSet = step.setBased && !this.#isWeighed;
+    const isGrouped = run.plan.base.isGrouped === true;
+    this.#byKeys = isSet || isGrouped || isInBlocks(run);
     this.#adapting = {
       rows,
-      keys: isInBlocks(run) || (step.setBased && !isSparse(survey) && run.pass === 0) ? rows : null,
+      keys: isGrouped || isInBlocks(run) || (isSet && !isSparse(survey) && !isSweep(run)) ? rows : null,
     };
   }
 
@@ -52,8 +58,10 @@ export class ChunkSizer {
     const isKeys = this.#byKeys && keys !== null;
     const { chunkSize, pace } = this.#limiter.steering;
     const isRough = chunkSize === null && pace === null;
+    const most = this.#limiter.size(rows);
     return {
-      rows: this.#limiter.size(rows),
+      rows: most,
+      ...(this.#isWeighed ? { weight: most } : {}),
       keys: isKeys ? this.#limiter.size(keys) : keys,
       isRough,
       keysPerRow: this.#keysPerRow,
@@ -76,17 +84,20 @@ export class ChunkSizer {
   learn(chunk: Extract<ChunkOutcome, { kind: 'advanced' }>, wanted: ChunkLimits): void {
     const { env, step } = this.#work;
     const { last, isCut, isFull, limits } = chunk;
-    this.#leastRows = leastRowsAtEnd(chunk);
-    if (chunk.rows > 0) this.#keysPerRow = Math.max(1, chunk.passed / chunk.rows);
+    // One that was cut by its weight is as full as one can be.
+    const rows = this.#isWeighed && isCut ? Math.max(chunk.weight, wanted.rows) : chunk.weight;
+    this.#leastRows = leastRowsAtEnd({ ...chunk, rows: chunk.weight });
+    if (chunk.rows > 0) this.#keysPerRow = Math.max(chunk.rows, chunk.passed) / chunk.weight;
     const isHeld = mostRows(limits, this.#byKeys) < mostRows(wanted, this.#byKeys);
     // A chunk that was held small says nothing about a large one.
-    if (!last && isHeld && !isCut) return;
+    if (!last && isHeld && (!isCut || this.#isWeighed)) return;
     const { maxBytes } = env.tuning;
     // The bindings of a set-based chunk do not go by its rows.
-    const fitting = step.setBased ? Infinity : rowsWithinBindings(chunk.rows, chunk.bindings);
+    const fitting = step.setBased ? Infinity : rowsWithinBindings(chunk.weight, chunk.bindings);
     const maxRows = Math.min(env.tuning.maxRows, fitting);
     this.#adapting = (this.#byKeys ? nextSetLimits : nextLimits)({
       ...chunk,
+      rows,
       limits: wanted,
       isFull: isFull || isCut,
       hasMore: !last,
@@ -106,5 +117,5 @@ export class ChunkSizer {
 
 /** Whether the present pass of a run goes over blocks. */
 function isInBlocks({ plan, pass }: Run): boolean {
-  return plan.rowsPerBlock !== undefined && pass === 0;
+  return plan.rowsPerBlock !== undefined && !isSweep({ pass, plan });
 }

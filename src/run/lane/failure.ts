@@ -90,7 +90,7 @@ export function stopping(error: unknown, { migration, run }: ChunkWork, no: numb
     detail: known?.detail ?? (code === undefined ? undefined : `SQLSTATE ${code}`),
     hint:
       known?.hint ??
-      `the chunk was rolled back, earlier chunks are kept; fix ${migration.path} and run \`${run.direction}\` again`,
+      `the chunk was rolled back, earlier chunks are kept; fix ${run.plan.images === undefined ? migration.path : 'the table'} and run \`${run.direction}\` again`,
     cause: error,
   });
 }

@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import type { QuarantinedRow } from '../../ledger/run/quarantine.ts';
+import type { WayBack } from '../../ledger/run/restoration.ts';
 import { guardDatabase } from '../../migration/handle/guard.ts';
 import type { Key, Position } from '../../migration/key/key.ts';
+import { upperKey } from '../../migration/key/queries.ts';
 import type { Session } from '../../postgres/session.ts';
 import {
   authorSearchPath,
@@ -13,7 +15,7 @@ import {
 } from '../../postgres/transaction.ts';
 import { selectOfChunk } from '../analyze/author-select.ts';
 import type { ChunkWork } from '../context/chunk-work.ts';
-import type { NextRow, RangeLeft } from '../order/order.ts';
+import { type NextRow, type RangeLeft, oneKey } from '../order/order.ts';
 import { orderOf } from '../order/orders.ts';
 
 /** The row that is to be quarantined: the next one of a range. */
@@ -72,12 +74,26 @@ export async function quarantineNext(
 
 async function nextRow(session: Session, work: ChunkWork, left: RangeLeft): Promise<NextRow | null> {
   const { env, step, run } = work;
+  const { images } = run.plan;
+  if (images !== undefined) return await nextImage(session, work, images, left);
   await session.query(authorSearchPath(env.searchPath));
   const shape = selectOfChunk(work, guardDatabase(session, env.knexConfig).builder);
   const search = { shape, plan: run.plan, left, isSetBased: step.setBased };
   const found = await orderOf(left).nextRow(session, search);
   await session.query(emptySearchPath);
   return found;
+}
+
+/** People know the row by its own key. */
+async function nextImage(
+  session: Session,
+  { env, run }: ChunkWork,
+  back: WayBack,
+  { after, hi }: RangeLeft,
+): Promise<NextRow | null> {
+  const place = await oneKey(session, upperKey(run.plan.base, after, hi, 1));
+  const key = place === null ? null : await env.ledger(session).restoration.keyOf(back, place[1] ?? '');
+  return key === null || place === null ? null : { key, place };
 }
 
 function sameKey(one: Position | null, other: Position | null): boolean {

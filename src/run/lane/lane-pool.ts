@@ -1,12 +1,13 @@
 import { setMaxListeners } from 'node:events';
 import { type LaneWaits, lanesFor, usualLanes } from '../../core/size/lanes.ts';
+import { lanesWithin } from '../../core/throttle/decision.ts';
 import { Suspects } from '../../core/errors/isolation.ts';
 import { UmzugClusterError } from '../../errors.ts';
 import { listenForStrays } from '../../migration/handle/unhandled-errors.ts';
 import type { ChunkWork } from '../context/chunk-work.ts';
 import { strayed } from './failure.ts';
 import type { LaneProgress } from './isolator.ts';
-import { type ChunkReport, runLane } from './lane.ts';
+import { type ChunkReport, type LaneLimit, runLane } from './lane.ts';
 import { LoopWatch } from './loop-watch.ts';
 
 /** The lanes of one process on one run. */
@@ -20,6 +21,8 @@ export interface LanePoolOptions {
   readonly onChunk: (report: ChunkReport) => void;
   readonly progress: LaneProgress;
   readonly inherited: Takeover;
+  /** Rows at which its only lane ends; left out: none. */
+  readonly limit?: LaneLimit | null;
 }
 
 /** What a process takes over from dead ones. */
@@ -78,6 +81,7 @@ export async function runLanes(options: LanePoolOptions): Promise<void> {
       onChunk,
       progress,
       takeOverFrom: inherited.from,
+      limit: options.limit ?? null,
     });
     const leave = (): void => {
       working.splice(working.indexOf(retire), 1);
@@ -91,7 +95,7 @@ export async function runLanes(options: LanePoolOptions): Promise<void> {
     if (!report.full || drain.aborted) return;
     const isAsked = typeof options.lanes === 'number';
     if (!isAsked && isLastChunk(options.work.run.estimatedRows - rowsDone, report.size)) return;
-    const wanted = wantedLanes();
+    const wanted = lanesWithin(wantedLanes(), options.work.env.throttle.decision.factor);
     while (working.length < wanted) start();
     for (const lane of working.slice(wanted)) lane.abort();
   };

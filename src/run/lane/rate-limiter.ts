@@ -1,10 +1,13 @@
 import { type Overrides, type Steering, steer } from '../../core/config/steering.ts';
-import { mostPacedRows } from '../../core/size/throttle.ts';
+import { mostPacedRows } from '../../core/size/pace.ts';
 import type { RunReading } from '../../ledger/run/controls.ts';
 import type { PacedTurn } from '../../ledger/run/ranges.ts';
 import type { Session } from '../../postgres/session.ts';
 import { inOneTrip } from '../../postgres/transaction.ts';
 import type { ChunkWork } from '../context/chunk-work.ts';
+
+// Of less than that, the cost of a chunk is the larger part.
+const leastTargetMs = 10;
 
 /**
  * What an operator lets one lane do: the size of its chunks and, under a pace, its turns. A lane has no range
@@ -22,7 +25,12 @@ export class RateLimiter {
 
   get steering(): Steering {
     const { env, migration } = this.#work;
-    return steer(env.tuning, migration.options, this.#overrides ?? {});
+    const steering = steer(env.tuning, migration.options, this.#overrides ?? {});
+    const { factor } = env.throttle.decision;
+    // Smaller chunks, by the time that they are to take: sizes follow from it as ever.
+    return factor === 1
+      ? steering
+      : { ...steering, targetMs: Math.max(leastTargetMs, steering.targetMs * factor) };
   }
 
   /** Rows of the next chunk: fixed, or those that adapt, within the pace. */

@@ -119,8 +119,10 @@ export class RetryingSession {
     this.#failingSince = Infinity;
   }
 
-  async idle(ms: number): Promise<void> {
-    await sleep(ms, undefined, { signal: this.#drain }).catch(() => undefined);
+  /** Waits for so long, or until `wake` aborts. */
+  async idle(ms: number, wake?: AbortSignal): Promise<void> {
+    const signal = wake === undefined ? this.#drain : AbortSignal.any([this.#drain, wake]);
+    await sleep(ms, undefined, { signal }).catch(() => undefined);
   }
 
   async close(): Promise<void> {

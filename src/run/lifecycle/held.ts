@@ -34,6 +34,15 @@ export async function refuseHeld(ledger: Ledger, run: Run): Promise<void> {
   });
 }
 
+/** Refuses to join a run that is not under way any more: whoever only joins begins none, and resumes none. */
+export function refuseUnlessRunning(name: string, run: Run | null): void {
+  if (run?.state === 'running') return;
+  throw fail('STOPPED', {
+    message: `${name} is not running any more: ${run === null ? 'there is nothing to join' : `it is ${run.state}`}`,
+    hint: `see it: umzug-cluster status ${name}`,
+  });
+}
+
 /** What may be typed about a run that an operator holds. */
 export function heldHint({ name, direction, state }: Pick<Run, 'name' | 'direction' | 'state'>): string {
   const resume = `resume: umzug-cluster resume ${name}`;

@@ -1,13 +1,22 @@
 import type { Knex } from 'knex';
 import { fail, messageOf, codeOf } from '../../errors.ts';
 import { guardDatabase } from '../../migration/handle/guard.ts';
+import { native } from '../../migration/chunk/queries.ts';
+import type { Run } from '../../ledger/run/rows.ts';
 import type { LoadedMigration } from '../../migration/file/loader.ts';
 import { inspectSelect } from '../../migration/select/shape.ts';
 import { unended } from '../../migration/select/raw.ts';
 import type { Session } from '../../postgres/session.ts';
-import { authorSearchPath, beginReadOnly, setLocal, withTransaction } from '../../postgres/transaction.ts';
+import {
+  authorSearchPath,
+  beginReadOnly,
+  inOrder,
+  setLocal,
+  withTransaction,
+} from '../../postgres/transaction.ts';
+import { selectOfChunk } from '../analyze/author-select.ts';
 import type { RunEnvironment } from '../context/environment.ts';
-import type { DataMigration } from '../context/step.ts';
+import { type DataMigration, stepOf } from '../context/step.ts';
 
 // A person asked, and waits for the answer: it may read a whole table.
 const withoutLimits = setLocal([['statement_timeout', '0']]);
@@ -38,6 +47,25 @@ export async function countLeft(
     },
     beginReadOnly,
   );
+}
+
+/** Whether the select of a run still finds a row, in one snapshot of the whole table. */
+export async function isAnyLeft(
+  session: Session,
+  env: RunEnvironment,
+  migration: DataMigration,
+  run: Run,
+): Promise<boolean> {
+  const guard = guardDatabase(session, env.knexConfig);
+  const look = async (): Promise<boolean> => {
+    await inOrder([session.query(env.unhurried), session.query(withoutLimits)]);
+    await session.query(authorSearchPath(env.searchPath));
+    const work = { migration, run, step: stepOf(migration, run.direction) };
+    const { text, values } = native(selectOfChunk(work, guard.builder).builder);
+    const { rows } = await session.query(`select exists (${text}) as found`, values);
+    return rows[0]?.['found'] === true;
+  };
+  return await withTransaction(session, env.pinned, look, beginReadOnly).finally(() => guard.close());
 }
 
 /** For how long an ended run may look for what it has left, and wait for a lock of its table. */

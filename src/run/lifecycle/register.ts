@@ -3,7 +3,8 @@ import { matchingOf } from '../../core/size/survey.ts';
 import { type HostMark, unseenMs } from '../../ledger/look/hosts.ts';
 import { type OldTransaction, olderTransactions } from '../../ledger/look/old-transactions.ts';
 import type { FailureFacts } from '../../ledger/run/failures.ts';
-import type { Run } from '../../ledger/run/rows.ts';
+import type { Limited } from '../../ledger/run/controls.ts';
+import type { Run, RunPlan } from '../../ledger/run/rows.ts';
 import { fail } from '../../errors.ts';
 import { ensureLedger } from '../../ledger/schema.ts';
 import type { TurnOptions } from '../../ledger/turn.ts';
@@ -11,12 +12,17 @@ import type { Session } from '../../postgres/session.ts';
 import { inOneTrip, inOrder, plainSettings, withTransaction } from '../../postgres/transaction.ts';
 import { folderOf } from '../../migration/file/folder.ts';
 import { isNumberedAlike } from '../../migration/select/identity.ts';
+import { refuseOtherArgs, shownArgs } from '../checks/args.ts';
 import { isSpent, refuseOtherFile, refuseOtherPlan, revertingError } from '../checks/drift.ts';
 import type { RunEnvironment } from '../context/environment.ts';
-import { refuseHeld } from './held.ts';
-import { blockLayout, makeLayout } from './layout.ts';
+import { undoOf } from '../analyze/undo.ts';
+import { refuseUnfitServer } from './fit-server.ts';
+import { refuseHeld, refuseUnlessRunning } from './held.ts';
+import { probeLayout, stayByKey } from './choose-order.ts';
+import { blockLayout, makeLayout } from '../order/layout.ts';
 import { refuseQuarantined } from './retry.ts';
 import type { Plan, PlannedMigration } from '../analyze/plan.ts';
+import { boundsOf, inBlocksError, keepToPart, limitedError, planByKey } from '../order/key-part.ts';
 import { refuseMisplaced, refuseUnsound } from './soundness.ts';
 
 /** How work on a migration is started: one host after another. */
@@ -27,11 +33,15 @@ export interface Turn {
 }
 
 /** How a started run is resumed. */
-interface TakeUp {
+export interface TakeUp {
   /** Also one that was paused or cancelled. */
   readonly lift: boolean;
+  /** None but one that is running. */
+  readonly only?: 'running' | undefined;
   /** What to do where another host is working on it. */
   readonly others: 'join' | 'leave';
+  /** Whether it is to stop after some rows: nobody joins it unasked, also when it has stopped. */
+  readonly limited?: Limited;
 }
 
 /**
@@ -48,39 +58,61 @@ export async function registerUp(
   const ledger = env.ledger(session);
   return await attended(session, env, `${env.pinned}; ${env.unhurried}`, async () => {
     await ensureLedger(session, env.ledgerSchema, { ...turn, begin: env.hurried });
+    await refuseUnfitServer(session, env);
     const [live, isDone] = await inOrder([
       ledger.runs.findLive(migration.name, 'up'),
       ledger.migrations.has(migration.name),
     ]);
     // One that is executed may be run once more, and be started.
     if (!again && live === null && isDone) return null;
+    if (how.only !== undefined) {
+      refuseUnlessRunning(migration.name, live);
+      if (live !== null && (await ledger.controls.isLimited(live.id))) throw limitedError(migration.name);
+    }
     await refuse(session);
     // To be run again: what was done of it is gone with the table.
     const isGone = await refuseUnsound(session, env, migration.name, again ? 'recreated' : null);
     if (live !== null) {
       const facts = await ledger.failures.facts(live.id);
-      if (!isGone && !isSpent(live, migration.hashes, facts)) {
+      if (!isGone && !isSpent(live, migration, facts)) {
         return await resume(session, env, live, { ...how, migration, plan, facts });
       }
       await ledger.runs.changeState(live.id, 'reverting');
       await ledger.runs.changeState(live.id, 'reverted');
     }
+    const stored = await planOf(session, migration.name, plan, how.limited);
+    const undo = await undoOf(session, env, migration, plan.base);
     const run = await ledger.runs.insert({
       name: migration.name,
       direction: 'up',
       reverts: null,
-      plan: plan.stored,
+      plan: undo === null ? stored : { ...stored, undo },
       ...migration.hashes,
       planSha256: plan.sha256,
       estimatedRows: matchingOf(plan.stored.survey) ?? -1,
     });
-    const [laidOut] = await inOrder([
+    if (undo !== null) await ledger.images.createPartition(run.id);
+    const [, laidOut] = await inOrder([
+      ledger.controls.limit(run.id, how.limited ?? false),
       layOutAtOnce(session, env, run),
-      ledger.history.record('started', run),
+      ledger.history.record('started', run, shownArgs(run)),
       ledger.migrations.noteFolder(run.name, folderOf(migration.path)),
     ]);
     return laidOut;
   });
+}
+
+/** What the ledger keeps of a plan. Refuses a part of the keys that it cannot keep to, before anything is written. */
+async function planOf(
+  session: Session,
+  name: string,
+  { stored, base }: Plan,
+  limited: Limited = false,
+): Promise<RunPlan> {
+  if (typeof limited === 'boolean') return stored;
+  const plan = planByKey(name, stored);
+  await boundsOf(session, base, limited);
+  return plan;
 }
 
 // Before it has done anything.
@@ -127,13 +159,16 @@ async function layOutRun(session: Session, env: RunEnvironment, { id }: Run): Pr
   const { run } = await ledger.runs.lock(id);
   if (run.isLaidOut) return run;
   const up = run.reverts === null ? null : await ledger.runs.read(run.reverts);
-  if (up !== null && hasKnownRanges(up)) {
+  if (up !== null && run.plan.images === undefined && hasKnownRanges(up)) {
     await ledger.ranges.layOutDone(up.id, id);
     return await ledger.runs.markLaidOut(id, up.stopKey);
   }
-  const lay = run.plan.rowsPerBlock === undefined ? makeLayout : blockLayout;
+  const { rowsPerBlock, auto } = run.plan;
+  const lay =
+    auto?.state === 'undecided' ? probeLayout : rowsPerBlock === undefined ? makeLayout : blockLayout;
   const layout = await lay(session, run.plan, env.tuning.workers);
   await ledger.ranges.layOut(id, layout);
+  await keepToPart(session, env, run);
   return await ledger.runs.markLaidOut(id, layout.stopKey);
 }
 
@@ -149,27 +184,48 @@ async function resume(
   session: Session,
   env: RunEnvironment,
   run: Run,
-  { migration, plan, lift, others, facts }: PlannedMigration & TakeUp & { readonly facts: FailureFacts },
+  {
+    migration,
+    plan,
+    lift,
+    others,
+    facts,
+    limited = false,
+  }: PlannedMigration & TakeUp & { readonly facts: FailureFacts },
 ): Promise<Run> {
   const ledger = env.ledger(session);
   if (run.state === 'reverting') throw revertingError(migration.name);
   if (!lift) await refuseHeld(ledger, run);
   refuseOtherFile(run, migration.hashes, facts);
+  refuseOtherArgs(run, migration);
   refuseOtherPlan(run, plan);
   await refuseMisplaced(session, env, run, plan);
   if (run.state === 'running') {
     const isFree = others === 'join' || (await ledger.hosts.unattendedMs(run.id)) !== null;
     if (isFree) {
-      await recordAttempt(session, env, run);
-      return await renumbered(session, env, run, plan);
+      const begun = await limit(session, env, run, limited);
+      await recordAttempt(session, env, begun);
+      return await renumbered(session, env, begun, plan);
     }
     throw leftToOthers(run.name, 'another host is working on it');
   }
   await refuseQuarantined(session, env, run);
   await ledger.ranges.resetRetries(run.id);
-  await renumbered(session, env, run, plan);
+  await renumbered(session, env, await limit(session, env, run, limited), plan);
   await ledger.history.record('resumed', run);
   return await ledger.runs.changeState(run.id, 'running');
+}
+
+/** Notes how a run that is resumed is limited from now on, and opens of its ranges what that allows. */
+async function limit(session: Session, env: RunEnvironment, run: Run, limited: Limited): Promise<Run> {
+  const { controls, parts, runs } = env.ledger(session);
+  await controls.limit(run.id, limited);
+  await parts.unpark(run.id);
+  if (typeof limited === 'boolean') return run;
+  if (run.plan.rowsPerBlock !== undefined) throw inBlocksError(run.name, run.plan);
+  if (run.plan.auto !== undefined) await stayByKey(session, env, (await runs.lock(run.id)).run);
+  await keepToPart(session, env, run);
+  return await runs.read(run.id);
 }
 
 /** Records that this process works on a run that is under way: with others, or in place of those that have left it. */

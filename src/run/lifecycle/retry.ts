@@ -2,16 +2,16 @@ import { isHeld } from '../../core/config/states.ts';
 import { mostListed } from '../../core/values/numbers.ts';
 import { rowsAre } from '../../core/values/numbers.ts';
 import { fail } from '../../errors.ts';
-import type { FileHashes } from '../../core/values/file-drift.ts';
 import type { QuarantinedRow } from '../../ledger/run/quarantine.ts';
 import type { Key } from '../../migration/key/key.ts';
 import type { Run } from '../../ledger/run/rows.ts';
 import { upgradeLedger } from '../../ledger/schema.ts';
 import type { Session } from '../../postgres/session.ts';
 import { withTransaction } from '../../postgres/transaction.ts';
+import { refuseOtherArgs } from '../checks/args.ts';
 import { refuseOtherFile, refuseOtherPlan } from '../checks/drift.ts';
 import { type RunEnvironment, byUser } from '../context/environment.ts';
-import type { Plan } from '../analyze/plan.ts';
+import type { PlannedMigration } from '../analyze/plan.ts';
 
 /** How many quarantined rows an error or a status names. */
 
@@ -30,8 +30,14 @@ export function quarantinedError(
   return fail('MIGRATION_FAILED', {
     message: `${run.name}, ${run.direction}: ${rowsAre(count, 'quarantined')}`,
     detail: [...listed, ...rest].join('\n'),
-    hint: `fix the rows or ${run.direction === 'up' ? 'update' : 'down.update'}, then run: umzug-cluster retry ${run.name}`,
+    hint: `fix the rows${codeOfRun(run)}, then run: umzug-cluster retry ${run.name}`,
   });
+}
+
+/** What of the author's may be to blame. */
+function codeOfRun({ direction, plan }: Run): string {
+  if (plan.images !== undefined) return '';
+  return direction === 'up' ? ' or update' : ' or down.update';
 }
 
 /** Refuses to resume a run that has failed with quarantined rows: only `retry` does. */
@@ -89,14 +95,16 @@ export async function retryQuarantined(
   session: Session,
   env: RunEnvironment,
   run: Run,
-  { hashes, plan }: { readonly hashes: FileHashes; readonly plan: Plan },
+  { migration, plan }: PlannedMigration,
 ): Promise<boolean> {
   const ledger = env.ledger(session);
+  const { hashes } = migration;
   return await withTransaction(session, env.pinned, async () => {
     await upgradeLedger(session, env.ledgerSchema);
     const { run: locked } = await ledger.runs.lock(run.id);
     if (isHeld(locked.state)) throw heldError(locked);
     if (locked.state !== 'running' && locked.state !== 'failed') return false;
+    refuseOtherArgs(locked, migration);
     refuseOtherPlan(locked, plan);
     if (locked.state === 'running') refuseOtherFile(locked, hashes);
     const rows = await ledger.quarantine.reopen(run.id);

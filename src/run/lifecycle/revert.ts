@@ -5,14 +5,25 @@ import { ensureLedger } from '../../ledger/schema.ts';
 import { otherTable } from '../../migration/select/identity.ts';
 import type { Session } from '../../postgres/session.ts';
 import { inOrder } from '../../postgres/transaction.ts';
+import { refuseOtherArgs, shownArgs } from '../checks/args.ts';
 import { refuseOtherFile, refuseOtherOrder, refuseOtherPlan } from '../checks/drift.ts';
 import { type RunEnvironment, byUser } from '../context/environment.ts';
 import type { Plan, PlannedMigration } from '../analyze/plan.ts';
 import { afterPassesOf, recordRun } from './finish.ts';
-import { refuseHeld } from './held.ts';
-import { type Turn, attended, hasKnownRanges, layOutAtOnce, recordAttempt, renumbered } from './register.ts';
+import { refuseUnfitServer } from './fit-server.ts';
+import { refuseHeld, refuseUnlessRunning } from './held.ts';
+import {
+  type TakeUp,
+  type Turn,
+  attended,
+  hasKnownRanges,
+  layOutAtOnce,
+  recordAttempt,
+  renumbered,
+} from './register.ts';
 import { refuseQuarantined } from './retry.ts';
 import { refuseUnsound } from './soundness.ts';
+import { planWayBack } from './way-back.ts';
 
 /**
  * Begins the rollback of a finished or half-done run, or resumes one that is half done (protocol D1 and
@@ -23,40 +34,68 @@ export async function registerDown(
   session: Session,
   env: RunEnvironment,
   { migration, plan }: PlannedMigration,
-  { turn, refuse, lift }: Turn & { readonly lift: boolean },
+  { turn, refuse, lift, only, restore }: Turn & Pick<TakeUp, 'lift' | 'only'> & Restoring,
 ): Promise<Run | null> {
   const ledger = env.ledger(session);
   return await attended(session, env, env.pinned, async () => {
     await session.query(env.unhurried);
     // Without it two hosts would begin the same rollback, or `up` would resume a run that this one reverts.
     await ensureLedger(session, env.ledgerSchema, { ...turn, begin: env.hurried });
+    await refuseUnfitServer(session, env);
     const live = await ledger.runs.findLive(migration.name, 'down');
+    if (only !== undefined) refuseUnlessRunning(migration.name, live);
     await refuseUnsound(session, env, migration.name);
     if (live !== null) {
       if (!lift) await refuseHeld(ledger, live);
+      refuseOtherArgs(live, migration);
       return await resume(session, env, live, { migration, plan });
     }
     await refuse(session);
     const upRun = await ledger.runs.lockToRevert(migration.name);
     if (upRun === null) return null;
-    refuseOtherTable(migration.name, upRun, plan);
+    if (restore === null) refuseOtherTable(migration.name, upRun, plan);
+    refuseOtherArgs(upRun, migration);
     await ledger.runs.changeState(upRun.id, 'reverting');
     await ledger.migrations.forget(migration.name);
     const done = await ledger.ranges.totals(upRun.id);
     const matching = matchingOf(plan.stored.survey) ?? -1;
+    const back = await storedWay(session, env, { upRun, plan, restore });
     const run = await ledger.runs.insert({
       name: migration.name,
       direction: 'down',
       reverts: upRun.id,
-      plan: hasKnownRanges(upRun) ? wayBack(plan, upRun.plan.survey, done) : plan.stored,
+      plan: back ?? (hasKnownRanges(upRun) ? wayBack(plan, upRun.plan.survey, done) : plan.stored),
       ...migration.hashes,
       planSha256: plan.sha256,
-      estimatedRows: hasKnownRanges(upRun) ? done.rows : matching,
+      estimatedRows: back === null && hasKnownRanges(upRun) ? done.rows : matching,
     });
-    const [laidOut] = await inOrder([layOutAtOnce(session, env, run), ledger.history.record('started', run)]);
+    const [laidOut] = await inOrder([
+      layOutAtOnce(session, env, run),
+      ledger.history.record('started', run, shownArgs(run)),
+    ]);
     return laidOut;
   });
 }
+
+/** What a rollback restores; null: it runs the `down` of its file. */
+export interface Restoring {
+  readonly restore: { readonly overwrite: boolean } | null;
+}
+
+/** Once the run cannot continue: what it has stored is all there by now. */
+async function storedWay(
+  session: Session,
+  env: RunEnvironment,
+  { upRun, plan, restore }: Restoring & { readonly upRun: Run; readonly plan: Plan },
+): Promise<RunPlan | null> {
+  if (restore === null) return null;
+  const images = await planWayBack(session, env, upRun, restore.overwrite);
+  if (images.isMerged) await env.ledger(session).restoration.indexKeys(images.images);
+  return { ...plan.stored, images };
+}
+
+const keptImages = ({ plan: { images } }: Run): Pick<RunPlan, 'images'> =>
+  images === undefined ? {} : { images };
 
 /** A rollback that has failed may be fixed; what is under way continues as it began, on all hosts. */
 async function resume(
@@ -74,10 +113,12 @@ async function resume(
   }
   await refuseQuarantined(session, env, run);
   refuseOtherTable(migration.name, run, plan);
+  // The sweeps that it has made before it failed are no part of those that it makes now.
+  const { mainPass = 0 } = run.plan;
   await ledger.runs.adopt(run.id, {
     ...migration.hashes,
     planSha256: plan.sha256,
-    plan: wayBack(plan, run.plan.survey),
+    plan: { ...wayBack(plan, run.plan.survey), ...keptImages(run), mainPass },
   });
   await ledger.ranges.resetRetries(run.id);
   await ledger.history.record('resumed', { ...run, ...migration.hashes });

@@ -49,7 +49,7 @@ export async function waitOfSchema(session: Session, migration: string): Promise
 }
 
 /** `AccessExclusiveLock on public.t, behind transaction of pid 99, 8 s old`: for what a backend waits, and for whom. */
-async function blockersOf(session: Session, pid: number): Promise<readonly string[]> {
+export async function blockersOf(session: Session, pid: number): Promise<readonly string[]> {
   const { rows } = await session.query(
     `select nullif(blocker.pid, 0) as pid, prepared.gid, prepared.owner, -- 0: a prepared transaction
             extract(epoch from clock_timestamp() - coalesce(activity.xact_start, prepared.prepared))::float8 as age,

@@ -150,7 +150,8 @@ async function isMyTurn(
   return isLeft;
 }
 
-async function runStep(
+/** Runs the author's function, and says what its error means. */
+export async function runStep(
   guard: GuardedDatabase,
   migration: SchemaMigration,
   direction: Direction,

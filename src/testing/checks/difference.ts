@@ -48,18 +48,29 @@ function seededValues(seed: Snapshot): ReadonlyMap<string, ReadonlySet<string | 
 
 type Known = ReturnType<typeof seededValues>;
 
-function tableDifference(left: TableRows, right: TableRows, known: Known): readonly string[] {
+/** The columns in the order of `like`: one that was dropped and is back is the last one; null: they are others. */
+function inOrderOf(like: TableRows, { columns, key, rows }: TableRows): TableRows | null {
+  const places = like.columns.map(({ name }) => columns.findIndex((column) => column.name === name));
+  if (places.length !== columns.length || places.includes(-1)) return null;
+  return {
+    columns: like.columns,
+    key: key.map((place) => places.indexOf(place)).toSorted((one, other) => one - other),
+    rows: rows.map((row) => places.map((place) => row[place] ?? null)),
+  };
+}
+
+function tableDifference(left: TableRows, found: TableRows, known: Known): readonly string[] {
   const columns = left.columns.map(({ name }) => name);
-  const others = right.columns.map(({ name }) => name);
-  if (columns.join() !== others.join()) return [`its columns changed`];
+  const right = inOrderOf(left, found);
+  if (right === null) return [`its columns changed`];
   const before = byKey(left, known);
   const after = byKey(right, known);
   const lost = [...before.keyed.keys()].filter((key) => !after.keyed.has(key));
   const added = [...after.keyed.keys()].filter((key) => !before.keyed.has(key));
   const keyNames = left.key.map((index) => columns[index] ?? '').join(', ');
-  const found: string[] = [];
-  if (lost.length > 0) found.push(`${counted(lost.length, 'row')} missing: ${named(keyNames, lost)}`);
-  if (added.length > 0) found.push(`${counted(added.length, 'row')} too many: ${named(keyNames, added)}`);
+  const lines: string[] = [];
+  if (lost.length > 0) lines.push(`${counted(lost.length, 'row')} missing: ${named(keyNames, lost)}`);
+  if (added.length > 0) lines.push(`${counted(added.length, 'row')} too many: ${named(keyNames, added)}`);
   for (const [index, column] of columns.entries()) {
     const changed = [...before.keyed].flatMap(([key, row]) => {
       const other = after.keyed.get(key);
@@ -67,12 +78,12 @@ function tableDifference(left: TableRows, right: TableRows, known: Known): reado
     });
     if (changed.length === 0) continue;
     const verb = changed.length === 1 ? 'differs' : 'differ';
-    found.push(`${counted(changed.length, 'row')} ${verb} in ${column}: ${named(keyNames, changed)}`);
+    lines.push(`${counted(changed.length, 'row')} ${verb} in ${column}: ${named(keyNames, changed)}`);
   }
   const [fewer, more] = countDifference(before.counted, after.counted);
   if (fewer + more > 0)
-    found.push(`of the rows without a key of the seed, ${fewer} are missing and ${more} are extra`);
-  return found;
+    lines.push(`of the rows without a key of the seed, ${fewer} are missing and ${more} are extra`);
+  return lines;
 }
 
 /** Rows by their key; those without one, or with a fresh one, are counted by all their values. */

@@ -32,7 +32,7 @@ interface Crashed {
 export async function interruptedChecks(context: TestContext, run: Undisturbed): Promise<Interrupted> {
   // A folder of its own: the crashes ordered in it are for these commands alone.
   return await withFolder(async (folder) => {
-    await folder.add(context.request.file);
+    for (const file of context.files) await folder.add(file);
     const own: TestContext = { ...context, place: { ...context.place, folder } };
     const url = await own.fresh();
     const middle = Math.ceil(run.rows / run.chunkSize / 2);

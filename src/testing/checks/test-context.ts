@@ -12,9 +12,11 @@ export interface AuthorCallbacks {
 
 /** What the checks of one test work with. */
 export interface TestContext {
-  readonly request: TestRequest;
+  readonly request: Pick<TestRequest, 'check' | 'chunkSize' | 'idempotent'>;
   /** Name of the migration under test. */
   readonly name: string;
+  /** All files of the test: one may be given arguments that only another one declares. */
+  readonly files: readonly string[];
   readonly place: Place;
   readonly callbacks: AuthorCallbacks;
   readonly seed: Snapshot;

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import type { ArgValues } from '../../core/config/args.ts';
 import { environmentOn } from './environment.ts';
 import type { TestFolder } from './folder.ts';
 
@@ -9,6 +10,8 @@ export interface Place {
   readonly folder: TestFolder;
   /** Flags that say where the project's configuration is. */
   readonly configuration: readonly string[];
+  /** Values of arguments. */
+  readonly args: ArgValues;
   /** Ends the command with SIGKILL. */
   readonly signal: AbortSignal;
 }
@@ -21,7 +24,7 @@ export type Ended =
 
 /** Runs the command line, in a process of its own, on a database. */
 export function runCommand(
-  { cwd, folder, configuration, signal }: Place,
+  { cwd, folder, configuration, args: values, signal }: Place,
   url: string,
   args: readonly string[],
 ): Promise<Ended> {
@@ -40,7 +43,7 @@ export function runCommand(
     const child = spawn(process.execPath, [cli, ...args, ...flags], {
       cwd,
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: environmentOn(url),
+      env: environmentOn(url, values),
       signal,
       killSignal: 'SIGKILL',
     });

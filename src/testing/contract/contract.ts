@@ -24,6 +24,8 @@ export interface MigrationTest {
   readonly database?: string | undefined;
   /** Starts from all that `database` holds, tables and rows. Nobody may be connected to it. Default: false. */
   readonly copyRows?: boolean | undefined;
+  /** Values for the arguments that migrations declare, by name. Default: none. */
+  readonly args?: Readonly<Record<string, string | number | boolean>> | undefined;
   /** Rows in a chunk. Default: a seventh of the rows that `select` finds. */
   readonly chunkSize?: number | undefined;
   /** Whether running it a second time must change nothing. Default: true. */
@@ -38,6 +40,19 @@ export interface MigrationTest {
   readonly knexfile?: string | undefined;
   /** Environment of the knexfile. Default: as on the command line. */
   readonly env?: string | undefined;
+}
+
+/** Fills tables at its place in a list of files. */
+export interface SeedBetween {
+  readonly seed: Seed;
+}
+
+/** Several migrations that are deployed together: expand, backfill, contract. */
+export interface MigrationListTest extends Omit<MigrationTest, 'file' | 'seed'> {
+  /** Migrations of both kinds, in the order in which they run; `{ seed }` adds rows between two of them. */
+  readonly files: readonly (string | URL | SeedBetween)[];
+  /** What is there before the first of them. May be left out where the list has a seed. */
+  readonly seed?: Seed | undefined;
 }
 
 /**
@@ -71,10 +86,21 @@ export interface MigrationTestReport {
   readonly checks: readonly CheckResult[];
 }
 
+/** What became of a test of several files. */
+export interface MigrationListReport {
+  /** What became of each data migration, tested by itself on what those before it have left; in order. */
+  readonly migrations: readonly MigrationTestReport[];
+  /**
+   * What is asked of the whole: `up`: each runs to its end after those before it; `check`: the author's own, after the
+   * last; `down`: rolled back from the last to the first after the last seed, every row is what it was there.
+   */
+  readonly checks: readonly CheckResult[];
+}
+
 /** Thrown where a check failed, with the report, or where the test could not be made, without one. */
-export interface MigrationTestError extends Error {
+export interface MigrationTestError<Report = MigrationTestReport> extends Error {
   readonly name: 'MigrationTestError';
   /** As on the command line: MIGRATION_FAILED, CONFIG, … */
   readonly code: string;
-  readonly report: MigrationTestReport | null;
+  readonly report: Report | null;
 }

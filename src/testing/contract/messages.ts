@@ -1,4 +1,4 @@
-import type { MigrationTest, MigrationTestReport } from './contract.ts';
+import type { MigrationListReport, MigrationTest, MigrationTestReport } from './contract.ts';
 
 /** What the test's process and the conductor say to each other. */
 
@@ -8,9 +8,15 @@ export type SeedStep =
   | { readonly kind: 'rows'; readonly table: string; readonly rows: readonly object[] }
   | { readonly kind: 'function'; readonly no: number };
 
+/** One step of a list of files. */
+export type ListStep =
+  | { readonly kind: 'file'; readonly file: string }
+  | { readonly kind: 'seed'; readonly seed: readonly SeedStep[] };
+
 /** A test without its functions; unchecked: a test in JavaScript may hold anything. */
 export interface TestRequest extends Omit<MigrationTest, 'file' | 'schema' | 'earlier' | 'seed' | 'check'> {
-  readonly file: string;
+  /** One migration, or a list of them. */
+  readonly tested: string | readonly ListStep[];
   readonly schema: readonly SeedStep[];
   readonly earlier: readonly string[];
   readonly seed: readonly SeedStep[];
@@ -26,5 +32,5 @@ export type ToConductor =
 /** From the conductor. `call`: run function `no` on this database. */
 export type FromConductor =
   | { readonly type: 'call'; readonly no: number; readonly url: string }
-  | { readonly type: 'report'; readonly report: MigrationTestReport }
+  | { readonly type: 'report'; readonly report: MigrationTestReport | MigrationListReport }
   | { readonly type: 'refused'; readonly code: string; readonly message: string };

@@ -4,7 +4,8 @@ import type { MigrationState } from '../../core/config/states.ts';
  * What the page and the server of `ui` say to each other: types alone, imported by both. All paths are relative to the
  * page, so that it works behind a path prefix, and each is also below `api/databases/ID/`.
  *
- * - `GET api/overview`: an Overview. `GET api/runs/ID`: a RunDetail; ID is a run's id, or the name of a migration, which
+ * - `GET api/overview`: an Overview; of several targets a Choice, and then each of the others is below `api/databases/ID/`.
+ *    `GET api/runs/ID`: a RunDetail; ID is a run's id, or the name of a migration, which
  *   stays the same over `down` and the next `up`, and which a migration has that has no run.
  * - `GET api/events` and `GET api/events?run=ID`: server-sent events. The first is `overview`, or `run`, with all of it;
  *   then come `change` events of the same type, whose `migrations`, or `ranges` and `points`, are only those that are new
@@ -28,6 +29,25 @@ export interface Overview {
   readonly canWrite: boolean;
   /** In order. */
   readonly migrations: readonly MigrationRow[];
+}
+
+/** The targets that a page may show, where the knexfile has several. */
+export interface Choice {
+  readonly at: number;
+  readonly version: string;
+  readonly canWrite: boolean;
+  /** In order. */
+  readonly targets: readonly TargetRow[];
+}
+
+/** One target, as it was when it was last looked at. */
+export interface TargetRow {
+  readonly name: string;
+  readonly databaseId: string;
+  readonly database: string;
+  /** How many migrations are in each state; null: nobody knows. */
+  readonly states: Readonly<Partial<Record<MigrationState, number>>> | null;
+  readonly error: string | null;
 }
 
 /** One migration, with the numbers of `status --json`. Times are milliseconds since the epoch. */

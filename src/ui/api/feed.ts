@@ -77,7 +77,8 @@ export class Feed {
 
   /** A call to the database is made again, and nobody knows yet whether it will succeed. */
   trouble(what: string): void {
-    this.#fail(what, null);
+    // Whoever asks later looks again.
+    if (this.#watchers.size > 0) this.#fail(what, null);
   }
 
   /** Settles when nobody is told of anything any more. */

@@ -81,6 +81,11 @@ export async function lookAt(
   };
 }
 
+/** The identity of a database in paths. */
+export function databaseIdOf(label: string): string {
+  return label.replaceAll(/[^\w.]+/g, '-');
+}
+
 /** As `status` has them; a host that only watches may have no folder, and misses no file. */
 async function statusesOf(
   config: Config,

@@ -1,5 +1,6 @@
 import type { Action, Done, MigrationRow, Overview, Refused } from '../api/contract.ts';
 import { html, useEffect, useRef, useState } from './preact.js';
+import { apiOf } from './screen.ts';
 
 /** What somebody is about to do, until it is confirmed or not. */
 export type PendingAction = Pick<Action, 'action' | 'migration' | 'key'>;
@@ -87,7 +88,7 @@ export function Confirm({ pending, overview, end }: ConfirmProps): unknown {
   const submit = async (event: SubmitEvent): Promise<void> => {
     event.preventDefault();
     setIsAsking(true);
-    const answer = await post('api/actions', {
+    const answer = await post(apiOf('actions'), {
       ...pending,
       ...valuesIn(event.target as HTMLFormElement, pending),
     });

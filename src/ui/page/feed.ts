@@ -1,8 +1,11 @@
-import type { Overview, Refused, RunDetail, Unavailable } from '../api/contract.ts';
+import type { Choice, Overview, Refused, RunDetail, Unavailable } from '../api/contract.ts';
 import { useEffect, useState } from './preact.js';
+import { type Route, apiOf } from './screen.ts';
 
 /** What the page knows, and since when. */
 export interface Feed {
+  /** The targets, where there are several and none is chosen. */
+  readonly choice: Choice | null;
   readonly overview: Overview | null;
   readonly detail: RunDetail | null;
   /** `locked`: the server asks for a token. `unknown`: there is no such run. */
@@ -13,7 +16,14 @@ export interface Feed {
   readonly heardAt: number | null;
 }
 
-const nothing: Feed = { overview: null, detail: null, access: 'open', trouble: null, heardAt: null };
+const nothing: Feed = {
+  choice: null,
+  overview: null,
+  detail: null,
+  access: 'open',
+  trouble: null,
+  heardAt: null,
+};
 
 // A server that starts again is there within a second or two.
 const retryMs = 1_000;
@@ -22,21 +32,25 @@ const silentMs = 5_000;
 
 const gone: Refused = { error: 'The server is gone; reconnecting.', hint: null };
 
-/** Follows the overview, or one run, from the time that it is shown until it is not. */
-export function useFeed(run: string | null): { readonly feed: Feed; readonly reconnect: () => void } {
+/** Follows the targets, the overview or one run, from the time that it is shown until it is not. */
+export function useFeed(
+  target: string | null,
+  run: string | null,
+): { readonly feed: Feed; readonly reconnect: () => void } {
   const [feed, setFeed] = useState<Feed>(nothing);
   const [attempt, setAttempt] = useState(0);
+  useEffect(() => setFeed(nothing), [target]);
   useEffect(() => {
     setFeed((before) => ({ ...before, detail: null, access: 'open' }));
-    return follow(run, setFeed);
-  }, [run, attempt]);
+    return follow({ target, run }, setFeed);
+  }, [target, run, attempt]);
   return { feed, reconnect: () => setAttempt((before) => before + 1) };
 }
 
 type Change = (before: Feed) => Partial<Feed>;
 
 /** Returns what ends it. A connection that broke is made again, by asking first: an EventSource does not say why. */
-function follow(run: string | null, set: (change: (before: Feed) => Feed) => void): () => void {
+function follow(route: Route, set: (change: (before: Feed) => Feed) => void): () => void {
   let source: EventSource | null = null;
   let timer = 0;
   let hasEnded = false;
@@ -49,12 +63,13 @@ function follow(run: string | null, set: (change: (before: Feed) => Feed) => voi
   };
   const connect = async (): Promise<void> => {
     source?.close();
-    const { change, next } = await ask(run);
+    const { change, next } = await ask(route);
     apply(() => change);
     if (hasEnded || next === 'stop') return;
     if (next === 'again') return askIn(retryMs);
+    if (next === 'later') return askIn(silentMs);
     askIn(silentMs);
-    source = listen(run, (change) => {
+    source = listen(route, (change) => {
       apply(change);
       askIn(silentMs);
     });
@@ -73,18 +88,23 @@ function follow(run: string | null, set: (change: (before: Feed) => Feed) => voi
 }
 
 interface Asked {
-  readonly next: 'listen' | 'again' | 'stop';
+  /** `later`: nothing tells of a choice by itself. */
+  readonly next: 'listen' | 'again' | 'later' | 'stop';
   readonly change: Partial<Feed>;
 }
 
 /** Asks for the overview, which says who may do what, and whether a run exists, before anything is listened to. */
-async function ask(run: string | null): Promise<Asked> {
+async function ask(route: Route): Promise<Asked> {
+  const { run } = route;
   try {
-    const response = await fetch('api/overview');
+    const response = await fetch(apiOf('overview', route));
     if (response.status === 401) return { next: 'stop', change: { access: 'locked', trouble: null } };
     if (!response.ok) return { next: 'again', change: { trouble: await refusalIn(response) } };
-    const overview = (await response.json()) as Overview;
-    const path = run === null ? null : `api/runs/${encodeURIComponent(run)}`;
+    const answer = (await response.json()) as Overview | Choice;
+    if ('targets' in answer)
+      return { next: 'later', change: { choice: answer, trouble: null, heardAt: performance.now() } };
+    const overview = answer;
+    const path = run === null ? null : apiOf(`runs/${encodeURIComponent(run)}`, route);
     if (path !== null && (await fetch(path, { method: 'HEAD' })).status === 404)
       return { next: 'stop', change: { overview, access: 'unknown', trouble: null } };
     return { next: 'listen', change: { overview } };
@@ -104,8 +124,10 @@ function unavailable(why: string): string {
   return `The database is unavailable: ${why}`;
 }
 
-function listen(run: string | null, apply: (change: Change) => void): EventSource {
-  const source = new EventSource(run === null ? 'api/events' : `api/events?run=${encodeURIComponent(run)}`);
+function listen(route: Route, apply: (change: Change) => void): EventSource {
+  const { run } = route;
+  const asked = run === null ? '' : `?run=${encodeURIComponent(run)}`;
+  const source = new EventSource(apiOf(`events${asked}`, route));
   const on = (event: string, change: (news: never, before: Feed) => Partial<Feed>): void => {
     source.addEventListener(event, ({ data }: MessageEvent<string>) => {
       const news = JSON.parse(data) as never;

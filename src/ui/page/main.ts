@@ -4,17 +4,18 @@ import { duration, percent } from './format.ts';
 import { OverviewPage } from './overview.ts';
 import { html, render, useEffect, useState } from './preact.js';
 import { RunPage, milestoneOf } from './run.ts';
-import { useNow, useRoute } from './screen.ts';
+import { addressOf, useNow, useRoute } from './screen.ts';
+import { TargetsPage } from './targets.ts';
 
 // As long as somebody needs to read what became of what they did.
 const saidMs = 10_000;
 
 function Page(): unknown {
-  const run = useRoute();
-  const { feed, reconnect } = useFeed(run);
+  const { target, run } = useRoute();
+  const { feed, reconnect } = useFeed(target, run);
   const [pending, setPending] = useState<PendingAction | null>(null);
   const [said, setSaid] = useState('');
-  const { overview, detail, access, trouble, heardAt } = feed;
+  const { choice, overview, detail, access, trouble, heardAt } = feed;
   useEffect(() => {
     document.title = titleOf(run, feed);
   }, [run, feed]);
@@ -36,8 +37,10 @@ function Page(): unknown {
       ${
         access === 'unknown' &&
         html`<p class="empty">
-        There is no migration or run <bdi>${run}</bdi>. <a href="#/">All migrations</a></p>`
+        There is no migration or run <bdi>${run}</bdi>. <a href=${addressOf(null)}>All migrations</a></p>`
       }
+      ${target !== null && html`<nav aria-label="Targets"><a href="#/">All targets</a></nav>`}
+      ${access === 'open' && choice !== null && html`<${TargetsPage} choice=${choice} />`}
       ${
         access === 'open' &&
         run === null &&
@@ -61,7 +64,7 @@ function Page(): unknown {
 const freshMs = 3_000;
 
 function Head({ feed }: { readonly feed: Feed }): unknown {
-  const { overview, heardAt, trouble, access } = feed;
+  const { choice, overview, heardAt, trouble, access } = feed;
   const ageMs = useAge(heardAt);
   const isLive = trouble === null && ageMs !== null && ageMs < freshMs;
   return html`
@@ -74,6 +77,7 @@ function Head({ feed }: { readonly feed: Feed }): unknown {
         ${!overview.canWrite && html`<span class="tag">read only</span>`}
         <span class="version">${overview.version}</span>`
       }
+      ${choice !== null && html`<span class="version">${choice.version}</span>`}
       ${
         access === 'open' &&
         html`<span class="told">

@@ -12,6 +12,7 @@ import { KeySpace, RangeTable, hostColors, hostsOf, summary } from './key-space.
 import { Bar, State, rowsText } from './overview.ts';
 import { Plots } from './plots.ts';
 import { html, useLayoutEffect, useRef } from './preact.js';
+import { addressOf, apiOf } from './screen.ts';
 
 interface Props {
   readonly detail: RunDetail;
@@ -33,7 +34,7 @@ export function RunPage({ detail, overview, ask }: Props): unknown {
     hosts.map(({ process }) => process),
   );
   return html`
-    <nav aria-label="Breadcrumb"><a href="#/">All migrations</a></nav>
+    <nav aria-label="Breadcrumb"><a href=${addressOf(null)}>All migrations</a></nav>
     <div class="titled">
       <h1 ref=${heading} tabindex="-1"><bdi>${row.name}</bdi></h1>
       <${State} state=${row.state} />
@@ -106,7 +107,7 @@ function Figures({ detail }: { readonly detail: RunDetail }): unknown {
     ['Finished', moment(row.finishedAt), row.finishedAt !== null],
     ['Settings', set.join(', '), set.length > 0],
   ];
-  const report = `api/runs/${encodeURIComponent(row.runId ?? '')}/report.html`;
+  const report = apiOf(`runs/${encodeURIComponent(row.runId ?? '')}/report.html`);
   return html`
     <section class="panel" aria-label="Progress">
       ${row.kind !== 'schema' && html`<div class="share large"><${Bar} row=${row} /></div>`}

@@ -46,31 +46,48 @@ export function colorOf(name: string): string {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
 
-/** The run that the address names, or null: the overview. */
-export function useRoute(): string | null {
-  const [run, setRun] = useState(routeOf(location.hash));
+/** What the address names. */
+export interface Route {
+  /** The id of one of several targets; null: there is one database, or none is chosen yet. */
+  readonly target: string | null;
+  /** A run, or a migration; null: the overview. */
+  readonly run: string | null;
+}
+
+/** What the address names, as it changes. */
+export function useRoute(): Route {
+  const [hash, setHash] = useState(location.hash);
   useEffect(() => {
-    const look = (): void => setRun(routeOf(location.hash));
+    const look = (): void => setHash(location.hash);
     addEventListener('hashchange', look);
     return () => removeEventListener('hashchange', look);
   }, []);
-  return run;
+  return routeOf(hash);
 }
 
-const runs = '#/runs/';
-
-function routeOf(hash: string): string | null {
-  if (!hash.startsWith(runs)) return null;
+function routeOf(hash: string): Route {
+  const [, target = null, run] = /^#\/(?:targets\/([^/]+)\/)?(?:runs\/(.+))?$/.exec(hash) ?? [];
   try {
-    return decodeURIComponent(hash.slice(runs.length));
+    return { target, run: run === undefined ? null : decodeURIComponent(run) };
   } catch {
-    return null;
+    return { target, run: null };
   }
 }
 
-/** Where a run, or a migration, is shown. */
-export function addressOf(run: string): string {
-  return runs + encodeURIComponent(run);
+/** Where a run, or a migration, of what the address names now is shown; null: all of them. */
+export function addressOf(run: string | null): string {
+  return addressIn(routeOf(location.hash).target, run);
+}
+
+/** The same in one of several targets. */
+export function addressIn(target: string | null, run: string | null): string {
+  const within = target === null ? '' : `targets/${target}/`;
+  return `#/${within}${run === null ? '' : `runs/${encodeURIComponent(run)}`}`;
+}
+
+/** Where the server is asked about what the address names now. */
+export function apiOf(place: string, { target }: Pick<Route, 'target'> = routeOf(location.hash)): string {
+  return target === null ? `api/${place}` : `api/databases/${target}/${place}`;
 }
 
 /** How far an arrow key moves along something with `count` places; null: it is another key. */

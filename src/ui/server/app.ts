@@ -2,7 +2,7 @@ import { type Context, Hono } from 'hono';
 import { UmzugClusterError } from '../../errors.ts';
 import { bodyLimit } from 'hono/body-limit';
 import { stripControls } from '../../core/errors/redact.ts';
-import type { Refused } from '../api/contract.ts';
+import type { Choice, Refused } from '../api/contract.ts';
 import type { Feed } from '../api/feed.ts';
 import type { Look } from '../api/reading.ts';
 import {
@@ -35,7 +35,10 @@ export interface Shown {
 export interface Site {
   readonly access: Access;
   readonly files: PageFiles;
-  readonly database: Shown;
+  /** One, or several targets. */
+  readonly databases: readonly Shown[];
+  /** How all of several targets stand; null: there is one database. */
+  readonly choose: (() => Promise<Choice>) | null;
   /** The header in which a proxy names the user; null: none does. */
   readonly userHeader: string | null;
   /** Is told of what should not happen. */
@@ -43,7 +46,7 @@ export interface Site {
 }
 
 /** Everything that the server answers. */
-export function makeApp({ access, files, database, userHeader, failed }: Site): Hono {
+export function makeApp({ access, files, databases, choose, userHeader, failed }: Site): Hono {
   const app = new Hono({ getPath: (request) => pathWithin(access.basePath, new URL(request.url).pathname) });
   app.onError((error, c) => {
     if (!(error instanceof UmzugClusterError)) failed(error);
@@ -57,13 +60,23 @@ export function makeApp({ access, files, database, userHeader, failed }: Site): 
   });
   app.use('/api/*', mayLook(access));
   app.on('POST', '/api/*', mayChange(access));
-  const routes = routesOf(database, userHeader);
-  app.route('/api', routes);
-  app.route(`/api/databases/${database.id}`, routes);
-  app.get('/metrics', mayLook(access), async (c) => {
-    const { text, type } = await metricsOf(await database.feed.once(null), database.label);
-    return c.body(text, 200, { 'content-type': type });
+  const byId = new Map(databases.map((one) => [one.id, one]));
+  const [only] = databases;
+  const routes = routesOf((id) => (id === undefined ? only : byId.get(id)), userHeader);
+  app.use('/metrics', mayLook(access));
+  if (choose === null) {
+    app.route('/', routes.metrics);
+    app.route('/api', routes.page);
+  } else {
+    app.get('/api/overview', async (c) => c.json(await choose()));
+    app.get('/metrics', (c) => refuse(c, 404, metricsOfSeveral));
+  }
+  app.use('/api/databases/:id/*', async (c, next) => {
+    if (byId.has(c.req.param('id'))) return await next();
+    return refuse(c, 404, { error: `there is no database "${c.req.param('id')}"`, hint: null });
   });
+  app.route('/api/databases/:id', routes.page);
+  app.route('/api/databases/:id', routes.metrics);
   app.get(outside, (c) => c.redirect(`${access.basePath}/`));
   app.get('*', (c) => sendFile(c, files));
   return app;
@@ -81,19 +94,40 @@ function pathWithin(basePath: string, pathname: string): string {
   return pathname.startsWith(`${basePath}/`) ? pathname.slice(basePath.length) : '/ ';
 }
 
-function routesOf({ feed, act }: Shown, userHeader: string | null): Hono {
+const metricsOfSeveral: Refused = {
+  error: 'each of several targets has metrics of its own',
+  hint: 'api/databases/ID/metrics, with the ids that api/overview has',
+};
+
+/** What is asked of one database, which `find` has by the id in the path. */
+function routesOf(
+  find: (id: string | undefined) => Shown | undefined,
+  userHeader: string | null,
+): { readonly page: Hono; readonly metrics: Hono } {
   const routes = new Hono();
-  routes.get('/overview', async (c) => c.json((await lookOnce(feed)).overview));
-  routes.get('/events', (c) => sendEvents(c, feed, c.req.query('run') ?? null));
-  routes.get('/runs/:id', async (c) => {
-    const id = c.req.param('id');
-    const detail = (await lookOnce(feed, id)).details.get(id);
+  const metrics = new Hono();
+  const shownIn = (c: Context): Shown => {
+    const id = c.req.param('id' as never) as string | undefined;
+    const shown = find(id);
+    if (shown === undefined) throw new UmzugClusterError('INTERNAL', { message: 'no database is shown' });
+    return shown;
+  };
+  metrics.get('/metrics', async (c) => {
+    const { feed, label } = shownIn(c);
+    const { text, type } = await metricsOf(await feed.once(null), label);
+    return c.body(text, 200, { 'content-type': type });
+  });
+  routes.get('/overview', async (c) => c.json((await lookOnce(shownIn(c).feed)).overview));
+  routes.get('/events', (c) => sendEvents(c, shownIn(c).feed, c.req.query('run') ?? null));
+  routes.get('/runs/:run', async (c) => {
+    const id = c.req.param('run');
+    const detail = (await lookOnce(shownIn(c).feed, id)).details.get(id);
     if (detail == null) return refuse(c, 404, unknownRun(id));
     return c.json(detail);
   });
-  routes.get('/runs/:id/report.html', async (c) => {
-    const id = c.req.param('id');
-    const { details, overview } = await lookOnce(feed, id);
+  routes.get('/runs/:run/report.html', async (c) => {
+    const id = c.req.param('run');
+    const { details, overview } = await lookOnce(shownIn(c).feed, id);
     const detail = details.get(id);
     if (detail == null) return refuse(c, 404, unknownRun(id));
     const name = `${detail.row.name.replaceAll(/[^\w.-]+/g, '-')}.html`;
@@ -103,11 +137,12 @@ function routesOf({ feed, act }: Shown, userHeader: string | null): Hono {
     });
   });
   routes.post('/actions', async (c) => {
+    const { act, feed } = shownIn(c);
     if (act === null) return refuse(c, 403, { error: 'this page is read-only', hint: null });
     const asked: unknown = await c.req.json().catch(() => null);
     return c.json(await act(asked, userOf(c, userHeader)).finally(() => feed.changed()));
   });
-  return routes;
+  return { page: routes, metrics };
 }
 
 const unknownRun = (id: string): Refused => ({ error: `there is no run or migration "${id}"`, hint: null });

@@ -1,5 +1,6 @@
 import { Gauge, Registry } from 'prom-client';
 import { isUnderWay } from '../../core/config/states.ts';
+import type { Standing } from '../../migrator/joiner.ts';
 import { withoutToken } from '../../migrator/status/activity.ts';
 import type { MigrationStatus } from '../../migrator/status/status.ts';
 import type { News } from '../api/feed.ts';
@@ -25,10 +26,14 @@ const ofMigrations: readonly (readonly [
   ],
 ];
 
-/** What Prometheus reads. A database that does not answer is told by `umzug_cluster_up` alone. */
+/**
+ * What Prometheus reads; `worker`: how the worker stands that serves it. A database that does not answer is told by
+ * `umzug_cluster_up`.
+ */
 export async function metricsOf(
   news: News,
   database: string,
+  worker: Standing['state'] | null = null,
 ): Promise<{ readonly text: string; readonly type: string }> {
   const registry = new Registry();
   const gauge = (name: string, help: string, labels: readonly string[]): Gauge =>
@@ -39,6 +44,9 @@ export async function metricsOf(
       registers: [registry],
     });
   gauge('up', '1 while the database answers', []).set({ database }, Number(news.kind === 'look'));
+  if (worker !== null) {
+    gauge('worker_state', '1 for what this worker does', ['state']).set({ database, state: worker }, 1);
+  }
   if (news.kind === 'look') {
     const { statuses, points } = news.look;
     const state = gauge('migration_state', '1 for the state of the migration', ['migration', 'state']);

@@ -1,19 +1,16 @@
 import { randomBytes } from 'node:crypto';
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { createServer } from 'node:http';
 import { getRequestListener } from '@hono/node-server';
-import { openControl } from '../../cluster/worker/control.ts';
 import type { Config } from '../../config/config.ts';
-import { databaseLabel } from '../../config/database.ts';
-import { codeOf, fail, messageOf } from '../../errors.ts';
+import { fail, messageOf } from '../../errors.ts';
 import type { Logger } from '../../logger.ts';
 import type { Migrator } from '../../migrator/migrator.ts';
-import { Feed } from '../api/feed.ts';
-import { lookAt } from '../api/reading.ts';
-import { actOn } from './actions.ts';
+import type { Target } from '../../targets/resolve.ts';
 import { isLoopback } from './access.ts';
 import { makeApp } from './app.ts';
 import { readPage } from './files.ts';
+import { type Place, closeServer, listenAt, placeNamed } from './listen.ts';
+import { showOne, showTargets } from './shown.ts';
 
 /** How the page is served, as somebody has asked for it. */
 export interface UiOptions {
@@ -25,11 +22,11 @@ export interface UiOptions {
   readonly isReadOnly: boolean;
 }
 
-/** What is behind the page. */
+/** What is behind the page: one database with its migrator, or several targets. */
 export interface Behind {
   readonly config: Config;
-  readonly migrator: Migrator;
   readonly logger: Logger;
+  readonly behind: { readonly migrator: Migrator } | { readonly targets: readonly Target[] };
 }
 
 /** A page that is served. */
@@ -39,18 +36,17 @@ export interface Served {
   close(): Promise<void>;
 }
 
-const usualHost = '127.0.0.1';
 const usualPort = 4949;
 const shortestToken = 16;
 
 /** Serves the page. Throws USAGE for options that make no sense together, and CONFIG where it cannot listen. */
-export async function serve(options: UiOptions, { config, migrator, logger }: Behind): Promise<Served> {
+export async function serve(options: UiOptions, { config, logger, behind }: Behind): Promise<Served> {
   const place = placeOf(options);
-  const control = openControl(config);
-  const label = databaseLabel(config.database);
-  const about = { databaseId: label.replaceAll(/[^\w.]+/g, '-'), canWrite: !options.isReadOnly };
-  const feed = new Feed((asked) => lookAt(config, control, about, asked));
-  control.onTrouble = (trouble) => trouble !== null && feed.trouble(trouble.what);
+  const canWrite = !options.isReadOnly;
+  const { databases, choose, close } =
+    'migrator' in behind
+      ? showOne(config, behind.migrator, canWrite)
+      : showTargets(config, behind.targets, { canWrite, logger });
   // Whoever starts it here may change things, other users of this host may not: the URL has what tells them apart.
   const ownToken =
     options.token === null && !options.isReadOnly ? randomBytes(18).toString('base64url') : null;
@@ -59,10 +55,11 @@ export async function serve(options: UiOptions, { config, migrator, logger }: Be
       token: options.token ?? ownToken,
       isOpen: options.token === null,
       basePath: options.basePath,
-      cookie: `umzug_cluster_${about.databaseId}`,
+      cookie: `umzug_cluster_${choose === null ? (databases[0]?.id ?? '') : 'targets'}`,
     },
     files: readPage(),
-    database: { id: about.databaseId, label, feed, act: options.isReadOnly ? null : actOn(config, migrator) },
+    databases,
+    choose,
     userHeader: options.userHeader,
     failed: (error) => {
       const message = messageOf(error);
@@ -71,40 +68,21 @@ export async function serve(options: UiOptions, { config, migrator, logger }: Be
   });
   const answer = getRequestListener(app.fetch);
   const server = createServer((request, response) => void answer(request, response));
-  const port = await listen(server, place);
-  const host = place.host.includes(':') ? `[${place.host}]` : place.host;
+  const origin = await listenAt(server, place);
   return {
-    url: `http://${host}:${port}${options.basePath}/${ownToken === null ? '' : `#token=${ownToken}`}`,
+    url: `${origin}${options.basePath}/${ownToken === null ? '' : `#token=${ownToken}`}`,
     close: async () => {
-      const closed = new Promise((resolve) => server.close(resolve));
-      server.closeAllConnections();
-      control.cut(fail('STOPPED', { message: 'the page is served no longer' }));
-      await Promise.all([closed, feed.idle()]);
-      await control.close();
+      const closed = closeServer(server);
+      await Promise.all([closed, close()]);
     },
   };
 }
 
-interface Place {
-  readonly host: string;
-  readonly port: number;
-  /** Another port will do. */
-  readonly isAnyPort: boolean;
-}
-
 function placeOf({ listen, token, basePath }: UiOptions): Place {
-  const [, bracketed, plain, digits] = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(listen ?? '') ?? [];
-  const host = bracketed ?? plain ?? usualHost;
-  const port = Number(digits ?? usualPort);
-  if ((listen !== null && digits === undefined) || port > 65_535) {
+  const place = placeNamed(listen, usualPort);
+  if (token === null && !isLoopback(place.host)) {
     throw fail('USAGE', {
-      message: `--listen must be HOST:PORT: got "${listen}"`,
-      hint: `for example --listen ${usualHost}:${usualPort}`,
-    });
-  }
-  if (token === null && !isLoopback(host)) {
-    throw fail('USAGE', {
-      message: `--listen ${host}:${port} needs --token`,
+      message: `--listen ${place.host}:${place.port} needs --token`,
       detail: 'others than this host can reach it, and whoever does could pause or cancel a run',
       hint: 'set UMZUG_CLUSTER_TOKEN to a long random text, such as that of: openssl rand -hex 24',
     });
@@ -121,29 +99,5 @@ function placeOf({ listen, token, basePath }: UiOptions): Place {
       detail: 'it begins with a slash, does not end with one, and has letters, digits and - _ . ~',
     });
   }
-  return { host, port, isAnyPort: listen === null };
-}
-
-async function listen(server: Server, { host, port, isAnyPort }: Place): Promise<number> {
-  const tryPort = (wanted: number): Promise<void> =>
-    new Promise((resolve, reject) => {
-      server.once('error', reject);
-      server.listen(wanted, host, () => {
-        server.off('error', reject);
-        resolve();
-      });
-    });
-  try {
-    await tryPort(port).catch(async (error: unknown) => {
-      if (!isAnyPort || codeOf(error) !== 'EADDRINUSE') throw error;
-      await tryPort(0);
-    });
-  } catch (error) {
-    throw fail('CONFIG', {
-      message: `cannot listen on ${host}:${port}: ${messageOf(error)}`,
-      hint: 'choose another place with --listen HOST:PORT; port 0 is any free one',
-      cause: error,
-    });
-  }
-  return (server.address() as AddressInfo).port;
+  return place;
 }
