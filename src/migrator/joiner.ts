@@ -45,6 +45,8 @@ export class Joiner {
   /** When each run that this host cannot join was refused last. */
   readonly #refused = new Map<string, { readonly at: number; readonly standing: Standing }>();
   #standing: Standing = { state: 'starting', ...idle };
+  /** The run that this host has begun to join and works on. */
+  #joined: string | null = null;
 
   constructor(input: JoinerInput) {
     this.#input = input;
@@ -57,7 +59,7 @@ export class Joiner {
   /** Joins nothing from now on; chunks that are under way finish, or are destroyed. */
   stop(reason: StopReason, how: 'drain' | 'abort'): void {
     this.#stopped.abort();
-    if (this.#standing.state === 'working') this.#input.migrator.stop(reason, how);
+    if (this.#joined !== null) this.#input.migrator.stop(reason, how);
     else this.#input.control.cut(fail('STOPPED', { message: 'the worker was stopped' }));
   }
 
@@ -77,9 +79,13 @@ export class Joiner {
   async #joinNext(): Promise<boolean> {
     const { config, control, onTrouble } = this.#input;
     control.onTrouble = (trouble) => {
-      if (trouble === null) return;
-      this.#be({ ...idle, state: 'unavailable', message: trouble.what });
-      onTrouble(trouble.what);
+      const migration = this.#joined;
+      if (trouble !== null) {
+        this.#be({ ...idle, state: 'unavailable', migration, message: trouble.what });
+        onTrouble(trouble.what);
+      } else if (migration !== null) {
+        this.#standing = { ...idle, state: 'working', migration };
+      }
     };
     const running = await control.use((session) =>
       reading(
@@ -105,8 +111,13 @@ export class Joiner {
     const files = await listMigrations(config.migrationsDirs);
     if (!files.some(({ name }) => name === run.name)) throw missing(run.name, config.migrationsDirs);
     if (this.#stopped.signal.aborted) return false;
+    this.#joined = run.name;
     this.#standing = { ...idle, state: 'working', migration: run.name };
-    for (const outcome of await migrator.resume(run.name, 'running')) onOutcome(outcome);
+    try {
+      for (const outcome of await migrator.resume(run.name, 'running')) onOutcome(outcome);
+    } finally {
+      this.#joined = null;
+    }
     this.#refused.delete(keyOf(run));
     return true;
   }

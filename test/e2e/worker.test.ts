@@ -94,6 +94,37 @@ it('drains on SIGTERM: its chunks finish, it ends with 0, and another host ends 
   });
 });
 
+it('drains on SIGTERM also where its connection was lost while it joined', async () => {
+  await withDatabase(async ({ url, client }) => {
+    await client.query(createCounters);
+    const place = { cwd: makeProject({ 'a.ts': rowsMigration(0.2) }).dir, url };
+    let isCut = false;
+    // what it asks once it has found the run: which migrations are executed
+    const proxy = await startProxy(url, ({ body }) => {
+      if (isCut || !body.includes('to_json(executed_at)')) return 'pass';
+      isCut = true;
+      return 'cut-before';
+    });
+    try {
+      const first = start(up, place);
+      await first.says(/INFO a \d+% /);
+      const worker = await startWorker({ ...place, url: proxy.url(url) }, ...few);
+      await allWork(client, [worker.pid]);
+      expect(isCut).toBe(true);
+      await worker.is('working');
+      worker.child.kill('SIGTERM');
+      const { code, stderr } = await worker.outcome;
+      expect(code, stderr).toBe(0);
+      expect(first.child.exitCode, 'the run is not over').toBe(null);
+      hurry(place.cwd);
+      expect(await first.outcome).toMatchObject({ code: 0 });
+      await expectEachOnce(client);
+    } finally {
+      await proxy.close();
+    }
+  });
+});
+
 it('leaves a paused run alone until it is resumed, and takes over from a host that was killed', async () => {
   await withDatabase(async ({ url, client }) => {
     await client.query(createCounters);

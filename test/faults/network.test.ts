@@ -38,11 +38,15 @@ async function expectEachOnce(client: pg.Client): Promise<void> {
   expect(rows).toEqual([{ n: [1], writes: counterRows, ids: counterRows, runs: 'done' }]);
 }
 
-/** Waits until each of these hosts has committed a chunk. */
-async function allWork(client: pg.Client, names: readonly string[]): Promise<void> {
-  await until(`${names.join(', ')} have committed chunks`, async () => {
+/** Waits until each of these hosts has committed a chunk, or one of them has ended without it. */
+async function allWork(client: pg.Client, hosts: Readonly<Record<string, Running>>): Promise<void> {
+  const left = new Map(Object.entries(hosts));
+  await until(`${[...left.keys()].join(', ')} have committed chunks`, async () => {
     const { rows } = await client.query<{ host: string }>('select distinct host from chunk_log');
-    return names.every((name) => rows.some(({ host }) => host === name));
+    for (const { host } of rows) left.delete(host);
+    for (const [name, { child, outcome }] of left)
+      if (child.exitCode !== null) throw new Error(`${name} ended: ${(await outcome).stderr}`);
+    return left.size === 0;
   });
 }
 
@@ -142,14 +146,14 @@ it.skipIf(reason !== null).each(rounds)(
     const island = up('island', { UMZUG_CLUSTER_RETRY_BUDGET_MS: '2000' });
     const victim = up('victim');
     const leaver = await startWorker(on('leaver'), ...few);
-    await allWork(client, ['steady', 'future', 'island', 'victim', 'leaver']);
+    await allWork(client, { steady, future, island, victim, leaver });
     hosts.get('future')?.worsen();
     hosts.get('island')?.cut();
     killGroup(victim.pid);
     leaver.child.kill('SIGTERM');
     expect((await leaver.outcome).code, (await leaver.outcome).stderr).toBe(0);
     const late = await startWorker(on('late'), ...few);
-    await allWork(client, ['late']);
+    await allWork(client, { late });
     const place = { ...on('older'), build: olderBuild() };
     const older = await start(['up'], place).outcome;
     expect(older.code, older.stderr).toBe(3);
