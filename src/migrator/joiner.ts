@@ -45,7 +45,7 @@ export class Joiner {
   /** When each run that this host cannot join was refused last. */
   readonly #refused = new Map<string, { readonly at: number; readonly standing: Standing }>();
   #standing: Standing = { state: 'starting', ...idle };
-  /** The run that this host has begun to join and works on. */
+  /** The run that this host joins, or works on. */
   #joined: string | null = null;
 
   constructor(input: JoinerInput) {

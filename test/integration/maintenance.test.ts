@@ -88,6 +88,22 @@ describe('a table of which much was changed is analyzed at the end', () => {
     });
   });
 
+  it('not after a purge, which fills no column', async () => {
+    await withDatabase(async ({ url, client }) => {
+      await client.query(createTable(rows));
+      const { dir: cwd } = makeProject({
+        'a.ts': `import { setBased } from 'umzug-cluster';
+          export const options = { allowDelete: true };
+          export const select = (db) => db('t');
+          export const update = setBased((chunk) => chunk.delete());`,
+      });
+      const { code, stderr } = await run(['up', '--log-format', 'json'], { cwd, url });
+      expect(code, stderr).toBe(0);
+      expect(stderr).not.toMatch(/analyzed/);
+      expect((await client.query('select from t')).rowCount).toBe(0);
+    });
+  });
+
   it('whole, where an index on an expression needs statistics, too', async () => {
     await withDatabase(async ({ url, client }) => {
       await client.query(`${createTable(rows)}; create index on t (lower(slug))`);

@@ -5,6 +5,7 @@ import { ensureLedger, ledgerNames } from '../../src/ledger/schema.ts';
 import { Session } from '../../src/postgres/session.ts';
 import { describeOld } from '../../src/run/lifecycle/register.ts';
 import { somebodyWaits } from '../support/application.ts';
+import { until } from '../support/cli.ts';
 import { type TestDatabase, connect, createDatabase } from '../support/database.ts';
 
 const names = ledgerNames('umzug_cluster');
@@ -35,9 +36,12 @@ it('names a prepared transaction, whose it is and how to end it: one that is old
   await client.query(`begin; delete from t; prepare transaction 'two''s'`);
   try {
     const { rows } = await session.query('select pg_catalog.pg_current_xact_id()::text as xid');
-    const [older, ...more] = await olderTransactions(session, String(rows[0]?.['xid']));
-    expect(more).toEqual([]);
-    expect(older === undefined ? '' : describeOld(older)).toMatch(described);
+    // one of another test's database that ends just then is listed as well, since nothing is known of it any more
+    const older = await until('no other one is older', async () => {
+      const [first, ...more] = await olderTransactions(session, String(rows[0]?.['xid']));
+      return more.length === 0 ? first : null;
+    });
+    expect(describeOld(older)).toMatch(described);
 
     const chunk = await connect(database.url);
     await chunk.query(`begin; select from ${names.ranges} for update`);

@@ -281,6 +281,36 @@ describe('the rows of a chunk are counted, whatever its statements return', () =
   });
 });
 
+describe('the rows that a chunk deletes are counted once', () => {
+  const add = `.update({ n: db.raw('n + 1') })`;
+  const skipOdd = `
+    create function app.keep_odd() returns trigger language plpgsql as
+      $$ begin return case when old.n % 2 = 0 then old end; end $$;
+    create trigger keep_odd before delete on app.t for each row execute function app.keep_odd()`;
+  it.each([
+    ['all at once', `await chunk.del();`],
+    ['in parts', `await chunk.clone().where('n', '<', 15).del(); await chunk.where('n', '>=', 15).del();`],
+    ['after an update', `await chunk.clone()${add}; await chunk.del();`],
+    [
+      'and others are updated',
+      `await chunk.clone().where('n', '<', 15)${add}; await chunk.where('n', '>=', 15).del();`,
+      '',
+      4,
+    ],
+    ['with a join', `await chunk.clone().leftJoin('app.rates as r', 'r.id', 't.rate_id').del();`],
+    ['and a trigger keeps some', `await chunk.del();`, skipOdd, rows / 6],
+  ])('%s', async (_how, update, sql = '', left = 0) => {
+    await database.client.query(sql);
+    expect(await migrated(update, { options: { allowDelete: true } })).toBe(rows / 3);
+    expect(await readColumn('select count(*)::int from app.t where part = 0')).toEqual([left]);
+  });
+
+  it('unless nothing allows it: then no row is deleted', async () => {
+    await expect(migrated(`await chunk.del();`)).rejects.toThrow(/moved or deleted 5 of its rows/);
+    expect(await readColumn('select count(*)::int from app.t')).toEqual([rows]);
+  });
+});
+
 describe('a set-based update that only reads', () => {
   it.each([
     ['the chunk', `await chunk;`],

@@ -20,7 +20,7 @@ export interface KnownUpdate {
   readonly table: string | null;
   /** What it sets, by names in the database; null: it does not update, it deletes. */
   readonly columns: readonly string[] | null;
-  /** It is the update of a set-based chunk itself: each row that it writes is one of the chunk's. */
+  /** It is the update or delete of a set-based chunk itself: each row that it writes is one of the chunk's. */
   readonly isChunk?: boolean;
   /** It inserts rows, of which each is found again by what is returned of it. */
   readonly inserts?: KnownInsert;
@@ -74,12 +74,19 @@ interface Update {
 
 // With a CTE before it, it may write elsewhere.
 const updatedTable = /^update ("(?:[^"]|"")+"(?:\."(?:[^"]|"")+")?) (?:as|set) /;
+const deletedTable = /^delete from ("(?:[^"]|"")+"(?:\."(?:[^"]|"")+")?)(?: |$)/;
 
-/** Notes what a builder of knex's updates, once it is compiled. */
+/** Notes what a builder of knex's updates or deletes, once it is compiled. */
 export function noteBuilder(builder: object, compiled: { readonly sql?: unknown }): void {
   const { client } = builder as Update;
   const { method, single } = new BuilderParts(builder);
-  if (method !== 'update' || typeof compiled.sql !== 'string') return;
+  if (typeof compiled.sql !== 'string') return;
+  if (method === 'del') {
+    const table = deletedTable.exec(compiled.sql)?.[1];
+    if (table !== undefined) noteUpdate(compiled, { table, columns: null, isChunk: isConfined(builder) });
+    return;
+  }
+  if (method !== 'update') return;
   const table = updatedTable.exec(compiled.sql)?.[1];
   const written = Object.keys({ ...(single['update'] as object), ...(single['counter'] as object) });
   if (table === undefined || written.some((name) => name.includes('.'))) return;

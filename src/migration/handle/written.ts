@@ -4,8 +4,8 @@ import type { KnownUpdate } from './known-update.ts';
 export interface Written {
   /** Some statement did more than read. */
   readonly hasWritten: boolean;
-  /** Of the updates of a set-based chunk itself, how many there were, and the rows of the largest. */
-  readonly ofChunk: { readonly updates: number; readonly rows: number };
+  /** Of the statements of a set-based chunk itself: how many updates, the rows of the largest, and all that are deleted. */
+  readonly ofChunk: { readonly updates: number; readonly rows: number; readonly deleted: number };
   /** Rows that all statements wrote, in any table, as far as their answers say. */
   readonly changed: number;
   /** Rows that `updateRows` and `deleteRows` were given and did not find. */
@@ -22,7 +22,7 @@ export interface Written {
 
 export const nothingWritten: Written = {
   hasWritten: false,
-  ofChunk: { updates: 0, rows: 0 },
+  ofChunk: { updates: 0, rows: 0, deleted: 0 },
   changed: 0,
   missing: 0,
   updated: 0,
@@ -56,19 +56,27 @@ export function withStatement(
   answer: { readonly command: string; readonly rowCount: number | null },
 ): Written {
   const rows = writes.has(answer.command) ? (answer.rowCount ?? 0) : 0;
-  const { updates, rows: most } = before.ofChunk;
-  const isChunk = known?.isChunk === true;
+  const isDelete = known?.columns === null;
   return {
     hasWritten: before.hasWritten || !neverWrite.has(answer.command),
-    ofChunk: isChunk ? { updates: updates + 1, rows: Math.max(most, rows) } : before.ofChunk,
+    ofChunk: known?.isChunk === true ? withChunk(before.ofChunk, rows, isDelete) : before.ofChunk,
     changed: before.changed + rows,
     missing: before.missing + Math.max(0, (known?.given ?? rows) - rows),
-    updated:
-      known === undefined || known.columns === null || before.updated === null ? null : before.updated + rows,
+    updated: known === undefined || before.updated === null ? null : before.updated + (isDelete ? 0 : rows),
     columns: union(before.columns, known?.columns ?? []),
     bindings: Math.max(before.bindings, bindings),
     tables: union(before.tables, known == null || known.table === null ? [] : [known.table]),
   };
+}
+
+function withChunk(
+  { updates, rows: most, deleted }: Written['ofChunk'],
+  rows: number,
+  isDelete: boolean,
+): Written['ofChunk'] {
+  return isDelete
+    ? { updates, rows: most, deleted: deleted + rows }
+    : { updates: updates + 1, rows: Math.max(most, rows), deleted };
 }
 
 function union(before: readonly string[], names: readonly string[]): readonly string[] {

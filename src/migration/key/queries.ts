@@ -61,11 +61,15 @@ export function lastPlace({ oid }: BaseTable): Statement {
 /** The key of the base row that `offset` others of the range precede: no row, or one with `key text[]`. */
 export function keyAtOffset(base: BaseTable, from: Key | null, to: Key, offset: number): Statement {
   const range = within('t', base.key, { after: from, upTo: to }, 1);
+  const columns = base.key.map((column, index) => `${columnOf('t', column)} as k${index}`).join(', ');
+  const named = base.key.map((column, index) => namedAs(column, `k${index}`));
+  // What the keys of the rows that are passed over look like as texts takes longer than passing them over.
   return {
-    text: `select ${asText('t', base.key)} as key from ${tableName(base)} as t
-      where ${range.text} and ${isPlaced('t', base)}
-      order by ${orderBy('t', base.key)}
-      offset $${range.values.length + 1}::pg_catalog.int8 limit 1`,
+    text: `select ${asText('found', named)} as key from (
+        select ${columns} from ${tableName(base)} as t
+        where ${range.text} and ${isPlaced('t', base)}
+        order by ${orderBy('t', base.key)}
+        offset $${range.values.length + 1}::pg_catalog.int8 limit 1) as found`,
     values: [...range.values, offset],
   };
 }

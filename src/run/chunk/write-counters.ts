@@ -23,7 +23,7 @@ export interface WriteCounters {
   readonly isRewritten: boolean;
   /** A trigger that runs after an update, or a rule, may change what it wrote. */
   readonly isFollowed: boolean;
-  /** An update fires a trigger of somebody's own, or a rule. */
+  /** An update or a delete fires a trigger of somebody's own, or a rule. */
   readonly hasTriggers: boolean;
 }
 
@@ -39,47 +39,54 @@ export const noWrites: WriteCounters = {
   hasTriggers: false,
 };
 
-// Of tgtype: 16 for update, 2 for before it.
-const triggers = (kind: number, others = 0): string =>
-  `pg_catalog.bool_or(c.relhasrules or exists (
-     select from pg_catalog.pg_trigger as t
-     where t.tgrelid operator(pg_catalog.=) c.oid and not t.tgisinternal
-       and (t.tgtype operator(pg_catalog.&) ${kind + others}::pg_catalog.int2) operator(pg_catalog.=) ${kind}::pg_catalog.int2
-   ))`;
+// What fires a trigger, in pg_trigger.tgtype.
+const fires = { before: 2, delete: 8, update: 16 };
+
+const counts = ['inserted', 'updated', 'hot_updated', 'deleted'] as const;
+
+/** Of each of the tables that a condition on `c` names. */
+const counted = (where: string): string =>
+  `select ${counts.map((what) => `pg_catalog.pg_stat_get_xact_tuples_${what}(c.oid) as ${what}`).join(', ')},
+     c.relhasrules as rules, array(
+       select t.tgtype::pg_catalog.int4 from pg_catalog.pg_trigger as t
+       where t.tgrelid operator(pg_catalog.=) c.oid and not t.tgisinternal) as triggers
+   from pg_catalog.pg_class as c where ${where}`;
+
+const isCounted = "pg_catalog.current_setting('track_counts') operator(pg_catalog.=) 'on' as counted";
+
+const asText = (triggers: string): string => `pg_catalog.array_to_string(${triggers}, ',') as triggers`;
+
+// Planned and run in half the time of the one below.
+const ofTable = `select ${counts.join(', ')}, rules, ${asText('triggers')}, ${isCounted}
+  from (${counted('c.oid operator(pg_catalog.=) $1::pg_catalog.oid')}) as one`;
+
+const ofPartitions = `with every as materialized (${counted(`c.oid operator(pg_catalog.=) any (
+    select relid::pg_catalog.oid from pg_catalog.pg_partition_tree($1::pg_catalog.oid::pg_catalog.regclass))`)})
+  select ${counts.map((what) => `pg_catalog.sum(${what}) as ${what}`).join(', ')}, pg_catalog.bool_or(rules) as rules,
+    ${asText('array(select distinct pg_catalog.unnest(triggers) from every)')}, ${isCounted} from every`;
 
 /** Asks for the counters; 0 where `track_counts` is off. */
-export async function readWriteCounters(session: Session, base: BaseTable): Promise<WriteCounters> {
-  const result = await session.query(
-    `select coalesce(pg_catalog.sum(pg_catalog.pg_stat_get_xact_tuples_inserted(c.oid)), 0)::pg_catalog.int8 as inserted,
-       coalesce(pg_catalog.sum(pg_catalog.pg_stat_get_xact_tuples_updated(c.oid)), 0)::pg_catalog.int8 as updated,
-       coalesce(pg_catalog.sum(pg_catalog.pg_stat_get_xact_tuples_hot_updated(c.oid)), 0)::pg_catalog.int8 as hot,
-       coalesce(pg_catalog.sum(pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid)), 0)::pg_catalog.int8 as deleted,
-       pg_catalog.current_setting('track_counts') operator(pg_catalog.=) 'on' as counted,
-       ${triggers(18)} as rewritten, ${triggers(16, 2)} as followed, ${triggers(16)} as triggers
-     from pg_catalog.pg_class as c
-     where c.oid operator(pg_catalog.=) $1::pg_catalog.oid or c.oid operator(pg_catalog.=) any (
-       select relid::pg_catalog.oid from pg_catalog.pg_partition_tree($1::pg_catalog.oid::pg_catalog.regclass))`,
-    [base.oid],
-  );
-  const {
-    inserted,
-    updated,
-    hot,
-    deleted,
-    counted,
-    rewritten,
-    followed,
-    triggers: fires,
-  } = result.rows[0] ?? {};
+export async function readWriteCounters(
+  session: Session,
+  { oid, isPartitioned }: BaseTable,
+): Promise<WriteCounters> {
+  const { rows } = await session.query(isPartitioned === true ? ofPartitions : ofTable, [oid]);
+  const { inserted, updated, hot_updated: hot, deleted, rules, triggers, counted: is } = rows[0] ?? {};
+  const types = String(triggers ?? '')
+    .split(',')
+    .map(Number);
+  const onUpdate = types.filter((type) => (type & fires.update) > 0);
+  const onDelete = types.some((type) => (type & fires.delete) > 0);
+  const hasRules = rules === true;
   return {
-    inserted: Number(inserted),
-    updated: Number(updated),
-    hot: Number(hot),
-    deleted: Number(deleted),
-    isCounted: counted === true,
-    isRewritten: rewritten === true,
-    isFollowed: followed === true,
-    hasTriggers: fires === true,
+    inserted: Number(inserted ?? 0),
+    updated: Number(updated ?? 0),
+    hot: Number(hot ?? 0),
+    deleted: Number(deleted ?? 0),
+    isCounted: is === true,
+    isRewritten: hasRules || onUpdate.some((type) => (type & fires.before) > 0),
+    isFollowed: hasRules || onUpdate.some((type) => (type & fires.before) === 0),
+    hasTriggers: hasRules || onUpdate.length > 0 || onDelete,
   };
 }
 

@@ -12,7 +12,7 @@ export interface Changed {
   readonly rows: number;
   /** Rows of the table, as far as is known. */
   readonly tableRows: number | null;
-  /** Columns that its statements have set; null: some statement does not say which. */
+  /** Columns that its statements have set, none where they only delete; null: some statement does not say which. */
   readonly columns: readonly string[] | null;
 }
 
@@ -28,8 +28,8 @@ const leastRows = 10_000;
 const leastShare = 0.1;
 
 /** Whether a run has changed so much of its table that plans made by the old statistics may be bad ones. */
-export function isWorthAnalyzing({ rows, tableRows }: Changed): boolean {
-  return rows >= leastRows && rows >= (tableRows ?? 0) * leastShare;
+export function isWorthAnalyzing({ rows, tableRows, columns }: Changed): boolean {
+  return columns?.length !== 0 && rows >= leastRows && rows >= (tableRows ?? 0) * leastShare;
 }
 
 /** Analyzing takes no longer: 30,000 rows are sampled, whatever the table's size, and are read in 0.1 to 3 s. */
