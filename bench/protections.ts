@@ -53,8 +53,8 @@ export const protections: readonly Protection[] = [
       },
       {
         file: 'run/chunk/write-counters.js',
-        from: 'export async function readWriteCounters(session, base) {',
-        to: 'export async function readWriteCounters() { return { updated: 0, deleted: 0, isPlain: true };',
+        from: 'export async function readWriteCounters(session, { oid, isPartitioned }) {',
+        to: 'export async function readWriteCounters() { return noWrites;',
       },
     ],
   },
