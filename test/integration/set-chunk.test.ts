@@ -297,6 +297,13 @@ describe('the rows that a chunk deletes are counted once', () => {
       '',
       4,
     ],
+    [
+      'and others are updated by text',
+      `await chunk.clone().where('n', '<', 15).del();
+       await db.raw('update app.t set n = n + 1 where id in ?', [chunk.clearSelect().select('id')]);`,
+      '',
+      6,
+    ],
     ['with a join', `await chunk.clone().leftJoin('app.rates as r', 'r.id', 't.rate_id').del();`],
     ['and a trigger keeps some', `await chunk.del();`, skipOdd, rows / 6],
   ])('%s', async (_how, update, sql = '', left = 0) => {

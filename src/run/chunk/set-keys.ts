@@ -33,6 +33,8 @@ export interface SetRules {
 
 interface Noted {
   readonly keys: number;
+  /** Rows of the chunk that were deleted before: they are not among the keys. */
+  readonly gone: number;
   /** Keys of rows that are selected more than once. */
   readonly twins: number;
   readonly lists: readonly string[];
@@ -85,6 +87,7 @@ export class SetKeys {
   async #note(mayRead: boolean): Promise<Noted> {
     const { shape, base, order, range } = this.#rows;
     const placed = order.ordered(base);
+    const gone = this.#guard.written().ofChunk.deleted;
     const { text, values } = noteKeys(shape, { base, placed, range }, this.#hasUpdated && order.keepsUpdated);
     const [answer, writes] = await inOrder([
       this.#session.query(text, values),
@@ -93,6 +96,7 @@ export class SetKeys {
     const { keys, twins, ...lists } = answer.rows[0] ?? {};
     return {
       keys: Number(keys),
+      gone,
       twins: Number(twins),
       lists: Object.values(lists).map((list) => String(list ?? '{}')),
       writes,
@@ -106,7 +110,7 @@ export class SetKeys {
     if (noted !== null) {
       this.#refuseTwins(noted);
       await this.#refuseReading(noted);
-      return Math.max(noted.keys, rows + deleted);
+      return Math.max(noted.keys + noted.gone, rows + deleted);
     }
     // Of the rows of several updates, and of an update before a delete, only those that are there are counted once.
     const isMixed = updates > 1 || (updates > 0 && deleted > 0);
