@@ -86,7 +86,7 @@ export function keysBetween(
 }
 
 /** Rows that match up to a position; null: not known. */
-export function foundUpTo(survey: Survey, position: number): number | null {
+function foundUpTo(survey: Survey, position: number): number | null {
   const { found } = survey;
   if (found === null || found.length === 0) return null;
   const steps = Math.min(Math.max(position / stepOf(survey), 0), found.length);

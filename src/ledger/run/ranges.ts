@@ -213,7 +213,7 @@ export class Ranges extends LedgerPart {
     );
   }
 
-  /** Until the transaction ends nobody else adds a range to a run. Call before its lock is taken, as who quarantines does. */
+  /** Until the transaction ends nobody else adds a range to a run. Call it before a range is locked, as a quarantine does. */
   async lockNumbers(runId: string): Promise<void> {
     await this.lockRangeNumbers(runId);
   }

@@ -183,7 +183,7 @@ function wayBack(language: Language, { select, update }: NonNullable<SetText['do
   return `{\n  select: ${typed},\n  update: ${bySets(update)},\n}`;
 }
 
-export function commented(text: string): string {
+function commented(text: string): string {
   return text
     .split('\n')
     .map((line) => `// ${line}\n`)

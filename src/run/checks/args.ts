@@ -17,7 +17,7 @@ function hashed(secret: string, salt = randomBytes(16).toString('hex')): string 
 }
 
 /** Whether it is the secret of which this is the hash. */
-export function isSameSecret(secret: string, recorded: string): boolean {
+function isSameSecret(secret: string, recorded: string): boolean {
   return hashed(secret, recorded.split(':')[0]) === recorded;
 }
 

@@ -19,8 +19,8 @@ import { oneKey } from './order.ts';
 
 /**
  * Cuts and parks open ranges of a run as its controls say, in the transaction that lays them out or opens them again.
- * Its ends are keys of rows that are there: one that is inserted later before the first row of the part belongs to it,
- * one behind its last row does not.
+ * Its ends are keys of rows that are there. A row that is inserted later, just before the first one, belongs to the part;
+ * one just behind the last row does not.
  */
 export async function keepToPart(
   session: Session,
@@ -30,7 +30,7 @@ export async function keepToPart(
   const { controls, parts, ranges } = env.ledger(session);
   const part = await controls.partOf(id);
   if (part === null) return;
-  // Before a range is locked, as who quarantines does.
+  // Before a range is locked, as a quarantine does.
   await ranges.lockNumbers(id);
   const bounds = await boundsOf(session, plan.base, part);
   for (const at of [bounds?.after ?? null, bounds?.upTo ?? null]) {

@@ -38,7 +38,7 @@ const steerable = [
 ] as const;
 
 /** What may be asked of a migration as it stands; the server decides. */
-export function actionsOf({ state, kind, quarantined }: MigrationRow): readonly Action['action'][] {
+function actionsOf({ state, kind, quarantined }: MigrationRow): readonly Action['action'][] {
   const isOpen = ['running', 'interrupted', 'paused', 'failed', 'reverting'].includes(state);
   return [
     ...(['running', 'interrupted', 'reverting'].includes(state) ? (['pause'] as const) : []),
